@@ -42,6 +42,60 @@ node_modules/.complete: package.json package-lock.json .venv/.complete
 	npm ci --silent --no-audit --no-fund --ignore-scripts
 	@touch $@
 
+# ---- the main job ---------------------------------------------------------------------------------------------------
+.PHONY: rehearse
+rehearse: setup ## run the whole pipeline from the current commit to prod, on this machine
+	@$(BIN)/python -m rehearsal run
+
+.PHONY: serve
+serve: setup ## only the API: HTTPS on PORT (default 8443, 0 = any)
+	@$(BIN)/python -m rehearsal.serve
+
+# ---- checks ---------------------------------------------------------------------------------------------------------
+.PHONY: test
+test: gates rehearsal-tests ## every check and test that CI runs
+
+.PHONY: gates
+gates: lint unit-tests ## what the synth step runs: lint, types, unit and template tests with coverage, rule packs
+
+.PHONY: lint
+lint: setup ## ruff, mypy strict, hadolint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/hadolint service/Dockerfile
+
+.PHONY: format
+format: setup ## ruff format
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+
+.PHONY: unit-tests
+unit-tests: setup
+	rm -f .run/coverage*
+	$(PYTEST) -m "not rehearsal" --cov --cov-report= --junitxml .run/reports/unit-tests.xml
+	$(BIN)/coverage report --include 'pipeline/*,stages/*,service/*,integ/*' --fail-under 90
+
+.PHONY: rehearsal-tests
+rehearsal-tests: setup
+	$(BIN)/python -m pytest -m rehearsal --junitxml .run/reports/rehearsal-tests.xml
+
+# ---- AWS ------------------------------------------------------------------------------------------------------------
+.PHONY: synth
+synth: setup ## synthesize into cdk.out; CONTEXT="-c key=value ..." overrides cdk.json
+	cdk synth --quiet $(CONTEXT)
+
+.PHONY: deploy
+deploy: setup ## cdk deploy PipelineStack: the only stack that a person deploys
+	cdk deploy PipelineStack $(CONTEXT)
+
+.PHONY: destroy
+destroy: setup ## destroy every stack that the app has made, stage stacks first, leaving nothing behind
+	$(BIN)/python -m operations.destroy
+
+# ---- dependencies ---------------------------------------------------------------------------------------------------
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 .PHONY: lock
