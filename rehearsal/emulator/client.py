@@ -1,0 +1,92 @@
+"""How this machine reaches the emulated account: boto3 sessions and the environment of subprocesses.
+
+Nothing here reads or writes a person's own AWS configuration: profiles, cached credentials and the CDK CLI's
+cache are all replaced by places inside the rehearsal's folder.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import boto3.session
+import botocore.config
+import botocore.session
+
+ACCOUNT_ID = "000000000000"
+"""The emulated account. AWS never gives this id to anybody."""
+
+REGION = "us-east-1"
+"""The region used where none is given."""
+
+ACCESS_KEY_ID = ACCOUNT_ID
+"""The emulator takes an access key of twelve digits for the account itself, and CDK's cache is keyed by access key."""
+
+SECRET_ACCESS_KEY = "not-a-secret"  # noqa: S105  the emulator accepts any
+
+_CONFIG = botocore.config.Config(
+    connect_timeout=5,
+    read_timeout=60,
+    retries={"total_max_attempts": 3, "mode": "standard"},
+    s3={"addressing_style": "path"},
+)
+
+
+def endpoint_url(port: int) -> str:
+    """Return the emulator's address; an IP and not `localhost`, so that SDKs put bucket names into the path."""
+    return f"http://127.0.0.1:{port}"
+
+
+class _EmulatorSession(botocore.session.Session):
+    """A botocore session whose clients all talk to one endpoint, and that ignores the person's configuration files."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self._url = url
+        self.set_credentials(ACCESS_KEY_ID, SECRET_ACCESS_KEY)
+        self.set_default_client_config(_CONFIG)
+
+    @property
+    def full_config(self) -> dict[str, Any]:
+        """No profiles: neither the ones on this machine nor one named by AWS_PROFILE."""
+        return {"profiles": {}}
+
+    def get_scoped_config(self) -> dict[str, Any]:
+        """No profile is in use."""
+        return {}
+
+    def create_client(self, service_name: str, *args: Any, **kwargs: Any) -> Any:
+        """Make a client of the emulator, unless the caller names another endpoint."""
+        kwargs["endpoint_url"] = kwargs.get("endpoint_url") or self._url
+        return super().create_client(service_name, *args, **kwargs)
+
+
+def session(port: int, *, region: str = REGION) -> boto3.session.Session:
+    """Make a session; its clients (`session(port).client("ecs")`) are typed and talk to the emulator on `port`."""
+    return boto3.session.Session(botocore_session=_EmulatorSession(endpoint_url(port)), region_name=region)
+
+
+def environment(port: int, *, home: Path, region: str = REGION, base: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Make the complete environment for a subprocess (`cdk`, a build command) that shall use the emulator on `port`.
+
+    `base` without anything about AWS or CDK, plus credentials and endpoint of the emulator and `home` as the
+    home directory, so that no real account can be reached and no cache outside the rehearsal's folder is touched.
+    `home` is made when it is missing.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    kept = {name: value for name, value in base.items() if not name.startswith(("AWS_", "CDK_"))}
+    return kept | {
+        "HOME": str(home),
+        "CDK_HOME": str(home),
+        "AWS_ENDPOINT_URL": endpoint_url(port),
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
+        "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
+        "AWS_CONFIG_FILE": str(home / "aws-config"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(home / "aws-credentials"),
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "CDK_DISABLE_CLI_TELEMETRY": "true",
+        "CDK_DISABLE_VERSION_CHECK": "1",
+        "CDK_NOTICES": "false",
+    }

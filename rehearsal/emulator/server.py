@@ -1,0 +1,149 @@
+"""The emulator's process: `python -m rehearsal.emulator.server --port 4566 --data .run/emulator`.
+
+Runs `ministack` in this process, on loopback only and with everything but its HTTP port turned off, after
+registering our CloudFormation handlers. Port 0 takes any free port. Once it answers it writes
+`<data>/ready.json` (`{"port", "pid"}`); its log is `<data>/emulator.log`. SIGTERM stops it, and with
+`--exit-with-parent` the end of its standard input does too, so that it never outlives a killed parent.
+
+Environment: `CONTROL_URL`, the control API of the compute runtime; without it containers and databases stay records.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import urllib.request
+from pathlib import Path
+
+from rehearsal.emulator.client import ACCOUNT_ID, REGION, endpoint_url
+
+READY_FILE = "ready.json"
+LOG_FILE = "emulator.log"
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m rehearsal.emulator.server", description=__doc__)
+    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 takes any free one")
+    parser.add_argument("--data", type=Path, required=True, help="folder for its log, records and scratch files")
+    parser.add_argument("--exit-with-parent", action="store_true", help="stop when standard input ends")
+    return parser.parse_args()
+
+
+def _listen(port: int) -> socket.socket:
+    """Open a listening socket on loopback, bound before anything else starts so that a used port is noticed at once."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+    except OSError as error:
+        raise SystemExit(
+            f"The emulator cannot listen on 127.0.0.1:{port}: {error.strerror}. Choose another port, or 0 for any."
+        ) from error
+    listener.listen(128)
+    return listener
+
+
+def _log_to(path: Path) -> None:
+    """Send this process's output, that of the emulator and of the functions it runs, to one file."""
+    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+
+
+def _configure(port: int, data: Path) -> None:
+    """Set what `ministack` reads from its environment when it is imported."""
+    scratch = data / "tmp"
+    scratch.mkdir(parents=True, exist_ok=True)
+    os.environ.update(
+        {
+            "GATEWAY_PORT": str(port),
+            "BIND_HOST": "127.0.0.1",
+            "MINISTACK_HOST": "127.0.0.1",
+            "MINISTACK_ACCOUNT_ID": ACCOUNT_ID,
+            "MINISTACK_REGION": REGION,
+            "AWS_ENDPOINT_URL": endpoint_url(port),
+            "IOT_MTLS_ENABLED": "0",
+            "SFTP_ENABLED": "0",
+            "LAMBDA_EXECUTOR": "local",
+            "PERSIST_STATE": "0",
+            "S3_PERSIST": "0",
+            "S3_DATA_DIR": str(data / "s3"),
+            "STATE_DIR": str(data / "state"),
+            "TMPDIR": str(scratch),
+            # A container engine on this machine is none of the emulator's business.
+            "DOCKER_HOST": f"unix://{data / 'no-container-engine.sock'}",
+        }
+    )
+
+
+def _request(url: str) -> None:
+    with urllib.request.urlopen(url, timeout=30):  # noqa: S310  our own loopback address
+        pass
+
+
+async def _serve(listener: socket.socket, data: Path, *, exit_with_parent: bool) -> None:
+    # Imported here because both read the environment set by _configure.
+    from hypercorn.asyncio import serve
+    from hypercorn.config import Config
+
+    from rehearsal.emulator import backend, handlers
+
+    port: int = listener.getsockname()[1]
+    handlers.register(records=data / "records", port=port, control_url=os.environ.get("CONTROL_URL"))
+
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    if exit_with_parent:
+
+        def watch() -> None:
+            while os.read(0, 1024):
+                pass
+            loop.call_soon_threadsafe(stopped.set)
+
+        threading.Thread(target=watch, daemon=True, name="parent-watch").start()
+
+    config = Config()
+    config.bind = [f"fd://{listener.fileno()}"]
+    config.keep_alive_timeout = 75
+    config.graceful_timeout = 1
+    config.loglevel = "WARNING"
+    serving = asyncio.create_task(serve(backend.application(), config, shutdown_trigger=stopped.wait))
+    # The connection waits in the socket's queue until the application is up.
+    answer = asyncio.create_task(asyncio.to_thread(_request, f"{endpoint_url(port)}/_ministack/health"))
+    await asyncio.wait({serving, answer}, return_when=asyncio.FIRST_COMPLETED)
+    if serving.done():
+        serving.result()
+        return
+    answer.result()
+    ready = data / f".{READY_FILE}"
+    ready.write_text(json.dumps({"port": port, "pid": os.getpid()}))
+    ready.rename(data / READY_FILE)
+    await serving
+
+
+def main() -> None:
+    """Run the emulator until it is told to stop."""
+    arguments = _arguments()
+    data: Path = arguments.data.resolve()
+    data.mkdir(parents=True, exist_ok=True)
+    (data / READY_FILE).unlink(missing_ok=True)
+    listener = _listen(arguments.port)
+    _log_to(data / LOG_FILE)
+    _configure(listener.getsockname()[1], data)
+    asyncio.run(_serve(listener, data, exit_with_parent=arguments.exit_with_parent))
+    (data / READY_FILE).unlink(missing_ok=True)
+    # Functions that still run in worker threads cannot be cancelled, and nothing of this process needs saving.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

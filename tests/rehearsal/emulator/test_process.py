@@ -1,0 +1,96 @@
+"""The emulator starts on loopback only, answers, leaves the person's configuration alone, and dies with its parent."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from rehearsal.emulator import client
+from rehearsal.emulator.process import EmulatorError, EmulatorProcess
+
+pytestmark = pytest.mark.rehearsal
+
+
+def test_it_serves_the_account_on_loopback_and_on_nothing_else(emulator: EmulatorProcess) -> None:
+    identity = client.session(emulator.port).client("sts").get_caller_identity()
+
+    assert identity["Account"] == client.ACCOUNT_ID
+    assert emulator.pid is not None
+    sockets = psutil.Process(emulator.pid).net_connections()
+    listening = [(s.laddr.ip, s.laddr.port) for s in sockets if s.status == psutil.CONN_LISTEN]
+    assert listening == [("127.0.0.1", emulator.port)]
+    assert not [s for s in sockets if s.type == socket.SOCK_DGRAM]
+
+
+def test_a_profile_of_the_person_does_not_reach_it(emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "somebody-elses-production")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+
+    assert client.session(emulator.port).client("sts").get_caller_identity()["Account"] == client.ACCOUNT_ID
+
+
+def test_a_subprocess_gets_the_emulator_and_a_home_of_its_own(tmp_path: Path) -> None:
+    base = {"PATH": "/bin", "HOME": "/home/me", "AWS_PROFILE": "mine", "AWS_SESSION_TOKEN": "t", "CDK_OUTDIR": "x"}
+
+    environment = client.environment(4566, home=tmp_path / "home", base=base)
+
+    assert environment["PATH"] == "/bin"
+    assert environment["HOME"] == environment["CDK_HOME"] == str(tmp_path / "home")
+    assert environment["AWS_ENDPOINT_URL"] == "http://127.0.0.1:4566"
+    assert not {"AWS_PROFILE", "AWS_SESSION_TOKEN", "CDK_OUTDIR"} & environment.keys()
+
+
+def test_a_port_in_use_is_an_error_that_says_so(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(EmulatorError, match=rf"127\.0\.0\.1:{port}: Address already in use"):
+            EmulatorProcess(data=tmp_path, port=port).start()
+
+
+def test_a_death_is_reported_with_the_end_of_the_log(tmp_path: Path) -> None:
+    with EmulatorProcess(data=tmp_path) as emulator:
+        assert emulator.pid is not None
+        os.kill(emulator.pid, signal.SIGKILL)
+        while psutil.Process(emulator.pid).status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.01)
+        with pytest.raises(EmulatorError, match=r"exit status -9.\nEnd of .*emulator.log:\n(.*\n)*.*Ready"):
+            emulator.check()
+
+
+def test_it_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
+    parent = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            textwrap.dedent(f"""
+                import pathlib, time
+                from rehearsal.emulator.process import EmulatorProcess
+                EmulatorProcess(data=pathlib.Path({str(tmp_path)!r})).start()
+                print("started", flush=True)
+                time.sleep(60)
+            """),
+        ],
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[3],
+    )
+    assert parent.stdout is not None
+    assert parent.stdout.readline() == b"started\n"
+    pid = json.loads((tmp_path / "ready.json").read_text())["pid"]
+
+    parent.kill()
+    parent.communicate()
+
+    deadline = time.monotonic() + 10
+    while psutil.pid_exists(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not psutil.pid_exists(pid)
