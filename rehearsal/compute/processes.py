@@ -1,0 +1,177 @@
+"""Processes that the rehearsal starts: each in its own group, logged to a file, and on record.
+
+The record (`<directory>/processes/<pid>.json`) outlives a rehearsal that was killed, so that the next one can end
+what it left. A process is identified by pid *and* creation time: pids are reused.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+
+_SWEEP_GRACE_SECONDS = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessRecord:
+    """One started process and who started it."""
+
+    name: str
+    pid: int
+    created: float
+    owner_pid: int
+    owner_created: float
+    stop_signal: int
+
+
+class ManagedProcess:
+    """A running child process, the leader of its own process group."""
+
+    def __init__(self, process: asyncio.subprocess.Process, record: Path, *, name: str, stop_signal: signal.Signals):
+        self._process = process
+        self._record = record
+        self._stop_signal = stop_signal
+        self.name = name
+
+    @property
+    def pid(self) -> int:
+        """The process id, also the process group's id."""
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code as a container engine reports it (128 + signal when killed); None while running."""
+        return container_exit_code(self._process.returncode)
+
+    async def wait(self) -> int:
+        """Wait until it has exited; then end what it may have left in its group, and return its exit code."""
+        await self._process.wait()
+        _signal_group(self.pid, signal.SIGKILL)
+        self._record.unlink(missing_ok=True)
+        code = self.exit_code
+        if code is None:
+            raise RuntimeError(f"{self.name} has been waited for, yet has no exit code")
+        return code
+
+    async def stop(self, grace: float) -> int:
+        """Ask it to end, and kill its group when it has not within `grace` seconds; return its exit code."""
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(self._stop_signal)
+            try:
+                async with asyncio.timeout(grace):
+                    await self._process.wait()
+            except TimeoutError:
+                _signal_group(self.pid, signal.SIGKILL)
+        return await self.wait()
+
+
+class ProcessTable:
+    """Starts processes and keeps them on record below `directory`."""
+
+    def __init__(self, directory: Path) -> None:
+        self._records = directory / "processes"
+        self._records.mkdir(parents=True, exist_ok=True)
+
+    async def start(
+        self,
+        command: Sequence[str],
+        *,
+        name: str,
+        environment: Mapping[str, str],
+        cwd: Path,
+        log: Path,
+        stop_signal: signal.Signals = signal.SIGTERM,
+    ) -> ManagedProcess:
+        """Start `command` with exactly `environment`; standard output and error are appended to `log`.
+
+        Raises:
+            OSError: the program is missing or not executable.
+        """
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                env=dict(environment),
+                cwd=cwd,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=asyncio.subprocess.STDOUT,
+                start_new_session=True,
+            )
+        record = self._records / f"{process.pid}.json"
+        own = psutil.Process()
+        with contextlib.suppress(psutil.NoSuchProcess):  # it may have ended already; then there is nothing to record
+            entry = ProcessRecord(
+                name=name,
+                pid=process.pid,
+                created=psutil.Process(process.pid).create_time(),
+                owner_pid=own.pid,
+                owner_created=own.create_time(),
+                stop_signal=int(stop_signal),
+            )
+            record.write_text(json.dumps(asdict(entry)))
+        return ManagedProcess(process, record, name=name, stop_signal=stop_signal)
+
+
+def sweep_leftovers(directory: Path) -> tuple[str, ...]:
+    """End every recorded process below `directory` whose owner is gone; return the names of those that still ran."""
+    swept: list[psutil.Process] = []
+    names: list[str] = []
+    for path in sorted((directory / "processes").glob("*.json")):
+        try:
+            record = ProcessRecord(**json.loads(path.read_text()))
+        except (ValueError, TypeError):  # the owner was killed while writing it; nothing identifies the process
+            path.unlink()
+            continue
+        if _identify(record.owner_pid, record.owner_created) is not None:
+            continue
+        process = _identify(record.pid, record.created)
+        if process is not None:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(record.stop_signal)
+            swept.append(process)
+            names.append(record.name)
+        path.unlink()
+    psutil.wait_procs(swept, timeout=_SWEEP_GRACE_SECONDS)
+    for process in swept:
+        _signal_group(process.pid, signal.SIGKILL)
+    psutil.wait_procs(swept, timeout=_SWEEP_GRACE_SECONDS)
+    return tuple(names)
+
+
+def container_exit_code(returncode: int | None) -> int | None:
+    """Return what a container engine reports: 128 + N for a process that signal N killed."""
+    if returncode is not None and returncode < 0:
+        return 128 - returncode
+    return returncode
+
+
+def tail(log: Path, lines: int = 20, *, limit: int = 16_384) -> str:
+    """Return the last `lines` lines of `log` (empty when there is none), reading at most `limit` bytes."""
+    if not log.exists():
+        return ""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - limit))
+        return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
+
+
+def _identify(pid: int, created: float) -> psutil.Process | None:
+    """Return the running process only when it is the very one: same pid and same creation time, and no zombie."""
+    try:
+        process = psutil.Process(pid)
+        same = abs(process.create_time() - created) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return None
+    return process if same else None
+
+
+def _signal_group(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)
