@@ -1,0 +1,1 @@
+"""The local run of the synthesized pipeline: no AWS account, the same definition, the same commands."""

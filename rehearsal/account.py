@@ -1,0 +1,176 @@
+"""The emulated AWS account of one rehearsal, with the containers and databases that run in it."""
+
+import json
+import subprocess
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import boto3.session
+
+from rehearsal.codepipeline.actions import CancelledError
+from rehearsal.compute.processes import record_process, sweep_leftovers
+from rehearsal.compute.runtime import ComputeRuntime, RuntimeSettings
+from rehearsal.emulator import client as emulator_client
+from rehearsal.emulator.inventory import difference, take_inventory
+from rehearsal.emulator.process import EmulatorProcess
+from rehearsal.ports import Ports
+from rehearsal.toolchain import Toolchain, write_trust
+from rehearsal.workspace import Workspace
+
+
+class SetupError(Exception):
+    """Something outside the pipeline failed; `log` tells more."""
+
+    def __init__(self, cause: str, *, log: Path | None = None) -> None:
+        super().__init__(cause)
+        self.log = log
+
+
+class LeftoversError(Exception):
+    """The destroyed account still holds something; the message names it."""
+
+
+@dataclass(kw_only=True)
+class Account:
+    """`open` it, use it, and `close` it in any case: nothing that it started outlives it."""
+
+    workspace: Workspace
+    ports: Ports
+    cancelled: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        """Make the parts; nothing starts yet."""
+        images = self.workspace.run / "images"
+        self.runtime = ComputeRuntime(
+            RuntimeSettings(directory=self.workspace.run / "compute", images=images, port_for=self.ports.port_for)
+        )
+        self._emulator = EmulatorProcess(data=self.workspace.rehearsal / "emulator", control_url=None)
+        self._toolchain = Toolchain(folder=self.workspace.toolchain, checkout=self.workspace.checkout, images=images)
+        self._trust = self.workspace.rehearsal / "trust.pem"
+        self._baseline: Mapping[str, frozenset[str]] = {}
+
+    @property
+    def records(self) -> Path:
+        """What the emulator only records, as resolved JSON: `<type>/<physical id>.json`."""
+        return self._emulator.data / "records"
+
+    @property
+    def session(self) -> boto3.session.Session:
+        """A session whose clients talk to the emulator."""
+        return emulator_client.session(self._emulator.port)
+
+    def open(self, log: Path) -> None:
+        """End what a killed rehearsal left, then start the container runtime and the emulator."""
+        swept = sweep_leftovers(self.workspace.run)
+        if swept:
+            log.write_text(f"ended what an earlier rehearsal left running: {', '.join(swept)}\n", encoding="utf-8")
+        self._toolchain.install()
+        self.runtime.start()
+        write_trust(self._trust, self.runtime.ca_file)
+        self._emulator = EmulatorProcess(data=self._emulator.data, control_url=self.runtime.control_url)
+        self._emulator.start()
+        self.runtime.connect(self.session, self._emulator.url)
+
+    def close(self) -> None:
+        """Stop everything; may be called at any time and twice."""
+        self.cancelled.set()
+        self.runtime.stop()
+        self._emulator.stop()
+        sweep_leftovers(self.workspace.run)
+
+    def remember(self) -> None:
+        """Take what the account holds now as what may be left at the end."""
+        self._baseline = take_inventory(self.session)
+
+    def verify_destroyed(self, log: Path) -> None:
+        """Compare the account with what `remember` saw.
+
+        Raises:
+            LeftoversError: naming what is left.
+        """
+        left = difference(self._baseline, take_inventory(self.session))
+        if left:
+            text = "; ".join(f"{kind}: {', '.join(sorted(names))}" for kind, names in sorted(left.items()))
+            log.write_text(text + "\n", encoding="utf-8")
+            msg = f"the destroyed account still holds {text}"
+            raise LeftoversError(msg)
+
+    def import_certificate(self) -> str:
+        """Import a certificate for this machine's addresses, as somebody without a domain would; answer its ARN."""
+        leaf = self.runtime.authority.issue()
+        answer = self.session.client("acm").import_certificate(
+            Certificate=leaf.certificate.read_bytes(), PrivateKey=leaf.key.read_bytes()
+        )
+        return answer["CertificateArn"]
+
+    def secret(self, reference: str) -> str:
+        """The value of a secret: its name or ARN, with `:json-key` behind it as CodeBuild writes it."""
+        name, key = split_secret_reference(reference)
+        value = self.session.client("secretsmanager").get_secret_value(SecretId=name)["SecretString"]
+        return str(json.loads(value)[key]) if key else value
+
+    def parameter(self, name: str) -> str:
+        """The value of an SSM parameter."""
+        return self.session.client("ssm").get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"]
+
+    def endpoints(self) -> dict[str, Mapping[str, str]]:
+        """The outputs of every stack that has an `ApiUrl`, by stack, with local addresses."""
+        found: dict[str, Mapping[str, str]] = {}
+        for stack in self.session.client("cloudformation").describe_stacks()["Stacks"]:
+            outputs = {
+                item["OutputKey"]: self.runtime.localize(item["OutputValue"]) for item in stack.get("Outputs", [])
+            }
+            if "ApiUrl" in outputs:
+                found[stack["StackName"]] = outputs
+        return dict(sorted(found.items()))
+
+    def build_environment(self) -> dict[str, str]:
+        """The environment of a CodeBuild container in this account."""
+        tools = self._toolchain.environment(home=self.workspace.home, trust=self._trust)
+        return emulator_client.environment(self._emulator.port, home=self.workspace.home, base=tools)
+
+    def run_tool(self, command: Sequence[str], *, folder: Path, log: Path) -> None:
+        """Run one of the checkout's own tools against the account, as a person at a terminal would.
+
+        Raises:
+            SetupError: it failed.
+            CancelledError: the rehearsal is being stopped.
+        """
+        environment = self.build_environment()
+        environment["PATH"] = f"{self.workspace.checkout / '.venv' / 'bin'}:{environment['PATH']}"
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                command,
+                cwd=folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        record_process(self.workspace.run, process.pid, Path(command[0]).name)
+        while (status := _wait(process)) is None:
+            if self.cancelled.is_set():
+                process.terminate()
+                process.wait()
+                msg = "stopped"
+                raise CancelledError(msg)
+        if status != 0:
+            msg = f"`{' '.join([Path(command[0]).name, *command[1:3]])}` ended with exit status {status}"
+            raise SetupError(msg, log=log)
+
+
+def split_secret_reference(reference: str) -> tuple[str, str]:
+    """Split `name:key` or `arn:aws:secretsmanager:region:account:secret:name:key...` into secret and JSON key."""
+    parts = reference.split(":")
+    length_of_id = 7 if reference.startswith("arn:") else 1
+    return ":".join(parts[:length_of_id]), parts[length_of_id] if len(parts) > length_of_id else ""
+
+
+def _wait(process: subprocess.Popen[bytes]) -> int | None:
+    try:
+        return process.wait(timeout=0.2)
+    except subprocess.TimeoutExpired:
+        return None

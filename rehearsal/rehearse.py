@@ -1,0 +1,165 @@
+"""The rehearsal: the bootstrap that a person would do once, then the pipeline itself.
+
+It reads what was synthesized and nothing else of the project: it knows neither `pipeline/` nor `stages/`.
+"""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rehearsal.account import Account, SetupError
+from rehearsal.codepipeline.actions import CancelledError, Provider, Surroundings
+from rehearsal.codepipeline.approval import Approval, Approver
+from rehearsal.codepipeline.changes import upcoming_changes
+from rehearsal.codepipeline.cloudformation import CloudFormation
+from rehearsal.codepipeline.codebuild import CodeBuild
+from rehearsal.codepipeline.definition import Pipeline
+from rehearsal.codepipeline.execution import Execution, PipelineChangedError
+from rehearsal.codepipeline.source import Commit, Source
+from rehearsal.compute.processes import record_process
+from rehearsal.emulator.client import ACCOUNT_ID, REGION
+from rehearsal.timeline import Status, Timeline
+
+SETUP, TEARDOWN = "Setup", "Destroy"
+_MAX_RESTARTS = 3
+_CONNECTION = f"arn:aws:codeconnections:{REGION}:{ACCOUNT_ID}:connection/00000000-0000-4000-8000-000000000000"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rehearsal:
+    """`prepare` once, `run` for every commit, `destroy` at the end."""
+
+    account: Account
+    timeline: Timeline
+    approver: Approver
+
+    def prepare(self, commit: Commit) -> None:
+        """Start the account, bootstrap it, and deploy `commit`'s PipelineStack, as a person does once.
+
+        Raises:
+            SetupError: a command failed.
+        """
+        with self._step(SETUP, "emulator") as log:
+            self.account.open(log)
+        workspace = self.account.workspace
+        cdk = str(workspace.checkout / "node_modules" / ".bin" / "cdk")
+        with self._step(SETUP, "cdk bootstrap") as log:
+            self.account.run_tool(
+                [cdk, "bootstrap", f"aws://{ACCOUNT_ID}/{REGION}", "--ci"], folder=workspace.home, log=log
+            )
+            certificate = self.account.import_certificate()
+            self.account.remember()
+        with self._step(SETUP, "cdk deploy PipelineStack") as log:
+            source = workspace.builds / "person"
+            commit.clone_into(source)
+            self.account.run_tool(
+                [
+                    *(cdk, "deploy", "PipelineStack", "--ci", "--require-approval", "never"),
+                    *("--context", f"connection_arn={_CONNECTION}"),
+                    *("--context", "repository=local/rehearsal"),
+                    *("--context", f"certificate_arn={certificate}"),
+                    *("--context", "alarm_email=operators@example.com"),
+                ],
+                folder=source,
+                log=log,
+            )
+
+    def run(self, commit: Commit) -> None:
+        """Run the deployed pipeline on a commit, again from the start whenever it has changed itself.
+
+        Raises:
+            StageFailedError: an action failed.
+            SetupError: the pipeline changes itself again and again.
+        """
+        for _ in range(_MAX_RESTARTS + 1):
+            try:
+                self._execution(commit).run()
+            except PipelineChangedError:
+                continue
+            return
+        msg = f"the pipeline changed itself {_MAX_RESTARTS + 1} times in a row: its synthesis is not stable"
+        raise SetupError(msg)
+
+    def destroy(self) -> None:
+        """Destroy every stack, then compare the account with what it held after the bootstrap.
+
+        Raises:
+            SetupError: the command failed.
+            LeftoversError: something is left.
+        """
+        checkout = self.account.workspace.checkout
+        with self._step(TEARDOWN, "make destroy") as log:
+            self.account.run_tool([sys.executable, "-m", "operations.destroy", "--yes"], folder=checkout, log=log)
+        with self._step(TEARDOWN, "nothing is left") as log:
+            self.account.verify_destroyed(log)
+
+    def _execution(self, commit: Commit) -> Execution:
+        pipeline = self._definition()
+        workspace = self.account.workspace
+        return Execution(
+            pipeline=pipeline,
+            commit_id=commit.id,
+            artifacts=workspace.artifacts,
+            logs=workspace.logs,
+            providers=self._providers(pipeline, commit),
+            timeline=self.timeline,
+            cancelled=self.account.cancelled,
+            changed=lambda: self._definition().fingerprint != pipeline.fingerprint,
+        )
+
+    def _definition(self) -> Pipeline:
+        """The one pipeline that the account holds, as the emulator's CloudFormation resolved it."""
+        folder = self.account.records / "AWS-CodePipeline-Pipeline"
+        records = sorted(folder.glob("*.json"))
+        if len(records) != 1:
+            msg = f"the account holds {len(records)} pipelines instead of one"
+            raise SetupError(msg)
+        return Pipeline.parse(json.loads(records[0].read_text(encoding="utf-8")))
+
+    def _providers(self, pipeline: Pipeline, commit: Commit) -> Mapping[str, Provider]:
+        account = self.account
+        cloudformation = account.session.client("cloudformation")
+        codebuild = account.session.client("codebuild")
+
+        def project(name: str) -> Mapping[str, Any]:
+            found: Mapping[str, Any] = codebuild.batch_get_projects(names=[name])["projects"][0]
+            return found
+
+        def changes(around: Surroundings) -> tuple[str, ...]:
+            return upcoming_changes(pipeline.stages, around.stage, around.artifacts, cloudformation)
+
+        return {
+            "Source": Source(commit=commit),
+            "CodeBuild": CodeBuild(
+                builds=account.workspace.builds,
+                cached=account.workspace.checkout,
+                environment=account.build_environment(),
+                project=project,
+                secret=account.secret,
+                parameter=account.parameter,
+                started=lambda pid, name: record_process(account.workspace.run, pid, name),
+            ),
+            "CloudFormation": CloudFormation(client=cloudformation, localize=account.runtime.localize),
+            "Approval": Approval(approver=self.approver, changes=changes),
+        }
+
+    @contextmanager
+    def _step(self, stage: str, name: str) -> Iterator[Path]:
+        """One action outside the pipeline, in the same timeline."""
+        entry = self.timeline.plan(stage, name, stage)
+        log = self.account.workspace.logs / f"{stage}.{name.replace(' ', '-')}.log"
+        log.touch()
+        self.timeline.begin(entry, log)
+        try:
+            yield log
+        except CancelledError:
+            self.timeline.end(entry, Status.ABANDONED, "stopped")
+            raise
+        except BaseException as error:
+            self.timeline.end(entry, Status.FAILED, str(error))
+            raise
+        self.timeline.end(entry, Status.SUCCEEDED)
