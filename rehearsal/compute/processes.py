@@ -76,8 +76,7 @@ class ProcessTable:
     """Starts processes and keeps them on record below `directory`."""
 
     def __init__(self, directory: Path) -> None:
-        self._records = directory / "processes"
-        self._records.mkdir(parents=True, exist_ok=True)
+        self._directory = directory
 
     async def start(
         self,
@@ -105,19 +104,26 @@ class ProcessTable:
                 stderr=asyncio.subprocess.STDOUT,
                 start_new_session=True,
             )
-        record = self._records / f"{process.pid}.json"
-        own = psutil.Process()
-        with contextlib.suppress(psutil.NoSuchProcess):  # it may have ended already; then there is nothing to record
-            entry = ProcessRecord(
-                name=name,
-                pid=process.pid,
-                created=psutil.Process(process.pid).create_time(),
-                owner_pid=own.pid,
-                owner_created=own.create_time(),
-                stop_signal=int(stop_signal),
-            )
-            record.write_text(json.dumps(asdict(entry)))
+        record = record_process(self._directory, process.pid, name, stop_signal=stop_signal)
         return ManagedProcess(process, record, name=name, stop_signal=stop_signal)
+
+
+def record_process(directory: Path, pid: int, name: str, *, stop_signal: signal.Signals = signal.SIGTERM) -> Path:
+    """Put a running process group that this process started on record below `directory`; return the record's path."""
+    record = directory / "processes" / f"{pid}.json"
+    record.parent.mkdir(parents=True, exist_ok=True)
+    own = psutil.Process()
+    with contextlib.suppress(psutil.NoSuchProcess):  # it may have ended already; then there is nothing to record
+        entry = ProcessRecord(
+            name=name,
+            pid=pid,
+            created=psutil.Process(pid).create_time(),
+            owner_pid=own.pid,
+            owner_created=own.create_time(),
+            stop_signal=int(stop_signal),
+        )
+        record.write_text(json.dumps(asdict(entry)))
+    return record
 
 
 def sweep_leftovers(directory: Path) -> tuple[str, ...]:
