@@ -1,0 +1,172 @@
+"""CodeBuild actions run real commands in a clean copy of their input."""
+
+import json
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from rehearsal.codepipeline.actions import ActionError, CancelledError, Surroundings
+from rehearsal.codepipeline.artifacts import Artifacts
+from rehearsal.codepipeline.codebuild import CodeBuild
+from rehearsal.codepipeline.definition import Action
+from rehearsal.codepipeline.variables import Variables
+
+
+class Build:
+    """One build of a project with the given specification."""
+
+    def __init__(self, root: Path, spec: str, *, outputs: tuple[str, ...] = (), variables: Any = ()) -> None:
+        self.root = root
+        self.artifacts = Artifacts(root / "artifacts")
+        self.source = self.artifacts.create("Source")
+        self.pids: list[int] = []
+        self.cancelled = threading.Event()
+        self.said: list[str] = []
+        self._project = {"source": {"buildspec": spec}, "environment": {"environmentVariables": list(variables)}}
+        self._outputs = outputs
+        (root / "log").touch()
+
+    def run(self, **configuration: str) -> Mapping[str, str]:
+        runner = CodeBuild(
+            builds=self.root / "builds",
+            cached=self.root,
+            environment={"PATH": "/usr/bin:/bin", "HOME": str(self.root)},
+            project=lambda _: self._project,
+            secret=lambda name: f"secret of {name}",
+            parameter=lambda name: f"parameter {name}",
+            started=lambda pid, _: self.pids.append(pid),
+        )
+        action = Action(
+            name="Synth",
+            category="Build",
+            provider="CodeBuild",
+            configuration={"ProjectName": "synth", **configuration},
+            inputs=("Source",),
+            outputs=self._outputs,
+        )
+        return runner.run(
+            action,
+            Surroundings(
+                stage="Build",
+                execution_id="e1",
+                artifacts=self.artifacts,
+                variables=Variables({"SourceRevision": "c0ffee"}),
+                log=self.root / "log",
+                progress=self.said.append,
+                cancelled=self.cancelled,
+            ),
+        )
+
+    @property
+    def log(self) -> str:
+        return (self.root / "log").read_text()
+
+
+def commands(*lines: str, **more: Any) -> str:
+    return json.dumps({"version": "0.2", "phases": {"build": {"commands": list(lines)}}, **more})
+
+
+def test_the_build_cannot_change_its_input_artifact(tmp_path: Path) -> None:
+    build = Build(tmp_path, commands("rm file", "touch other"))
+    (build.source / "file").write_text("kept")
+    build.run()
+    assert [path.name for path in build.source.iterdir()] == ["file"]
+
+
+def test_a_build_sees_only_declared_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEAKED", "from the caller")
+    declared = [
+        {"name": "PLAIN", "value": "p", "type": "PLAINTEXT"},
+        {"name": "KEY", "value": "smoke:id", "type": "SECRETS_MANAGER"},
+        {"name": "PARAM", "value": "/a/b", "type": "PARAMETER_STORE"},
+    ]
+    build = Build(tmp_path, commands("env"), variables=declared)
+    build.run(EnvironmentVariables=json.dumps([{"name": "PLAIN", "value": "of the action", "type": "PLAINTEXT"}]))
+    assert "LEAKED" not in build.log
+    assert "PLAIN=of the action" in build.log
+    assert "KEY=secret of smoke:id" in build.log
+    assert "PARAM=parameter /a/b" in build.log
+    assert "CODEBUILD_RESOLVED_SOURCE_VERSION=c0ffee" in build.log
+
+
+def test_declared_files_become_the_output_artifact(tmp_path: Path) -> None:
+    spec = commands("mkdir -p out/in", "echo hi > out/in/a.txt", artifacts={"base-directory": "out", "files": "**/*"})
+    build = Build(tmp_path, spec, outputs=("Out",))
+    build.run()
+    assert (build.artifacts.folder("Out") / "in" / "a.txt").read_text() == "hi\n"
+
+
+def test_several_artifacts_are_told_apart_by_name(tmp_path: Path) -> None:
+    parts = {name: {"base-directory": name, "files": ["**/*"]} for name in ("First", "Second")}
+    spec = commands("mkdir First Second", "touch First/1 Second/2", artifacts={"secondary-artifacts": parts})
+    build = Build(tmp_path, spec, outputs=("First", "Second"))
+    build.run()
+    assert [path.name for path in build.artifacts.folder("Second").iterdir()] == ["2"]
+
+
+def test_a_promised_artifact_that_was_not_made_is_a_failure(tmp_path: Path) -> None:
+    build = Build(tmp_path, commands("true", artifacts={"base-directory": "out", "files": "**/*"}), outputs=("Out",))
+    with pytest.raises(ActionError, match="did not make out"):
+        build.run()
+
+
+def test_a_failed_command_fails_the_action_and_points_to_the_log(tmp_path: Path) -> None:
+    build = Build(tmp_path, commands("echo why >&2; exit 4"))
+    with pytest.raises(ActionError, match=r"command failed: echo why >&2; exit 4|exit status 4") as error:
+        build.run()
+    assert error.value.log is not None
+    assert "why" in error.value.log.read_text()
+
+
+def test_a_cached_folder_is_kept_between_builds(tmp_path: Path) -> None:
+    spec = commands("ls kept/cache", "touch kept/cache/seen", cache={"paths": ["kept/cache/**/*"]})
+    Build(tmp_path, spec).run()
+    second = Build(tmp_path, spec)
+    second.run()
+    assert "\nseen\n" in second.log
+
+
+def test_a_stopped_build_leaves_no_process(tmp_path: Path) -> None:
+    build = Build(tmp_path, commands("sleep 600 & echo $! > ../pid; sleep 600"))
+
+    def stop() -> None:
+        _wait_for(tmp_path / "builds/Build.Synth/pid")
+        build.cancelled.set()
+
+    stopper = threading.Thread(target=stop)
+    stopper.start()
+    with pytest.raises(CancelledError):
+        build.run()
+    stopper.join()
+    pid = int((tmp_path / "builds/Build.Synth/pid").read_text())
+    assert not _alive(pid)
+    assert not _alive(build.pids[0])
+
+
+def test_what_a_build_leaves_in_the_background_ends_with_it(tmp_path: Path) -> None:
+    build = Build(tmp_path, commands("sleep 600 & echo $! > ../pid"))
+    build.run()
+    assert not _alive(int((tmp_path / "builds/Build.Synth/pid").read_text()))
+
+
+def _wait_for(file: Path) -> None:
+    deadline = time.monotonic() + 20
+    while not (file.exists() and file.read_text().strip()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        process = psutil.Process(pid)
+        process.wait(timeout=5)
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.TimeoutExpired:
+        return True
+    return False

@@ -1,0 +1,67 @@
+"""The source artifact is the committed state, whatever lies in the working tree."""
+
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+from rehearsal.codepipeline.actions import Surroundings
+from rehearsal.codepipeline.artifacts import Artifacts
+from rehearsal.codepipeline.definition import Action
+from rehearsal.codepipeline.source import Commit, RevisionError, Source
+from rehearsal.codepipeline.variables import Variables
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    (folder / "file").write_text("first")
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "First commit"]):
+        subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@example.com", *command], cwd=folder, check=True)
+    return folder
+
+
+def produce(repository: Path, tmp_path: Path, output_format: str) -> tuple[Path, dict[str, str]]:
+    artifacts = Artifacts(tmp_path / "artifacts")
+    commit = Commit.resolve(repository, "HEAD")
+    action = Action(
+        name="Source",
+        category="Source",
+        provider="CodeStarSourceConnection",
+        configuration={"BranchName": "main", "FullRepositoryId": "a/b", "OutputArtifactFormat": output_format},
+        outputs=("Source",),
+    )
+    around = Surroundings(
+        stage="Source",
+        execution_id="e",
+        artifacts=artifacts,
+        variables=Variables({}),
+        log=tmp_path / "log",
+        progress=lambda _: None,
+        cancelled=threading.Event(),
+    )
+    exported = Source(commit=commit).run(action, around)
+    return artifacts.folder("Source"), dict(exported)
+
+
+def test_uncommitted_changes_are_not_part_of_the_source(repository: Path, tmp_path: Path) -> None:
+    (repository / "file").write_text("changed")
+    (repository / "new").write_text("untracked")
+    folder, exported = produce(repository, tmp_path, "CODE_ZIP")
+    assert {path.name for path in folder.iterdir()} == {"file"}
+    assert (folder / "file").read_text() == "first"
+    assert exported["CommitMessage"] == "First commit"
+
+
+def test_only_a_full_clone_has_history(repository: Path, tmp_path: Path) -> None:
+    assert not (produce(repository, tmp_path / "zip", "CODE_ZIP")[0] / ".git").exists()
+    clone, exported = produce(repository, tmp_path / "clone", "CODEBUILD_CLONE_REF")
+    log = subprocess.run(["git", "log", "--format=%H"], cwd=clone, capture_output=True, text=True, check=True)
+    assert log.stdout.split() == [exported["CommitId"]]
+
+
+def test_an_unknown_revision_is_named(repository: Path) -> None:
+    with pytest.raises(RevisionError, match="nonsense is not a commit of"):
+        Commit.resolve(repository, "nonsense")
