@@ -22,7 +22,8 @@ class Script:
     def run(self, action: Action, around: Surroundings) -> Mapping[str, str]:
         self.ran.append(action.name)
         around.configuration(action)
-        return self.steps.get(action.name, lambda _: None)(around) or {}
+        step = self.steps.get(action.name)
+        return (step(around) if step else None) or {}
 
 
 def action(name: str, order: int = 1, *, namespace: str | None = None, **configuration: str) -> Action:
