@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rehearsal.compute.certificates import CertificateAuthority
+from rehearsal.compute.errors import DatabaseError
 from rehearsal.compute.processes import ManagedProcess, ProcessTable, tail
 from rehearsal.compute.tls_gateway import TlsGateway
 
@@ -23,10 +24,6 @@ _STOP_SECONDS = 20.0
 _START_ATTEMPTS = 3
 _POLL_SECONDS = 0.02
 _UNPRIVILEGED = "nobody"
-
-
-class DatabaseError(Exception):
-    """A database server could not be made or started; the message holds the end of its log."""
 
 
 @dataclass(frozen=True, kw_only=True)
