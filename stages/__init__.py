@@ -1,0 +1,1 @@
+"""PaymentStage: every application stack of one environment."""

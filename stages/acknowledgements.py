@@ -1,0 +1,15 @@
+"""Findings of the rule packs that are accepted, each on its own resource and with a reason a reviewer can judge.
+
+`docs/security.md` lists them all; `python -m stages.security_table` writes the list.
+"""
+
+from collections.abc import Mapping
+
+from aws_cdk import Acknowledgment, Validations
+from constructs import IConstruct
+
+
+def acknowledge(construct: IConstruct, reasons: Mapping[str, str]) -> None:
+    """Accept the findings `reasons` (rule id to reason) on `construct` and nothing else."""
+    for rule, reason in reasons.items():
+        Validations.of(construct).acknowledge(Acknowledgment(id=rule, reason=reason))

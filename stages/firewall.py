@@ -1,0 +1,235 @@
+"""The web ACL in front of the load balancer, its log, and what it must never log."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_wafv2 as wafv2
+from constructs import Construct
+
+from stages.config import EnvironmentConfig
+from stages.log_groups import DeclaredLogGroup
+
+ACL = wafv2.CfnWebACL
+#: Requests in five minutes. A merchant's server behind one address, or one key, may make 100 a second.
+RATE_LIMIT_PER_IP = 30_000
+RATE_LIMIT_PER_KEY = 30_000
+#: The API's own limit on a request body, in bytes. The web ACL sees only the first 8 KiB of a body, so it judges the
+#: declared length; a body without one is measured by the service.
+BODY_LIMIT = 65_536
+FORBIDDEN, TOO_LARGE, TOO_MANY = "forbidden", "too-large", "too-many"
+_BODIES = {
+    FORBIDDEN: (403, "Forbidden", "The request was refused by the web application firewall."),
+    TOO_LARGE: (413, "Content Too Large", f"The request body is larger than {BODY_LIMIT} bytes."),
+    TOO_MANY: (429, "Too Many Requests", "Too many requests. Slow down and try again in a minute."),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Managed:
+    """A rule group that AWS maintains, with the rules of it that only count."""
+
+    name: str
+    counted: Sequence[str] = field(default=())
+
+
+MANAGED = (
+    _Managed(name="AWSManagedRulesAmazonIpReputationList"),
+    # SizeRestrictions_BODY refuses what exceeds 8 KB, which the API accepts; `body-size` takes its place.
+    _Managed(name="AWSManagedRulesCommonRuleSet", counted=("SizeRestrictions_BODY",)),
+    _Managed(name="AWSManagedRulesKnownBadInputsRuleSet"),
+    _Managed(name="AWSManagedRulesSQLiRuleSet"),
+)
+
+
+class Firewall(Construct):
+    """Rate limits per address and per API key, a body limit, and AWS's managed rules, all blocking, all logged."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        config: EnvironmentConfig,
+        key: kms.IKey,
+        load_balancer_arn: str,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        names = config.names
+        acl = ACL(
+            self,
+            "Acl",
+            name=names.name("waf-acl"),
+            description=f"Payment API {names.suffix}",
+            scope="REGIONAL",
+            default_action=ACL.DefaultActionProperty(allow=ACL.AllowActionProperty()),
+            custom_response_bodies={key: _problem(*problem) for key, problem in _BODIES.items()},
+            data_protection_config=_protection(),
+            visibility_config=_metrics(names.name("waf-acl")),
+            rules=_rules(names.suffix),
+        )
+        wafv2.CfnWebACLAssociation(self, "Association", resource_arn=load_balancer_arn, web_acl_arn=acl.attr_arn)
+        log_group = DeclaredLogGroup(self, "Logs", name=names.waf_logs, config=config, key=key)
+        delivery = logs.CfnResourcePolicy(
+            self,
+            "LogDelivery",
+            policy_name=names.name("log-policy-waf"),
+            policy_document=json.dumps(_delivery(config)),
+        )
+        logging = wafv2.CfnLoggingConfiguration(
+            self,
+            "Logging",
+            resource_arn=acl.attr_arn,
+            log_destination_configs=[f"arn:aws:logs:{config.region}:{config.account}:log-group:{names.waf_logs}"],
+            logging_filter={  # what was let through is in the access log
+                "DefaultBehavior": "DROP",
+                "Filters": [
+                    {
+                        "Behavior": "KEEP",
+                        "Requirement": "MEETS_ANY",
+                        "Conditions": [
+                            {"ActionCondition": {"Action": action}}
+                            for action in ("BLOCK", "COUNT", "EXCLUDED_AS_COUNT")
+                        ],
+                    }
+                ],
+            },
+        )
+        logging.node.add_dependency(log_group, delivery)
+
+
+def content_length_above(limit: int) -> str:
+    """A regular expression for the decimal numbers greater than `limit`, as a Content-Length header writes them."""
+    digits = str(limit)
+    larger = [
+        f"{digits[:place]}[{int(digit) + 1}-9][0-9]{{{len(digits) - place - 1}}}"
+        for place, digit in enumerate(digits)
+        if digit != "9"
+    ]
+    return f"^0*({'|'.join([*larger, f'[1-9][0-9]{{{len(digits)},}}'])})$"
+
+
+def _rules(suffix: str) -> list[wafv2.CfnWebACL.RuleProperty]:
+    own = [
+        ("rate-limit-ip", _rate(RATE_LIMIT_PER_IP, per_key=False), TOO_MANY),
+        ("rate-limit-key", _rate(RATE_LIMIT_PER_KEY, per_key=True), TOO_MANY),
+        ("body-size", _declared_length(), TOO_LARGE),
+    ]
+    rules = [
+        ACL.RuleProperty(
+            name=name,
+            priority=priority,
+            statement=statement,
+            action=ACL.RuleActionProperty(block=_block(body)),
+            visibility_config=_metrics(f"{name}-{suffix}"),
+        )
+        for priority, (name, statement, body) in enumerate(own)
+    ]
+    for priority, group in enumerate(MANAGED, start=len(own)):
+        rules.append(
+            ACL.RuleProperty(
+                name=group.name,
+                priority=priority,
+                override_action=ACL.OverrideActionProperty(none={}),
+                statement=ACL.StatementProperty(
+                    managed_rule_group_statement=ACL.ManagedRuleGroupStatementProperty(
+                        vendor_name="AWS",
+                        name=group.name,
+                        rule_action_overrides=[
+                            ACL.RuleActionOverrideProperty(
+                                name=rule, action_to_use=ACL.RuleActionProperty(count=ACL.CountActionProperty())
+                            )
+                            for rule in group.counted
+                        ],
+                    )
+                ),
+                visibility_config=_metrics(f"{group.name}-{suffix}"),
+            )
+        )
+    return rules
+
+
+def _rate(limit: int, *, per_key: bool) -> wafv2.CfnWebACL.StatementProperty:
+    """At most `limit` requests in five minutes from one address, or with one `Authorization` header."""
+    if not per_key:
+        rate = ACL.RateBasedStatementProperty(limit=limit, evaluation_window_sec=300, aggregate_key_type="IP")
+    else:
+        header = ACL.RateLimitHeaderProperty(
+            name="authorization", text_transformations=[ACL.TextTransformationProperty(priority=0, type="NONE")]
+        )
+        rate = ACL.RateBasedStatementProperty(
+            limit=limit,
+            evaluation_window_sec=300,
+            aggregate_key_type="CUSTOM_KEYS",
+            custom_keys=[ACL.RateBasedStatementCustomKeyProperty(header=header)],
+        )
+    return ACL.StatementProperty(rate_based_statement=rate)
+
+
+def _declared_length() -> wafv2.CfnWebACL.StatementProperty:
+    return ACL.StatementProperty(
+        regex_match_statement=ACL.RegexMatchStatementProperty(
+            field_to_match=ACL.FieldToMatchProperty(single_header={"Name": "content-length"}),
+            regex_string=content_length_above(BODY_LIMIT),
+            text_transformations=[ACL.TextTransformationProperty(priority=0, type="NONE")],
+        )
+    )
+
+
+def _block(body: str) -> wafv2.CfnWebACL.BlockActionProperty:
+    status = _BODIES[body][0]
+    headers = [ACL.CustomHTTPHeaderProperty(name="retry-after", value="60")] if body == TOO_MANY else None
+    return ACL.BlockActionProperty(
+        custom_response=ACL.CustomResponseProperty(
+            response_code=status, custom_response_body_key=body, response_headers=headers
+        )
+    )
+
+
+def _problem(status: int, title: str, detail: str) -> wafv2.CfnWebACL.CustomResponseBodyProperty:
+    """A body in the form that the API's own errors have (RFC 9457)."""
+    content = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+    return ACL.CustomResponseBodyProperty(content_type="APPLICATION_JSON", content=json.dumps(content))
+
+
+def _protection() -> wafv2.CfnWebACL.DataProtectionConfigProperty:
+    """API keys and bodies never reach logs or samples; redacted log fields would not cover rate keys and samples."""
+    return ACL.DataProtectionConfigProperty(
+        data_protections=[
+            ACL.DataProtectProperty(
+                action="SUBSTITUTION",
+                field=field,
+                exclude_rate_based_details=False,
+                exclude_rule_match_details=False,
+            )
+            for field in (
+                ACL.FieldToProtectProperty(field_type="SINGLE_HEADER", field_keys=["authorization"]),
+                ACL.FieldToProtectProperty(field_type="BODY"),
+            )
+        ]
+    )
+
+
+def _metrics(name: str) -> wafv2.CfnWebACL.VisibilityConfigProperty:
+    return ACL.VisibilityConfigProperty(
+        cloud_watch_metrics_enabled=True, sampled_requests_enabled=True, metric_name=name
+    )
+
+
+def _delivery(config: EnvironmentConfig) -> dict[str, object]:
+    """Who may write the log; stated here, because WAF would otherwise add a policy that outlives the environment."""
+    account = config.account
+    statement = iam.PolicyStatement(
+        sid="WafLogDelivery",
+        principals=[iam.ServicePrincipal("delivery.logs.amazonaws.com")],
+        actions=["logs:CreateLogStream", "logs:PutLogEvents"],
+        resources=[f"arn:aws:logs:{config.region}:{account}:log-group:{config.names.waf_logs}:log-stream:*"],
+        conditions={
+            "StringEquals": {"aws:SourceAccount": account},
+            "ArnLike": {"aws:SourceArn": f"arn:aws:logs:{config.region}:{account}:*"},
+        },
+    )
+    return {"Version": "2012-10-17", "Statement": [statement.to_statement_json()]}

@@ -1,0 +1,1 @@
+"""Code that runs in the account as the function of a custom resource: standard library and boto3 only."""

@@ -1,0 +1,154 @@
+"""The way in: load balancer, certificate, name, access logs."""
+
+from aws_cdk import Duration, Tags
+from aws_cdk import aws_certificatemanager as acm
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_elasticloadbalancingv2 as elbv2
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_route53 as route53
+from aws_cdk import aws_route53_targets as targets
+from constructs import Construct
+
+from stages.acknowledgements import acknowledge
+from stages.config import EnvironmentConfig
+from stages.log_bucket import AccessLogBucket
+from stages.security_groups import API_PORT, HTTP, HTTPS, as_is
+
+#: Seconds. The service keeps idle connections longer (75 s), so that it never closes one that the balancer reuses.
+IDLE_TIMEOUT = 60
+DEREGISTRATION_DELAY = 30
+#: The process only, never the database: a failover must not kill every task.
+HEALTH_PATH = "/healthz"
+
+
+class Ingress(Construct):
+    """Internet-facing HTTPS, with TLS again to the tasks; HTTP only redirects.
+
+    Attributes:
+        load_balancer: the application load balancer.
+        target_group: where api tasks register.
+        base_url: `https://` and the host name that clients use.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        config: EnvironmentConfig,
+        key: kms.IKey,
+        vpc: ec2.IVpc,
+        group: ec2.ISecurityGroup,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self._config = config
+        self.load_balancer = self._load_balancer(vpc, as_is(self, "Group", group), key)
+        self.target_group = self._target_group(vpc)
+        zone = self._zone()
+        self._listeners(zone)
+        if zone is not None:
+            self._alias(zone)
+        self.base_url = f"https://{config.domain_name or self.load_balancer.load_balancer_dns_name}"
+
+    def _load_balancer(self, vpc: ec2.IVpc, group: ec2.ISecurityGroup, key: kms.IKey) -> elbv2.ApplicationLoadBalancer:
+        logs = AccessLogBucket(self, "AccessLogs", config=self._config, key=key)
+        load_balancer = elbv2.ApplicationLoadBalancer(
+            self,
+            "LoadBalancer",
+            load_balancer_name=self._config.names.name("alb"),
+            vpc=vpc,
+            vpc_subnets=ec2.SubnetSelection(subnet_type=ec2.SubnetType.PUBLIC),
+            security_group=group,
+            internet_facing=True,
+            idle_timeout=Duration.seconds(IDLE_TIMEOUT),
+            drop_invalid_header_fields=True,
+            desync_mitigation_mode=elbv2.DesyncMitigationMode.STRICTEST,
+            deletion_protection=False,
+        )
+        load_balancer.log_access_logs(logs.bucket)
+        load_balancer.node.add_dependency(logs.emptied)
+        acknowledge(
+            load_balancer,
+            {
+                "NIST.800.53.R5-ELBDeletionProtectionEnabled": "An environment must be destroyable by its own pipeline "
+                "and by `make destroy`; the balancer holds no state, and its stack makes it again."
+            },
+        )
+        return load_balancer
+
+    def _target_group(self, vpc: ec2.IVpc) -> elbv2.ApplicationTargetGroup:
+        group = elbv2.ApplicationTargetGroup(
+            self,
+            "Targets",
+            # Replaced when protocol or port change, hence both in the name; 32 characters at most.
+            target_group_name=self._config.names.name(f"tg-https-{API_PORT}"),
+            vpc=vpc,
+            protocol=elbv2.ApplicationProtocol.HTTPS,
+            port=API_PORT,
+            target_type=elbv2.TargetType.IP,
+            deregistration_delay=Duration.seconds(DEREGISTRATION_DELAY),
+            load_balancing_algorithm_type=elbv2.TargetGroupLoadBalancingAlgorithmType.LEAST_OUTSTANDING_REQUESTS,
+            health_check=elbv2.HealthCheck(
+                protocol=elbv2.Protocol.HTTPS,
+                path=HEALTH_PATH,
+                healthy_http_codes="200",
+                interval=Duration.seconds(10),
+                timeout=Duration.seconds(5),
+                healthy_threshold_count=2,
+                unhealthy_threshold_count=3,
+            ),
+        )
+        Tags.of(group).add("Name", self._config.names.name(f"tg-https-{API_PORT}"))
+        return group
+
+    def _zone(self) -> route53.IHostedZone | None:
+        if self._config.hosted_zone_id is None or self._config.hosted_zone_name is None:
+            return None
+        return route53.HostedZone.from_hosted_zone_attributes(
+            self, "Zone", hosted_zone_id=self._config.hosted_zone_id, zone_name=self._config.hosted_zone_name
+        )
+
+    def _certificate(self, zone: route53.IHostedZone | None) -> acm.ICertificate:
+        if self._config.certificate_arn is not None:
+            return acm.Certificate.from_certificate_arn(self, "Certificate", self._config.certificate_arn)
+        assert self._config.domain_name is not None  # noqa: S101 - the configuration refuses a zone without it
+        return acm.Certificate(
+            self,
+            "Certificate",
+            domain_name=self._config.domain_name,
+            certificate_name=self._config.names.name("certificate"),
+            validation=acm.CertificateValidation.from_dns(zone),
+        )
+
+    def _listeners(self, zone: route53.IHostedZone | None) -> None:
+        https = self.load_balancer.add_listener(
+            "Https",
+            port=HTTPS,
+            protocol=elbv2.ApplicationProtocol.HTTPS,
+            open=False,  # the rule is in security_groups.py
+            certificates=[self._certificate(zone)],
+            ssl_policy=elbv2.SslPolicy.TLS13_12_RES_PQ,
+            default_target_groups=[self.target_group],
+        )
+        http = self.load_balancer.add_listener(
+            "Http",
+            port=HTTP,
+            protocol=elbv2.ApplicationProtocol.HTTP,
+            open=False,
+            default_action=elbv2.ListenerAction.redirect(port=str(HTTPS), protocol="HTTPS", permanent=True),
+        )
+        for listener in (https, http):
+            resource = listener.node.default_child
+            assert isinstance(resource, elbv2.CfnListener)  # noqa: S101 - what a listener construct is made of
+            resource.listener_attributes = [
+                elbv2.CfnListener.ListenerAttributeProperty(key="routing.http.response.server.enabled", value="false")
+            ]
+
+    def _alias(self, zone: route53.IHostedZone) -> None:
+        route53.ARecord(
+            self,
+            "Alias",
+            zone=zone,
+            record_name=f"{self._config.domain_name}.",
+            target=route53.RecordTarget.from_alias(targets.LoadBalancerTarget(self.load_balancer)),
+        )

@@ -1,0 +1,67 @@
+"""Who may talk to whom: all security groups and all their rules, in one place, ingress and egress alike.
+
+internet -> alb:443, alb:80 (redirect only)
+alb -> api:8443
+api, worker -> database:5432
+api, worker -> internet:443 (processor, webhook receivers, AWS endpoints)
+"""
+
+from aws_cdk import Tags
+from aws_cdk import aws_ec2 as ec2
+from constructs import Construct
+
+from stages.acknowledgements import acknowledge
+from stages.naming import Names
+
+HTTP, HTTPS, API_PORT, DATABASE_PORT = 80, 443, 8443, 5432
+
+
+class SecurityGroups(Construct):
+    """The four groups. Other stacks take them `as_is`: a rule added there would make stacks depend both ways."""
+
+    def __init__(self, scope: Construct, construct_id: str, *, names: Names, vpc: ec2.IVpc) -> None:
+        super().__init__(scope, construct_id)
+        self._names, self._vpc = names, vpc
+        self.alb = self._group("alb", "Load balancer: HTTPS from anywhere, HTTP for the redirect")
+        self.api = self._group("api", "Api tasks: requests from the load balancer")
+        self.worker = self._group("worker", "Worker tasks: no way in")
+        self.database = self._group("database", "Database: from api and worker tasks")
+        anywhere = ec2.Peer.any_ipv4()
+        self.alb.add_ingress_rule(anywhere, ec2.Port.tcp(HTTPS), "HTTPS from anywhere")
+        self.alb.add_ingress_rule(anywhere, ec2.Port.tcp(HTTP), "HTTP from anywhere, answered with a redirect")
+        self._connect(self.alb, self.api, API_PORT, "load balancer to api tasks")
+        self._connect(self.api, self.database, DATABASE_PORT, "api tasks to database")
+        self._connect(self.worker, self.database, DATABASE_PORT, "worker tasks to database")
+        for group in (self.api, self.worker):
+            group.add_egress_rule(anywhere, ec2.Port.tcp(HTTPS), "processor, webhook receivers, AWS endpoints")
+        acknowledge(
+            self.alb,
+            {
+                "AwsSolutions-EC23": "A public API: ports 443 and 80 of the load balancer are open to the internet "
+                "by purpose, behind the web ACL; nothing else is.",
+                "NIST.800.53.R5-EC2RestrictedCommonPorts": "Port 80 only answers with a redirect to HTTPS.",
+            },
+        )
+
+    def _group(self, name: str, description: str) -> ec2.SecurityGroup:
+        group = ec2.SecurityGroup(
+            self,
+            name.title(),
+            vpc=self._vpc,
+            security_group_name=self._names.name(f"security-group-{name}"),
+            description=description,
+            allow_all_outbound=False,
+        )
+        Tags.of(group).add("Name", self._names.name(f"security-group-{name}"))
+        return group
+
+    def _connect(self, source: ec2.SecurityGroup, target: ec2.SecurityGroup, port: int, description: str) -> None:
+        source.add_egress_rule(target, ec2.Port.tcp(port), description)
+        target.add_ingress_rule(source, ec2.Port.tcp(port), description)
+
+
+def as_is(scope: Construct, construct_id: str, group: ec2.ISecurityGroup) -> ec2.ISecurityGroup:
+    """The group as another stack may use it: CDK must not add rules of its own to it."""
+    return ec2.SecurityGroup.from_security_group_id(
+        scope, construct_id, group.security_group_id, allow_all_outbound=False, mutable=False
+    )

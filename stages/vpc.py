@@ -1,0 +1,138 @@
+"""The VPC: three zones by id, three kinds of subnet in each, one NAT gateway, flow logs, an S3 gateway endpoint."""
+
+from aws_cdk import Tags
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from constructs import Construct
+
+from stages.acknowledgements import acknowledge
+from stages.config import EnvironmentConfig
+from stages.log_groups import DeclaredLogGroup
+from stages.naming import Names
+from stages.policies import grant
+
+CIDR = "10.0.0.0/16"
+
+
+class Network(Construct):
+    """Public subnets hold load balancer and NAT gateway, private ones the containers, isolated ones the database.
+
+    One NAT gateway is a deliberate saving (docs/cost.md): losing its zone stops calls to the processor, which the
+    worker then settles, but not the API.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str, *, config: EnvironmentConfig, key: kms.IKey) -> None:
+        super().__init__(scope, construct_id)
+        names = config.names
+        self.vpc = ec2.Vpc(
+            self,
+            "Vpc",
+            vpc_name=names.name("vpc"),
+            ip_addresses=ec2.IpAddresses.cidr(CIDR),
+            availability_zones=list(config.availability_zone_ids),
+            nat_gateways=1,
+            restrict_default_security_group=False,  # ClosedDefaultGroup does it with a role of its own
+            subnet_configuration=[
+                ec2.SubnetConfiguration(
+                    name="public", subnet_type=ec2.SubnetType.PUBLIC, cidr_mask=24, map_public_ip_on_launch=False
+                ),
+                ec2.SubnetConfiguration(name="private", subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS, cidr_mask=22),
+                ec2.SubnetConfiguration(name="isolated", subnet_type=ec2.SubnetType.PRIVATE_ISOLATED, cidr_mask=24),
+            ],
+        )
+        self._name_subnets(config)
+        self._reach_image_layers(config)
+        self._log_flows(config, key)
+        self._acknowledge()
+
+    def zone_of(self, subnet: ec2.ISubnet) -> str:
+        """The zone's name in this account, as a reference: known to CloudFormation, not to synthesis."""
+        return _resource(subnet).attr_availability_zone
+
+    def _name_subnets(self, config: EnvironmentConfig) -> None:
+        kinds = {
+            "public": self.vpc.public_subnets,
+            "private": self.vpc.private_subnets,
+            "isolated": self.vpc.isolated_subnets,
+        }
+        for kind, subnets in kinds.items():
+            for zone_id, subnet in zip(config.availability_zone_ids, subnets, strict=True):
+                resource = _resource(subnet)
+                resource.availability_zone = None
+                resource.availability_zone_id = zone_id
+                Tags.of(subnet).add("Name", config.names.name(f"subnet-{kind}-{zone_id}"))
+
+    def _reach_image_layers(self, config: EnvironmentConfig) -> None:
+        endpoint = self.vpc.add_gateway_endpoint("S3", service=ec2.GatewayVpcEndpointAwsService.S3)
+        endpoint.add_to_policy(
+            iam.PolicyStatement(
+                sid="ImageLayers",
+                principals=[iam.AnyPrincipal()],
+                actions=["s3:GetObject"],
+                resources=[f"arn:aws:s3:::prod-{config.region}-starport-layer-bucket/*"],
+            )
+        )
+        Tags.of(endpoint).add("Name", config.names.name("endpoint-s3"))
+
+    def _log_flows(self, config: EnvironmentConfig, key: kms.IKey) -> None:
+        names: Names = config.names
+        log_group = DeclaredLogGroup(self, "FlowLogs", name=names.flow_logs, config=config, key=key)
+        role = iam.Role(
+            self,
+            "FlowLogRole",
+            role_name=names.name("role-flow-logs"),
+            assumed_by=iam.ServicePrincipal(
+                "vpc-flow-logs.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": config.account}}
+            ),
+            description="Lets the VPC write its flow logs",
+        )
+        policy = grant(
+            role,
+            name=names.name("policy-flow-logs"),
+            statements=[
+                iam.PolicyStatement(
+                    sid="WriteFlowLogs",
+                    actions=["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
+                    resources=[log_group.log_group_arn],
+                )
+            ],
+        )
+        flow_log = ec2.CfnFlowLog(
+            self,
+            "FlowLog",
+            resource_type="VPC",
+            resource_id=self.vpc.vpc_id,
+            traffic_type="ALL",
+            log_destination_type="cloud-watch-logs",
+            log_group_name=names.flow_logs,
+            deliver_logs_permission_arn=role.role_arn,
+            max_aggregation_interval=600,
+        )
+        flow_log.node.add_dependency(policy, log_group)
+        Tags.of(flow_log).add("Name", names.name("flow-log"))
+
+    def _acknowledge(self) -> None:
+        for subnet in self.vpc.public_subnets:
+            acknowledge(
+                subnet,
+                dict.fromkeys(
+                    ("NIST.800.53.R5-VPCNoUnrestrictedRouteToIGW", "PCI.DSS.321-VPCNoUnrestrictedRouteToIGW"),
+                    "The subnet of load balancer and NAT gateway, which must reach the internet gateway; nothing in "
+                    "it gets a public address by itself.",
+                ),
+            )
+        acknowledge(
+            self.vpc,
+            dict.fromkeys(
+                ("NIST.800.53.R5-VPCDefaultSecurityGroupClosed", "PCI.DSS.321-VPCDefaultSecurityGroupClosed"),
+                "Closed by Custom::ClosedDefaultGroup in the same stack, which takes all rules from the group; the "
+                "rule cannot see that.",
+            ),
+        )
+
+
+def _resource(subnet: ec2.ISubnet) -> ec2.CfnSubnet:
+    resource = subnet.node.default_child
+    assert isinstance(resource, ec2.CfnSubnet)  # noqa: S101 - what a subnet construct is made of
+    return resource

@@ -1,0 +1,56 @@
+"""What is watched besides the deployment alarms: tasks, database, backlogs."""
+
+from collections.abc import Iterator
+
+from stages.alarms import AlarmSpec
+from stages.config import EnvironmentConfig
+from stages.metrics import ServiceMetrics
+
+MAX_DATABASE_CPU = 80
+#: Seconds. The worker looks at an orphan within 5 s and backs off; ten minutes mean that it does not get on.
+MAX_RECOVERY_AGE, MAX_WEBHOOK_AGE = 600, 900
+
+
+def specs(metrics: ServiceMetrics, config: EnvironmentConfig) -> Iterator[AlarmSpec]:
+    """All alarms of the monitoring stack."""
+    yield AlarmSpec(
+        name="unhealthy-targets",
+        sentence="At least one api task has failed its health check for five minutes.",
+        metric=metrics.unhealthy_targets(),
+        threshold=0,
+        periods=5,
+    )
+    for service in ("api", "worker"):
+        yield AlarmSpec(
+            name=f"{service}-tasks",
+            sentence=f"Fewer {service} tasks run than should, for ten minutes.",
+            metric=metrics.tasks_missing(service),
+            threshold=0,
+            periods=10,
+        )
+    yield AlarmSpec(
+        name="database-cpu",
+        sentence=f"The database's CPU has been above {MAX_DATABASE_CPU} % for five minutes.",
+        metric=metrics.database_metric("CPUUtilization", statistic="Maximum"),
+        threshold=MAX_DATABASE_CPU,
+        periods=5,
+    )
+    yield AlarmSpec(
+        name="database-capacity",
+        sentence=f"The database has used all of its {config.capacity.database_max_acu:g} ACUs for fifteen minutes.",
+        metric=metrics.database_metric("ACUUtilization", statistic="Maximum"),
+        threshold=99,
+        periods=15,
+    )
+    yield AlarmSpec(
+        name="recovery-backlog",
+        sentence="A payment whose outcome is unknown has not been settled for ten minutes.",
+        metric=metrics.business("RecoveryBacklogAge", statistic="Maximum"),
+        threshold=MAX_RECOVERY_AGE,
+    )
+    yield AlarmSpec(
+        name="webhook-backlog",
+        sentence="A webhook that is due has been waiting for fifteen minutes.",
+        metric=metrics.business("WebhookBacklogAge", statistic="Maximum"),
+        threshold=MAX_WEBHOOK_AGE,
+    )
