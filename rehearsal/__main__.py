@@ -23,7 +23,7 @@ from rehearsal.codepipeline.source import Commit, RevisionError
 from rehearsal.console import Display, make_display
 from rehearsal.foreground import MainThreadApprover, run_in_background
 from rehearsal.options import OptionError, Options, is_interactive
-from rehearsal.ports import Ports
+from rehearsal.ports import PortInUseError, Ports
 from rehearsal.rehearse import Rehearsal
 from rehearsal.timeline import Timeline
 from rehearsal.workspace import BusyError, Workspace
@@ -122,10 +122,12 @@ def main() -> int:
         deployed = Commit.resolve(workspace.checkout, options.deployed)
         with workspace.lock():
             workspace.empty()
+            ports = Ports(options.port)
+            ports.check()
             signal.signal(signal.SIGTERM, _interrupt)
             timeline = Timeline(workspace.timeline)
             approver = MainThreadApprover(decision=options.decision)
-            account = Account(workspace=workspace, ports=Ports(options.port))
+            account = Account(workspace=workspace, ports=ports)
             return Command(
                 rehearsal=Rehearsal(account=account, timeline=timeline, approver=approver),
                 options=options,
@@ -134,7 +136,7 @@ def main() -> int:
                 commit=commit,
                 deployed=deployed,
             ).run()
-    except (OptionError, RevisionError, BusyError) as error:
+    except (OptionError, RevisionError, BusyError, PortInUseError) as error:
         console.print(f"rehearsal: {error}", markup=False, highlight=False, soft_wrap=True)
         return 2
 

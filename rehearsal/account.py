@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -131,14 +132,22 @@ class Account:
         tools = self._toolchain.environment(home=self.workspace.home, trust=self._trust)
         return emulator_client.environment(self._emulator.port, home=self.workspace.home, base=tools)
 
-    def run_tool(self, command: Sequence[str], *, folder: Path, log: Path) -> None:
-        """Run one of the checkout's own tools against the account, as a person at a terminal would.
+    def run_module(self, name: str, *arguments: str, log: Path) -> None:
+        """Run one of this project's Python modules against the account; see `run_tool`."""
+        project = Path(__file__).parents[1]
+        command = [sys.executable, "-m", name, *arguments]
+        self.run_tool(command, folder=self.workspace.home, log=log, variables={"PYTHONPATH": str(project)})
+
+    def run_tool(
+        self, command: Sequence[str], *, folder: Path, log: Path, variables: Mapping[str, str] | None = None
+    ) -> None:
+        """Run a tool against the account, as a person at a terminal of the checkout would.
 
         Raises:
             SetupError: it failed.
             CancelledError: the rehearsal is being stopped.
         """
-        environment = self.build_environment()
+        environment = self.build_environment() | dict(variables or {})
         environment["PATH"] = f"{self.workspace.checkout / '.venv' / 'bin'}:{environment['PATH']}"
         with log.open("ab") as output:
             process = subprocess.Popen(

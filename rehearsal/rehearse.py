@@ -4,7 +4,6 @@ It reads what was synthesized and nothing else of the project: it knows neither 
 """
 
 import json
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -91,9 +90,8 @@ class Rehearsal:
             SetupError: the command failed.
             LeftoversError: something is left.
         """
-        checkout = self.account.workspace.checkout
         with self._step(TEARDOWN, "make destroy") as log:
-            self.account.run_tool([sys.executable, "-m", "operations.destroy", "--yes"], folder=checkout, log=log)
+            self.account.run_module("operations.destroy", "--yes", log=log)
         with self._step(TEARDOWN, "nothing is left") as log:
             self.account.verify_destroyed(log)
 

@@ -1,0 +1,129 @@
+"""Rehearsals of the fixture app: a checkout of its own for each, with this checkout's tools."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rehearsal.account import Account
+from rehearsal.codepipeline.approval import Request
+from rehearsal.codepipeline.source import Commit
+from rehearsal.ports import Ports
+from rehearsal.rehearse import Rehearsal
+from rehearsal.timeline import Timeline
+from rehearsal.workspace import Workspace
+
+PROJECT = Path(__file__).parents[2]
+FIXTURE = Path(__file__).parent / "fixture_app"
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A git repository with the fixture app, and the tools that `make setup` brings."""
+
+    folder: Path
+
+    @classmethod
+    def make(cls, folder: Path) -> "Checkout":
+        """Copy the fixture app and commit it."""
+        ignored = shutil.ignore_patterns("__pycache__", "cdk.out")
+        shutil.copytree(FIXTURE, folder, ignore=ignored)
+        (folder / ".gitignore").write_text("/.run/\n/.venv\n/node_modules\n__pycache__/\n/cdk.out/\n")
+        for tools in (".venv", "node_modules"):
+            (folder / tools).symlink_to(PROJECT / tools)
+        toolchain = folder / ".run" / "toolchain"
+        toolchain.mkdir(parents=True)
+        # The fixture's build installs nothing: its image brings the CDK library.
+        version = ".".join(str(part) for part in sys.version_info[:3])
+        (toolchain / f"python-{version}").symlink_to(PROJECT / ".venv")
+        checkout = cls(folder)
+        checkout.git("init", "--quiet", "--initial-branch=main")
+        checkout.commit("First release")
+        return checkout
+
+    def git(self, *arguments: str) -> None:
+        """Run git in the checkout."""
+        identity = ("-c", "user.name=Tester", "-c", "user.email=tester@example.com")
+        subprocess.run(["git", *identity, *arguments], cwd=self.folder, check=True)
+
+    def commit(self, message: str) -> Commit:
+        """Commit everything that changed."""
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--message", message)
+        return Commit.resolve(self.folder, "HEAD")
+
+    def change(self, file: str, **values: Any) -> Commit:
+        """Change values of a JSON file and commit."""
+        path = self.folder / file
+        path.write_text(json.dumps(json.loads(path.read_text()) | values, indent=2))
+        return self.commit(f"Change {', '.join(values)}")
+
+    def start(self, **variables: str) -> "subprocess.Popen[str]":
+        """`make rehearse` without make: start the command, output to a pipe."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "rehearsal"],
+            cwd=self.folder,
+            env={**os.environ, "PYTHONPATH": str(PROJECT), "REHEARSE_PORT": "0", **variables},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+
+@dataclass
+class Decider:
+    """An approver that decides as the test says and remembers what it was asked."""
+
+    approves: bool = True
+    requests: list[Request] = field(default_factory=list)
+
+    def approve(self, request: Request) -> bool:
+        """Answer `approves`."""
+        self.requests.append(request)
+        return self.approves
+
+
+@dataclass(frozen=True)
+class Session:
+    """An open rehearsal with the first release in dev and prod."""
+
+    checkout: Checkout
+    rehearsal: Rehearsal
+    decider: Decider
+
+    @property
+    def account(self) -> Account:
+        """The emulated account."""
+        return self.rehearsal.account
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Checkout:
+    """A fresh checkout of the fixture app."""
+    return Checkout.make(tmp_path / "checkout")
+
+
+@pytest.fixture(scope="session")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
+    """One account for all tests that deploy one more commit; starting it takes most of a rehearsal's time."""
+    checkout = Checkout.make(tmp_path_factory.mktemp("session") / "checkout")
+    workspace = Workspace(checkout=checkout.folder)
+    workspace.empty()
+    decider = Decider()
+    account = Account(workspace=workspace, ports=Ports(0))
+    rehearsal = Rehearsal(account=account, timeline=Timeline(workspace.timeline), approver=decider)
+    commit = Commit.resolve(checkout.folder, "HEAD")
+    try:
+        rehearsal.prepare(commit)
+        rehearsal.run(commit)
+        yield Session(checkout, rehearsal, decider)
+    finally:
+        account.close()
