@@ -19,10 +19,7 @@ ACCOUNT_ID = "000000000000"
 REGION = "us-east-1"
 """The region used where none is given."""
 
-ACCESS_KEY_ID = ACCOUNT_ID
-"""The emulator takes an access key of twelve digits for the account itself, and CDK's cache is keyed by access key."""
-
-SECRET_ACCESS_KEY = "not-a-secret"  # noqa: S105  the emulator accepts any
+SECRET_ACCESS_KEY = "not-a-secret"  # noqa: S105  the emulator accepts any; as access key it takes the account's id
 
 _CONFIG = botocore.config.Config(
     connect_timeout=5,
@@ -40,10 +37,10 @@ def endpoint_url(port: int) -> str:
 class _EmulatorSession(botocore.session.Session):
     """A botocore session whose clients all talk to one endpoint, and that ignores the person's configuration files."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, account: str) -> None:
         super().__init__()
         self._url = url
-        self.set_credentials(ACCESS_KEY_ID, SECRET_ACCESS_KEY)
+        self.set_credentials(account, SECRET_ACCESS_KEY)
         self.set_default_client_config(_CONFIG)
 
     @property
@@ -61,9 +58,9 @@ class _EmulatorSession(botocore.session.Session):
         return super().create_client(service_name, *args, **kwargs)
 
 
-def session(port: int, *, region: str = REGION) -> boto3.session.Session:
+def session(port: int, *, account: str = ACCOUNT_ID, region: str = REGION) -> boto3.session.Session:
     """Make a session; its clients (`session(port).client("ecs")`) are typed and talk to the emulator on `port`."""
-    return boto3.session.Session(botocore_session=_EmulatorSession(endpoint_url(port)), region_name=region)
+    return boto3.session.Session(botocore_session=_EmulatorSession(endpoint_url(port), account), region_name=region)
 
 
 def environment(port: int, *, home: Path, region: str = REGION, base: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -79,7 +76,7 @@ def environment(port: int, *, home: Path, region: str = REGION, base: Mapping[st
         "HOME": str(home),
         "CDK_HOME": str(home),
         "AWS_ENDPOINT_URL": endpoint_url(port),
-        "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
+        "AWS_ACCESS_KEY_ID": ACCOUNT_ID,
         "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,
