@@ -62,7 +62,7 @@ class Toolchain:
             "PATH": os.pathsep.join(str(part) for part in path),
             "HOME": str(home),
             "JSII_NODE": str(self.folder / "bin" / "node"),
-            "JSII_RUNTIME_PACKAGE_CACHE": "disabled",
+            "JSII_RUNTIME_PACKAGE_CACHE_ROOT": str(self.checkout / ".run" / "cache" / "jsii"),
             "npm_config_prefix": str(globally),
             "npm_config_cache": str(self.checkout / ".run" / "cache" / "npm"),
             "UV_CACHE_DIR": str(self._uv_cache),
