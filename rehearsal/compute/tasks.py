@@ -1,0 +1,236 @@
+"""One task: its containers in `dependsOn` order, until an essential one ends."""
+
+import asyncio
+import itertools
+import random
+import shutil
+import uuid
+from collections.abc import Coroutine, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rehearsal.compute.containers import Launch, ProcessContainer
+from rehearsal.compute.environments import Localities, Place, Translator
+from rehearsal.compute.errors import ComputeError, TaskFailedError
+from rehearsal.compute.images import ImageStore
+from rehearsal.compute.processes import ProcessTable
+from rehearsal.compute.secrets import SecretResolver
+from rehearsal.compute.task_definitions import Condition, ContainerDefinition, TaskDefinition
+
+# A container without a health check counts as running once it has lasted this long: a crash at start is a failed
+# task, not a short-lived success.
+_SETTLE_SECONDS = 2.0
+_TMP = "/tmp"  # noqa: S108  a path inside containers
+
+
+class AddressPool:
+    """Hands out loopback addresses, one for each task, as a VPC gives each task a network interface of its own."""
+
+    def __init__(self) -> None:
+        # Far from 127.0.0.1 and different for every runtime: several may run on one machine.
+        self._network = f"127.{random.randint(64, 254)}.{random.randint(0, 254)}"  # noqa: S311
+        self._hosts = itertools.cycle(range(1, 255))
+
+    def take(self) -> str:
+        """Return the next address."""
+        return f"{self._network}.{next(self._hosts)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskHost:
+    """What every task needs of its surroundings."""
+
+    directory: Path
+    logs: Path
+    table: ProcessTable
+    images: ImageStore
+    addresses: AddressPool
+    localities: Localities
+    secrets: SecretResolver
+
+
+class Task:
+    """A running task of a service; `stopped` is set once every container has ended."""
+
+    def __init__(self, definition: TaskDefinition, host: TaskHost, *, group: str) -> None:
+        self.definition = definition
+        self.identifier = uuid.uuid4().hex[:8]
+        self.group = group
+        self.address = host.addresses.take()
+        self.reason: str | None = None
+        self.stopped = asyncio.Event()
+        self._host = host
+        self._directory = host.directory / self.identifier
+        self._containers: dict[str, ProcessContainer] = {}
+        self._supervisor: asyncio.Task[None] | None = None
+        self._ready = asyncio.Event()
+        self._stopping = asyncio.Event()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether every essential container runs and, if it has a health check, is healthy."""
+        return self._ready.is_set() and not self._stopping.is_set()
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The processes of its running containers."""
+        return tuple(container.pid for container in self._containers.values() if container.pid is not None)
+
+    @property
+    def containers(self) -> tuple[ProcessContainer, ...]:
+        """Its containers, in the order in which they start."""
+        return tuple(self._containers.values())
+
+    def start(self) -> None:
+        """Start it in the background."""
+        self._supervisor = asyncio.create_task(self._run(), name=f"task {self.identifier}")
+
+    async def wait_until_ready(self) -> None:
+        """Wait until it is ready.
+
+        Raises:
+            TaskFailedError: it stopped instead; the message names the container, its exit code and the end of its log.
+        """
+        await _first(self._ready.wait(), self.stopped.wait())
+        if not self.is_ready:
+            await self.stopped.wait()
+            raise TaskFailedError(self.reason or f"task {self.identifier} was stopped")
+
+    async def stop(self, reason: str) -> None:
+        """Stop its containers, those that depend on others first, and return once all have ended."""
+        self.reason = self.reason or reason
+        self._stopping.set()
+        if self._supervisor is not None:
+            await asyncio.shield(self._supervisor)
+
+    async def _run(self) -> None:
+        try:
+            await self._prepare()
+            await self._supervise()
+        except ComputeError as error:
+            self.reason = self.reason or str(error)
+        except Exception as error:  # noqa: BLE001  whatever it is, the deployment must learn of it
+            self.reason = self.reason or f"task {self.identifier}: {error!r}"
+        finally:
+            self._stopping.set()
+            for container in reversed(self.containers):
+                await container.stop()
+            await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)
+            self.stopped.set()
+
+    async def _prepare(self) -> None:
+        """Pull images and secrets, as the agent does before it starts any container."""
+        host = self._host
+        for definition in self.definition.containers:
+            image = await asyncio.to_thread(host.images.published, definition.image)
+            secrets = await asyncio.to_thread(host.secrets.resolve, definition.secrets)
+            launch = Launch(
+                definition=definition,
+                image=image,
+                translator=Translator(image, self._place(definition), host.localities),
+                secrets=secrets,
+                log=host.logs / f"{self.group}-{self.identifier}-{definition.name}.log",
+                name=f"container {definition.name} of {self.group}, task {self.identifier}",
+            )
+            self._containers[definition.name] = ProcessContainer(launch, host.table)
+
+    def _place(self, definition: ContainerDefinition) -> Place:
+        mounts = {path: self._directory / f"volume-{volume}" for path, volume in definition.mounts.items()}
+        mounts.setdefault(_TMP, self._directory / f"{definition.name}-tmp")
+        for folder in mounts.values():
+            folder.mkdir(parents=True, exist_ok=True)
+        return Place(address=self.address, hostname=f"{self.identifier}-{definition.name}", mounts=mounts)
+
+    async def _supervise(self) -> None:
+        """Run every container; return when the task is told to stop, raise when an essential container ends."""
+        runs = [asyncio.create_task(self._run_container(container)) for container in self.containers]
+        readiness = asyncio.create_task(self._await_readiness())
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            await _first_to_fail(stopping, [*runs, readiness])
+        finally:
+            for helper in (*runs, readiness, stopping):
+                helper.cancel()
+            await asyncio.gather(*runs, readiness, stopping, return_exceptions=True)
+
+    async def _await_readiness(self) -> None:
+        essential = [container for container in self.containers if container.definition.essential]
+        for container in essential:
+            await container.started.wait()
+        if any(container.definition.health_check is None for container in essential):
+            await asyncio.sleep(_SETTLE_SECONDS)
+        for container in essential:
+            if container.definition.health_check is not None:
+                await container.healthy.wait()
+        self._ready.set()
+
+    async def _run_container(self, container: ProcessContainer) -> None:
+        for name, condition in container.definition.depends_on.items():
+            await self._await_dependency(container, self._containers[name], condition)
+        await container.start()
+        await _first(container.exited.wait(), container.unhealthy.wait())
+        if not container.definition.essential:
+            return
+        if container.exited.is_set():
+            what = f"essential container {container.name} exited with code {container.exit_code}"
+        else:
+            what = f"essential container {container.name} failed its health checks"
+        raise TaskFailedError(f"task {self.identifier}: {what}; {container.end_of_log()}")
+
+    async def _await_dependency(
+        self, container: ProcessContainer, dependency: ProcessContainer, condition: Condition
+    ) -> None:
+        limit = dependency.definition.start_timeout
+        try:
+            async with asyncio.timeout(limit):
+                await self._reach(dependency, condition)
+        except TimeoutError:
+            what = f"container {dependency.name} did not reach {condition.value} within its startTimeout of {limit:g} s"
+            raise TaskFailedError(f"task {self.identifier}: {what}; {dependency.end_of_log()}") from None
+        if not _satisfied(dependency, condition):
+            what = (
+                f"container {container.name} was not started, as it needs {condition.value} of {dependency.name}, "
+                f"which exited with code {dependency.exit_code}"
+            )
+            raise TaskFailedError(f"task {self.identifier}: {what}; {dependency.end_of_log()}")
+
+    async def _reach(self, dependency: ProcessContainer, condition: Condition) -> None:
+        """Wait until the condition is met, or can no longer be."""
+        if condition is Condition.START:
+            await dependency.started.wait()
+        elif condition is Condition.HEALTHY:
+            await _first(dependency.healthy.wait(), dependency.exited.wait())
+        else:
+            await dependency.exited.wait()
+
+
+def _satisfied(dependency: ProcessContainer, condition: Condition) -> bool:
+    match condition:
+        case Condition.START:
+            return dependency.started.is_set()
+        case Condition.HEALTHY:
+            return dependency.healthy.is_set() and not dependency.exited.is_set()
+        case Condition.COMPLETE:
+            return dependency.exited.is_set()
+        case Condition.SUCCESS:
+            return dependency.exit_code == 0
+
+
+async def _first(*waits: Coroutine[Any, Any, object]) -> None:
+    """Return as soon as one of them has ended."""
+    helpers = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        await asyncio.wait(helpers, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for helper in helpers:
+            helper.cancel()
+
+
+async def _first_to_fail(stopping: "asyncio.Task[bool]", runs: Iterable["asyncio.Task[None]"]) -> None:
+    """Wait for `stopping`, or raise what the first of `runs` to fail raised."""
+    pending: set[asyncio.Task[None] | asyncio.Task[bool]] = {stopping, *runs}
+    while not stopping.done():
+        done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+        for helper in done:
+            helper.result()
