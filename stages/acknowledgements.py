@@ -8,8 +8,16 @@ from collections.abc import Mapping
 from aws_cdk import Acknowledgment, Validations
 from constructs import IConstruct
 
+SHOW_ALL = "show-all-findings"
+
 
 def acknowledge(construct: IConstruct, reasons: Mapping[str, str]) -> None:
-    """Accept the findings `reasons` (rule id to reason) on `construct` and nothing else."""
+    """Accept the findings `reasons` (rule id to reason) on `construct` and nothing else.
+
+    With the context key `show-all-findings` (`cdk synth -c show-all-findings=true`) nothing is accepted, so that a
+    reviewer sees what the reasons cover.
+    """
+    if construct.node.try_get_context(SHOW_ALL) in (True, "true"):
+        return
     for rule, reason in reasons.items():
         Validations.of(construct).acknowledge(Acknowledgment(id=rule, reason=reason))

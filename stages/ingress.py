@@ -137,6 +137,13 @@ class Ingress(Construct):
             open=False,
             default_action=elbv2.ListenerAction.redirect(port=str(HTTPS), protocol="HTTPS", permanent=True),
         )
+        acknowledge(
+            http,
+            dict.fromkeys(
+                ("NIST.800.53.R5-ELBv2ACMCertificateRequired", "PCI.DSS.321-ELBv2ACMCertificateRequired"),
+                "This listener only redirects to the HTTPS one, which has the certificate.",
+            ),
+        )
         for listener in (https, http):
             resource = listener.node.default_child
             assert isinstance(resource, elbv2.CfnListener)  # noqa: S101 - what a listener construct is made of

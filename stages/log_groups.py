@@ -9,7 +9,7 @@ from stages.config import EnvironmentConfig
 
 
 class DeclaredLogGroup(logs.LogGroup):
-    """A log group that AWS would otherwise make by itself, unencrypted and for ever; what writes to it depends on it."""
+    """A log group that AWS would otherwise make itself, unencrypted and for ever; what writes to it depends on it."""
 
     def __init__(
         self, scope: Construct, construct_id: str, *, name: str, config: EnvironmentConfig, key: kms.IKey

@@ -8,14 +8,25 @@ from collections.abc import Mapping, Sequence
 
 from aws_cdk import aws_iam as iam
 
+from stages.acknowledgements import acknowledge
+
 #: Action to the reason why its statement says `"Resource": "*"`.
 WILDCARDS: Mapping[str, str] = {
     "ecr:GetAuthorizationToken": "The token is the account's, not a repository's: IAM offers no resource for it.",
 }
-#: Resource suffix to the reason why names below a prefix stay open.
-OPEN_ENDS: Mapping[str, str] = {}
+#: Action to the reason why its resource ends in `/*` or `:*`.
+OPEN_ENDS: Mapping[str, str] = {
+    "s3:DeleteObject": "All objects of one bucket are to be deleted; their keys are not known beforehand.",
+    "s3:DeleteObjectVersion": "As s3:DeleteObject, for the versions of objects.",
+    "s3:GetObject": "Image layers lie under digests in the one bucket that ECR keeps in each region.",
+}
 
 
 def grant(role: iam.Role, *, name: str, statements: Sequence[iam.PolicyStatement]) -> iam.ManagedPolicy:
     """Give `role` exactly `statements`, as the managed policy `name`. What uses the role must depend on the result."""
-    return iam.ManagedPolicy(role, "Policy", managed_policy_name=name, statements=list(statements), roles=[role])
+    policy = iam.ManagedPolicy(role, "Policy", managed_policy_name=name, statements=list(statements), roles=[role])
+    for statement in statements:
+        if "*" in statement.resources:
+            reasons = [WILDCARDS[action] for action in statement.actions]
+            acknowledge(policy, {"AwsSolutions-IAM5[Resource::*]": " ".join(reasons)})
+    return policy

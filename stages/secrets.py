@@ -18,79 +18,39 @@ from stages.config import EnvironmentConfig
 OWNER_USER, APPLICATION_USER = "payments_owner", "payments_app"
 NOT_CONFIGURED = "not-configured"
 
-_RELEASE = (
-    "A new value takes effect with the next deployment: migrate sets the database's password and the tasks read it "
+#: Why Secrets Manager does not rotate them itself, and who does. Read by the reviewer of docs/security.md.
+_OWNER_ROTATION = (
+    "Read only by the migrate container at the start of a task, never by what serves requests; an operator rotates it "
+    "(docs/operations.md#rotate-a-secret), since a rotation function would need the owner's rights around the clock."
 )
-_ROTATION: dict[str, str] = {
-    "owner": "Read only by the migrate container at the start of a task, never by what serves requests; rotated by an "
-    "operator (docs/operations.md#rotate-a-secret), since a rotation function would need the owner's rights "
-    "around the clock.",
-    "application": _RELEASE + "at their start. Rotating between releases would cut running tasks off.",
-    "processor": "Issued by the processor, so only an operator can rotate it, at the processor first.",
-    "smoke": _RELEASE + "at their start. It is a test-mode key that can move no money.",
-}
+_RELEASE_ROTATION = (
+    "A new value takes effect with the next deployment, when migrate sets it and the tasks read it; an operator "
+    "rotates it with one (docs/operations.md#rotate-a-secret). Rotating between releases would cut running tasks off."
+)
+_PROCESSOR_ROTATION = "Issued by the processor: an operator rotates it there first, then here."
 
 
-@dataclass(frozen=True, kw_only=True)
-class SecretArns:
-    """Complete ARNs, as the consumers need them."""
+class GeneratedSecret(secretsmanager.Secret):
+    """A secret of some known fields and one of 48 random letters and digits, which nobody has ever seen."""
 
-    owner: str
-    application: str
-    processor: str
-    smoke: str
-
-
-class Secrets(Construct):
-    """Owner and application credentials of the database, the processor's keys, the smoke checks' API key."""
-
-    def __init__(self, scope: Construct, construct_id: str, *, config: EnvironmentConfig, key: kms.IKey) -> None:
-        super().__init__(scope, construct_id)
-        self._key, names = key, config.names
-        self.owner = self._generated(
-            "owner",
-            name=names.name("db-credentials"),
-            description="Database owner: runs migrations, nothing else",
-            known={"username": OWNER_USER},
-            generated="password",
-        )
-        self.application = self._generated(
-            "application",
-            name=names.name("db-app-credentials"),
-            description="Database role of the api and the worker: no DDL, ledger append-only",
-            known={"username": APPLICATION_USER},
-            generated="password",
-        )
-        self.processor = self._generated(
-            "processor",
-            name=names.name("processor-keys"),
-            description="Payment processor: api_key and webhook_secret, filled in by an operator",
-            known={"api_key": NOT_CONFIGURED},
-            generated="webhook_secret",  # random until it is set, so that nobody can sign a webhook meanwhile
-        )
-        self.smoke = self._generated(
-            "smoke",
-            name=names.smoke_key,
-            description="Test-mode API key of the post-deployment checks: sk_test_{id}_{secret}",
-            known={"id": smoke_key_id(names.suffix)},
-            generated="secret",
-        )
-        self.arns = SecretArns(
-            owner=self.owner.secret_arn,
-            application=self.application.secret_arn,
-            processor=self.processor.secret_arn,
-            smoke=self.smoke.secret_arn,
-        )
-
-    def _generated(
-        self, kind: str, *, name: str, description: str, known: dict[str, str], generated: str
-    ) -> secretsmanager.Secret:
-        secret = secretsmanager.Secret(
-            self,
-            kind.title(),
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        name: str,
+        description: str,
+        key: kms.IKey,
+        known: dict[str, str],
+        generated: str,
+        rotation: str,
+    ) -> None:
+        super().__init__(
+            scope,
+            construct_id,
             secret_name=name,
             description=description,
-            encryption_key=self._key,
+            encryption_key=key,
             removal_policy=RemovalPolicy.DESTROY,
             generate_secret_string=secretsmanager.SecretStringGenerator(
                 secret_string_template=json.dumps(known),
@@ -101,10 +61,77 @@ class Secrets(Construct):
             ),
         )
         acknowledge(
-            secret,
-            dict.fromkeys(("AwsSolutions-SMG4", "NIST.800.53.R5-SecretsManagerRotationEnabled"), _ROTATION[kind]),
+            self,
+            dict.fromkeys(("AwsSolutions-SMG4", "NIST.800.53.R5-SecretsManagerRotationEnabled"), rotation),
         )
-        return secret
+
+
+class SmokeKey(GeneratedSecret):
+    """The test-mode API key of the checks after a deployment: `sk_test_{id}_{secret}`. It can move no money."""
+
+    def __init__(self, scope: Construct, construct_id: str, *, config: EnvironmentConfig, key: kms.IKey) -> None:
+        super().__init__(
+            scope,
+            construct_id,
+            name=config.names.smoke_key,
+            description="Test-mode API key of the post-deployment checks: sk_test_{id}_{secret}",
+            key=key,
+            known={"id": smoke_key_id(config.environment_suffix)},
+            generated="secret",
+            rotation=_RELEASE_ROTATION,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecretArns:
+    """Complete ARNs, as the consumers need them."""
+
+    owner: str
+    application: str
+    processor: str
+
+
+class Secrets(Construct):
+    """Owner and application credentials of the database, and the processor's keys."""
+
+    def __init__(self, scope: Construct, construct_id: str, *, config: EnvironmentConfig, key: kms.IKey) -> None:
+        super().__init__(scope, construct_id)
+        names = config.names
+        self.owner = GeneratedSecret(
+            self,
+            "Owner",
+            key=key,
+            rotation=_OWNER_ROTATION,
+            name=names.name("db-credentials"),
+            description="Database owner: runs migrations, nothing else",
+            known={"username": OWNER_USER},
+            generated="password",
+        )
+        self.application = GeneratedSecret(
+            self,
+            "Application",
+            key=key,
+            rotation=_RELEASE_ROTATION,
+            name=names.name("db-app-credentials"),
+            description="Database role of the api and the worker: no DDL, ledger append-only",
+            known={"username": APPLICATION_USER},
+            generated="password",
+        )
+        self.processor = GeneratedSecret(
+            self,
+            "Processor",
+            key=key,
+            rotation=_PROCESSOR_ROTATION,
+            name=names.name("processor-keys"),
+            description="Payment processor: api_key and webhook_secret, filled in by an operator",
+            known={"api_key": NOT_CONFIGURED},
+            generated="webhook_secret",  # random until it is set, so that nobody can sign a webhook meanwhile
+        )
+        self.arns = SecretArns(
+            owner=self.owner.secret_arn,
+            application=self.application.secret_arn,
+            processor=self.processor.secret_arn,
+        )
 
 
 def smoke_key_id(suffix: str) -> str:

@@ -17,7 +17,7 @@ from stages.ingress import Ingress
 from stages.log_groups import DeclaredLogGroup
 from stages.metrics import ServiceMetrics
 from stages.scaling import scale_api, scale_worker
-from stages.secrets import SecretArns
+from stages.secrets import SecretArns, SmokeKey
 from stages.security_groups import SecurityGroups, as_is
 from stages.smoke_access import SmokeReader
 from stages.tasks import SERVICE_FOLDER, PaymentTask, TaskInputs
@@ -60,6 +60,7 @@ class ServiceStack(Stack):
         )
         guards = self._deployment_alarms(alarm_topic)
         self._cluster = self._make_cluster(vpc)
+        smoke_key = SmokeKey(self, "SmokeKey", config=config, key=key)
         inputs = TaskInputs(
             config=config,
             key=key,
@@ -67,6 +68,7 @@ class ServiceStack(Stack):
                 self, "Image", directory=str(SERVICE_FOLDER), platform=ecr_assets.Platform.LINUX_AMD64
             ),
             secrets=secrets,
+            smoke_key=smoke_key.secret_arn,
             database_host=database.cluster_endpoint.hostname,
             base_url=ingress.base_url,
             migrate_logs=self._logs("Migrate", config.names.migrate_logs),
@@ -76,10 +78,10 @@ class ServiceStack(Stack):
         scale_api(api, config=config, target_group=ingress.target_group)
         worker = self._worker(inputs, as_is(self, "WorkerGroup", groups.worker))
         scale_worker(worker, config=config)
-        SmokeReader(self, "SmokeReader", config=config, key=key, secret_arn=secrets.smoke)
-        self._outputs(ingress, secrets)
+        SmokeReader(self, "SmokeReader", config=config, key=key, secret_arn=smoke_key.secret_arn)
+        self._outputs(ingress, smoke_key)
 
-    def _outputs(self, ingress: Ingress, secrets: SecretArns) -> None:
+    def _outputs(self, ingress: Ingress, smoke_key: SmokeKey) -> None:
         self.api_url = CfnOutput(self, "ApiUrl", value=ingress.base_url, description="Base URL of the API")
         self.alb_dns_name = CfnOutput(
             self,
@@ -88,7 +90,7 @@ class ServiceStack(Stack):
             description="The load balancer's own host name",
         )
         self.smoke_key_secret_arn = CfnOutput(
-            self, "SmokeKeySecretArn", value=secrets.smoke, description="Secret with the smoke checks' API key"
+            self, "SmokeKeySecretArn", value=smoke_key.secret_arn, description="Secret with the smoke checks' API key"
         )
 
     def _deployment_alarms(self, topic: sns.ITopic) -> list[cloudwatch.Alarm]:

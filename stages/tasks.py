@@ -39,6 +39,8 @@ class TaskInputs:
     key: kms.IKey
     image: ecr_assets.DockerImageAsset
     secrets: SecretArns
+    smoke_key: str
+    """Complete ARN of the smoke checks' key."""
     database_host: str
     base_url: str
     migrate_logs: logs.ILogGroup
@@ -102,7 +104,7 @@ class PaymentTask(Construct):
     def _migrate(self) -> ecs.ContainerDefinition:
         secrets = self._inputs.secrets
         owner, application = imported(self, "Owner", secrets.owner), imported(self, "AppRole", secrets.application)
-        smoke = imported(self, "SmokeKey", secrets.smoke)
+        smoke = imported(self, "SmokeKey", self._inputs.smoke_key)
         return self._container(
             "migrate",
             essential=False,
@@ -233,7 +235,7 @@ class PaymentTask(Construct):
                 iam.PolicyStatement(
                     sid="ReadOwnSecrets",
                     actions=["secretsmanager:GetSecretValue"],
-                    resources=[secrets.owner, secrets.application, secrets.processor, secrets.smoke],
+                    resources=[secrets.owner, secrets.application, secrets.processor, inputs.smoke_key],
                 ),
                 decrypt_secrets(inputs.config, inputs.key),
             ],
