@@ -52,6 +52,10 @@ rehearse: setup  the whole pipeline from the current commit to prod, on this mac
 serve: setup ## only the API: HTTPS on PORT (default 8443, 0 = any)
 	@$(BIN)/python -m rehearsal.serve
 
+.PHONY: bench
+bench: setup ## how many payments one api process takes; writes .run/bench.json
+	@$(BIN)/python -m rehearsal.bench
+
 # ---- checks ---------------------------------------------------------------------------------------------------------
 .PHONY: test
 test: gates rehearsal-tests ## every check and test that CI runs
