@@ -1,0 +1,146 @@
+"""API keys: their form, what they may do, and what one key may grant to another. Pure, no storage.
+
+A key reads ``sk_{test|live}_{id}_{secret}``. The id finds the row, so that the secret is never searched for; the row
+holds the SHA-256 of the whole key. The secret has 256 random bits, which no dictionary reaches: a slow password hash
+would only slow every request down.
+"""
+
+import hashlib
+import hmac
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+#: How long the old key of a rotation stays valid unless the caller says otherwise, and the most that can be said.
+DEFAULT_OVERLAP = timedelta(hours=24)
+MAX_OVERLAP = timedelta(days=7)
+_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+#: 43 characters of base 62 hold 256.03 bits.
+_SECRET_LENGTH = 43
+_TOKEN = re.compile(r"sk_(test|live)_([A-Za-z0-9-]{1,64})_([A-Za-z0-9]{43,128})")
+#: Compared with when no key was found, so that an unknown id takes as long as a wrong secret.
+_NO_HASH = bytes(32)
+
+
+class Scope(StrEnum):
+    """What a key may do."""
+
+    PAYMENTS_READ = "payments:read"
+    PAYMENTS_WRITE = "payments:write"
+    REFUNDS_READ = "refunds:read"
+    REFUNDS_WRITE = "refunds:write"
+    EVENTS_READ = "events:read"
+    WEBHOOKS_READ = "webhooks:read"
+    WEBHOOKS_WRITE = "webhooks:write"
+    API_KEYS_READ = "api_keys:read"
+    API_KEYS_WRITE = "api_keys:write"
+    LEDGER_READ = "ledger:read"
+
+
+ALL_SCOPES = frozenset(Scope)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Principal:
+    """Who makes a request: one merchant in one mode, by one key."""
+
+    merchant_id: str
+    livemode: bool
+    key_id: str
+    scopes: frozenset[Scope]
+    #: The dated API version that the key is fixed to.
+    api_version: str
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredKey:
+    """What verification needs of a key's row."""
+
+    id: str
+    merchant_id: str
+    livemode: bool
+    secret_hash: bytes
+    scopes: frozenset[Scope]
+    api_version: str
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+    def is_live_at(self, now: datetime) -> bool:
+        """Whether the key is neither revoked nor expired."""
+        expired = self.expires_at is not None and self.expires_at <= now
+        return self.revoked_at is None and not expired
+
+    def principal(self) -> Principal:
+        """Who this key stands for."""
+        return Principal(
+            merchant_id=self.merchant_id,
+            livemode=self.livemode,
+            key_id=self.id,
+            scopes=self.scopes,
+            api_version=self.api_version,
+            expires_at=self.expires_at,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Token:
+    """A key as a client sends it, taken apart."""
+
+    text: str
+    livemode: bool
+    key_id: str
+
+    def __repr__(self) -> str:
+        return f"Token(key_id={self.key_id!r})"  # the secret stays out of logs and tracebacks
+
+    def matches(self, stored: StoredKey | None) -> bool:
+        """Whether this is the key that ``stored`` describes, in time that does not depend on where they differ."""
+        same = hmac.compare_digest(hash_token(self.text), stored.secret_hash if stored else _NO_HASH)
+        return same and stored is not None
+
+
+def parse(text: str) -> Token | None:
+    """``text`` as a key, or ``None`` if it cannot be one."""
+    match = _TOKEN.fullmatch(text)
+    if match is None:
+        return None
+    return Token(text=text, livemode=match[1] == "live", key_id=match[2])
+
+
+def compose(*, livemode: bool, key_id: str, secret: str) -> str:
+    """The key that a client sends."""
+    text = f"sk_{'live' if livemode else 'test'}_{key_id}_{secret}"
+    if parse(text) is None:
+        raise ValueError("An API key needs an id of letters, digits and hyphens and a secret of 43 letters and digits.")
+    return text
+
+
+def new_secret() -> str:
+    """256 random bits in base 62."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(_SECRET_LENGTH))
+
+
+def hash_token(text: str) -> bytes:
+    """What is stored of a key. The mode and id are hashed too: a row cannot be moved to another mode or id."""
+    return hashlib.sha256(text.encode()).digest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Excess:
+    """Why a grant is more than the granting key has."""
+
+    scopes: frozenset[Scope]
+    outlives: bool
+
+    def __bool__(self) -> bool:
+        return bool(self.scopes) or self.outlives
+
+
+def excess(principal: Principal, scopes: frozenset[Scope], expires_at: datetime | None) -> Excess:
+    """What a key of ``scopes`` until ``expires_at`` would have beyond ``principal``: it can grant only from its own."""
+    own = principal.expires_at
+    outlives = own is not None and (expires_at is None or expires_at > own)
+    return Excess(scopes=scopes - principal.scopes, outlives=outlives)

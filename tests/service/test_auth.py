@@ -1,0 +1,249 @@
+"""API keys: only the right key, only while it is valid, and never more than five seconds of memory."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from hypothesis import given
+from hypothesis import strategies as st
+
+from payments.domain import api_keys
+from payments.domain.api_keys import Principal, Scope, StoredKey
+from payments.web import auth, problems
+
+
+class Keys:
+    """Key rows in memory, counting reads."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, StoredKey] = {}
+        self.reads = 0
+
+    def add(self, *, livemode: bool = False, **changes: Any) -> str:
+        key_id = f"key{len(self.rows)}"
+        text = api_keys.compose(livemode=livemode, key_id=key_id, secret=api_keys.new_secret())
+        row = StoredKey(
+            id=key_id,
+            merchant_id="mer_1",
+            livemode=livemode,
+            secret_hash=api_keys.hash_token(text),
+            scopes=frozenset({Scope.PAYMENTS_READ}),
+            api_version="2026-11-01",
+            expires_at=None,
+            revoked_at=None,
+        )
+        self.rows[key_id] = replace(row, **changes)
+        return text
+
+    def load(self, key_id: str) -> StoredKey | None:
+        self.reads += 1
+        return self.rows.get(key_id)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def keys() -> Keys:
+    return Keys()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def app(keys: Keys, clock: Clock) -> Flask:
+    app = Flask("auth-test", static_folder=None)
+    problems.register(app)
+    auth.register(app, auth.Authenticator(keys.load, allow_live_keys=False, clock=clock))
+
+    @app.get("/read")
+    def read() -> dict[str, str]:
+        return {"merchant": auth.require(Scope.PAYMENTS_READ).merchant_id}
+
+    @app.get("/write")
+    def write() -> dict[str, str]:
+        return {"merchant": auth.require(Scope.PAYMENTS_READ, Scope.PAYMENTS_WRITE).merchant_id}
+
+    return app
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+def _get(client: FlaskClient, key: str, path: str = "/read") -> int:
+    return client.get(path, headers={"Authorization": f"Bearer {key}"}).status_code
+
+
+def test_a_valid_key_is_its_merchant(client: FlaskClient, keys: Keys) -> None:
+    key = keys.add()
+    answer = client.get("/read", headers={"Authorization": f"Bearer {key}"})
+    assert answer.get_json() == {"merchant": "mer_1"}
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["", "Bearer", "Bearer ", "Basic c2s6", "Bearer sk_test_key0_short", "Bearer sk_prod_key0_" + "a" * 43, "sk_test"],
+)
+def test_what_is_no_key_is_401(client: FlaskClient, keys: Keys, header: str) -> None:
+    keys.add()
+    answer = client.get("/read", headers={"Authorization": header})
+    assert answer.status_code == 401
+    assert "WWW-Authenticate" in answer.headers
+
+
+def test_without_the_header_it_is_401(client: FlaskClient) -> None:
+    assert client.get("/read").status_code == 401
+
+
+def test_a_key_that_differs_in_one_character_is_401(client: FlaskClient, keys: Keys) -> None:
+    key = keys.add()
+    assert _get(client, key[:-1] + ("b" if key[-1] == "a" else "a")) == 401
+    assert _get(client, key.replace("key0", "key9")) == 401
+
+
+def test_two_keys_in_one_header_are_401(client: FlaskClient, keys: Keys) -> None:
+    key = keys.add()
+    assert _get(client, f"{key},Bearer {key}") == 401
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"revoked_at": datetime.now(UTC)},
+        {"expires_at": datetime.now(UTC) - timedelta(seconds=1)},
+    ],
+)
+def test_a_revoked_or_expired_key_is_401_with_the_same_words(
+    client: FlaskClient, keys: Keys, changes: dict[str, Any]
+) -> None:
+    dead = client.get("/read", headers={"Authorization": f"Bearer {keys.add(**changes)}"})
+    unknown = client.get("/read", headers={"Authorization": "Bearer sk_test_x_" + "a" * 43})
+    assert dead.status_code == 401
+    assert dead.get_json(force=True)["detail"] == unknown.get_json(force=True)["detail"]
+
+
+def test_a_key_that_expires_later_works(client: FlaskClient, keys: Keys) -> None:
+    assert _get(client, keys.add(expires_at=datetime.now(UTC) + timedelta(minutes=1))) == 200
+
+
+def test_live_keys_work_only_where_allowed(client: FlaskClient, app: Flask, keys: Keys) -> None:
+    key = keys.add(livemode=True)
+    assert _get(client, key) == 401
+    auth.register(app, auth.Authenticator(keys.load, allow_live_keys=True))
+    assert _get(client, key) == 200
+
+
+def test_the_mode_written_in_a_key_is_part_of_its_secret(app: Flask, client: FlaskClient, keys: Keys) -> None:
+    key = keys.add()
+    auth.register(app, auth.Authenticator(keys.load, allow_live_keys=True))
+    assert _get(client, key.replace("sk_test_", "sk_live_")) == 401
+
+
+def test_a_missing_scope_is_403_and_named(client: FlaskClient, keys: Keys) -> None:
+    answer = client.get("/write", headers={"Authorization": f"Bearer {keys.add()}"})
+    assert answer.status_code == 403
+    assert answer.get_json(force=True)["scopes"] == ["payments:write"]
+
+
+def test_a_row_is_read_once_in_five_seconds_and_no_longer_trusted_after(
+    client: FlaskClient, keys: Keys, clock: Clock
+) -> None:
+    key = keys.add()
+    assert [_get(client, key) for _ in range(5)] == [200] * 5
+    assert keys.reads == 1
+    keys.rows["key0"] = replace(keys.rows["key0"], revoked_at=datetime.now(UTC))
+    clock.now += 4.9
+    assert _get(client, key) == 200
+    clock.now += 0.2
+    assert _get(client, key) == 401
+
+
+def test_a_key_changed_in_this_process_is_read_again_at_once(client: FlaskClient, app: Flask, keys: Keys) -> None:
+    key = keys.add()
+    assert _get(client, key) == 200
+    keys.rows["key0"] = replace(keys.rows["key0"], revoked_at=datetime.now(UTC))
+    with app.app_context():
+        auth.authenticator().forget("key0")
+    assert _get(client, key) == 401
+
+
+def test_a_key_works_from_the_moment_it_is_made(client: FlaskClient, keys: Keys) -> None:
+    key = keys.add()
+    row = keys.rows.pop("key0")
+    assert _get(client, key) == 401
+    keys.rows["key0"] = row
+    assert _get(client, key) == 200
+
+
+def test_uses_are_collected_for_one_write(client: FlaskClient, app: Flask, keys: Keys) -> None:
+    first, second = keys.add(), keys.add()
+    before = datetime.now(UTC)
+    for key in (first, second, first):
+        _get(client, key)
+    _get(client, first[:-1] + "!")
+    with app.app_context():
+        used = auth.authenticator().take_used()
+        assert set(used) == {"key0", "key1"}
+        assert all(at >= before for at in used.values())
+        assert auth.authenticator().take_used() == {}
+
+
+def test_the_cache_is_bounded(keys: Keys, monkeypatch: pytest.MonkeyPatch, app: Flask, client: FlaskClient) -> None:
+    monkeypatch.setattr(auth, "_CACHE_ENTRIES", 2)
+    made = [keys.add() for _ in range(5)]
+    assert [_get(client, key) for key in made] == [200] * 5
+    with app.app_context():
+        assert len(auth.authenticator()._cache) <= 2
+
+
+def test_a_secret_has_256_bits_and_is_never_shown() -> None:
+    secret = api_keys.new_secret()
+    assert len(api_keys._ALPHABET) ** len(secret) > 2**256
+    token = api_keys.parse(api_keys.compose(livemode=False, key_id="abc", secret=secret))
+    assert token is not None
+    assert secret not in repr(token)
+    assert api_keys.new_secret() != secret
+
+
+def test_a_key_without_form_cannot_be_made() -> None:
+    with pytest.raises(ValueError, match="43"):
+        api_keys.compose(livemode=False, key_id="abc", secret="short")
+    with pytest.raises(ValueError, match="id"):
+        api_keys.compose(livemode=False, key_id="a_b", secret=api_keys.new_secret())
+
+
+@given(st.text(max_size=80), st.sampled_from(["", "sk_test_", "sk_live_abc_"]))
+def test_whatever_is_parsed_composes_again(text: str, prefix: str) -> None:
+    token = api_keys.parse(prefix + text)
+    if token is not None:
+        assert token.text == prefix + text
+
+
+_SCOPES = st.frozensets(st.sampled_from(list(Scope)))
+_TIMES = st.none() | st.datetimes(datetime(2026, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
+
+
+@given(_SCOPES, _SCOPES, _TIMES, _TIMES)
+def test_a_key_grants_only_what_it_has_for_no_longer_than_it_lives(
+    own: frozenset[Scope], asked: frozenset[Scope], own_end: datetime | None, asked_end: datetime | None
+) -> None:
+    principal = Principal(
+        merchant_id="m", livemode=False, key_id="k", scopes=own, api_version="2026-11-01", expires_at=own_end
+    )
+    far = datetime(2100, 1, 1, tzinfo=UTC)
+    within: Callable[[], bool] = lambda: asked <= own and (asked_end or far) <= (own_end or far)  # noqa: E731
+    assert bool(api_keys.excess(principal, asked, asked_end)) != within()
