@@ -1,0 +1,232 @@
+"""Services and databases are deployed by the compute runtime, and its failures roll stacks back."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3.session
+import pytest
+
+from rehearsal.emulator import client
+from rehearsal.emulator.process import EmulatorProcess
+from tests.rehearsal.emulator.control_server import ControlServer, control_server
+from tests.rehearsal.emulator.stacks import StackFailedError, Stacks, get, ref, resource
+
+pytestmark = pytest.mark.rehearsal
+
+API = "/services/ecs-cluster-dev/ecs-service-api-dev"
+WORKER = "/services/ecs-cluster-dev/ecs-service-worker-dev"
+DATABASE = "/databases/aurora-cluster-dev"
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ControlServer, EmulatorProcess]]:
+    data = tmp_path_factory.mktemp("emulator")
+    with control_server() as control, EmulatorProcess(data=data, control_url=control.url) as emulator:
+        yield control, emulator
+
+
+@pytest.fixture
+def control(running: tuple[ControlServer, EmulatorProcess]) -> ControlServer:
+    running[0].calls.clear()
+    running[0].failures.clear()
+    return running[0]
+
+
+@pytest.fixture
+def emulator(running: tuple[ControlServer, EmulatorProcess]) -> EmulatorProcess:
+    return running[1]
+
+
+@pytest.fixture
+def stacks(emulator: EmulatorProcess) -> Stacks:
+    return Stacks(emulator.port)
+
+
+@pytest.fixture
+def session(emulator: EmulatorProcess) -> boto3.session.Session:
+    return client.session(emulator.port)
+
+
+def services(image: str) -> dict[str, Any]:
+    resources: dict[str, Any] = {"Cluster": resource("AWS::ECS::Cluster", ClusterName="ecs-cluster-dev")}
+    for name in ("api", "worker"):
+        resources[f"{name}Task"] = resource(
+            "AWS::ECS::TaskDefinition", Family=f"task-{name}-dev", ContainerDefinitions=[{"Name": name, "Image": image}]
+        )
+        resources[f"{name}Service"] = resource(
+            "AWS::ECS::Service",
+            ServiceName=f"ecs-service-{name}-dev",
+            Cluster=ref("Cluster"),
+            TaskDefinition=ref(f"{name}Task"),
+            HealthCheckGracePeriodSeconds=60,
+        )
+    resources["workerService"]["DependsOn"] = "apiService"
+    return resources
+
+
+def images(session: boto3.session.Session) -> list[str]:
+    """The image of each service's task definition, api first; of services that are not there, nothing."""
+    ecs = session.client("ecs")
+    found = ecs.describe_services(
+        cluster="ecs-cluster-dev", services=["ecs-service-api-dev", "ecs-service-worker-dev"]
+    )["services"]
+    definitions = [service["taskDefinition"] for service in found if service["status"] == "ACTIVE"]
+    described = [ecs.describe_task_definition(taskDefinition=arn)["taskDefinition"] for arn in definitions]
+    assert all(one["status"] == "ACTIVE" for one in described)
+    return [one["containerDefinitions"][0]["image"] for one in described]
+
+
+def test_a_stack_waits_for_its_services(stacks: Stacks, control: ControlServer, session: boto3.session.Session) -> None:
+    stacks.deploy("service", services("v1"))
+    assert control.paths("PUT") == [API, WORKER]
+    ecs = session.client("ecs")
+    api = ecs.describe_services(cluster="ecs-cluster-dev", services=["ecs-service-api-dev"])["services"][0]
+    assert api["healthCheckGracePeriodSeconds"] == 60
+
+    stacks.deploy("service", services("v2"))
+    assert control.paths("PUT") == [API, WORKER, API, WORKER]
+    assert images(session) == ["v2", "v2"]
+
+    stacks.delete("service")
+    assert control.paths("DELETE") == [WORKER, API]
+
+
+def test_a_first_deployment_that_fails_leaves_nothing(
+    stacks: Stacks, control: ControlServer, session: boto3.session.Session
+) -> None:
+    control.failures[API] = "container api exited with 1"
+
+    reason = "apiService: ECS Deployment Circuit Breaker was triggered: container api exited with 1"
+    with pytest.raises(StackFailedError, match=reason):
+        stacks.deploy("crash", services("v1"))
+
+    assert stacks.status("crash") == "ROLLBACK_COMPLETE"
+    assert control.paths("DELETE") == [API]
+    assert not session.client("ecs").list_clusters()["clusterArns"]
+    assert not session.client("ecs").list_task_definitions()["taskDefinitionArns"]
+    stacks.delete("crash")
+
+
+@pytest.mark.parametrize("failing", [API, WORKER])
+def test_an_update_that_fails_goes_back_to_the_old_task_definitions(
+    stacks: Stacks, control: ControlServer, session: boto3.session.Session, failing: str
+) -> None:
+    stacks.deploy("rollback", services("v1"))
+    control.failures[failing] = "migration 0007 failed"
+
+    with pytest.raises(StackFailedError, match="migration 0007 failed"):
+        stacks.deploy("rollback", services("v2"))
+
+    assert stacks.status("rollback") == "UPDATE_ROLLBACK_COMPLETE"
+    assert images(session) == ["v1", "v1"]
+    # A service whose deployment succeeded before the other one failed is deployed once more, as it was.
+    assert control.paths("PUT")[2:] == ([API] if failing == API else [API, WORKER, API])
+    control.failures.clear()
+    stacks.deploy("rollback", services("v3"))
+    assert images(session) == ["v3", "v3"]
+    stacks.delete("rollback")
+
+
+def test_the_capacity_of_a_service_reaches_the_runtime(stacks: Stacks, control: ControlServer) -> None:
+    def scaled(low: int) -> dict[str, Any]:
+        target = resource(
+            "AWS::ApplicationAutoScaling::ScalableTarget",
+            ServiceNamespace="ecs",
+            ScalableDimension="ecs:service:DesiredCount",
+            ResourceId={"Fn::Sub": "service/${Cluster}/${apiService.Name}"},
+            MinCapacity=low,
+            MaxCapacity=4,
+        )
+        policy = resource(
+            "AWS::ApplicationAutoScaling::ScalingPolicy",
+            PolicyName="cpu",
+            PolicyType="TargetTrackingScaling",
+            ScalingTargetId=ref("Target"),
+        )
+        return {**services("v1"), "Target": target, "Policy": policy}
+
+    stacks.deploy("scaled", scaled(1))
+    stacks.deploy("scaled", scaled(2))
+
+    assert [body for _, path, body in control.calls if path == f"{API}/capacity"] == [
+        {"min": 1, "max": 4},
+        {"min": 2, "max": 4},
+    ]
+    stacks.delete("scaled")
+
+
+def test_a_range_without_a_service_is_refused(stacks: Stacks, control: ControlServer) -> None:
+    target = resource(
+        "AWS::ApplicationAutoScaling::ScalableTarget",
+        ServiceNamespace="ecs",
+        ScalableDimension="ecs:service:DesiredCount",
+        ResourceId={"Fn::Sub": "service/${Cluster}/nobody"},
+        MinCapacity=1,
+        MaxCapacity=2,
+    )
+    with pytest.raises(StackFailedError, match="ECS service doesn't exist: service/ecs-cluster-dev/nobody"):
+        stacks.deploy("unscaled", {"Cluster": services("v1")["Cluster"], "Target": target})
+    stacks.delete("unscaled")
+
+
+def database() -> dict[str, Any]:
+    password = {"Fn::Sub": "{{resolve:secretsmanager:${Owner}:SecretString:password::}}"}
+    rules = {"SecretStringTemplate": json.dumps({"username": "owner"}), "GenerateStringKey": "password"}
+    return {
+        "Owner": resource("AWS::SecretsManager::Secret", Name="db-credentials-dev", GenerateSecretString=rules),
+        "Database": resource(
+            "AWS::RDS::DBCluster",
+            DBClusterIdentifier="aurora-cluster-dev",
+            Engine="aurora-postgresql",
+            DatabaseName="payments",
+            MasterUsername="owner",
+            MasterUserPassword=password,
+        )
+        | {"DeletionPolicy": "Delete"},
+    }
+
+
+def test_a_database_runs_behind_its_endpoints(
+    stacks: Stacks, control: ControlServer, session: boto3.session.Session
+) -> None:
+    made = stacks.deploy(
+        "database", database(), {"Endpoint": get("Database", "Endpoint.Address"), "Secret": ref("Owner")}
+    )
+
+    (method, path, body), *others = control.calls
+    secret = session.client("secretsmanager").get_secret_value(SecretId=made["Secret"])["SecretString"]
+    assert (method, path, others) == ("PUT", DATABASE, [])
+    assert body["endpoint"] == made["Endpoint"]
+    assert (body["port"], body["username"], body["database"]) == (5432, "owner", "payments")
+    assert body["password"] == json.loads(secret)["password"]
+
+    stacks.delete("database")
+    assert control.paths("DELETE") == [DATABASE]
+
+
+def test_a_database_that_does_not_start_fails_its_stack(
+    stacks: Stacks, control: ControlServer, session: boto3.session.Session
+) -> None:
+    control.failures[DATABASE] = "no space left on device"
+
+    with pytest.raises(StackFailedError, match="aurora-cluster-dev could not be started: no space left on device"):
+        stacks.deploy("full", database())
+
+    assert stacks.status("full") == "ROLLBACK_COMPLETE"
+    assert not session.client("rds").describe_db_clusters()["DBClusters"]
+    stacks.delete("full")
+
+
+def test_without_a_runtime_services_are_records(tmp_path: Path) -> None:
+    with EmulatorProcess(data=tmp_path) as emulator:
+        Stacks(emulator.port).deploy("service", services("v1"))
+        assert images(client.session(emulator.port)) == ["v1", "v1"]
+
+
+def test_the_emulator_itself_reported_no_error(emulator: EmulatorProcess) -> None:
+    """Runs last: failures that tests provoke are the only errors in the log."""
+    provoked = ("exited with 1", "migration 0007", "nobody", "no space left")
+    errors = [line for line in emulator.log.read_text().splitlines() if " ERROR " in line or "Traceback" in line]
+    assert [line for line in errors if not any(text in line for text in provoked)] == []
