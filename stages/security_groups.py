@@ -34,6 +34,7 @@ class SecurityGroups(Construct):
         self._connect(self.worker, self.database, DATABASE_PORT, "worker tasks to database")
         for group in (self.api, self.worker):
             group.add_egress_rule(anywhere, ec2.Port.tcp(HTTPS), "processor, webhook receivers, AWS endpoints")
+        _allow_nothing_else(self.alb)
         acknowledge(
             self.alb,
             {
@@ -58,6 +59,21 @@ class SecurityGroups(Construct):
     def _connect(self, source: ec2.SecurityGroup, target: ec2.SecurityGroup, port: int, description: str) -> None:
         source.add_egress_rule(target, ec2.Port.tcp(port), description)
         target.add_ingress_rule(source, ec2.Port.tcp(port), description)
+
+
+def _allow_nothing_else(group: ec2.SecurityGroup) -> None:
+    """Keep EC2 from adding "allow all egress" to a group whose egress rules are resources of their own.
+
+    EC2 leaves its default out only where the group itself names a rule; CDK drops the one that it has for that purpose
+    as soon as another is added. This one matches no packet.
+    """
+    resource = group.node.default_child
+    assert isinstance(resource, ec2.CfnSecurityGroup)  # noqa: S101 - what a group construct is made of
+    resource.security_group_egress = [
+        ec2.CfnSecurityGroup.EgressProperty(
+            ip_protocol="icmp", cidr_ip="255.255.255.255/32", from_port=252, to_port=86, description="nothing else"
+        )
+    ]
 
 
 def as_is(scope: Construct, construct_id: str, group: ec2.ISecurityGroup) -> ec2.ISecurityGroup:

@@ -1,0 +1,84 @@
+"""One synthesis for all tests of a session: jsii needs seconds to start."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from aws_cdk import App
+
+from stages.config import EnvironmentConfig
+from stages.payment_stage import PaymentStage
+from tests.stages.model import PROJECT, Templates
+
+TOOLING, OTHER = "111111111111", "222222222222"
+CERTIFICATE = f"arn:aws:acm:us-east-1:{TOOLING}:certificate/00000000-0000-0000-0000-000000000000"
+
+#: One account and nothing but what is required; another account with its own domain; the longest suffix.
+ENVIRONMENTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "Dev": {"environment_suffix": "dev", "account": TOOLING, "certificate_arn": CERTIFICATE},
+        "Prod": {
+            "environment_suffix": "prod",
+            "account": OTHER,
+            "pipeline_account": TOOLING,
+            "domain_name": "api.payments.example",
+            "hosted_zone_id": "Z0123456789ABCDEFGHIJ",
+            "hosted_zone_name": "payments.example",
+            "alarm_email": "alarms@payments.example",
+            "processor": "stripe",
+            "allow_live_keys": True,
+            "api_cpu": 1024,
+            "api_memory_mib": 2048,
+            "database_min_acu": 1,
+            "database_max_acu": 16,
+            "log_retention_days": 365,
+        },
+        "Longest": {"environment_suffix": "prod-alice12", "account": TOOLING, "certificate_arn": CERTIFICATE},
+    }
+)
+
+
+def flags() -> dict[str, Any]:
+    """The feature flags of the app, which decide what constructs synthesize to."""
+    context = json.loads((PROJECT / "cdk.json").read_text())["context"]
+    return {name: value for name, value in context.items() if name.startswith("@aws-cdk")}
+
+
+def synthesize(environments: Mapping[str, Mapping[str, Any]], outdir: Path, **context: Any) -> dict[str, Templates]:
+    """Synthesize a stage for each configuration, and read the templates back."""
+    app = App(context={**flags(), **context}, outdir=str(outdir), analytics_reporting=False)
+    for name, values in environments.items():
+        PaymentStage(app, name, config=EnvironmentConfig.from_mapping(values))
+    app.synth()
+    return {name: Templates.of(outdir / f"assembly-{name}") for name in environments}
+
+
+@pytest.fixture(scope="session")
+def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where `environments` is synthesized to."""
+    return tmp_path_factory.mktemp("assembly")
+
+
+@pytest.fixture(scope="session")
+def environments(assembly: Path) -> dict[str, Templates]:
+    """The templates of all three environments."""
+    return synthesize(ENVIRONMENTS, assembly)
+
+
+@pytest.fixture(scope="session")
+def dev(environments: dict[str, Templates]) -> Templates:
+    return environments["Dev"]
+
+
+@pytest.fixture(scope="session")
+def prod(environments: dict[str, Templates]) -> Templates:
+    return environments["Prod"]
+
+
+@pytest.fixture(scope="session", params=sorted(ENVIRONMENTS))
+def each(request: pytest.FixtureRequest, environments: dict[str, Templates]) -> Templates:
+    """Each environment in turn."""
+    return environments[request.param]

@@ -1,0 +1,227 @@
+"""The containers promise to run as nobody, to write nowhere, to migrate before serving, and to roll back by themselves."""
+
+from typing import Any
+
+import pytest
+
+from tests.stages.model import PROJECT, Resource, Templates
+
+KINDS = ("api", "worker")
+
+
+def task(templates: Templates, kind: str) -> Resource:
+    found = [
+        each for each in templates.all("AWS::ECS::TaskDefinition") if each["Family"].startswith(f"ecs-task-{kind}-")
+    ]
+    assert len(found) == 1
+    return found[0]
+
+
+def container(templates: Templates, kind: str, name: str) -> dict[str, Any]:
+    return next(each for each in task(templates, kind)["ContainerDefinitions"] if each["Name"] == name)
+
+
+def service(templates: Templates, kind: str) -> Resource:
+    found = [each for each in templates.all("AWS::ECS::Service") if f"-{kind}-" in each["ServiceName"]]
+    assert len(found) == 1
+    return found[0]
+
+
+def environment(definition: dict[str, Any]) -> dict[str, Any]:
+    return {item["Name"]: item["Value"] for item in definition["Environment"]}
+
+
+def secrets(templates: Templates, kind: str, name: str) -> dict[str, str]:
+    owner = task(templates, kind)
+    names = {
+        f"{each.stack}/{each.logical_id}": each["Name"].rsplit("-", 1)[0]
+        for each in templates.all("AWS::SecretsManager::Secret")
+    }
+    found = {}
+    for item in container(templates, kind, name)["Secrets"]:
+        reference, field = templates.resolve(owner.stack, item["ValueFrom"]).removesuffix("::").rsplit(":", 1)
+        found[item["Name"]] = f"{names[reference]}:{field}"
+    return found
+
+
+def test_the_cluster_has_enhanced_container_insights_into_a_declared_group(each: Templates) -> None:
+    cluster = each.one("AWS::ECS::Cluster")
+    assert cluster["ClusterSettings"] == [{"Name": "containerInsights", "Value": "enhanced"}]
+    name = f"/aws/ecs/containerinsights/{cluster['ClusterName']}/performance"
+    assert each.one("AWS::Logs::LogGroup", LogGroupName=name).logical_id in cluster.depends_on
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_migrations_finish_before_the_process_starts(each: Templates, kind: str) -> None:
+    migrate, main = task(each, kind)["ContainerDefinitions"]
+    assert (migrate["Name"], migrate["Essential"], migrate["Command"]) == (
+        "migrate",
+        False,
+        ["python", "-m", "payments", "migrate"],
+    )
+    assert (main["Name"], main["Essential"], main["Command"]) == (kind, True, ["python", "-m", "payments", kind])
+    assert main["DependsOn"] == [{"ContainerName": "migrate", "Condition": "SUCCESS"}]
+    assert "StartTimeout" not in migrate, "a slow migration keeps its own deadline"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_only_migrate_holds_the_owners_credentials(dev: Templates, kind: str) -> None:
+    assert secrets(dev, kind, "migrate") == {
+        "PGUSER": "db-credentials:username",
+        "PGPASSWORD": "db-credentials:password",
+        "APP_DB_USER": "db-app-credentials:username",
+        "APP_DB_PASSWORD": "db-app-credentials:password",
+        "SMOKE_KEY_ID": "smoke-api-key:id",
+        "SMOKE_KEY_SECRET": "smoke-api-key:secret",
+    }
+    assert secrets(dev, kind, kind) == {
+        "PGUSER": "db-app-credentials:username",
+        "PGPASSWORD": "db-app-credentials:password",
+        "STRIPE_API_KEY": "processor-keys:api_key",
+        "STRIPE_WEBHOOK_SECRET": "processor-keys:webhook_secret",
+    }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_container_runs_locked_down(each: Templates, kind: str) -> None:
+    for definition in task(each, kind)["ContainerDefinitions"]:
+        assert definition["ReadonlyRootFilesystem"] is True
+        assert definition["User"].split(":")[0] not in ("", "0", "root")
+        assert not definition.get("Privileged")
+        linux = definition["LinuxParameters"]
+        assert linux["InitProcessEnabled"] is True
+        assert linux["Capabilities"] == {"Drop": ["ALL"]}
+        (tmp,) = linux["Tmpfs"]
+        assert tmp["ContainerPath"] == "/tmp"
+        assert {"noexec", "nosuid", "nodev"} <= set(tmp["MountOptions"])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_process_may_drain_before_it_is_killed(each: Templates, kind: str) -> None:
+    for definition in task(each, kind)["ContainerDefinitions"]:
+        assert 30 < definition["StopTimeout"] <= 120, "Fargate allows two minutes"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_process_is_watched_by_its_own_health_check(each: Templates, kind: str) -> None:
+    migrate, main = task(each, kind)["ContainerDefinitions"]
+    assert main["HealthCheck"]["Command"] == ["CMD", "python", "-m", "payments.healthcheck"]
+    assert "HealthCheck" not in migrate
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_database_is_reached_with_verified_tls(each: Templates, kind: str) -> None:
+    owner, cluster = task(each, kind), each.one("AWS::RDS::DBCluster")
+    for definition in owner["ContainerDefinitions"]:
+        found = environment(definition)
+        assert found["PGSSLMODE"] == "verify-full"
+        assert found["PGSSLROOTCERT"] == "/app/rds-global-bundle.pem"
+        assert (found["PGPORT"], found["PGDATABASE"]) == ("5432", "payments")
+        host = each.resolve(owner.stack, found["PGHOST"])
+        assert host == f"{cluster.stack}/{cluster.logical_id}.Endpoint.Address"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_environment_is_the_contract_with_the_service(dev: Templates, prod: Templates, kind: str) -> None:
+    found = environment(container(dev, kind, kind))
+    balancer = dev.one("AWS::ElasticLoadBalancingV2::LoadBalancer")
+    base_url = dev.resolve(balancer.stack, found.pop("PUBLIC_BASE_URL"))
+    assert base_url == f"https://{balancer.stack}/{balancer.logical_id}.DNSName"
+    assert {name: value for name, value in found.items() if not name.startswith("PG")} == {
+        "ENVIRONMENT": "dev",
+        "BIND_HOST": "0.0.0.0",
+        "PORT": "8443",
+        "PROCESSOR": "sandbox",
+        "ALLOW_LIVE_KEYS": "false",
+    }
+    live = environment(container(prod, kind, kind))
+    assert live["PUBLIC_BASE_URL"] == "https://api.payments.example"
+    assert (live["PROCESSOR"], live["ALLOW_LIVE_KEYS"]) == ("stripe", "true")
+
+
+def test_only_the_api_has_a_port(each: Templates) -> None:
+    (mapping,) = container(each, "api", "api")["PortMappings"]
+    assert mapping["ContainerPort"] == 8443
+    for kind, name in (("api", "migrate"), ("worker", "migrate"), ("worker", "worker")):
+        assert not container(each, kind, name).get("PortMappings")
+
+
+def test_both_services_run_the_same_image(each: Templates) -> None:
+    images = {
+        str(each.resolve(owner.stack, definition["Image"]))
+        for owner in each.all("AWS::ECS::TaskDefinition")
+        for definition in owner["ContainerDefinitions"]
+    }
+    assert len(images) == 1
+
+
+def test_task_sizes_are_what_the_configuration_says(dev: Templates, prod: Templates) -> None:
+    def size(templates: Templates, kind: str) -> tuple[str, str]:
+        return task(templates, kind)["Cpu"], task(templates, kind)["Memory"]
+
+    assert (size(dev, "api"), size(dev, "worker")) == (("512", "1024"), ("256", "512"))
+    assert (size(prod, "api"), size(prod, "worker")) == (("1024", "2048"), ("256", "512"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_bad_release_never_takes_the_old_one_down(each: Templates, kind: str) -> None:
+    deployment = service(each, kind)["DeploymentConfiguration"]
+    assert (deployment["MinimumHealthyPercent"], deployment["MaximumPercent"]) == (100, 200)
+    assert deployment["DeploymentCircuitBreaker"] == {"Enable": True, "Rollback": True}
+
+
+def test_deployment_alarms_exist_before_the_service_that_names_them(each: Templates) -> None:
+    api = service(each, "api")
+    alarms = api["DeploymentConfiguration"]["Alarms"]
+    assert alarms["Enable"] is alarms["Rollback"] is True
+    assert len(alarms["AlarmNames"]) == 2
+    for name in alarms["AlarmNames"]:
+        assert isinstance(name, str), "a reference would make service and alarm depend on each other"
+        alarm = each.one("AWS::CloudWatch::Alarm", AlarmName=name)
+        assert alarm.stack == api.stack
+        assert alarm.logical_id in api.depends_on
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_services_balance_zones_allow_no_shell_and_leave_the_count_to_scaling(each: Templates, kind: str) -> None:
+    found = service(each, kind)
+    assert found["AvailabilityZoneRebalancing"] == "ENABLED"
+    assert not found.properties.get("EnableExecuteCommand")
+    assert "DesiredCount" not in found.properties, "a deployment would scale in"
+
+
+@pytest.mark.parametrize(("kind", "least", "most"), [("api", 2, 10), ("worker", 1, 2)])
+def test_task_counts_scale_within_limits(each: Templates, kind: str, least: int, most: int) -> None:
+    found = service(each, kind)
+    targets = [
+        target
+        for target in each.all("AWS::ApplicationAutoScaling::ScalableTarget")
+        if f"{found.stack}/{found.logical_id}.Name" in each.resolve(target.stack, target["ResourceId"])
+    ]
+    assert [(target["MinCapacity"], target["MaxCapacity"]) for target in targets] == [(least, most)]
+
+
+def test_the_api_scales_on_cpu_and_on_requests(dev: Templates) -> None:
+    metrics = {
+        policy["PolicyName"]: policy["TargetTrackingScalingPolicyConfiguration"]
+        for policy in dev.all("AWS::ApplicationAutoScaling::ScalingPolicy")
+    }
+    kinds = {name: found["PredefinedMetricSpecification"]["PredefinedMetricType"] for name, found in metrics.items()}
+    assert kinds == {
+        "scaling-policy-api-cpu-dev": "ECSServiceAverageCPUUtilization",
+        "scaling-policy-api-requests-dev": "ALBRequestCountPerTarget",
+        "scaling-policy-worker-cpu-dev": "ECSServiceAverageCPUUtilization",
+    }
+    assert metrics["scaling-policy-api-requests-dev"]["TargetValue"] == 3_000
+
+
+def test_logs_never_hold_up_a_payment(each: Templates) -> None:
+    for owner in each.all("AWS::ECS::TaskDefinition"):
+        for definition in owner["ContainerDefinitions"]:
+            options = definition["LogConfiguration"]["Options"]
+            assert options["mode"] == "non-blocking"
+
+
+def test_the_image_runs_as_the_user_that_the_task_names() -> None:
+    dockerfile = (PROJECT / "service" / "Dockerfile").read_text()
+    assert "\nUSER 10001:10001\n" in dockerfile
