@@ -1,0 +1,158 @@
+"""Which addresses a merchant's URL may lead to: public ones on port 443, and nothing inside our own network (SSRF).
+
+The name is resolved here, every address is judged, and the one that is then connected to is the one that was judged:
+a name that resolves differently the second time (DNS rebinding) gains nothing.
+"""
+
+import ipaddress
+import re
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from urllib.parse import SplitResult, urlsplit
+
+Resolve = Callable[[str, int], Sequence[str]]
+_HTTPS_PORT = 443
+_HTTP_PORT = 80
+MAX_URL_LENGTH = 2048
+#: Printable ASCII without the backslash, which browsers and libraries read in two ways.
+_PLAIN = re.compile(r"[!-\[\]-~]+")
+#: IANA special-purpose registry of IPv4, and multicast: not public.
+_CLOSED_V4 = tuple(
+    ipaddress.IPv4Network(network)
+    for network in (
+        "0.0.0.0/8",
+        "10.0.0.0/8",
+        "100.64.0.0/10",
+        "127.0.0.0/8",
+        "169.254.0.0/16",  # link-local: instance and task metadata
+        "172.16.0.0/12",
+        "192.0.0.0/24",
+        "192.0.2.0/24",
+        "192.31.196.0/24",
+        "192.52.193.0/24",
+        "192.88.99.0/24",
+        "192.168.0.0/16",
+        "192.175.48.0/24",
+        "198.18.0.0/15",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "224.0.0.0/4",
+        "240.0.0.0/4",
+    )
+)
+#: Global unicast of IPv6 is this and nothing else; translated, mapped, local and multicast addresses are outside.
+_OPEN_V6 = ipaddress.IPv6Network("2000::/3")
+_CLOSED_V6 = tuple(
+    ipaddress.IPv6Network(network)
+    for network in ("2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20")
+)
+
+
+class AddressRefused(Exception):  # noqa: N818  # it is told to merchants as a fact, not as an error of ours
+    """A URL that must not be called; the message says why, without telling what was resolved."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """Where to connect, and as what."""
+
+    url: SplitResult
+    host: str
+    port: int
+    #: The judged address, connected to as it is.
+    address: str
+
+    @property
+    def tls(self) -> bool:
+        """Whether the connection is encrypted; always, but for a receiver on this very machine."""
+        return self.url.scheme == "https"
+
+    @property
+    def path(self) -> str:
+        """What follows the authority."""
+        return (self.url.path or "/") + (f"?{self.url.query}" if self.url.query else "")
+
+
+def system_resolve(host: str, port: int) -> list[str]:
+    """The addresses of ``host``, by the system's resolver."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise AddressRefused("The host name cannot be resolved.") from error
+    return [str(entry[4][0]) for entry in found]
+
+
+def is_public(text: str) -> bool:
+    """Whether ``text`` is an address of the public internet."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv4Address):
+        return not any(address in network for network in _CLOSED_V4)
+    return address in _OPEN_V6 and not any(address in network for network in _CLOSED_V6)
+
+
+def check_url(url: str, *, allow_local: bool = False) -> SplitResult:
+    """``url`` taken apart, if its form allows calling it.
+
+    ``allow_local`` adds ``http://127.0.0.1:PORT`` and the like, for development.
+
+    Raises:
+        AddressRefused: the form is wrong.
+    """
+    if (
+        len(url) > MAX_URL_LENGTH
+        or not url.isascii()
+        or any(character <= " " or character == "\\" for character in url)
+    ):
+        raise AddressRefused(f"The URL must be ASCII without spaces, at most {MAX_URL_LENGTH} characters.")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise AddressRefused("The URL cannot be read.") from error
+    if not parts.hostname or parts.username is not None or parts.password is not None or parts.fragment:
+        raise AddressRefused("The URL needs a host, and no user name, password or fragment.")
+    if allow_local and parts.scheme in {"http", "https"} and _is_loopback(parts.hostname):
+        return parts
+    if parts.scheme != "https" or port not in {None, _HTTPS_PORT}:
+        raise AddressRefused("The URL must be https on port 443.")
+    _check_host(parts.hostname)
+    return parts
+
+
+def _check_host(host: str) -> None:
+    """A literal address must be public; a name must have a dot, or it would be looked up inside our own domain."""
+    if ":" in host or host.replace(".", "").isdigit():
+        if not is_public(host):
+            raise AddressRefused("The URL leads to an address that is not public.")
+    elif "." not in host.strip("."):
+        raise AddressRefused("The URL needs a public host name.")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def target(url: str, *, allow_local: bool = False, resolve: Resolve = system_resolve) -> Target:
+    """Resolve ``url`` and judge where it leads.
+
+    Raises:
+        AddressRefused: its form is wrong, it does not resolve, or any of its addresses is not public.
+    """
+    parts = check_url(url, allow_local=allow_local)
+    host = parts.hostname or ""
+    local = allow_local and _is_loopback(host)
+    port = parts.port or (_HTTPS_PORT if parts.scheme == "https" else _HTTP_PORT)
+    addresses = resolve(host, port)
+    # One inner address among outer ones is an attack or a mistake; neither is served.
+    if not addresses or not all(_is_loopback(address) if local else is_public(address) for address in addresses):
+        raise AddressRefused("The URL leads to an address that is not public.")
+    return Target(url=parts, host=host, port=port, address=addresses[0])
