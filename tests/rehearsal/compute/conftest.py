@@ -50,7 +50,7 @@ def serve(status=200, release="1", delay=0.0):
     server.daemon_threads = False
     server.block_on_close = False
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(os.environ["CERTIFICATE"], os.environ["KEY"])
+    context.load_cert_chain("server.pem")
     server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
     print("serving", flush=True)
@@ -68,6 +68,8 @@ def images(tmp_path: Path) -> ImageStore:
     context = tmp_path / "context"
     context.mkdir()
     (context / "stand_in.py").write_text(STAND_IN)
+    leaf = CertificateAuthority(tmp_path / "own-authority").issue()
+    (context / "server.pem").write_text(leaf.key.read_text() + leaf.certificate.read_text())
     (context / "rds.pem").write_text("the roots of RDS")
     (context / "Dockerfile").write_text("FROM python\nWORKDIR /app\nENV FROM_IMAGE=yes\nCOPY . .\n")
     store = ImageStore(tmp_path / "images")
