@@ -15,7 +15,7 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from stages.acknowledgements import acknowledge
-from stages.config import EnvironmentConfig
+from stages.config import Place
 from stages.log_groups import DeclaredLogGroup
 from stages.policies import OPEN_ENDS, grant
 
@@ -30,7 +30,7 @@ class _Cleaner(Construct):
         scope: Construct,
         construct_id: str,
         *,
-        config: EnvironmentConfig,
+        config: Place,
         key: kms.IKey,
         kind: str,
         resource_type: str,
@@ -108,7 +108,7 @@ class ClosedDefaultGroup(Construct):
         scope: Construct,
         construct_id: str,
         *,
-        config: EnvironmentConfig,
+        config: Place,
         key: kms.IKey,
         group_id: str,
     ) -> None:
@@ -140,7 +140,7 @@ class EmptiedBucket(Construct):
         scope: Construct,
         construct_id: str,
         *,
-        config: EnvironmentConfig,
+        config: Place,
         key: kms.IKey,
         bucket: s3.Bucket,
     ) -> None:
@@ -152,7 +152,7 @@ class EmptiedBucket(Construct):
             key=key,
             kind="empty-bucket",
             resource_type="Custom::EmptiedBucket",
-            properties={"PhysicalName": f"emptied-{config.environment_suffix}", "Bucket": bucket.bucket_name},
+            properties={"PhysicalName": f"emptied-{config.names.suffix}", "Bucket": bucket.bucket_name},
             statements=[
                 iam.PolicyStatement(
                     sid="ListVersions", actions=["s3:ListBucketVersions"], resources=[bucket.bucket_arn]

@@ -10,7 +10,7 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from typing import Any, Literal, Protocol, Self
 
 from stages.naming import Names
 
@@ -39,6 +39,26 @@ _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
 class ConfigurationError(ValueError):
     """A configuration that cannot work. The message says which key, why, and what to do."""
+
+
+class Place(Protocol):
+    """Where resources are made and how they are called: an environment, or the pipeline's own installation."""
+
+    @property
+    def names(self) -> Names:
+        """Their physical names."""
+
+    @property
+    def account(self) -> str:
+        """The AWS account, 12 digits."""
+
+    @property
+    def region(self) -> str:
+        """The AWS region."""
+
+    @property
+    def log_retention_days(self) -> int:
+        """Days that log groups keep events."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,6 +211,11 @@ class EnvironmentConfig:
     def names(self) -> Names:
         """The physical names of this environment."""
         return Names(suffix=self.environment_suffix, account=self.account, region=self.region)
+
+    @property
+    def log_retention_days(self) -> int:
+        """Days that log groups keep events; see `CapacityConfig`."""
+        return self.capacity.log_retention_days
 
     def _error(self, key: str, message: str) -> ConfigurationError:
         return ConfigurationError(f"environment {self.environment_suffix}: {key}: {message}")

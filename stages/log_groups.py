@@ -5,14 +5,14 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from stages.config import EnvironmentConfig
+from stages.config import Place
 
 
 class DeclaredLogGroup(logs.LogGroup):
     """A log group that AWS would otherwise make itself, unencrypted and for ever; what writes to it depends on it."""
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, name: str, config: EnvironmentConfig, key: kms.IKey
+        self, scope: Construct, construct_id: str, *, name: str, config: Place, key: kms.IKey
     ) -> None:
         super().__init__(
             scope,
@@ -24,4 +24,4 @@ class DeclaredLogGroup(logs.LogGroup):
         )
         resource = self.node.default_child
         assert isinstance(resource, logs.CfnLogGroup)  # noqa: S101 - what this construct is made of
-        resource.retention_in_days = config.capacity.log_retention_days
+        resource.retention_in_days = config.log_retention_days

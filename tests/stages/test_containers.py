@@ -1,4 +1,4 @@
-"""The containers promise to run as nobody, to write nowhere, to migrate before serving, and to roll back by themselves."""
+"""Containers promise to run as nobody, to write nowhere, to migrate before they serve, and to roll back themselves."""
 
 from typing import Any
 

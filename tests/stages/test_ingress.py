@@ -1,0 +1,207 @@
+"""The way in promises TLS on every hop, nothing readable in its logs, and a firewall that knows the API's limits."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stages.firewall import BODY_LIMIT, content_length_above
+from tests.stages.model import Resource, Templates
+
+
+def attributes(resource: Resource, name: str) -> dict[str, Any]:
+    return {item["Key"]: item["Value"] for item in resource[name]}
+
+
+@pytest.fixture
+def balancer(each: Templates) -> Resource:
+    return each.one("AWS::ElasticLoadBalancingV2::LoadBalancer")
+
+
+def rules(templates: Templates) -> dict[str, dict[str, Any]]:
+    return {rule["Name"]: rule for rule in templates.one("AWS::WAFv2::WebACL")["Rules"]}
+
+
+def test_the_load_balancer_faces_the_internet_and_drops_what_is_malformed(balancer: Resource) -> None:
+    found = attributes(balancer, "LoadBalancerAttributes")
+    assert balancer["Scheme"] == "internet-facing"
+    assert found["routing.http.drop_invalid_header_fields.enabled"] == "true"
+    assert found["routing.http.desync_mitigation_mode"] == "strictest"
+    assert found["deletion_protection.enabled"] == "false"
+    assert found["idle_timeout.timeout_seconds"] == "60", "below the 75 s of the service's keep-alive"
+
+
+def test_https_uses_a_current_policy_and_goes_to_https_targets(each: Templates) -> None:
+    listener = each.one("AWS::ElasticLoadBalancingV2::Listener", Port=443)
+    assert listener["Protocol"] == "HTTPS"
+    assert listener["SslPolicy"] == "ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09"
+    (action,) = listener["DefaultActions"]
+    group = each.one("AWS::ElasticLoadBalancingV2::TargetGroup")
+    assert action == {"Type": "forward", "TargetGroupArn": {"Ref": group.logical_id}}
+    assert (group["Protocol"], group["Port"], group["TargetType"]) == ("HTTPS", 8443, "ip")
+
+
+def test_http_only_redirects(each: Templates) -> None:
+    listener = each.one("AWS::ElasticLoadBalancingV2::Listener", Port=80)
+    (action,) = listener["DefaultActions"]
+    assert action["Type"] == "redirect"
+    assert action["RedirectConfig"] == {"Port": "443", "Protocol": "HTTPS", "StatusCode": "HTTP_301"}
+    assert len(each.all("AWS::ElasticLoadBalancingV2::Listener")) == 2
+
+
+def test_answers_do_not_name_the_server(each: Templates) -> None:
+    for listener in each.all("AWS::ElasticLoadBalancingV2::Listener"):
+        assert attributes(listener, "ListenerAttributes")["routing.http.response.server.enabled"] == "false"
+
+
+def test_targets_are_checked_without_the_database_and_left_gently(each: Templates) -> None:
+    group = each.one("AWS::ElasticLoadBalancingV2::TargetGroup")
+    assert (group["HealthCheckPath"], group["HealthCheckProtocol"]) == ("/healthz", "HTTPS")
+    assert attributes(group, "TargetGroupAttributes")["deregistration_delay.timeout_seconds"] == "30"
+
+
+def test_a_given_certificate_is_used_as_it_is(dev: Templates) -> None:
+    listener = dev.one("AWS::ElasticLoadBalancingV2::Listener", Port=443)
+    (certificate,) = listener["Certificates"]
+    assert certificate["CertificateArn"].startswith("arn:aws:acm:us-east-1:111111111111:certificate/")
+    assert not dev.all("AWS::CertificateManager::Certificate")
+    assert not dev.all("AWS::Route53::RecordSet")
+
+
+def test_a_domain_gets_a_certificate_validated_in_its_zone_and_an_alias(prod: Templates) -> None:
+    certificate = prod.one("AWS::CertificateManager::Certificate")
+    assert certificate["DomainName"] == "api.payments.example"
+    assert certificate["ValidationMethod"] == "DNS"
+    assert certificate["DomainValidationOptions"] == [
+        {"DomainName": "api.payments.example", "HostedZoneId": "Z0123456789ABCDEFGHIJ"}
+    ]
+    listener = prod.one("AWS::ElasticLoadBalancingV2::Listener", Port=443)
+    assert listener["Certificates"] == [{"CertificateArn": {"Ref": certificate.logical_id}}]
+    alias = prod.one("AWS::Route53::RecordSet")
+    assert (alias["Name"], alias["Type"]) == ("api.payments.example.", "A")
+    balancer = prod.one("AWS::ElasticLoadBalancingV2::LoadBalancer")
+    assert alias["AliasTarget"]["HostedZoneId"] == {"Fn::GetAtt": [balancer.logical_id, "CanonicalHostedZoneID"]}
+
+
+def test_access_logs_go_to_a_private_encrypted_bucket(each: Templates, balancer: Resource) -> None:
+    bucket = each.one("AWS::S3::Bucket")
+    found = attributes(balancer, "LoadBalancerAttributes")
+    assert found["access_logs.s3.enabled"] == "true"
+    assert found["access_logs.s3.bucket"] == {"Ref": bucket.logical_id}
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    (encryption,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert encryption["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}, "all that log delivery supports"
+    assert bucket["OwnershipControls"]["Rules"] == [{"ObjectOwnership": "BucketOwnerEnforced"}]
+
+
+def test_the_log_bucket_refuses_plain_http(each: Templates) -> None:
+    policy = each.one("AWS::S3::BucketPolicy")
+    (deny,) = (item for item in policy["PolicyDocument"]["Statement"] if item["Effect"] == "Deny")
+    assert deny["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    assert deny["Principal"] == {"AWS": "*"}
+
+
+def test_the_bucket_is_emptied_after_the_last_log_was_delivered(each: Templates, balancer: Resource) -> None:
+    emptied, policy = each.one("Custom::EmptiedBucket"), each.one("AWS::S3::BucketPolicy")
+    assert emptied.logical_id in balancer.depends_on
+    assert policy.logical_id in emptied.depends_on
+
+
+def test_the_firewall_stands_before_the_load_balancer(each: Templates, balancer: Resource) -> None:
+    association = each.one("AWS::WAFv2::WebACLAssociation")
+    acl = each.one("AWS::WAFv2::WebACL")
+    assert association["ResourceArn"] == {"Ref": balancer.logical_id}
+    assert association["WebACLArn"] == {"Fn::GetAtt": [acl.logical_id, "Arn"]}
+    assert acl["Scope"] == "REGIONAL"
+
+
+def test_every_rule_blocks_and_is_counted(each: Templates) -> None:
+    found = rules(each)
+    assert list(found) == [
+        "rate-limit-ip",
+        "rate-limit-key",
+        "body-size",
+        "AWSManagedRulesAmazonIpReputationList",
+        "AWSManagedRulesCommonRuleSet",
+        "AWSManagedRulesKnownBadInputsRuleSet",
+        "AWSManagedRulesSQLiRuleSet",
+    ]
+    assert [rule["Priority"] for rule in found.values()] == list(range(len(found)))
+    for rule in found.values():
+        assert rule["VisibilityConfig"]["CloudWatchMetricsEnabled"] is True
+        blocks = "Block" in rule.get("Action", {}) or rule.get("OverrideAction") == {"None": {}}
+        assert blocks, f"{rule['Name']} lets through what it finds"
+
+
+def test_rates_are_limited_per_address_and_per_api_key(each: Templates) -> None:
+    by_address = rules(each)["rate-limit-ip"]["Statement"]["RateBasedStatement"]
+    assert by_address["AggregateKeyType"] == "IP"
+    by_key = rules(each)["rate-limit-key"]["Statement"]["RateBasedStatement"]
+    assert by_key["AggregateKeyType"] == "CUSTOM_KEYS"
+    assert [key["Header"]["Name"] for key in by_key["CustomKeys"]] == ["authorization"]
+
+
+def test_only_the_rule_that_refuses_legal_bodies_is_relaxed(each: Templates) -> None:
+    relaxed = {
+        name: [override["Name"] for override in rule["Statement"]["ManagedRuleGroupStatement"]["RuleActionOverrides"]]
+        for name, rule in rules(each).items()
+        if rule["Statement"].get("ManagedRuleGroupStatement", {}).get("RuleActionOverrides")
+    }
+    assert relaxed == {"AWSManagedRulesCommonRuleSet": ["SizeRestrictions_BODY"]}
+
+
+def test_the_size_rule_reads_the_declared_length(each: Templates) -> None:
+    statement = rules(each)["body-size"]["Statement"]["RegexMatchStatement"]
+    assert statement["FieldToMatch"] == {"SingleHeader": {"Name": "content-length"}}
+    assert len(statement["RegexString"]) <= 512, "all that WAF takes"
+    assert re.search(statement["RegexString"], str(BODY_LIMIT + 1))
+    assert not re.search(statement["RegexString"], str(BODY_LIMIT))
+
+
+@given(limit=st.integers(1, 10**7), length=st.integers(0, 10**9), zeros=st.integers(0, 3))
+def test_the_size_expression_is_exact(limit: int, length: int, zeros: int) -> None:
+    assert bool(re.search(content_length_above(limit), "0" * zeros + str(length))) == (length > limit)
+
+
+@given(limit=st.integers(1, 10**7), step=st.sampled_from([-1, 0, 1]))
+def test_the_size_expression_is_exact_at_the_limit(limit: int, step: int) -> None:
+    assert bool(re.search(content_length_above(limit), str(limit + step))) == (step > 0)
+
+
+def test_refusals_are_json_problems(each: Templates) -> None:
+    acl = each.one("AWS::WAFv2::WebACL")
+    statuses = {}
+    for name, body in acl["CustomResponseBodies"].items():
+        assert body["ContentType"] == "APPLICATION_JSON"
+        problem = json.loads(body["Content"])
+        assert {"type", "title", "status", "detail"} == set(problem)
+        statuses[name] = problem["status"]
+    for rule in acl["Rules"]:
+        response = rule.get("Action", {}).get("Block", {}).get("CustomResponse")
+        if response:
+            assert response["ResponseCode"] == statuses[response["CustomResponseBodyKey"]]
+
+
+def test_api_keys_and_bodies_reach_neither_logs_nor_samples(each: Templates) -> None:
+    protections = each.one("AWS::WAFv2::WebACL")["DataProtectionConfig"]["DataProtections"]
+    assert [item["Field"] for item in protections] == [
+        {"FieldType": "SINGLE_HEADER", "FieldKeys": ["authorization"]},
+        {"FieldType": "BODY"},
+    ]
+    for item in protections:
+        assert item["Action"] == "SUBSTITUTION"
+        assert item["ExcludeRateBasedDetails"] is False, "rate keys would show the header"
+        assert item["ExcludeRuleMatchDetails"] is False
+
+
+def test_what_the_firewall_refuses_is_logged(each: Templates) -> None:
+    logging = each.one("AWS::WAFv2::LoggingConfiguration")
+    (destination,) = logging["LogDestinationConfigs"]
+    name = destination.split(":log-group:")[1]
+    assert name.startswith("aws-waf-logs-"), "WAF takes no other"
+    group = each.one("AWS::Logs::LogGroup", LogGroupName=name)
+    delivery = each.one("AWS::Logs::ResourcePolicy")
+    assert {group.logical_id, delivery.logical_id} <= set(logging.depends_on)

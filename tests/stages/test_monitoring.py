@@ -1,0 +1,165 @@
+"""Monitoring promises that somebody hears of trouble, learns what it means, and is left alone otherwise."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from tests.stages.model import PROJECT, Resource, Templates
+
+ALARMS = {
+    "error-rate",
+    "p99-latency",
+    "unhealthy-targets",
+    "api-tasks",
+    "worker-tasks",
+    "database-cpu",
+    "database-capacity",
+    "recovery-backlog",
+    "webhook-backlog",
+}
+
+
+def alarms(templates: Templates) -> dict[str, Resource]:
+    suffix = templates.one("AWS::CloudWatch::Dashboard")["DashboardName"].removeprefix("dashboard-")
+    return {
+        str(alarm["AlarmName"]).removeprefix("alarm-").removesuffix(f"-{suffix}"): alarm
+        for alarm in templates.all("AWS::CloudWatch::Alarm")
+    }
+
+
+def dashboard(templates: Templates) -> list[dict[str, Any]]:
+    found = templates.one("AWS::CloudWatch::Dashboard")
+    widgets = json.loads(str(templates.resolve(found.stack, found["DashboardBody"])))["widgets"]
+    return [widget["properties"] for widget in widgets]
+
+
+def watched(alarm: Resource) -> tuple[str, list[dict[str, str]]]:
+    """Name and dimensions of the one metric that an alarm without an expression watches."""
+    (item,) = alarm["Metrics"]
+    metric = item["MetricStat"]["Metric"]
+    return metric["MetricName"], metric["Dimensions"]
+
+
+def test_everything_that_can_go_wrong_has_an_alarm(each: Templates) -> None:
+    assert set(alarms(each)) == ALARMS
+
+
+def test_every_alarm_reaches_the_topic_when_it_starts_and_when_it_ends(each: Templates) -> None:
+    topic = each.one("AWS::SNS::Topic")
+    for alarm in alarms(each).values():
+        for action in ("AlarmActions", "OKActions"):
+            assert each.resolve(alarm.stack, alarm[action]) == [f"{topic.stack}/{topic.logical_id}"]
+        assert alarm.properties.get("ActionsEnabled", True) is True
+
+
+def test_every_alarm_is_one_sentence_and_a_section_of_the_runbook(each: Templates) -> None:
+    runbook = (PROJECT / "docs" / "operations.md").read_text()
+    anchors = {
+        re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-") for title in re.findall(r"^#+ (.+)$", runbook, re.M)
+    }
+    for name, alarm in alarms(each).items():
+        sentence, _, runbook_link = alarm["AlarmDescription"].partition(" Runbook: ")
+        assert sentence.endswith(".")
+        assert sentence.count(". ") == 0
+        assert runbook_link == f"docs/operations.md#{name}"
+        assert name in anchors, f"docs/operations.md has no section {name}"
+
+
+def test_silence_is_no_alarm(each: Templates) -> None:
+    assert {alarm["TreatMissingData"] for alarm in alarms(each).values()} == {"notBreaching"}
+
+
+def test_more_than_five_per_cent_of_failed_requests_alarm_and_no_traffic_does_not(each: Templates) -> None:
+    alarm = alarms(each)["error-rate"]
+    assert (alarm["Threshold"], alarm["ComparisonOperator"]) == (5, "GreaterThanThreshold")
+    (expression,) = (metric["Expression"] for metric in alarm["Metrics"] if "Expression" in metric)
+    assert expression == "IF(requests > 0, 100 * (FILL(target, 0) + FILL(balancer, 0)) / requests, 0)"
+    names = {
+        metric["Id"]: metric["MetricStat"]["Metric"]["MetricName"]
+        for metric in alarm["Metrics"]
+        if "MetricStat" in metric
+    }
+    assert names == {
+        "requests": "RequestCount",
+        "target": "HTTPCode_Target_5XX_Count",
+        "balancer": "HTTPCode_ELB_5XX_Count",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "metric", "threshold"),
+    [
+        ("database-cpu", "CPUUtilization", 80),
+        ("database-capacity", "ACUUtilization", 99),
+        ("unhealthy-targets", "UnHealthyHostCount", 0),
+        ("p99-latency", "TargetResponseTime", 3),
+        ("recovery-backlog", "RecoveryBacklogAge", 600),
+        ("webhook-backlog", "WebhookBacklogAge", 900),
+    ],
+)
+def test_thresholds_are_the_designs(dev: Templates, name: str, metric: str, threshold: float) -> None:
+    alarm = alarms(dev)[name]
+    assert (watched(alarm)[0], alarm["Threshold"]) == (metric, threshold)
+    assert alarm["ComparisonOperator"] == "GreaterThanThreshold"
+
+
+@pytest.mark.parametrize("service", ["api", "worker"])
+def test_missing_tasks_are_those_desired_but_not_running(dev: Templates, service: str) -> None:
+    metrics = {metric["Id"]: metric for metric in alarms(dev)[f"{service}-tasks"]["Metrics"]}
+    (expression,) = (metric["Expression"] for metric in metrics.values() if "Expression" in metric)
+    assert expression == "desired - running"
+    for name, wanted in (("desired", "DesiredTaskCount"), ("running", "RunningTaskCount")):
+        metric = metrics[name]["MetricStat"]["Metric"]
+        assert (metric["Namespace"], metric["MetricName"]) == ("ECS/ContainerInsights", wanted)
+        assert {"Name": "ServiceName", "Value": f"ecs-service-{service}-dev"} in metric["Dimensions"]
+
+
+def test_watched_services_exist_under_these_names(each: Templates) -> None:
+    services = {service["ServiceName"] for service in each.all("AWS::ECS::Service")}
+    found = {
+        dimension["Value"]
+        for alarm in alarms(each).values()
+        for metric in alarm.properties.get("Metrics", [])
+        for dimension in metric.get("MetricStat", {}).get("Metric", {}).get("Dimensions", [])
+        if dimension["Name"] == "ServiceName"
+    }
+    assert found == services
+
+
+def test_the_topic_mails_who_is_configured(dev: Templates, prod: Templates) -> None:
+    assert not dev.all("AWS::SNS::Subscription")
+    subscription = prod.one("AWS::SNS::Subscription")
+    assert (subscription["Protocol"], subscription["Endpoint"]) == ("email", "alarms@payments.example")
+
+
+def test_the_dashboard_answers_the_designs_questions(dev: Templates) -> None:
+    text = json.dumps(dashboard(dev))
+    titles = [widget["title"] for widget in dashboard(dev)]
+    assert titles == [
+        "Latency",
+        "Error rate",
+        "Requests",
+        "Tasks",
+        "Task CPU",
+        "Targets",
+        "Database connections",
+        "Database CPU",
+        "Database capacity",
+        "Payments by outcome",
+        "Processor latency",
+        "Backlogs",
+    ]
+    for metric in ("p50", "p90", "p99", "RequestCount", "DatabaseConnections", "ServerlessDatabaseCapacity"):
+        assert f'"{metric}"' in text
+
+
+def test_saved_queries_cover_the_logs_of_both_services(each: Templates) -> None:
+    queries = each.all("AWS::Logs::QueryDefinition")
+    groups = {group["LogGroupName"] for group in each.all("AWS::Logs::LogGroup")}
+    for name in ("query-payment-story", "query-slow-requests", "query-declines-by-code"):
+        assert [query["Name"].startswith(f"{name}-") for query in queries].count(True) == 1
+    for query in queries:
+        assert set(query["LogGroupNames"]) <= groups
+        assert len(query["LogGroupNames"]) == 2
