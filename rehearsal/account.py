@@ -14,7 +14,7 @@ from rehearsal.codepipeline.actions import CancelledError
 from rehearsal.compute.processes import record_process, sweep_leftovers
 from rehearsal.compute.runtime import ComputeRuntime, RuntimeSettings
 from rehearsal.emulator import client as emulator_client
-from rehearsal.emulator.inventory import difference, take_inventory
+from rehearsal.emulator.inventory import Inventory, difference, in_words, take_inventory
 from rehearsal.emulator.process import EmulatorProcess
 from rehearsal.ports import Ports
 from rehearsal.toolchain import Toolchain, write_trust
@@ -50,7 +50,7 @@ class Account:
         self._emulator = EmulatorProcess(data=self.workspace.rehearsal / "emulator", control_url=None)
         self._toolchain = Toolchain(folder=self.workspace.toolchain, checkout=self.workspace.checkout, images=images)
         self._trust = self.workspace.rehearsal / "trust.pem"
-        self._baseline: Mapping[str, frozenset[str]] = {}
+        self._baseline: Inventory = {}
 
     @property
     def records(self) -> Path:
@@ -83,7 +83,7 @@ class Account:
 
     def remember(self) -> None:
         """Take what the account holds now as what may be left at the end."""
-        self._baseline = take_inventory(self.session)
+        self._baseline = take_inventory(self.session, records=self.records)
 
     def verify_destroyed(self, log: Path) -> None:
         """Compare the account with what `remember` saw.
@@ -91,11 +91,11 @@ class Account:
         Raises:
             LeftoversError: naming what is left.
         """
-        left = difference(self._baseline, take_inventory(self.session))
+        left = difference(self._baseline, take_inventory(self.session, records=self.records))
         if left:
-            text = "; ".join(f"{kind}: {', '.join(sorted(names))}" for kind, names in sorted(left.items()))
+            text = in_words(left)
             log.write_text(text + "\n", encoding="utf-8")
-            msg = f"the destroyed account still holds {text}"
+            msg = f"the destroyed account still holds\n{text}"
             raise LeftoversError(msg)
 
     def import_certificate(self) -> str:

@@ -47,9 +47,10 @@ class Timeline:
         self._facts: dict[str, object] = {}
         self._begun = time.monotonic()
 
-    def watch(self, watcher: Callable[[Entry], None]) -> None:
-        """Call `watcher` after every change of an entry."""
+    def watch(self, watcher: Callable[[Entry], None]) -> Callable[[], None]:
+        """Call `watcher` after every change of an entry, until the function that this answers is called."""
         self._watchers.append(watcher)
+        return lambda: self._watchers.remove(watcher)
 
     def plan(self, stage: str, action: str, execution: str) -> Entry:
         """Add an action that is still to come."""
@@ -94,7 +95,7 @@ class Timeline:
         self._tell(entry)
 
     def _tell(self, entry: Entry) -> None:
-        for watcher in self._watchers:
+        for watcher in tuple(self._watchers):
             watcher(entry)
 
     def _write(self) -> None:

@@ -35,7 +35,7 @@ class CodeBuild:
     project: Callable[[str], Mapping[str, Any]]
     secret: Callable[[str], str]
     parameter: Callable[[str], str]
-    started: Callable[[int, str], None]
+    started: Callable[[int, str], object]
 
     def run(self, action: Action, around: Surroundings) -> Mapping[str, str]:
         """Run the build; see `Provider.run`."""

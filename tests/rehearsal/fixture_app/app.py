@@ -6,6 +6,7 @@ from typing import Any
 
 import aws_cdk as cdk
 from aws_cdk import aws_certificatemanager as acm
+from aws_cdk import aws_codebuild as codebuild
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_elasticloadbalancingv2 as elbv2
@@ -18,6 +19,7 @@ from constructs import Construct
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
 ARN = f"arn:aws:{{}}:{REGION}:{ACCOUNT}:{{}}/11111111-1111-1111-1111-111111111111"
+CLI_VERSION = "2.1148.1"
 SETTINGS = json.loads(Path("environments.json").read_text())
 
 
@@ -153,7 +155,8 @@ class PipelineStack(cdk.Stack):
                 commands=["python -m unittest discover --verbose checks --top-level-directory .", "python app.py"],
                 env={"CDK_OUTDIR": "cdk.out"},
             ),
-            cli_version="2.1148.1",
+            cli_version=CLI_VERSION,
+            publish_assets_in_parallel=False,
         )
         for settings in SETTINGS["environments"]:
             name = settings["name"]
@@ -170,7 +173,19 @@ class PipelineStack(cdk.Stack):
             )
             approval = [pipelines.ManualApprovalStep(f"Approve{name.title()}")] if settings["approval"] else []
             pipeline.add_stage(stage, pre=approval, post=[smoke])
+        pipeline.build_pipeline()
+        self._publish_with_the_cli()
         cdk.Tags.of(self).add("project", "fixture")
+
+    def _publish_with_the_cli(self) -> None:
+        """Let the CLI publish the assets: no release of cdk-assets reads this library's assembly schema."""
+        publish = "cdk publish-assets 'PipelineStack/**' --app . --unstable=publish-assets"
+        install = f"npm install -g aws-cdk@{CLI_VERSION}"
+        phases = {"install": {"commands": [install]}, "build": {"commands": [publish]}}
+        spec = {"version": "0.2", "phases": phases}
+        for construct in self.node.find_child("Pipeline").node.find_child("Assets").node.find_all():
+            if isinstance(construct, codebuild.CfnProject):
+                construct.add_property_override("Source.BuildSpec", json.dumps(spec))
 
 
 app = cdk.App(
