@@ -1,7 +1,8 @@
 """The seams where `ministack` (untyped) is entered; nothing else in this repository imports it.
 
-Only four of its internals are relied on: the ASGI application, the table of CloudFormation resource handlers,
-the predicate that moves blocking handlers to a thread of their own, and the account and region of a request.
+Only five of its internals are relied on: the ASGI application, the table of CloudFormation resource handlers,
+the predicate that moves blocking handlers to a thread of their own, the account and region of a request, and ECR's
+DescribeImages.
 `tests/rehearsal/emulator` fails when a new version moves any of them.
 """
 
@@ -43,3 +44,19 @@ def run_on_worker_threads(types: Iterable[str]) -> None:
         return resource_type in ours or original(resource_type)
 
     stacks._runs_on_worker_thread = runs_on_worker_thread
+
+
+def refuse_unknown_images() -> None:
+    """Have ECR answer ImageNotFoundException for an image that it lacks: the CDK CLI takes any other for "published"."""
+    ecr: Any = importlib.import_module("ministack.services.ecr")
+    describe: Callable[[dict[str, Any]], Any] = ecr._describe_images
+
+    def describe_images(request: dict[str, Any]) -> Any:
+        repository = request.get("repositoryName", "")
+        for image in request.get("imageIds") or ():
+            if repository in ecr._repositories and ecr._find_image(repository, image) is None:
+                reason = f"The image with imageId {image} does not exist within the repository '{repository}'"
+                return ecr.error_response_json("ImageNotFoundException", reason, 400)
+        return describe(request)
+
+    ecr._describe_images = describe_images

@@ -97,6 +97,7 @@ async def _serve(listener: socket.socket, data: Path, *, exit_with_parent: bool)
 
     port: int = listener.getsockname()[1]
     handlers.register(records=data / "records", port=port, control_url=os.environ.get("CONTROL_URL"))
+    backend.refuse_unknown_images()
 
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
