@@ -47,7 +47,7 @@ def run_on_worker_threads(types: Iterable[str]) -> None:
 
 
 def refuse_unknown_images() -> None:
-    """Have ECR answer ImageNotFoundException for an image that it lacks: the CDK CLI takes any other for "published"."""
+    """Have ECR answer ImageNotFoundException for an image that it lacks; to the CDK CLI anything else is published."""
     ecr: Any = importlib.import_module("ministack.services.ecr")
     describe: Callable[[dict[str, Any]], Any] = ecr._describe_images
 
