@@ -48,6 +48,10 @@ node_modules/.complete: package.json package-lock.json .venv/.complete
 rehearse: setup  the whole pipeline from the current commit to prod, on this machine
 	@$(BIN)/python -m rehearsal run
 
+.PHONY: rehearse-remote
+rehearse-remote: setup ## a local git remote: whatever is pushed to it goes through the pipeline
+	@$(BIN)/python -m rehearsal.remote
+
 .PHONY: serve
 serve: setup ## only the API: HTTPS on PORT (default 8443, 0 = any)
 	@$(BIN)/python -m rehearsal.serve
@@ -108,3 +112,4 @@ lock: .venv/.uv ## resolve the *.in files into hashed requirements
 	$(LOCK) --override requirements-overrides.txt requirements.in -o requirements.txt
 	$(LOCK) service/requirements.in -o service/requirements.txt
 	$(LOCK) --override requirements-overrides.txt -c service/requirements.txt requirements-dev.in -o requirements-dev.txt
+	$(LOCK) -c requirements-dev.txt pipeline/jobs/requirements.in -o pipeline/jobs/requirements.txt

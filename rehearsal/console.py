@@ -144,13 +144,17 @@ class PlainDisplay:
         self._console = console
         self._lock = threading.Lock()
         self._said: dict[int, Status] = {}
-        timeline.watch(self._follow)
+        self._unwatch = timeline.watch(self._follow)
 
     def start(self) -> None:
         """Nothing to begin: every change prints its line."""
 
     def stop(self) -> None:
         """Nothing to stop."""
+
+    def close(self) -> None:
+        """Follow the timeline no longer."""
+        self._unwatch()
 
     def say(self, text: str) -> None:
         """Print one line with the time in front."""

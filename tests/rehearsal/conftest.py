@@ -40,6 +40,8 @@ class Checkout:
             (folder / tools).symlink_to(PROJECT / tools)
         toolchain = folder / ".run" / "toolchain"
         toolchain.mkdir(parents=True)
+        (PROJECT / ".run" / "cache").mkdir(parents=True, exist_ok=True)
+        (folder / ".run" / "cache").symlink_to(PROJECT / ".run" / "cache")
         # The fixture's build installs nothing: its image brings the CDK library.
         version = ".".join(str(part) for part in sys.version_info[:3])
         (toolchain / f"python-{version}").symlink_to(PROJECT / ".venv")
