@@ -8,6 +8,7 @@ from constructs import Construct
 
 from stages.acknowledgements import acknowledge
 from stages.config import EnvironmentConfig
+from stages.encryption import key_as_is
 from stages.log_groups import DeclaredLogGroup
 from stages.secrets import OWNER_USER, Secrets
 from stages.security_groups import DATABASE_PORT, as_is
@@ -48,6 +49,7 @@ class DatabaseStack(Stack):
             description=f"Payment API, {config.environment_suffix}: database and credentials",
             env=Environment(account=config.account, region=config.region),
         )
+        key = key_as_is(self, key)
         self.secrets = Secrets(self, "Secrets", config=config, key=key)
         self.cluster = self._cluster(config, key, network, as_is(self, "DatabaseGroup", group))
 

@@ -60,6 +60,11 @@ class EnvironmentKey(Construct):
         )
 
 
+def key_as_is(scope: Construct, key: kms.IKey) -> kms.IKey:
+    """The key as another stack may use it: CDK must not add statements of its own to its policy."""
+    return kms.Key.from_key_arn(scope, "Key", key.key_arn)
+
+
 def _statements(names: Names) -> list[iam.PolicyStatement]:
     account = iam.AccountPrincipal(names.account)
     via = [f"{service}.{names.region}.amazonaws.com" for service in SERVICES]

@@ -11,9 +11,7 @@ from stages.config import Place
 class DeclaredLogGroup(logs.LogGroup):
     """A log group that AWS would otherwise make itself, unencrypted and for ever; what writes to it depends on it."""
 
-    def __init__(
-        self, scope: Construct, construct_id: str, *, name: str, config: Place, key: kms.IKey
-    ) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, name: str, config: Place, key: kms.IKey) -> None:
         super().__init__(
             scope,
             construct_id,

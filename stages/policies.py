@@ -16,8 +16,11 @@ WILDCARDS: Mapping[str, str] = {
 }
 #: Action to the reason why its resource ends in `/*` or `:*`.
 OPEN_ENDS: Mapping[str, str] = {
+    "logs:CreateLogStream": "Streams of one log group; whoever writes chooses their names.",
+    "logs:PutLogEvents": "As logs:CreateLogStream, for what is written into them.",
     "s3:DeleteObject": "All objects of one bucket are to be deleted; their keys are not known beforehand.",
     "s3:DeleteObjectVersion": "As s3:DeleteObject, for the versions of objects.",
+    "s3:PutObject": "The load balancer's log delivery chooses the object names below the account's prefix.",
     "s3:GetObject": "Image layers lie under digests in the one bucket that ECR keeps in each region.",
 }
 

@@ -12,6 +12,7 @@ from constructs import Construct
 
 from stages.alarms import AlarmSpec, add_alarm
 from stages.config import EnvironmentConfig
+from stages.encryption import key_as_is
 from stages.firewall import Firewall
 from stages.ingress import Ingress
 from stages.log_groups import DeclaredLogGroup
@@ -49,6 +50,7 @@ class ServiceStack(Stack):
             description=f"Payment API, {config.environment_suffix}: containers and ingress",
             env=Environment(account=config.account, region=config.region),
         )
+        key = key_as_is(self, key)
         self._config, self._key = config, key
         ingress = Ingress(self, "Ingress", config=config, key=key, vpc=vpc, group=groups.alb)
         Firewall(self, "Firewall", config=config, key=key, load_balancer_arn=ingress.load_balancer.load_balancer_arn)

@@ -130,8 +130,8 @@ def name_property(resource_type: str) -> str | None:
     Found in the schema: a writable text property called Name, Identifier or the like after the end of the type's own
     name (`GroupName` of a SecurityGroup, `DBClusterIdentifier` of a DBCluster).
     """
-    if resource_type.startswith("Custom::"):
-        return None
+    if resource_type.startswith("Custom::") or resource_type == "AWS::Route53::RecordSet":
+        return None  # a record's name is the domain that its owner chose
     if resource_type == "AWS::ECS::TaskDefinition":
         return "Family"  # the only name that does not say so
     kind = resource_type.rsplit("::", 1)[1]

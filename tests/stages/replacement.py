@@ -1,0 +1,56 @@
+"""Create-only properties of named resources: CloudFormation cannot replace a resource under the name that it has.
+
+`python -m tests.stages.replacement` writes `frozen.json` anew from the current code.
+"""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.stages.model import Json, Templates, create_only, name_property
+
+#: New revisions of a family replace each other under the same name by design.
+REVISED = frozenset({"AWS::ECS::TaskDefinition"})
+
+
+def named(templates: Templates) -> dict[str, Json]:
+    """Named resources, as `type name`, and the values of their create-only properties."""
+    found = {}
+    for resource in templates.resources:
+        name = name_property(resource.type)
+        if name is None or resource.type in REVISED:
+            continue
+        values = {
+            each: templates.resolve(resource.stack, resource[each])
+            for each in sorted(create_only(resource.type) & set(resource.properties) - {name})
+        }
+        if values:
+            found[f"{resource.type} {templates.resolve(resource.stack, resource[name])}"] = values
+    return found
+
+
+def replaced_in_place(before: Mapping[str, Json], after: Mapping[str, Json]) -> list[str]:
+    """What would have to be replaced under a name that stays the same."""
+    return [
+        f"{name}: {each} changes from {before[name].get(each)!r} to {after[name].get(each)!r}"
+        for name in before
+        if name in after
+        for each in sorted(before[name].keys() | after[name].keys())
+        if before[name].get(each) != after[name].get(each)
+    ]
+
+
+def main() -> None:
+    """Write the file that the test compares with."""
+    from tests.stages.conftest import ENVIRONMENTS, synthesize
+
+    with tempfile.TemporaryDirectory() as outdir:
+        environments = synthesize(ENVIRONMENTS, Path(outdir))
+    content = {name: named(templates) for name, templates in environments.items()}
+    path = Path(__file__).with_name("frozen.json")
+    path.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,246 @@
+"""Least privilege: every statement of every policy is listed here whole, so that none changes unseen."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from stages.policies import OPEN_ENDS, WILDCARDS
+from tests.stages.model import Json, Resource, Templates, statements
+
+#: Types that hold policy documents, and the properties that do.
+DOCUMENTS = {
+    "AWS::IAM::Role": ("AssumeRolePolicyDocument",),
+    "AWS::IAM::ManagedPolicy": ("PolicyDocument",),
+    "AWS::KMS::Key": ("KeyPolicy",),
+    "AWS::S3::BucketPolicy": ("PolicyDocument",),
+    "AWS::SNS::TopicPolicy": ("PolicyDocument",),
+    "AWS::EC2::VPCEndpoint": ("PolicyDocument",),
+    "AWS::Logs::ResourcePolicy": ("PolicyDocument",),
+}
+
+
+def policies(templates: Templates) -> Iterator[tuple[Resource, Json]]:
+    for resource_type, properties in DOCUMENTS.items():
+        for resource in templates.all(resource_type):
+            for name in properties:
+                document = resource[name]
+                for statement in statements(json.loads(document) if isinstance(document, str) else document):
+                    yield resource, statement
+
+
+def granted(templates: Templates, role: str, suffix: str = "dev") -> list[tuple[str, list[str], list[str], Any]]:
+    """What a role may do: (sid, actions, resources, conditions), with physical names in place of references."""
+    found = templates.one("AWS::IAM::Role", RoleName=f"role-{role}-{suffix}")
+    assert not found.properties.get("Policies"), "inline policies are nowhere"
+    assert not found.properties.get("ManagedPolicyArns"), "AWS's own policies are broader than needed"
+    return [
+        (
+            statement["Sid"],
+            statement["Action"],
+            sorted(_physical(templates, policy.stack, each) for each in statement["Resource"]),
+            statement.get("Condition"),
+        )
+        for policy in templates.all("AWS::IAM::ManagedPolicy", stack=found.stack)
+        if {"Ref": found.logical_id} in policy["Roles"]
+        for statement in statements(policy["PolicyDocument"])
+    ]
+
+
+def _physical(templates: Templates, stack: str, value: object) -> str:
+    text = str(templates.resolve(stack, value))
+    names = {"AWS::SecretsManager::Secret": "Name", "AWS::Logs::LogGroup": "LogGroupName", "AWS::KMS::Key": None}
+    for resource_type, name in names.items():
+        for resource in templates.all(resource_type):
+            for ending in (".Arn", ""):
+                if text == f"{resource.stack}/{resource.logical_id}{ending}":
+                    return f"{resource_type.split('::')[1]} {resource[name] if name else ''}".strip()
+    return text
+
+
+THROUGH_SECRETS_MANAGER = {"StringEquals": {"kms:ViaService": "secretsmanager.us-east-1.amazonaws.com"}}
+DECRYPT = ("DecryptSecrets", ["kms:Decrypt"], ["KMS"], THROUGH_SECRETS_MANAGER)
+WRITE = ["logs:CreateLogStream", "logs:PutLogEvents"]
+
+
+@pytest.mark.parametrize("kind", ["api", "worker"])
+def test_execution_roles_read_their_own_secrets_image_and_logs(dev: Templates, kind: str) -> None:
+    token, pull, logs, secrets, decrypt = granted(dev, f"{kind}-execution")
+    assert token == ("RegistryToken", ["ecr:GetAuthorizationToken"], ["*"], None)
+    assert pull[:2] == (
+        "PullImage",
+        ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
+    )
+    (repository,) = pull[2]
+    assert ":repository/cdk-hnb659fds-container-assets-111111111111-us-east-1" in repository
+    assert logs == ("WriteLogs", WRITE, [f"Logs {kind}-logs-dev", "Logs migrate-logs-dev"], None) or logs == (
+        "WriteLogs",
+        WRITE,
+        ["Logs migrate-logs-dev", f"Logs {kind}-logs-dev"],
+        None,
+    )
+    assert secrets == (
+        "ReadOwnSecrets",
+        ["secretsmanager:GetSecretValue"],
+        [
+            f"SecretsManager {name}-dev"
+            for name in ("db-app-credentials", "db-credentials", "processor-keys", "smoke-api-key")
+        ],
+        None,
+    )
+    assert decrypt == DECRYPT
+
+
+@pytest.mark.parametrize("kind", ["api", "worker"])
+def test_the_processes_themselves_may_call_nothing(dev: Templates, kind: str) -> None:
+    assert granted(dev, f"{kind}-task") == []
+
+
+def test_the_smoke_reader_reads_the_smoke_key_only(dev: Templates) -> None:
+    assert granted(dev, "smoke-reader") == [
+        ("ReadSmokeKey", ["secretsmanager:GetSecretValue"], ["SecretsManager smoke-api-key-dev"], None),
+        DECRYPT,
+    ]
+
+
+def test_flow_logs_write_their_own_group(dev: Templates) -> None:
+    assert granted(dev, "flow-logs") == [
+        (
+            "WriteFlowLogs",
+            ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
+            ["Logs vpc-flow-logs-dev"],
+            None,
+        )
+    ]
+
+
+def test_custom_resources_do_their_one_thing(dev: Templates) -> None:
+    vpc, bucket = dev.one("AWS::EC2::VPC"), dev.one("AWS::S3::Bucket")
+    group = f"{vpc.stack}/{vpc.logical_id}.DefaultSecurityGroup"
+    assert granted(dev, "close-default-group") == [
+        (
+            "CloseDefaultGroup",
+            ["ec2:RevokeSecurityGroupEgress", "ec2:RevokeSecurityGroupIngress"],
+            [f"arn:aws:ec2:us-east-1:111111111111:security-group/{group}"],
+            None,
+        ),
+        ("WriteOwnLog", WRITE, ["Logs /aws/lambda/function-close-default-group-dev"], None),
+    ]
+    arn = f"{bucket.stack}/{bucket.logical_id}.Arn"
+    assert granted(dev, "empty-bucket") == [
+        ("ListVersions", ["s3:ListBucketVersions"], [arn], None),
+        ("DeleteVersions", ["s3:DeleteObject", "s3:DeleteObjectVersion"], [f"{arn}/*"], None),
+        ("WriteOwnLog", WRITE, ["Logs /aws/lambda/function-empty-bucket-dev"], None),
+    ]
+
+
+def test_these_are_all_the_roles(each: Templates) -> None:
+    suffix = each.one("AWS::CloudWatch::Dashboard")["DashboardName"].removeprefix("dashboard-")
+    assert {str(role["RoleName"]).removesuffix(f"-{suffix}") for role in each.all("AWS::IAM::Role")} == {
+        "role-api-execution",
+        "role-api-task",
+        "role-worker-execution",
+        "role-worker-task",
+        "role-smoke-reader",
+        "role-flow-logs",
+        "role-close-default-group",
+        "role-empty-bucket",
+    }
+
+
+def test_only_the_service_or_account_meant_may_assume_a_role(environments: dict[str, Templates]) -> None:
+    for name, account, pipeline in (("Dev", "111111111111", "111111111111"), ("Prod", "222222222222", "111111111111")):
+        templates = environments[name]
+        for role in templates.all("AWS::IAM::Role"):
+            (statement,) = statements(role["AssumeRolePolicyDocument"])
+            assert statement["Action"] == ["sts:AssumeRole"]
+            (principal,) = statement["Principal"].values()
+            condition = statement.get("Condition", {})
+            match principal:
+                case "ecs-tasks.amazonaws.com":
+                    assert condition == {
+                        "StringEquals": {"aws:SourceAccount": account},
+                        "ArnLike": {"aws:SourceArn": f"arn:aws:ecs:us-east-1:{account}:*"},
+                    }
+                case "vpc-flow-logs.amazonaws.com":
+                    assert condition == {"StringEquals": {"aws:SourceAccount": account}}
+                case "lambda.amazonaws.com":
+                    assert role["RoleName"].split("-")[1] in ("close", "empty")
+                case _:
+                    assert str(role["RoleName"]).startswith("role-smoke-reader-")
+                    arn = str(templates.resolve(role.stack, principal))
+                    assert pipeline in arn
+
+
+def test_the_key_serves_exactly_who_it_is_for(dev: Templates) -> None:
+    key = dev.one("AWS::KMS::Key")
+    found = {statement["Sid"]: statement for statement in statements(key["KeyPolicy"])}
+    assert set(found) == {"Administration", "UseThroughServices", "GrantsForServices", "LogGroups", "AlarmsToTopic"}
+    reads = {"kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey", "kms:CreateGrant"}
+    assert not reads & set(found["Administration"]["Action"]), "who administers does not read"
+    services = [f"{name}.us-east-1.amazonaws.com" for name in ("rds", "secretsmanager", "sns")]
+    assert found["UseThroughServices"]["Condition"] == {"StringEquals": {"kms:ViaService": services}}
+    assert found["GrantsForServices"]["Condition"]["Bool"] == {"kms:GrantIsForAWSResource": "true"}
+    assert found["GrantsForServices"]["Condition"]["StringEquals"] == {"kms:ViaService": services}
+    alarms = found["AlarmsToTopic"]
+    assert alarms["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+    assert alarms["Action"] == ["kms:Decrypt", "kms:GenerateDataKey"]
+    assert alarms["Condition"] == {"StringEquals": {"aws:SourceAccount": "111111111111"}}
+
+
+def test_the_key_encrypts_every_log_group_and_no_other(each: Templates) -> None:
+    key = each.one("AWS::KMS::Key")
+    (statement,) = (item for item in statements(key["KeyPolicy"]) if item["Sid"] == "LogGroups")
+    allowed = statement["Condition"]["ArnEquals"]["kms:EncryptionContext:aws:logs:arn"]
+    groups = [group["LogGroupName"] for group in each.all("AWS::Logs::LogGroup")]
+    assert sorted(arn.split(":log-group:")[1] for arn in allowed) == sorted(groups)
+    assert statement["Principal"] == {"Service": "logs.us-east-1.amazonaws.com"}
+
+
+def test_only_alarms_publish_to_the_topic(dev: Templates) -> None:
+    policy = dev.one("AWS::SNS::TopicPolicy")
+    allowed = [item for item in statements(policy["PolicyDocument"]) if item["Effect"] == "Allow"]
+    denied = [item for item in statements(policy["PolicyDocument"]) if item["Effect"] == "Deny"]
+    assert [item["Principal"] for item in allowed] == [{"Service": "cloudwatch.amazonaws.com"}]
+    assert allowed[0]["Condition"] == {
+        "StringEquals": {"aws:SourceAccount": "111111111111"},
+        "ArnLike": {"aws:SourceArn": "arn:aws:cloudwatch:us-east-1:111111111111:alarm:*"},
+    }
+    assert [item["Condition"] for item in denied] == [{"Bool": {"aws:SecureTransport": "false"}}]
+
+
+def test_only_log_delivery_writes_to_the_log_bucket(dev: Templates) -> None:
+    policy = dev.one("AWS::S3::BucketPolicy")
+    allowed = [item for item in statements(policy["PolicyDocument"]) if item["Effect"] == "Allow"]
+    assert {action for item in allowed for action in item["Action"]} <= {"s3:PutObject", "s3:GetBucketAcl"}
+
+
+def test_no_action_is_a_wildcard(each: Templates) -> None:
+    for resource, statement in policies(each):
+        if statement["Effect"] == "Deny":
+            continue
+        for action in statement["Action"]:
+            assert "*" not in action, f"{resource} allows {action}"
+        assert not {"NotAction", "NotResource", "NotPrincipal"} & set(statement)
+
+
+def test_wildcard_resources_are_those_of_the_table(each: Templates) -> None:
+    used: set[str] = set()
+    for resource, statement in policies(each):
+        if statement["Effect"] == "Deny" or resource.type in ("AWS::KMS::Key", "AWS::IAM::Role"):
+            continue  # in a key's policy "*" is the key
+        for each_resource in statement["Resource"]:
+            text = str(each.resolve(resource.stack, each_resource))
+            table = WILDCARDS if text == "*" else OPEN_ENDS
+            if "*" in text:
+                unexplained = set(statement["Action"]) - set(table)
+                assert not unexplained, f"{resource} allows {unexplained} on {text}: explain it in stages/policies.py"
+                used |= set(statement["Action"])
+    assert used == set(WILDCARDS) | set(OPEN_ENDS), "the table holds reasons that nothing needs any more"
+
+
+def test_permissions_are_named_managed_policies(each: Templates) -> None:
+    assert not each.all("AWS::IAM::Policy")
+    assert not each.all("AWS::IAM::User")
+    assert len(each.all("AWS::IAM::ManagedPolicy")) == 6
