@@ -132,11 +132,11 @@ class Account:
         tools = self._toolchain.environment(home=self.workspace.home, trust=self._trust)
         return emulator_client.environment(self._emulator.port, home=self.workspace.home, base=tools)
 
-    def run_module(self, name: str, *arguments: str, log: Path) -> None:
+    def run_module(self, name: str, *arguments: str, folder: Path, log: Path) -> None:
         """Run one of this project's Python modules against the account; see `run_tool`."""
         project = Path(__file__).parents[1]
         command = [sys.executable, "-m", name, *arguments]
-        self.run_tool(command, folder=self.workspace.home, log=log, variables={"PYTHONPATH": str(project)})
+        self.run_tool(command, folder=folder, log=log, variables={"PYTHONPATH": str(project)})
 
     def run_tool(
         self, command: Sequence[str], *, folder: Path, log: Path, variables: Mapping[str, str] | None = None

@@ -53,8 +53,7 @@ class Rehearsal:
             certificate = self.account.import_certificate()
             self.account.remember()
         with self._step(SETUP, "cdk deploy PipelineStack") as log:
-            source = workspace.builds / "person"
-            commit.clone_into(source)
+            commit.clone_into(self._clone)
             self.account.run_tool(
                 [
                     *(cdk, "deploy", "PipelineStack", "--ci", "--require-approval", "never"),
@@ -63,7 +62,7 @@ class Rehearsal:
                     *("--context", f"certificate_arn={certificate}"),
                     *("--context", "alarm_email=operators@example.com"),
                 ],
-                folder=source,
+                folder=self._clone,
                 log=log,
             )
 
@@ -91,9 +90,16 @@ class Rehearsal:
             LeftoversError: something is left.
         """
         with self._step(TEARDOWN, "make destroy") as log:
-            self.account.run_module("operations.destroy", "--yes", log=log)
+            # What AWS needs minutes for takes the emulator no time.
+            patience = ("--settle", "1", "--poll", "0.3")
+            self.account.run_module("operations.destroy", "--yes", *patience, folder=self._clone, log=log)
         with self._step(TEARDOWN, "nothing is left") as log:
             self.account.verify_destroyed(log)
+
+    @property
+    def _clone(self) -> Path:
+        """The clone in which a person types `cdk deploy` and `make destroy`."""
+        return self.account.workspace.builds / "person"
 
     def _execution(self, commit: Commit) -> Execution:
         pipeline = self._definition()
