@@ -178,6 +178,8 @@ class _Engine:
         return engine
 
     async def status(self) -> RuntimeStatus:
+        if self.session is not None:
+            await self.synchronize()
         services = [service.status() for service in self._services.values()]
         return RuntimeStatus(
             databases={identifier: server.port for identifier, server in self._databases.running.items()},
