@@ -1,0 +1,1 @@
+"""The delivery pipeline: PipelineStack, its configuration, its gates, and what its steps run."""

@@ -1,0 +1,117 @@
+"""The CodeBuild steps: what they run, on what, and where their output goes."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from aws_cdk import Duration, pipelines
+from aws_cdk import aws_codebuild as codebuild
+from aws_cdk import aws_iam as iam
+
+from pipeline.config import CONTEXT_OVERRIDES, PipelineConfig, StageConfig
+from pipeline.roles import project_name, smoke_purpose
+from pipeline.storage import PipelineStorage
+from stages.payment_stage import PaymentStage
+
+#: Folder that the synth step fills with what later steps run: they get neither the source nor its clone.
+JOBS = "jobs.out"
+_PYTHON = "3.13"
+_PIP = ".venv/bin/python -m pip --quiet --disable-pip-version-check"
+_CACHE = ".run/cache/**/*"
+
+
+def build_defaults(storage: PipelineStorage) -> pipelines.CodeBuildOptions:
+    """What all builds have in common: image, size, log group, deadline."""
+    return pipelines.CodeBuildOptions(
+        build_environment=codebuild.BuildEnvironment(
+            build_image=codebuild.LinuxBuildImage.AMAZON_LINUX_2023_5,
+            compute_type=codebuild.ComputeType.SMALL,
+        ),
+        logging=codebuild.LoggingOptions(
+            cloud_watch=codebuild.CloudWatchLoggingOptions(log_group=storage.log_group, enabled=True)
+        ),
+        timeout=Duration.minutes(60),
+    )
+
+
+def synth_step(
+    *, config: PipelineConfig, role: iam.IRole, source: pipelines.CodePipelineSource
+) -> pipelines.CodeBuildStep:
+    """Set-up, gates and synthesis of the commit, as the same make targets that a person types."""
+    return pipelines.CodeBuildStep(
+        "Synth",
+        input=source,
+        project_name=project_name(config, "synth"),
+        role=role,
+        env={CONTEXT_OVERRIDES: json.dumps(dict(config.overrides), sort_keys=True)} if config.overrides else {},
+        install_commands=["make setup"],
+        commands=["make synth", *_pack_jobs()],
+        primary_output_directory="cdk.out",
+        build_environment=codebuild.BuildEnvironment(compute_type=codebuild.ComputeType.LARGE),
+        cache=codebuild.Cache.local(codebuild.LocalCacheMode.CUSTOM),
+        partial_build_spec=_build_spec(
+            phases={"pre_build": {"commands": ["make gates"]}},
+            reports={
+                _report(config, "tests"): _files("JUNITXML", ".run/reports", "unit-tests.xml"),
+            },
+        ),
+    )
+
+
+def smoke_step(
+    *, config: PipelineConfig, role: iam.IRole, jobs: pipelines.FileSet, stage: StageConfig, deployed: PaymentStage
+) -> pipelines.CodeBuildStep:
+    """The HTTPS checks of one environment, with the one secret that they need."""
+    return pipelines.CodeBuildStep(
+        f"Smoke{stage.stage_name}",
+        input=jobs,
+        project_name=project_name(config, smoke_purpose(stage.name)),
+        role=role,
+        env={
+            "SMOKE_ROLE_ARN": deployed.smoke_reader_role_arn,
+            "SMOKE_SECRET_NAME": deployed.smoke_key_secret_name,
+            "SMOKE_REGION": stage.environment.region,
+        },
+        env_from_cfn_outputs={"BASE_URL": deployed.api_url},
+        install_commands=install_jobs(),
+        commands=[
+            ".venv/bin/python -m pipeline.jobs.with_smoke_key .venv/bin/python -m integ --junit reports/smoke.xml"
+        ],
+        timeout=Duration.minutes(15),
+        partial_build_spec=_build_spec(
+            reports={_report(config, "smoke"): _files("JUNITXML", "reports", "smoke.xml")},
+        ),
+    )
+
+
+def install_jobs() -> list[str]:
+    """What a step after the synth step does first: the few packages that `pipeline/jobs` and `integ` need."""
+    return [
+        "python3 -m venv .venv",
+        f"{_PIP} install --require-hashes --requirement pipeline/jobs/requirements.txt",
+    ]
+
+
+def _pack_jobs() -> list[str]:
+    return [
+        f"mkdir -p {JOBS}/pipeline",
+        f"cp -R pipeline/__init__.py pipeline/jobs {JOBS}/pipeline/",
+        f"cp -R integ {JOBS}/",
+    ]
+
+
+def _build_spec(**sections: Any) -> codebuild.BuildSpec:
+    phases = {"install": {"runtime-versions": {"python": _PYTHON}}, **sections.pop("phases", {})}
+    return codebuild.BuildSpec.from_object(
+        {"version": "0.2", "env": {"shell": "bash"}, "phases": phases, "cache": {"paths": [_CACHE]}, **sections}
+    )
+
+
+def _report(config: PipelineConfig, kind: str) -> str:
+    """ARN of a declared report group: named by its bare name, CodeBuild would make another one itself."""
+    names = config.names
+    return f"arn:aws:codebuild:{config.region}:{config.account}:report-group/{names.name(f'reports-{kind}')}"
+
+
+def _files(form: str, folder: str, *files: str) -> dict[str, str | Sequence[str]]:
+    return {"file-format": form, "base-directory": folder, "files": list(files)}

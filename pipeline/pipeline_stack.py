@@ -1,0 +1,102 @@
+"""PipelineStack: from a push to every environment. The only stack that a person ever deploys."""
+
+from aws_cdk import Environment, Stack, pipelines
+from aws_cdk import aws_codebuild as codebuild
+from aws_cdk import aws_codepipeline as codepipeline
+from constructs import Construct
+
+from pipeline.assets import asset_publishing_defaults
+from pipeline.builds import JOBS, build_defaults, smoke_step, synth_step
+from pipeline.config import PipelineConfig, StageConfig
+from pipeline.ownership import take_over
+from pipeline.roles import PipelineRoles, report_group_names
+from pipeline.storage import PipelineStorage
+from pipeline.versions import npm_version
+from stages.naming import tag_all
+from stages.payment_stage import PaymentStage
+
+
+class PipelineStack(Stack):
+    """Source, synth with gates, self-mutation, assets, then the environments in the order of the configuration."""
+
+    def __init__(self, scope: Construct, construct_id: str, *, config: PipelineConfig) -> None:
+        super().__init__(
+            scope,
+            construct_id,
+            stack_name=config.stack_name,
+            description=f"Delivery pipeline of the payment API, installation {config.names.suffix}",
+            env=Environment(account=config.account, region=config.region),
+        )
+        self._config = config
+        self._storage = PipelineStorage(
+            self, "Storage", config=config, encrypted_logs=[config.names.function_logs("empty-bucket")]
+        )
+        self._roles = PipelineRoles(self, "Roles", config=config, storage=self._storage)
+        self._reports()
+        synth = synth_step(
+            config=config,
+            role=self._roles.synth.without_policy_updates(),
+            source=pipelines.CodePipelineSource.connection(
+                config.repository,
+                config.branch,
+                connection_arn=config.connection_arn,
+                code_build_clone_output=True,  # with history, which the secret scan reads
+                trigger_on_push=True,
+                action_name="Source",
+            ),
+        )
+        self._jobs = synth.add_output_directory(JOBS)
+        self.pipeline = pipelines.CodePipeline(
+            self,
+            "Pipeline",
+            pipeline_name=config.names.name("pipeline"),
+            pipeline_type=codepipeline.PipelineType.V2,
+            execution_mode=codepipeline.ExecutionMode.QUEUED,
+            artifact_bucket=self._storage.bucket,
+            role=self._roles.pipeline.without_policy_updates(),
+            use_pipeline_role_for_actions=True,
+            synth=synth,
+            self_mutation=True,
+            cli_version=npm_version("aws-cdk"),
+            cdk_assets_cli_version=npm_version("cdk-assets"),
+            publish_assets_in_parallel=False,
+            code_build_defaults=build_defaults(self._storage),
+            asset_publishing_code_build_defaults=asset_publishing_defaults(),
+        )
+        for stage in config.stages:
+            self._add_stage(stage)
+        self.pipeline.build_pipeline()
+        take_over(self.pipeline, config=config, roles=self._roles)
+        tag_all(self, config.names)
+
+    def _add_stage(self, stage: StageConfig) -> None:
+        deployed = PaymentStage(self, stage.stage_name, config=stage.environment)
+        if stage.approval:
+            # A stage of its own: a rejection fails its stage, and must not roll an environment back.
+            wave = self.pipeline.add_wave(f"Approve{stage.stage_name}")
+            wave.add_post(pipelines.ManualApprovalStep(f"Approve{stage.stage_name}"))
+        role = self._roles.smoke_role(stage, deployed.smoke_reader_role_arn)
+        self.pipeline.add_stage(
+            deployed,
+            post=[
+                smoke_step(
+                    config=self._config,
+                    role=role.without_policy_updates(),
+                    jobs=self._jobs,
+                    stage=stage,
+                    deployed=deployed,
+                )
+            ],
+        )
+
+    def _reports(self) -> None:
+        """Declared, because CodeBuild would otherwise make groups that outlive the stack."""
+        for name in report_group_names(self._config):
+            codebuild.CfnReportGroup(
+                self,
+                name,
+                name=name,
+                type="CODE_COVERAGE" if "coverage" in name else "TEST",
+                delete_reports=True,
+                export_config=codebuild.CfnReportGroup.ReportExportConfigProperty(export_config_type="NO_EXPORT"),
+            )

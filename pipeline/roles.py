@@ -1,0 +1,216 @@
+"""The pipeline's roles, each stated whole: one managed policy, nothing that CDK Pipelines would add.
+
+CDK Pipelines gives its own roles more than they need (`s3:GetObject*`, `sts:AssumeRole` on every role of the account,
+`codebuild:StartBuild` on every project, `logs:CreateLogGroup`). They are therefore replaced by the ones here, handed
+over with policy updates off; see docs/decisions/0201-own-pipeline-roles.md.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from aws_cdk import CfnElement, Stack
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+from pipeline.config import PipelineConfig, StageConfig
+from pipeline.storage import PipelineStorage
+from stages.acknowledgements import acknowledge
+from stages.policies import OPEN_ENDS, grant
+
+#: Roles of `cdk bootstrap` by what they are for. Their names hold account and region, so nothing else matches.
+_BOOTSTRAP_QUALIFIER = "hnb659fds"
+_KEY_USE = (
+    "kms:Decrypt",
+    "kms:DescribeKey",
+    "kms:Encrypt",
+    "kms:GenerateDataKey",
+    "kms:ReEncryptFrom",
+    "kms:ReEncryptTo",
+)
+
+
+def bootstrap_role_arns(kind: str, places: Iterable[tuple[str, str]]) -> list[str]:
+    """ARNs of a bootstrap role (`deploy`, `file-publishing`, `image-publishing`, `lookup`) in accounts and regions."""
+    return [
+        f"arn:aws:iam::{account}:role/cdk-{_BOOTSTRAP_QUALIFIER}-{kind}-role-{account}-{region}"
+        for account, region in dict.fromkeys(places)
+    ]
+
+
+class PipelineRoles(Construct):
+    """Every role that the pipeline's account holds for it.
+
+    Attributes:
+        pipeline: runs actions and hands deployments over to the bootstrap's deploy roles.
+        synth: runs the gates and synthesizes.
+        self_mutation: deploys PipelineStack.
+        assets: publishes files and images to where the environments are.
+        policies: what whoever uses a role must wait for.
+    """
+
+    def __init__(
+        self, scope: Construct, construct_id: str, *, config: PipelineConfig, storage: PipelineStorage
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self._config = config
+        self._storage = storage
+        self.policies: list[iam.ManagedPolicy] = []
+        targets = [(stage.environment.account, stage.environment.region) for stage in config.stages]
+        home = (config.account, config.region)
+        self.pipeline = self._role(
+            "pipeline",
+            service="codepipeline.amazonaws.com",
+            purpose="Runs the delivery pipeline's actions",
+            statements=[
+                self._use_connection(),
+                _allow(
+                    "RunBuilds",
+                    ["codebuild:BatchGetBuilds", "codebuild:StartBuild", "codebuild:StopBuild"],
+                    [self._arn("codebuild", f"project/{name}") for name in project_names(config)],
+                ),
+                _allow("Deploy", ["sts:AssumeRole"], bootstrap_role_arns("deploy", targets)),
+            ],
+        )
+        self.synth = self.build_role(
+            "synth", purpose="Runs the gates and synthesizes", statements=[self._use_connection()]
+        )
+        self.self_mutation = self.build_role(
+            "self-mutation",
+            purpose="Lets the pipeline deploy its own stack",
+            statements=[
+                _allow(
+                    "DeployPipelineStack",
+                    ["sts:AssumeRole"],
+                    [
+                        *bootstrap_role_arns("deploy", [home]),
+                        *bootstrap_role_arns("file-publishing", [home]),
+                        *bootstrap_role_arns("lookup", [home]),
+                    ],
+                )
+            ],
+        )
+        self.assets = self.build_role(
+            "assets",
+            purpose="Publishes files and images to where the environments are",
+            statements=[
+                _allow(
+                    "PublishAssets",
+                    ["sts:AssumeRole"],
+                    [
+                        *bootstrap_role_arns("file-publishing", targets),
+                        *bootstrap_role_arns("image-publishing", targets),
+                    ],
+                )
+            ],
+        )
+
+    def smoke_role(self, stage: StageConfig, reader_role_arn: str) -> iam.Role:
+        """A role that may become the one that reads the smoke key of one environment, and nothing else."""
+        return self.build_role(
+            f"smoke-{stage.name}",
+            purpose=f"Runs the smoke checks of {stage.name}",
+            statements=[_allow("ReadSmokeKey", ["sts:AssumeRole"], [reader_role_arn])],
+        )
+
+    def build_role(self, name: str, *, purpose: str, statements: Sequence[iam.PolicyStatement]) -> iam.Role:
+        """A role for a CodeBuild project: artifacts, its log, its reports, and `statements`."""
+        return self._role(
+            name,
+            service="codebuild.amazonaws.com",
+            purpose=purpose,
+            statements=[
+                _allow(
+                    "WriteLog", ["logs:CreateLogStream", "logs:PutLogEvents"], [self._storage.log_group.log_group_arn]
+                ),
+                _allow(
+                    "WriteReports",
+                    [
+                        "codebuild:BatchPutCodeCoverages",
+                        "codebuild:BatchPutTestCases",
+                        "codebuild:CreateReport",
+                        "codebuild:UpdateReport",
+                    ],
+                    [self._arn("codebuild", f"report-group/{report}") for report in report_group_names(self._config)],
+                ),
+                *statements,
+            ],
+        )
+
+    def _role(self, name: str, *, service: str, purpose: str, statements: Sequence[iam.PolicyStatement]) -> iam.Role:
+        names = self._config.names
+        role = iam.Role(
+            self,
+            "".join(part.title() for part in name.split("-")),
+            role_name=names.name(f"role-pipeline-{name}"),
+            description=purpose,
+            assumed_by=iam.ServicePrincipal(
+                service, conditions={"StringEquals": {"aws:SourceAccount": self._config.account}}
+            ),
+        )
+        policy = grant(role, name=names.name(f"policy-pipeline-{name}"), statements=[*self._artifacts(), *statements])
+        bucket = self._storage.bucket
+        logical_id = Stack.of(bucket).get_logical_id(_resource(bucket))
+        acknowledge(policy, {f"AwsSolutions-IAM5[Resource::<{logical_id}.Arn>/*]": OPEN_ENDS["s3:GetObject"]})
+        self.policies.append(policy)
+        return role
+
+    def _artifacts(self) -> list[iam.PolicyStatement]:
+        bucket, key = self._storage.bucket, self._storage.key
+        return [
+            _allow(
+                "FindArtifacts",
+                ["s3:GetBucketLocation", "s3:GetBucketVersioning", "s3:ListBucket"],
+                [bucket.bucket_arn],
+            ),
+            _allow(
+                "UseArtifacts",
+                ["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject"],
+                [bucket.arn_for_objects("*")],
+            ),
+            _allow("UseKey", _KEY_USE, [key.key_arn]),
+        ]
+
+    def _use_connection(self) -> iam.PolicyStatement:
+        """Both prefixes: the service was renamed, and which of the two is checked depends on the caller."""
+        arn = self._config.connection_arn
+        tail = arn.split(":", 3)[3]
+        return _allow(
+            "UseConnection",
+            ["codeconnections:UseConnection", "codestar-connections:UseConnection"],
+            [f"arn:aws:{service}:{tail}" for service in ("codeconnections", "codestar-connections")],
+        )
+
+    def _arn(self, service: str, resource: str) -> str:
+        return f"arn:aws:{service}:{self._config.region}:{self._config.account}:{resource}"
+
+
+def project_name(config: PipelineConfig, purpose: str) -> str:
+    """Name of the CodeBuild project that does one thing."""
+    return config.names.name(f"project-{purpose}")
+
+
+def smoke_purpose(stage: str) -> str:
+    """What the project of one environment's smoke checks is for."""
+    return f"smoke-{stage}"
+
+
+def project_names(config: PipelineConfig) -> list[str]:
+    """Every CodeBuild project of the pipeline."""
+    return [
+        *(project_name(config, purpose) for purpose in ("synth", "self-mutation", "publish-files", "publish-images")),
+        *(project_name(config, smoke_purpose(stage.name)) for stage in config.stages),
+    ]
+
+
+def report_group_names(config: PipelineConfig) -> list[str]:
+    """Every report group of the pipeline; CodeBuild takes at most five for a project."""
+    return [config.names.name(f"reports-{kind}") for kind in ("gates", "tests", "coverage", "smoke")]
+
+
+def _allow(sid: str, actions: Sequence[str], resources: Sequence[str]) -> iam.PolicyStatement:
+    return iam.PolicyStatement(sid=sid, actions=list(actions), resources=list(resources))
+
+
+def _resource(construct: Construct) -> CfnElement:
+    resource = construct.node.default_child
+    assert isinstance(resource, CfnElement)  # noqa: S101 - what an L2 construct is made of
+    return resource
