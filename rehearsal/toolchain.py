@@ -36,11 +36,11 @@ class Toolchain:
             link = binaries / tool
             link.unlink(missing_ok=True)
             link.symlink_to(self.checkout / ".venv" / "nodejs" / tool)
-        docker = binaries / "docker"
+        docker, project = binaries / "docker", Path(__file__).parents[1]
         docker.write_text(
             "#!/bin/sh\n"
             "# No container engine here: images become folders whose commands run as processes.\n"
-            f"PYTHONPATH={shlex.quote(str(Path(__file__).parents[1]))} REHEARSAL_IMAGES={shlex.quote(str(self.images))} "
+            f"PYTHONPATH={shlex.quote(str(project))} REHEARSAL_IMAGES={shlex.quote(str(self.images))} "
             f"UV_CACHE_DIR={shlex.quote(str(self._uv_cache))} "
             f'exec {shlex.quote(sys.executable)} -m rehearsal.compute.docker "$@"\n',
             encoding="utf-8",

@@ -23,6 +23,12 @@ CLI_VERSION = "2.1148.1"
 SETTINGS = json.loads(Path("environments.json").read_text())
 
 
+def tag_as_installation(scope: Construct) -> None:
+    """Tag as the real app does; `make destroy` finds stacks by these."""
+    cdk.Tags.of(scope).add("project", "payment-pipeline")
+    cdk.Tags.of(scope).add("installation", "main")
+
+
 class ServiceStack(cdk.Stack):
     """A load balancer, a Fargate service with its migration, and a database."""
 
@@ -129,8 +135,8 @@ class FixtureStage(cdk.Stage):
         self.url = stack.url
         if SETTINGS["refused_template"]:
             cdk.CfnResource(stack, "Refused", type="AWS::EC2::NoSuchThing", properties={"Name": "refused"})
-        cdk.Tags.of(self).add("project", "fixture")
         cdk.Tags.of(self).add("environment-suffix", environment)
+        tag_as_installation(self)
 
 
 class PipelineStack(cdk.Stack):
@@ -175,7 +181,7 @@ class PipelineStack(cdk.Stack):
             pipeline.add_stage(stage, pre=approval, post=[smoke])
         pipeline.build_pipeline()
         self._publish_with_the_cli()
-        cdk.Tags.of(self).add("project", "fixture")
+        tag_as_installation(self)
 
     def _publish_with_the_cli(self) -> None:
         """Let the CLI publish the assets: no release of cdk-assets reads this library's assembly schema."""
