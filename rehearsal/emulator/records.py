@@ -26,6 +26,14 @@ class Records:
         """Tell whether the resource exists."""
         return self.path(type_name, resource_id).exists()
 
+    def read(self, type_name: str, resource_id: str) -> dict[str, Any] | None:
+        """Return a resource's properties; None when there is no such resource."""
+        path = self.path(type_name, resource_id)
+        if not path.exists():
+            return None
+        properties: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return properties
+
     def write(self, type_name: str, resource_id: str, properties: Mapping[str, Any]) -> None:
         """Write a resource in one step: a reader sees the old or the new state."""
         path = self.path(type_name, resource_id)

@@ -18,6 +18,7 @@ import sys
 import threading
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 from rehearsal.emulator.client import ACCOUNT_ID, REGION, endpoint_url
 
@@ -94,9 +95,12 @@ async def _serve(listener: socket.socket, data: Path, *, exit_with_parent: bool)
     from hypercorn.config import Config
 
     from rehearsal.emulator import backend, handlers
+    from rehearsal.emulator.codepipeline_api import CodePipelineApi
+    from rehearsal.emulator.records import Records
 
     port: int = listener.getsockname()[1]
-    handlers.register(records=data / "records", port=port, control_url=os.environ.get("CONTROL_URL"))
+    records = Records(data / "records")
+    handlers.register(records=records, port=port, control_url=os.environ.get("CONTROL_URL"))
     backend.refuse_unknown_images()
 
     stopped = asyncio.Event()
@@ -117,7 +121,8 @@ async def _serve(listener: socket.socket, data: Path, *, exit_with_parent: bool)
     config.keep_alive_timeout = 75
     config.graceful_timeout = 1
     config.loglevel = "WARNING"
-    serving = asyncio.create_task(serve(backend.application(), config, shutdown_trigger=stopped.wait))
+    application: Any = CodePipelineApi(backend.application(), records)
+    serving = asyncio.create_task(serve(application, config, shutdown_trigger=stopped.wait))
     # The connection waits in the socket's queue until the application is up.
     answer = asyncio.create_task(asyncio.to_thread(_request, f"{endpoint_url(port)}/_ministack/health"))
     await asyncio.wait({serving, answer}, return_when=asyncio.FIRST_COMPLETED)

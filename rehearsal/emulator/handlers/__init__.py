@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from rehearsal.emulator import backend
@@ -43,9 +42,9 @@ HANDLERS: tuple[type[Handler], ...] = tuple(
 """Every handler of ours."""
 
 
-def register(*, records: Path, port: int, control_url: str | None) -> None:
+def register(*, records: Records, port: int, control_url: str | None) -> None:
     """Add our handlers to the emulator; called once, before it serves."""
-    account = Account(port=port, records=Records(records), control=Control(control_url))
+    account = Account(port=port, records=records, control=Control(control_url))
     table = backend.resource_handlers()
     for kind in HANDLERS:
         if issubclass(kind, WrappingHandler):

@@ -1,0 +1,101 @@
+"""Delete stacks, side by side where they are independent, and say why one cannot be deleted."""
+
+import graphlib
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING, Any
+
+from boto3.session import Session
+
+from operations.installation import Stack
+from operations.order import deletion_order
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation.client import CloudFormationClient
+    from mypy_boto3_s3.service_resource import S3ServiceResource
+
+_ATTEMPTS = 2
+
+
+class DeletionError(Exception):
+    """A stack could not be deleted; the message names its state and the resources that stand in the way."""
+
+
+class _Deletion:
+    """Deletes single stacks; all clients are made beforehand, for a session is not safe among threads."""
+
+    def __init__(self, session: Session, regions: Iterable[str], *, say: Callable[[str], None], poll: float) -> None:
+        self._clients = {region: session.client("cloudformation", region_name=region) for region in regions}
+        self._s3: S3ServiceResource = session.resource("s3")
+        self._say = say
+        self._poll = poll
+
+    def delete(self, stack: Stack) -> None:
+        """Delete a stack; once more when that fails, after emptying its buckets.
+
+        Raises:
+            DeletionError: it is still there.
+        """
+        client = self._clients[stack.region]
+        for attempt in range(1, _ATTEMPTS + 1):
+            self._say(f"deleting {stack.name}" + (" once more" if attempt > 1 else ""))
+            client.delete_stack(StackName=stack.id)
+            status = self._wait(client, stack)
+            if status == "DELETE_COMPLETE":
+                self._say(f"deleted {stack.name}")
+                return
+            self._empty_buckets(client, stack)
+        obstacles = "; ".join(
+            f"{one['LogicalResourceId']} ({one['ResourceType']}): {one.get('ResourceStatusReason', 'no reason given')}"
+            for one in self._failed(client, stack)
+        )
+        raise DeletionError(f"{status}: {obstacles}")
+
+    def _wait(self, client: "CloudFormationClient", stack: Stack) -> str:
+        while True:
+            status = client.describe_stacks(StackName=stack.id)["Stacks"][0]["StackStatus"]
+            if status != "DELETE_IN_PROGRESS":
+                return status
+            time.sleep(self._poll)
+
+    def _empty_buckets(self, client: "CloudFormationClient", stack: Stack) -> None:
+        """Empty buckets that could not be deleted: logs may still have arrived after they had been emptied."""
+        for resource in self._failed(client, stack):
+            if resource["ResourceType"] == "AWS::S3::Bucket":
+                self._s3.Bucket(resource["PhysicalResourceId"]).object_versions.delete()
+
+    @staticmethod
+    def _failed(client: "CloudFormationClient", stack: Stack) -> Iterator[Any]:
+        for page in client.get_paginator("list_stack_resources").paginate(StackName=stack.id):
+            for resource in page["StackResourceSummaries"]:
+                if resource["ResourceStatus"] == "DELETE_FAILED":
+                    yield resource
+
+
+def delete_stacks(
+    session: Session, stacks: Iterable[Stack], *, say: Callable[[str], None], poll_seconds: float
+) -> list[str]:
+    """Delete all stacks and return what went wrong, one line each; what a failed stack still uses is left alone."""
+    by_id = {stack.id: stack for stack in stacks}
+    deletion = _Deletion(session, {stack.region for stack in by_id.values()}, say=say, poll=poll_seconds)
+    graph = graphlib.TopologicalSorter(deletion_order(by_id.values()))
+    graph.prepare()
+    untried = set(by_id)
+    problems: list[str] = []
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        running: dict[Future[None], str] = {}
+        while True:
+            ready = graph.get_ready()
+            untried -= set(ready)
+            running |= {pool.submit(deletion.delete, by_id[stack_id]): stack_id for stack_id in ready}
+            if not running:
+                break
+            for job in wait(running, return_when=FIRST_COMPLETED).done:
+                stack_id = running.pop(job)
+                error = job.exception()
+                if error is None:
+                    graph.done(stack_id)
+                else:
+                    problems.append(f"{by_id[stack_id].name}: {error}")
+    return problems + [f"{by_id[one].name}: not tried, since a stack before it is still there" for one in untried]
