@@ -1,0 +1,86 @@
+"""Only Stripe's own, fresh messages are believed, and only about which object to retrieve."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from payments.processors import stripe_webhooks
+from payments.processors.stripe_webhooks import SignatureRefused
+from tests.service.stripe_standin import WEBHOOK_SECRET, StripeStandin
+
+_INTENT = {"object": "payment_intent", "id": "pi_1"}
+
+
+def _read(body: bytes, headers: dict[str, str], **changes: Any) -> stripe_webhooks.Notice:
+    return stripe_webhooks.read(body, headers.get("Stripe-Signature"), secret=changes.get("secret", WEBHOOK_SECRET))
+
+
+@pytest.mark.parametrize(
+    ("obj", "intent"),
+    [
+        (_INTENT, "pi_1"),
+        ({"object": "refund", "id": "re_1", "payment_intent": "pi_2"}, "pi_2"),
+        ({"object": "charge", "id": "ch_1", "payment_intent": "pi_3"}, "pi_3"),
+        ({"object": "customer", "id": "cus_1"}, None),
+    ],
+)
+def test_a_genuine_message_names_the_payment_intent(obj: dict[str, Any], intent: str | None) -> None:
+    body, headers = StripeStandin().webhook("some.event", obj)
+    notice = _read(body, headers)
+    assert (notice.intent_id, notice.type) == (intent, "some.event")
+    assert notice.event_id.startswith("evt_")
+
+
+def test_the_signature_is_over_the_raw_bytes() -> None:
+    body, headers = StripeStandin().webhook("some.event", _INTENT)
+    with pytest.raises(SignatureRefused, match="match"):
+        _read(json.dumps(json.loads(body), indent=1).encode(), headers)
+
+
+@pytest.mark.parametrize("age", [301, -301, 100_000])
+def test_five_minutes_are_tolerated_and_no_more(age: float) -> None:
+    body, headers = StripeStandin().webhook("some.event", _INTENT, age=age)
+    with pytest.raises(SignatureRefused, match="seconds"):
+        _read(body, headers)
+
+
+@pytest.mark.parametrize("age", [290, -290])
+def test_within_five_minutes_it_is_read(age: float) -> None:
+    body, headers = StripeStandin().webhook("some.event", _INTENT, age=age)
+    assert _read(body, headers).intent_id == "pi_1"
+
+
+def test_another_secret_is_refused_and_so_is_none() -> None:
+    body, headers = StripeStandin().webhook("some.event", _INTENT, secret="whsec_other")
+    with pytest.raises(SignatureRefused):
+        _read(body, headers)
+    with pytest.raises(SignatureRefused):
+        _read(body, headers, secret="")
+
+
+@pytest.mark.parametrize("header", [None, "", "t=1", "v1=abc", "t=x,v1=abc", "nonsense", f"t={int(time.time())},v1=00"])
+def test_a_header_that_is_no_signature_is_refused(header: str | None) -> None:
+    with pytest.raises(SignatureRefused):
+        stripe_webhooks.read(b"{}", header, secret=WEBHOOK_SECRET)
+
+
+def test_a_stale_stamp_cannot_hide_behind_a_second_one() -> None:
+    body, headers = StripeStandin().webhook("some.event", _INTENT, age=1000)
+    forged = f"{headers['Stripe-Signature']},t={int(time.time())}"
+    with pytest.raises(SignatureRefused):
+        stripe_webhooks.read(body, forged, secret=WEBHOOK_SECRET)
+
+
+@pytest.mark.parametrize(
+    "content", [b"[]", b"{}", b"\xff", b'{"id": 1, "type": "x", "data": {"object": {}}}', b'{"data": {"object": null}}']
+)
+def test_a_signed_body_that_is_no_event_is_refused(content: bytes) -> None:
+    import hashlib
+    import hmac
+
+    now = int(time.time())
+    digest = hmac.new(WEBHOOK_SECRET.encode(), f"{now}.".encode() + content, hashlib.sha256).hexdigest()
+    with pytest.raises(SignatureRefused):
+        stripe_webhooks.read(content, f"t={now},v1={digest}", secret=WEBHOOK_SECRET)
