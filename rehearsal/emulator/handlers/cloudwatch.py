@@ -1,34 +1,77 @@
-"""CloudWatch: composite alarms through the emulator's API; canaries and saved queries are records."""
+"""CloudWatch: alarms through the emulator's API; canaries and saved queries are records."""
 
-from rehearsal.emulator.handlers.base import Handler, Properties, RecordedHandler, Request, Resource
+from typing import Any
+
+from rehearsal.emulator.handlers.api import to_api
+from rehearsal.emulator.handlers.base import Handler, Properties, RecordedHandler, Request, Resource, ResourceError
+from rehearsal.emulator.handlers.wrapping import WrappingHandler, with_properties
 
 
-class CompositeAlarm(Handler):
+class MetricAlarm(WrappingHandler):
+    """An alarm over `Metrics`, which the emulator takes only as a single metric.
+
+    One metric is translated exactly. Of an expression the first metric is kept: the alarm is listed, renamed and
+    deleted like any other, but the emulator cannot evaluate the expression.
+    """
+
+    type_name = "AWS::CloudWatch::Alarm"
+
+    def create(self, request: Request) -> Resource:
+        """Put the alarm."""
+        return super().create(with_properties(request, _single_metric(request.properties)))
+
+    def update(self, resource_id: str, old: Properties, request: Request) -> Resource:
+        """Change the alarm."""
+        return super().update(
+            resource_id, _single_metric(old), with_properties(request, _single_metric(request.properties))
+        )
+
+
+def _single_metric(properties: Properties) -> Properties:
+    """The properties of an alarm with `Metrics` in the form of an alarm over one metric."""
+    if "Metrics" not in properties:
+        return properties
+    stat: dict[str, Any] = next(metric["MetricStat"] for metric in properties["Metrics"] if "MetricStat" in metric)
+    kind = (
+        "Statistic" if stat["Stat"] in ("Average", "Maximum", "Minimum", "SampleCount", "Sum") else "ExtendedStatistic"
+    )
+    rest = {name: value for name, value in properties.items() if name != "Metrics"}
+    return {**rest, **stat["Metric"], "Period": stat["Period"], kind: stat["Stat"]}
+
+
+class Alarm(Handler):
+    """An alarm, over one metric or over an expression; the emulator's own handler refuses expressions."""
+
+    type_name = "AWS::CloudWatch::Alarm"
+
+    def create(self, request: Request) -> Resource:
+        """Put the alarm."""
+        cloudwatch = self.account.session.client("cloudwatch")
+        properties = {**request.properties, "AlarmName": request.name("AlarmName")}
+        if not properties.get("Metrics") and not properties.get("MetricName"):
+            raise ResourceError("An alarm needs MetricName and Namespace, or Metrics.")
+        cloudwatch.put_metric_alarm(**to_api(cloudwatch, "PutMetricAlarm", properties))
+        return self._resource(properties["AlarmName"])
+
+    def delete(self, resource_id: str, properties: Properties) -> None:  # noqa: ARG002
+        """Delete the alarm."""
+        self.account.session.client("cloudwatch").delete_alarms(AlarmNames=[resource_id])
+
+    def _resource(self, name: str) -> Resource:
+        return Resource(id=name, attributes={"Arn": self.account.arn("cloudwatch", f"alarm:{name}")})
+
+
+class CompositeAlarm(Alarm):
     """An alarm over other alarms."""
 
     type_name = "AWS::CloudWatch::CompositeAlarm"
 
     def create(self, request: Request) -> Resource:
         """Put the alarm."""
-        name = request.name("AlarmName")
-        optional = (
-            "AlarmDescription",
-            "AlarmActions",
-            "OKActions",
-            "InsufficientDataActions",
-            "ActionsEnabled",
-            "Tags",
-        )
-        self.account.session.client("cloudwatch").put_composite_alarm(
-            AlarmName=name,
-            AlarmRule=request.properties["AlarmRule"],
-            **{key: request.properties[key] for key in optional if key in request.properties},
-        )
-        return Resource(id=name, attributes={"Arn": self.account.arn("cloudwatch", f"alarm:{name}")})
-
-    def delete(self, resource_id: str, properties: Properties) -> None:  # noqa: ARG002
-        """Delete the alarm."""
-        self.account.session.client("cloudwatch").delete_alarms(AlarmNames=[resource_id])
+        cloudwatch = self.account.session.client("cloudwatch")
+        properties = {**request.properties, "AlarmName": request.name("AlarmName")}
+        cloudwatch.put_composite_alarm(**to_api(cloudwatch, "PutCompositeAlarm", properties))
+        return self._resource(properties["AlarmName"])
 
 
 class QueryDefinition(RecordedHandler):
@@ -53,4 +96,4 @@ class Canary(RecordedHandler):
         )
 
 
-HANDLERS: tuple[type[Handler], ...] = (CompositeAlarm, QueryDefinition, Canary)
+HANDLERS: tuple[type[Handler], ...] = (CompositeAlarm, MetricAlarm, QueryDefinition, Canary)
