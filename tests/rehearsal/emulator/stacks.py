@@ -23,12 +23,20 @@ class Stacks:
         self._cloudformation = client.session(port).client("cloudformation")
 
     def deploy(
-        self, name: str, resources: Mapping[str, Any], outputs: Mapping[str, Any] | None = None
+        self,
+        name: str,
+        resources: Mapping[str, Any],
+        outputs: Mapping[str, Any] | None = None,
+        *,
+        tags: Mapping[str, str] | None = None,
+        exports: Mapping[str, Any] | None = None,
     ) -> dict[str, str]:
         """Create or update a stack and return its outputs."""
         template: dict[str, Any] = {"Resources": resources}
-        if outputs:
-            template["Outputs"] = {key: {"Value": value} for key, value in outputs.items()}
+        declared = {key: {"Value": value} for key, value in (outputs or {}).items()}
+        declared |= {key: {"Value": value, "Export": {"Name": key}} for key, value in (exports or {}).items()}
+        if declared:
+            template["Outputs"] = declared
         exists = self._exists(name)
         before = len(self._events(name)) if exists else 0
         change_set = self._cloudformation.create_change_set(
@@ -37,6 +45,7 @@ class Stacks:
             ChangeSetType="UPDATE" if exists else "CREATE",
             TemplateBody=json.dumps(template),
             Capabilities=["CAPABILITY_NAMED_IAM"],
+            Tags=[{"Key": key, "Value": value} for key, value in (tags or {}).items()],
         )["Id"]
         self._cloudformation.execute_change_set(ChangeSetName=change_set)
         status = self._wait(name)

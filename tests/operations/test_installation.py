@@ -1,0 +1,48 @@
+"""An installation is told from others by its stacks' tags."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from operations.installation import Installation, configured_regions, configured_suffix
+
+
+@pytest.mark.parametrize(
+    ("installation", "suffix", "is_pipeline", "owned"),
+    [
+        ("main", "main", True, True),
+        ("main", "dev", False, True),
+        ("main", "alice", True, False),
+        ("main", "dev-alice", False, False),
+        ("alice", "alice", True, True),
+        ("alice", "dev-alice", False, True),
+        ("alice", "alice", False, False),
+        ("alice", "dev", False, False),
+        ("alice", "dev-alice-b", False, False),
+        ("alice-b", "dev-alice-b", False, True),
+    ],
+)
+def test_tags_tell_whose_a_stack_is(installation: str, suffix: str, is_pipeline: bool, owned: bool) -> None:
+    tags = {"project": "payment-pipeline", "environment-suffix": suffix}
+
+    assert Installation(name=installation).owns(tags, is_pipeline=is_pipeline) is owned
+
+
+@pytest.mark.parametrize("tags", [{}, {"environment-suffix": "dev"}, {"project": "shop", "environment-suffix": "dev"}])
+def test_what_is_not_tagged_as_ours_is_never_ours(tags: dict[str, str]) -> None:
+    assert not Installation().owns(tags, is_pipeline=False)
+
+
+def test_the_configuration_names_installation_and_regions(tmp_path: Path) -> None:
+    environments = {"dev": {}, "prod": {"region": "eu-west-1"}}
+    context = {"environment_suffix": "alice", "region": "us-east-1", "environments": environments}
+    (tmp_path / "cdk.json").write_text(json.dumps({"context": context}))
+
+    assert configured_suffix(tmp_path) == "alice"
+    assert configured_regions(tmp_path) == {"us-east-1", "eu-west-1"}
+
+
+def test_without_a_configuration_it_is_the_main_installation(tmp_path: Path) -> None:
+    assert configured_suffix(tmp_path) == ""
+    assert configured_regions(tmp_path) == set()
