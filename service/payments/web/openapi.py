@@ -1,0 +1,194 @@
+"""The Flask application class whose OpenAPI 3.1 document is made from the views' types and the errors they raise."""
+
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from typing import Any, NoReturn
+
+from flask import Request
+from flask_openapi3.models.info import Info
+from flask_openapi3.openapi import OpenAPI
+from flask_openapi3.types import ResponseDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from payments.web import card_guard, strict_json
+from payments.web.problems import (
+    MEDIA_TYPE,
+    ApiError,
+    CardNumberRefused,
+    ContentTooLarge,
+    InternalError,
+    MalformedRequest,
+    NotFound,
+    ScopeMissing,
+    ServiceUnavailable,
+    TooManyRequests,
+    Unauthenticated,
+    UnsupportedMediaType,
+    ValidationFailed,
+)
+
+_PROBLEM = {"$ref": "#/components/schemas/Problem"}
+#: What any authenticated operation may answer, and what any with a body may answer besides.
+ALWAYS: tuple[type[ApiError], ...] = (
+    MalformedRequest,
+    CardNumberRefused,
+    Unauthenticated,
+    ScopeMissing,
+    TooManyRequests,
+    InternalError,
+    ServiceUnavailable,
+)
+WITH_BODY: tuple[type[ApiError], ...] = (ContentTooLarge, UnsupportedMediaType, ValidationFailed)
+#: A model of path parameters has a name with this ending: a malformed id is a 404, not a 422.
+_PATH_SUFFIX = "Path"
+_EXAMPLE_ID = "req_0b2f6c8e5d6f4b0c9a1f3f1f7c2f9d11"
+
+
+class Strict(BaseModel):
+    """Base of every request body: exact types, no unknown members."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class QueryModel(BaseModel):
+    """Base of every set of query parameters: text is read as the type it stands for, no unknown names."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Mistake(BaseModel):
+    """One mistake in a request."""
+
+    pointer: str = Field(description="Where, as a JSON pointer into the body, or the query parameter's name.")
+    detail: str = Field(description="What is wrong.")
+
+
+class Problem(BaseModel):
+    """An error, as RFC 9457 has it."""
+
+    type: str = Field(description="Leads to the error's documentation, relative to this API.")
+    title: str = Field(description="The kind of error, always the same words for the same code.")
+    status: int = Field(description="The HTTP status.")
+    detail: str = Field(description="What is wrong this time, and what to do.")
+    code: str = Field(description="The kind of error, for programs. See /docs#errors.")
+    request_id: str = Field(description="Finds our log of this request.")
+    errors: list[Mistake] | None = Field(default=None, description="Each mistake, for validation_failed.")
+    state: str | None = Field(default=None, description="The object's state, for illegal_transition.")
+    allowed: list[str] | None = Field(default=None, description="What that state allows, for illegal_transition.")
+    decline_code: str | None = Field(default=None, description="Why the processor refused, for payment_failed.")
+    advice: str | None = Field(default=None, description="What to do about it, for payment_failed.")
+    retryable: bool | None = Field(default=None, description="Whether trying again can help, for payment_failed.")
+
+
+class StrictRequest(Request):
+    """A request whose JSON is read by `strict_json` and looked through by `card_guard`, wherever it is read."""
+
+    def get_json(self, force: bool = False, silent: bool = False, cache: bool = True) -> Any:  # noqa: ARG002, FBT001, FBT002
+        """The body, which must be an object. Never silent, whatever is asked: a bad body is an answer of its own."""
+        if not hasattr(self, "_strict"):
+            value = strict_json.read(self)
+            card_guard.refuse_in_body(value)
+            if not isinstance(value, dict):
+                raise ValidationFailed("The body must be a JSON object.", errors=[_mistake("#", "not an object")])
+            self._strict = value
+        return self._strict
+
+
+def _mistake(pointer: str, detail: str) -> dict[str, str]:
+    return {"pointer": pointer, "detail": detail}
+
+
+def refuse_invalid(error: ValidationError) -> NoReturn:
+    """Tell a pydantic error as a problem, without the values that were sent."""
+    if error.title.endswith(_PATH_SUFFIX):
+        raise NotFound("There is no such object. Check the id and that the key is of the right merchant and mode.")
+    found = error.errors(include_input=False, include_url=False, include_context=False)
+    mistakes = [_mistake(_pointer(item["loc"]), item["msg"]) for item in found]
+    first = f"{mistakes[0]['pointer']}: {mistakes[0]['detail']}"
+    more = f" and {len(mistakes) - 1} more" if len(mistakes) > 1 else ""
+    raise ValidationFailed(f"The request is not valid: {first}{more}.", errors=mistakes)
+
+
+def _pointer(location: Iterable[int | str]) -> str:
+    return "#/" + "/".join(str(part).replace("~", "~0").replace("/", "~1") for part in location)
+
+
+def responses(
+    success: Mapping[int, Any], *errors: type[ApiError], always: Iterable[type[ApiError]] = ALWAYS
+) -> ResponseDict:
+    """The answers of an operation: models by status, then ``errors`` and those that any operation may answer."""
+    found: ResponseDict = {str(status): model for status, model in success.items()}
+    by_status: dict[int, list[type[ApiError]]] = {}
+    for error in dict.fromkeys((*errors, *always)):
+        by_status.setdefault(error.status, []).append(error)
+    for status, kinds in sorted(by_status.items()):
+        found[str(status)] = _error_response(status, kinds)
+    return found
+
+
+def _error_response(status: int, kinds: list[type[ApiError]]) -> dict[str, Any]:
+    return {
+        "description": "; ".join(f"`{kind.code}`: {kind.title}" for kind in kinds),
+        "headers": {"Request-Id": {"description": "Finds our log of this request.", "schema": {"type": "string"}}},
+        "content": {
+            MEDIA_TYPE: {
+                "schema": _PROBLEM,
+                "examples": {kind.code: {"value": _example(kind, status)} for kind in kinds},
+            }
+        },
+    }
+
+
+def _example(kind: type[ApiError], status: int) -> dict[str, Any]:
+    words = (kind.__doc__ or kind.title).split("\n", maxsplit=1)[0]
+    return {
+        "type": f"/docs#{kind.code}",
+        "title": kind.title,
+        "status": status,
+        "detail": words,
+        "code": kind.code,
+        "request_id": _EXAMPLE_ID,
+    }
+
+
+class Api(OpenAPI):
+    """Flask with the strict request, and with a document in which every error is a problem."""
+
+    request_class = StrictRequest
+
+    def __init__(self, import_name: str, *, info: Info) -> None:
+        super().__init__(
+            import_name,
+            info=info,
+            security_schemes={
+                "api_key": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "An API key, `sk_test_...` or `sk_live_...`.",
+                }
+            },
+            validation_error_model=Problem,
+            validation_error_callback=refuse_invalid,
+            doc_ui=False,
+            static_folder=None,
+        )
+        # A path with a slash at its end is another path, and there is none.
+        self.url_map.strict_slashes = True
+        self.url_map.redirect_defaults = False
+
+    def generate_spec_json(self) -> None:
+        """Generate, then undo what the library adds or mangles."""
+        super().generate_spec_json()  # type: ignore[no-untyped-call]  # the library leaves it untyped
+        for item in self.spec_json["paths"].values():
+            for operation in item.values():
+                _tidy(operation)
+
+
+def _tidy(operation: dict[str, Any]) -> None:
+    """Take the library's own 422 out, and its markup for line ends."""
+    answers = operation["responses"]
+    unprocessable = answers.get(str(HTTPStatus.UNPROCESSABLE_ENTITY), {})
+    if "application/json" in unprocessable.get("content", {}):
+        del answers[str(HTTPStatus.UNPROCESSABLE_ENTITY)]
+    if "description" in operation:
+        operation["description"] = operation["description"].replace("<br/>", "\n").strip()
