@@ -1,0 +1,76 @@
+"""Where to look and with which key, read from the environment only."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+from urllib.parse import urlsplit
+
+_LOOPBACK = ("localhost", "127.", "[::1]")
+
+
+class SettingsError(Exception):
+    """A variable is missing or wrong; the message names it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the checks need to know."""
+
+    base_url: str
+    """`BASE_URL`: the API's HTTPS address, without a trailing slash."""
+    key_id: str
+    """`SMOKE_KEY_ID`: id of the smoke checks' API key."""
+    key_secret: str
+    """`SMOKE_KEY_SECRET`: its secret."""
+    ca_bundle: str | None = None
+    """`CA_BUNDLE`, else `REQUESTS_CA_BUNDLE`: PEM file of trusted roots; else those of `requests`."""
+    server_name: str | None = None
+    """`TLS_SERVER_NAME`: the name that the certificate must have, where it is not the host of `BASE_URL`."""
+    http_url: str | None = None
+    """`HTTP_URL`: where plain HTTP is answered; else port 80 of the host, unless `BASE_URL` names a port."""
+    firewall: bool = True
+    """`FIREWALL` (`present`, `absent`): whether a web application firewall is in front; none is before loopback."""
+    payment_method: str = "tok_visa"
+    """`SMOKE_PAYMENT_METHOD`: a test-mode token that is always approved."""
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> Self:
+        """Read the settings.
+
+        Raises:
+            SettingsError: naming every variable that is missing or wrong.
+        """
+        missing = [name for name in ("BASE_URL", "SMOKE_KEY_ID", "SMOKE_KEY_SECRET") if not environ.get(name)]
+        if missing:
+            raise SettingsError(f"{', '.join(missing)} is not set. See `python -m integ --help`.")
+        url = urlsplit(environ["BASE_URL"])
+        if url.scheme != "https" or not url.hostname:
+            raise SettingsError(f"BASE_URL must be an https:// address, not {environ['BASE_URL']!r}.")
+        firewall = environ.get("FIREWALL") or ("absent" if url.netloc.startswith(_LOOPBACK) else "present")
+        if firewall not in ("present", "absent"):
+            raise SettingsError(f"FIREWALL must be present or absent, not {firewall!r}.")
+        return cls(
+            base_url=environ["BASE_URL"].rstrip("/"),
+            key_id=environ["SMOKE_KEY_ID"],
+            key_secret=environ["SMOKE_KEY_SECRET"],
+            ca_bundle=environ.get("CA_BUNDLE") or environ.get("REQUESTS_CA_BUNDLE"),
+            server_name=environ.get("TLS_SERVER_NAME") or None,
+            http_url=environ.get("HTTP_URL") or (None if url.port else f"http://{url.hostname}"),
+            firewall=firewall == "present",
+            payment_method=environ.get("SMOKE_PAYMENT_METHOD") or "tok_visa",
+        )
+
+    @property
+    def api_key(self) -> str:
+        """The key as the API reads it."""
+        return f"sk_test_{self.key_id}_{self.key_secret}"
+
+    @property
+    def host(self) -> str:
+        """Host of `base_url`."""
+        return urlsplit(self.base_url).hostname or ""
+
+    @property
+    def port(self) -> int:
+        """Port of `base_url`."""
+        return urlsplit(self.base_url).port or 443

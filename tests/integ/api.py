@@ -1,0 +1,216 @@
+"""A small payment API on loopback HTTPS that keeps every promise of the checks, but for the faults it is given."""
+
+import datetime as dt
+import ipaddress
+import json
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import SplitResult, parse_qs, urlsplit
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+API_KEY = "sk_test_smokedev_0123456789012345678901234567890123456789012"
+HOST_NAME = "api.payments.example"
+
+
+class Api(ThreadingHTTPServer):
+    """In-memory payments. `faults` names what is broken; `url` is where it answers."""
+
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, *, context: ssl.SSLContext | None, https_url: str = "") -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.faults: set[str] = set()
+        self.payments: dict[str, dict[str, Any]] = {}
+        self.answers: dict[str, tuple[int, bytes]] = {}
+        self.failures_left = 0
+        self.https_url = https_url
+        if context:
+            self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+        self.url = f"{'https' if context else 'http'}://127.0.0.1:{self.server_address[1]}"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A refused handshake is what some checks want."""
+
+
+@contextmanager
+def serving(server: Api) -> Iterator[Api]:
+    """Serve until the block ends."""
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def make_certificate(folder: Path, *, days: int = 1, name: str | None = None) -> tuple[ssl.SSLContext, Path]:
+    """A server context with a self-signed certificate for 127.0.0.1 (or `name`), and the file that trusts it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "smoke tests")])
+    now = dt.datetime.now(dt.UTC)
+    alternative: x509.GeneralName = x509.DNSName(name) if name else x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=10))
+        .not_valid_after(now + dt.timedelta(days=days))
+        .add_extension(x509.SubjectAlternativeName([alternative]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    pem, key_file = folder / "certificate.pem", folder / "key.pem"
+    pem.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    key_file.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem, key_file)
+    return context, pem
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Api
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def version_string(self) -> str:
+        return "payments/1.2" if self._broken("server version") else "payments"
+
+    def do_GET(self) -> None:
+        if self.server.https_url:
+            return self._redirect()
+        url = urlsplit(self.path)
+        for path, fault in (("/healthz", "health"), ("/readyz", "readiness")):
+            if url.path == path:
+                return self._send(503 if self._broken(fault) else 200, {"status": "ok"})
+        return self._read(url) if self._authenticated() else None
+
+    def _read(self, url: SplitResult) -> None:
+        query = parse_qs(url.query)
+        if "UNION SELECT" in query.get("reference", [""])[0] and not self._broken("firewall"):
+            return self._send(403, {"status": 403})
+        if url.path == "/v1/payments":
+            found = [
+                p for p in self.server.payments.values() if p.get("reference") == query.get("reference", [None])[0]
+            ]
+            return self._send(200, {"object": "list", "data": found})
+        payment = self.server.payments.get(url.path.rpartition("/")[2])
+        if payment is None:
+            return self._send(404, {"status": 404})
+        if self._broken("slow truth") and payment["status"] == "processing":
+            payment["status"] = "requires_capture"
+            return self._send(200, {**payment, "status": "processing"})
+        return self._send(200, payment)
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if len(body) > 65_536 and not self._broken("no limit"):
+            return self._send(413, {"status": 413})
+        if len(body) > 8_192 and self._broken("small limit"):
+            return self._send(403, {"status": 403})
+        if not self._authenticated():
+            return None
+        key = self.headers["Idempotency-Key"]
+        if key in self.server.answers and not self._broken("replay"):
+            status, answer = self.server.answers[key]
+            replayed = {} if self._broken("replay header") else {"Idempotency-Replayed": "true"}
+            return self._send_bytes(status, answer, replayed)
+        status, payload = self._act(json.loads(body))
+        answer = json.dumps(payload).encode()
+        self.server.answers[key] = status, answer
+        return self._send_bytes(status, answer)
+
+    def _act(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        parts = self.path.strip("/").split("/")
+        if len(parts) == 2:
+            return self._create(body)
+        payment, action = self.server.payments[parts[2]], parts[3]
+        if action == "capture":
+            payment["status"] = "succeeded"
+            payment["amount_captured"] = 1 if self._broken("capture") else payment["amount"]
+            return 200, payment
+        if action == "void":
+            payment["status"] = "canceled"
+            return 200, payment
+        if not self._broken("refund"):
+            payment["amount_refunded"] += body["amount"]
+        return 201, {"object": "refund", "amount": body["amount"], "status": "succeeded"}
+
+    def _create(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        identifier = f"pay_{len(self.server.payments)}"
+        payment = self.server.payments[identifier] = {
+            "id": identifier,
+            "status": "processing" if self._broken("slow truth") else "requires_capture",
+            "amount": body["amount"],
+            "reference": body.get("reference"),
+            "amount_authorized": body["amount"],
+            "amount_captured": 0,
+            "amount_refunded": 0,
+            "amount_refund_pending": 0,
+            "pending_operation": None,
+            "livemode": self._broken("live"),
+        }
+        if self._broken("declined"):
+            return 402, {"status": 402, "code": "card_declined"}
+        return 201, dict(payment)
+
+    def _broken(self, what: str) -> bool:
+        return what in self.server.faults
+
+    def _authenticated(self) -> bool:
+        if self._broken("open door") or self.headers.get("Authorization") == f"Bearer {API_KEY}":
+            return True
+        kind = "application/json" if self._broken("plain 401") else "application/problem+json"
+        self._send(401, {"status": 401}, {"Content-Type": kind})
+        return False
+
+    def _redirect(self) -> None:
+        target = self.server.https_url + ("/" if self._broken("path lost") else self.path)
+        if self._broken("insecure redirect"):
+            target = target.replace("https:", "http:")
+        if self._broken("plain answer"):
+            return self._send(200, {"status": "ok"})
+        return self._send(301, {}, {"Location": target})
+
+    def _send(self, status: int, payload: dict[str, Any], headers: dict[str, str] | None = None) -> None:
+        self._send_bytes(status, json.dumps(payload).encode(), headers or {})
+
+    def _send_bytes(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+        if self.server.failures_left:
+            self.server.failures_left -= 1
+            status = 503
+        if self._broken("no json"):
+            body = b"<html>"
+        if self._broken("list"):
+            body = b"[]"
+        self.send_response(status)
+        secure = {
+            "Content-Type": "application/json",
+            "Strict-Transport-Security": "max-age=63072000",
+            "X-Content-Type-Options": "nosniff",
+            "Content-Security-Policy": "default-src 'none'",
+        }
+        for name, value in {**secure, **(headers or {})}.items():
+            if not self._broken(f"no {name}"):
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
