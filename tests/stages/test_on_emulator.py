@@ -1,0 +1,133 @@
+"""On the emulator: two installations side by side, and nothing left after each has been made and destroyed twice."""
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from rehearsal.emulator import client
+from rehearsal.emulator.inventory import difference, take_inventory
+from rehearsal.emulator.process import EmulatorProcess
+from tests.stages.conftest import synthesize
+from tests.stages.model import Templates
+
+pytestmark = pytest.mark.rehearsal
+
+CERTIFICATE = f"arn:aws:acm:us-east-1:{client.ACCOUNT_ID}:certificate/00000000-0000-0000-0000-000000000000"
+INSTALLATIONS: Mapping[str, Mapping[str, Any]] = {
+    name: {"environment_suffix": suffix, "account": client.ACCOUNT_ID, "certificate_arn": CERTIFICATE}
+    for name, suffix in (("Dev", "dev"), ("Longest", "dev-alice123"))
+}
+ORDER = ("network", "database", "service", "monitoring")
+
+
+class Account:
+    """The emulated account, and stacks in it."""
+
+    def __init__(self, emulator: EmulatorProcess) -> None:
+        self.session = client.session(emulator.port)
+        self._url = emulator.url
+        self._records = emulator.data / "records"
+        self._cloudformation = self.session.client("cloudformation")
+        self.session.client("s3").create_bucket(Bucket="templates")
+        self.session.client("ssm").put_parameter(Name="/cdk-bootstrap/hnb659fds/version", Value="30", Type="String")
+
+    def inventory(self) -> dict[str, frozenset[str]]:
+        """What is there, the templates that the tests themselves upload aside."""
+        found = take_inventory(self.session, records=self._records)
+        return {kind: ids for kind, ids in found.items() if kind != "S3 object"}
+
+    def deploy(self, templates: Templates) -> None:
+        for name in sorted(templates.by_stack, key=lambda stack: ORDER.index(stack.split("-")[1])):
+            body = json.dumps(templates.by_stack[name])
+            self.session.client("s3").put_object(Bucket="templates", Key=name, Body=body.encode())
+            self._cloudformation.create_stack(
+                StackName=name, TemplateURL=f"{self._url}/templates/{name}", Capabilities=["CAPABILITY_NAMED_IAM"]
+            )
+            self._wait(name, "CREATE_COMPLETE")
+
+    def destroy(self, templates: Templates) -> None:
+        for name in sorted(templates.by_stack, key=lambda stack: -ORDER.index(stack.split("-")[1])):
+            stack_id = self._cloudformation.describe_stacks(StackName=name)["Stacks"][0]["StackId"]
+            self._cloudformation.delete_stack(StackName=name)
+            self._wait(stack_id, "DELETE_COMPLETE")
+
+    def output(self, stack: str, name: str) -> str:
+        outputs = self._cloudformation.describe_stacks(StackName=stack)["Stacks"][0]["Outputs"]
+        return next(str(each["OutputValue"]) for each in outputs if each["OutputKey"] == name)
+
+    def _wait(self, stack: str, wanted: str) -> None:
+        deadline = time.monotonic() + 120
+        while (status := self._status(stack)).endswith("_IN_PROGRESS"):
+            assert time.monotonic() < deadline, f"{stack} is still {status}"
+            time.sleep(0.05)
+        assert status == wanted, f"{stack} is {status}: {self._failures(stack)}"
+
+    def _status(self, stack: str) -> str:
+        return str(self._cloudformation.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"])
+
+    def _failures(self, stack: str) -> list[str]:
+        events = self._cloudformation.describe_stack_events(StackName=stack)["StackEvents"]
+        return [
+            f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason')}"
+            for event in events
+            if event["ResourceStatus"].endswith("_FAILED")
+        ]
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    with EmulatorProcess(data=tmp_path_factory.mktemp("emulator")) as process:
+        yield Account(process)
+
+
+@pytest.fixture(scope="module")
+def installations(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Templates]:
+    return synthesize(INSTALLATIONS, tmp_path_factory.mktemp("installations"))
+
+
+def test_two_installations_live_side_by_side_and_leave_nothing(
+    account: Account, installations: dict[str, Templates]
+) -> None:
+    before = account.inventory()
+    dev, alice = installations["Dev"], installations["Longest"]
+    account.deploy(dev)
+    account.deploy(alice)
+    try:
+        check_made(account, dev, "dev")
+        check_made(account, alice, "dev-alice123")
+        account.destroy(dev)
+        account.deploy(dev)
+    finally:
+        account.destroy(dev)
+        account.destroy(alice)
+    left = difference(before, account.inventory())
+    revisions = left.pop("ECS task definition")
+    assert left == {}
+    describe = account.session.client("ecs").describe_task_definition
+    for revision in revisions:  # AWS keeps them, inactive; `make destroy` sweeps them
+        assert describe(taskDefinition=revision)["taskDefinition"]["status"] == "INACTIVE"
+
+
+def check_made(account: Account, templates: Templates, suffix: str) -> None:
+    """What only a deployment shows: generated values, custom resources that ran, a bucket that must be emptied."""
+    session = account.session
+    arn = account.output(f"payment-service-{suffix}", "SmokeKeySecretArn")
+    key = json.loads(session.client("secretsmanager").get_secret_value(SecretId=arn)["SecretString"])
+    assert key["id"] == f"smoke{suffix.replace('-', '')}"
+    assert len(key["secret"]) == 48
+    assert key["secret"].isalnum()
+    vpcs = session.client("ec2").describe_vpcs(Filters=[{"Name": "tag:Name", "Values": [f"vpc-{suffix}"]}])["Vpcs"]
+    (vpc,) = (each for each in vpcs if {"Key": "Name", "Value": f"vpc-{suffix}"} in each.get("Tags", []))
+    groups = session.client("ec2").describe_security_groups(
+        Filters=[{"Name": "vpc-id", "Values": [vpc["VpcId"]]}, {"Name": "group-name", "Values": ["default"]}]
+    )["SecurityGroups"]
+    (default,) = groups
+    assert default["IpPermissions"] == []
+    assert default["IpPermissionsEgress"] == []
+    bucket = f"alb-logs-{suffix}-{client.ACCOUNT_ID}-us-east-1"
+    for text in (b"one", b"two"):
+        session.client("s3").put_object(Bucket=bucket, Key="AWSLogs/log.gz", Body=text)
+    session.client("s3").delete_object(Bucket=bucket, Key="AWSLogs/log.gz")
