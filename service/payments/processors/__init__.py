@@ -1,0 +1,1 @@
+"""Those who move the money, behind one small interface."""

@@ -1,0 +1,1 @@
+"""All SQL, one module per table group. Nothing here begins or commits a transaction."""

@@ -1,0 +1,136 @@
+"""Connections and transactions. What is not committed by the use case is rolled back."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+from psycopg.pq import TransactionStatus
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+Connection = psycopg.Connection[DictRow]
+
+#: SQLSTATE class of refused credentials.
+_REFUSED_CREDENTIALS = "28"
+#: Seconds that a pooled connection may have been idle before it is tried out.
+_TRUSTED_SECONDS = 1.0
+#: Milliseconds; a statement of the request path that takes longer is broken. Below the processor's deadline.
+_STATEMENT_TIMEOUT = 5_000
+_LOCK_TIMEOUT = 3_000
+_IDLE_TIMEOUT = 15_000
+
+
+class DatabaseUnavailable(Exception):  # noqa: N818  # a condition, told to the client as 503
+    """No connection to the database could be had in time; nothing was begun."""
+
+
+class Database:
+    """A pool of connections, configured by libpq's environment variables or by ``conninfo``.
+
+    After a failover, dead connections are found before they are handed out and replaced. ``credentials_refused`` is set
+    when the server refuses the process's credentials: they were rotated, and the process must be replaced.
+    """
+
+    def __init__(self, conninfo: str = "", *, size: int = 16, timeout: float = 3.0, name: str = "payments") -> None:
+        self.credentials_refused = threading.Event()
+        refused = self.credentials_refused
+
+        class _Connection(psycopg.Connection[DictRow]):
+            last_used = 0.0
+
+            @classmethod
+            def connect(cls, *args: Any, **kwargs: Any) -> "_Connection":
+                try:
+                    return super().connect(*args, **kwargs)
+                except psycopg.OperationalError as error:
+                    if _is_refusal(error):
+                        refused.set()
+                    raise
+
+        self._pool: ConnectionPool[_Connection] = ConnectionPool(
+            make_conninfo(conninfo, **_defaults(name)),
+            connection_class=_Connection,
+            kwargs={"row_factory": dict_row},
+            min_size=min(2, size),
+            max_size=size,
+            timeout=timeout,
+            reconnect_timeout=60,
+            check=_check,
+            name=name,
+            open=False,
+        )
+        self._pool.open(wait=False)
+
+    def close(self) -> None:
+        """Close every connection; requests that hold one keep it until they give it back."""
+        self._pool.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A connection whose transaction is rolled back at the end unless the caller commits it.
+
+        Raises:
+            DatabaseUnavailable: none could be had in time.
+        """
+        try:
+            connection = self._pool.getconn()
+        except PoolTimeout as error:
+            raise DatabaseUnavailable("No database connection could be had in time.") from error
+        try:
+            yield connection
+        except psycopg.errors.ReadOnlySqlTransaction:
+            connection.close()  # a writer that became a reader: the pool connects anew, to the new writer
+            raise
+        finally:
+            self._give_back(connection)
+
+    def _give_back(self, connection: Connection) -> None:
+        if not connection.closed and connection.info.transaction_status != TransactionStatus.IDLE:
+            try:
+                connection.rollback()
+            except psycopg.OperationalError:
+                connection.close()
+        connection.last_used = time.monotonic()  # type: ignore[attr-defined]
+        self._pool.putconn(connection)  # type: ignore[arg-type]
+
+    def is_ready(self) -> bool:
+        """Whether the database answers now."""
+        try:
+            with self.transaction() as connection:
+                connection.execute("SELECT 1")
+        except (DatabaseUnavailable, psycopg.Error):
+            return False
+        return True
+
+
+def _defaults(name: str) -> dict[str, Any]:
+    """What every connection asks for: a writer, quick failure, and bounded waits inside the server."""
+    return {
+        "application_name": name,
+        "connect_timeout": 5,
+        "target_session_attrs": "read-write",
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 10_000,
+        "options": f"-c statement_timeout={_STATEMENT_TIMEOUT} -c lock_timeout={_LOCK_TIMEOUT} "
+        f"-c idle_in_transaction_session_timeout={_IDLE_TIMEOUT} -c timezone=UTC",
+    }
+
+
+def _check(connection: Any) -> None:
+    """Try out a connection that was idle for a while; under load nothing is asked."""
+    if time.monotonic() - connection.last_used > _TRUSTED_SECONDS:
+        ConnectionPool.check_connection(connection)
+
+
+def _is_refusal(error: psycopg.OperationalError) -> bool:
+    """Whether the server refused user or password. libpq gives no SQLSTATE for a failed connection, only its words."""
+    if error.sqlstate is not None:
+        return error.sqlstate.startswith(_REFUSED_CREDENTIALS)
+    message = str(error)
+    return "password authentication failed" in message or "is not permitted to log in" in message

