@@ -3,6 +3,7 @@
 import datetime as dt
 import ipaddress
 import json
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -34,9 +35,20 @@ class Api(ThreadingHTTPServer):
         self.answers: dict[str, tuple[int, bytes]] = {}
         self.failures_left = 0
         self.https_url = https_url
-        if context:
-            self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+        self._context = context
         self.url = f"{'https' if context else 'http'}://127.0.0.1:{self.server_address[1]}"
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Accept a connection; one that is gone already is closed here, which `SSLSocket.accept` forgets."""
+        connection, address = super().get_request()
+        if self._context is None:
+            return connection, address
+        try:
+            secured = self._context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        except OSError:
+            connection.close()
+            raise
+        return secured, address
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A refused handshake is what some checks want."""
