@@ -11,6 +11,7 @@ from pydantic import Field
 
 from payments.domain import api_keys
 from payments.domain.api_keys import Scope, StoredKey
+from payments.problems import NotFound
 from payments.web import auth, edge, openapi, problems
 
 _SECRET = "a" * 43
@@ -59,7 +60,7 @@ def app() -> Flask:
     problems.register(app)
     auth.register(app, auth.Authenticator(_load, allow_live_keys=False))
 
-    @api.get("/things/<string:thing_id>", responses=openapi.responses({200: None}, problems.NotFound))
+    @api.get("/things/<string:thing_id>", responses=openapi.responses({200: None}, NotFound))
     @edge.requires(Scope.PAYMENTS_READ)
     def get_thing(path: ThingPath) -> dict[str, Any]:
         """Get a thing

@@ -7,6 +7,7 @@ import pytest
 from flask import Flask, Response, request
 from flask.testing import FlaskClient
 
+from payments.problems import IllegalTransition, RequestInProgress, Unauthenticated, all_errors
 from payments.web import headers, problems, strict_json
 
 
@@ -26,11 +27,11 @@ def client() -> FlaskClient:
 
     @app.get("/conflict")
     def conflict() -> Response:
-        raise problems.IllegalTransition("The payment is succeeded.", state="succeeded", allowed=["refund"])
+        raise IllegalTransition("The payment is succeeded.", state="succeeded", allowed=["refund"])
 
     @app.get("/busy")
     def busy() -> Response:
-        raise problems.RequestInProgress("Wait.", retry_after=7)
+        raise RequestInProgress("Wait.", retry_after=7)
 
     @app.get("/teapot/<int:status>")
     def teapot(status: int) -> Response:
@@ -115,13 +116,13 @@ def test_two_requests_have_two_ids(client: FlaskClient) -> None:
 
 
 def test_codes_are_unique_and_every_problem_has_its_words() -> None:
-    errors = list(problems.all_errors())
+    errors = list(all_errors())
     assert len({error.code for error in errors}) == len(errors)
     assert all(error.__doc__ and error.title and 400 <= error.status <= 599 for error in errors)
 
 
 def test_401_says_how_to_authenticate() -> None:
-    assert problems.Unauthenticated("No.").headers["WWW-Authenticate"].startswith("Bearer")
+    assert Unauthenticated("No.").headers["WWW-Authenticate"].startswith("Bearer")
 
 
 def test_outside_a_request_there_is_no_id() -> None:

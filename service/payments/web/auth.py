@@ -9,7 +9,7 @@ from typing import cast
 from flask import Flask, Request, current_app, g, request
 
 from payments.domain.api_keys import Principal, Scope, StoredKey, parse
-from payments.web.problems import ScopeMissing, Unauthenticated
+from payments.problems import ScopeMissing, Unauthenticated
 
 #: Seconds that a key's row may be older than the database: the longest that a revoked key still works.
 CACHE_SECONDS = 5.0

@@ -11,7 +11,7 @@ from typing import Any
 
 from flask import Request
 
-from payments.web.problems import CardNumberRefused
+from payments.problems import CardNumberRefused
 from payments.web.strict_json import strings
 
 #: Issuer ranges (first and last prefix, both inclusive, of equal length) and the lengths they are issued with.

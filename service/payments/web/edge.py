@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 from flask import Flask, request
 
 from payments.domain.api_keys import Scope
+from payments.problems import MalformedRequest
 from payments.web import auth, card_guard
-from payments.web.problems import MalformedRequest
 
 _View = TypeVar("_View", bound=Callable[..., Any])
 _SCOPES = "__scopes__"

@@ -10,9 +10,7 @@ from flask_openapi3.openapi import OpenAPI
 from flask_openapi3.types import ResponseDict
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from payments.web import card_guard, strict_json
-from payments.web.problems import (
-    MEDIA_TYPE,
+from payments.problems import (
     ApiError,
     CardNumberRefused,
     ContentTooLarge,
@@ -26,6 +24,8 @@ from payments.web.problems import (
     UnsupportedMediaType,
     ValidationFailed,
 )
+from payments.web import card_guard, strict_json
+from payments.web.problems import MEDIA_TYPE
 
 _PROBLEM = {"$ref": "#/components/schemas/Problem"}
 #: What any authenticated operation may answer, and what any with a body may answer besides.

@@ -16,8 +16,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from payments.problems import ApiError, all_errors
 from payments.web.headers import CONTENT_SECURITY_POLICY
-from payments.web.problems import ApiError, all_errors
 
 _METHODS = ("get", "post", "put", "patch", "delete")
 _TEMPLATES = Path(__file__).parent / "templates"

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from flask import Request
 
-from payments.web.problems import ContentTooLarge, MalformedRequest, UnsupportedMediaType
+from payments.problems import ContentTooLarge, MalformedRequest, UnsupportedMediaType
 
 #: Bytes. The web application firewall refuses the same (`stages/firewall.py`).
 MAX_BODY_BYTES = 65_536
