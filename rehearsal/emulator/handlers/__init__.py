@@ -1,7 +1,7 @@
 """CloudFormation handlers for what the emulator lacks, one module per AWS service."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rehearsal.emulator import backend
@@ -15,10 +15,12 @@ from rehearsal.emulator.handlers import (
     ec2,
     ecs,
     rds,
+    s3,
     secretsmanager,
     wafv2,
 )
 from rehearsal.emulator.handlers.base import Account, Handler, Request, Resource
+from rehearsal.emulator.handlers.names import NAMED, refuse_existing
 from rehearsal.emulator.handlers.wrapping import EmulatedHandler, WrappingHandler
 from rehearsal.emulator.records import Records
 
@@ -34,6 +36,7 @@ HANDLERS: tuple[type[Handler], ...] = tuple(
             ec2,
             ecs,
             rds,
+            s3,
             secretsmanager,
             wafv2,
         )
@@ -48,11 +51,24 @@ def register(*, records: Records, port: int, control_url: str | None) -> None:
     table = backend.resource_handlers()
     for kind in HANDLERS:
         if issubclass(kind, WrappingHandler):
-            handler: Handler = kind(account, EmulatedHandler(table[kind.type_name]))
+            original = table[kind.type_name]
+            kept = {name: original[name] for name in ("import", "snapshot") if name in original}
+            table[kind.type_name] = kept | _functions(kind(account, EmulatedHandler(original)))
         else:
-            handler = kind(account)
-        table[kind.type_name] = _functions(handler)
-    backend.run_on_worker_threads(kind.type_name for kind in HANDLERS)
+            table[kind.type_name] = _functions(kind(account))
+    for type_name in NAMED:
+        table[type_name] = {**table[type_name], "create": _refusing_existing(account, type_name, table[type_name])}
+    backend.run_on_worker_threads({kind.type_name for kind in HANDLERS} | NAMED.keys())
+
+
+def _refusing_existing(account: Account, type_name: str, functions: Mapping[str, Any]) -> Callable[..., Any]:
+    """Return the `create` of a type, preceded by the check that nothing of that name exists."""
+
+    def create(logical_id: str, properties: dict[str, Any], stack_name: str) -> Any:
+        refuse_existing(account.session, type_name, properties)
+        return functions["create"](logical_id, properties, stack_name)
+
+    return create
 
 
 def _functions(handler: Handler) -> dict[str, Any]:

@@ -168,6 +168,17 @@ def test_a_task_definition_is_complete_to_the_last_property(stacks: Stacks, sess
     assert not ecs.list_task_definitions(familyPrefix="task-api")["taskDefinitionArns"]
 
 
+def test_a_bucket_is_not_deleted_with_its_objects(stacks: Stacks, session: boto3.session.Session) -> None:
+    name = stacks.deploy("full", {"Bucket": resource("AWS::S3::Bucket")}, {"Name": ref("Bucket")})["Name"]
+    session.client("s3").put_object(Bucket=name, Key="late-log", Body=b"")
+
+    with pytest.raises(StackFailedError, match="DELETE_FAILED"):
+        stacks.delete("full")
+
+    session.client("s3").delete_object(Bucket=name, Key="late-log")
+    stacks.delete("full")
+
+
 def test_deleting_a_bucket_that_empties_itself(stacks: Stacks, session: boto3.session.Session) -> None:
     resources = {
         "Bucket": resource("AWS::S3::Bucket", VersioningConfiguration={"Status": "Enabled"}),
