@@ -271,6 +271,7 @@ def _form(text: str) -> dict[str, Any]:
 class _Handler(http.server.BaseHTTPRequestHandler):
     standin: StripeStandin
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def _serve(self) -> None:
         url = urlsplit(self.path)

@@ -1,0 +1,147 @@
+"""What Stripe's objects and refusals say about an attempt. Pure: nothing is asked here."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import stripe
+
+from payments.domain.outcomes import DeclineCode, Outcome, Result
+from payments.processors.base import Call, CallKind
+from payments.processors.stripe_api import Refused
+
+#: Metadata of a refund that names the attempt that made it.
+ATTEMPT = "attempt_id"
+_DECLINES: dict[str, DeclineCode] = {
+    "insufficient_funds": DeclineCode.INSUFFICIENT_FUNDS,
+    "expired_card": DeclineCode.EXPIRED_CARD,
+    "incorrect_cvc": DeclineCode.INCORRECT_CVC,
+    "invalid_cvc": DeclineCode.INCORRECT_CVC,
+    "lost_card": DeclineCode.LOST_CARD,
+    "stolen_card": DeclineCode.STOLEN_CARD,
+    "pickup_card": DeclineCode.STOLEN_CARD,
+    "fraudulent": DeclineCode.FRAUDULENT,
+    "do_not_honor": DeclineCode.DO_NOT_HONOR,
+    "card_not_supported": DeclineCode.CARD_NOT_SUPPORTED,
+    "currency_not_supported": DeclineCode.CURRENCY_NOT_SUPPORTED,
+    "authentication_required": DeclineCode.AUTHENTICATION_FAILED,
+    "payment_intent_authentication_failure": DeclineCode.AUTHENTICATION_FAILED,
+    "card_velocity_exceeded": DeclineCode.LIMIT_EXCEEDED,
+    "withdrawal_count_limit_exceeded": DeclineCode.LIMIT_EXCEEDED,
+    "amount_too_large": DeclineCode.LIMIT_EXCEEDED,
+    "amount_too_small": DeclineCode.LIMIT_EXCEEDED,
+    "issuer_not_available": DeclineCode.PROCESSING_ERROR,
+    "try_again_later": DeclineCode.PROCESSING_ERROR,
+    "processing_error": DeclineCode.PROCESSING_ERROR,
+}
+
+
+def judge(call: Call, intent: stripe.PaymentIntent) -> Result:
+    """What a PaymentIntent says about an attempt."""
+    if call.kind is CallKind.CAPTURE:
+        return _judge_capture(call, intent)
+    if call.kind is CallKind.VOID:
+        return _judge_void(intent)
+    return _judge_payment(intent)
+
+
+def _judge_payment(intent: stripe.PaymentIntent) -> Result:
+    simple = {
+        "succeeded": Outcome.APPROVED,
+        "requires_capture": Outcome.APPROVED,
+        "processing": Outcome.PENDING,
+        "requires_confirmation": Outcome.UNCONFIRMED,
+        # Declined, but open to another confirmation until it is cancelled.
+        "requires_payment_method": Outcome.UNCONFIRMED,
+    }
+    if intent.status in simple:
+        return Result(outcome=simple[intent.status], reference=intent.id, detail=f"PaymentIntent {intent.status}")
+    if intent.status == "requires_action":
+        return Result(outcome=Outcome.REQUIRES_ACTION, reference=intent.id, redirect_url=_redirect(intent))
+    if intent.status == "canceled":
+        return _judge_canceled(intent)
+    return unknown(intent.id, f"PaymentIntent {intent.status}")
+
+
+def _judge_canceled(intent: stripe.PaymentIntent) -> Result:
+    """Canceled before it took money: declined if a card was refused, otherwise just not done."""
+    error: Any = intent.last_payment_error
+    if error is None:
+        return Result(outcome=Outcome.NOT_DONE, reference=intent.id, detail="PaymentIntent canceled")
+    code = _known(str(getattr(error, "decline_code", "")), str(getattr(error, "code", "")))
+    return Result(outcome=Outcome.DECLINED, reference=intent.id, decline_code=code, detail="PaymentIntent canceled")
+
+
+def _judge_capture(call: Call, intent: stripe.PaymentIntent) -> Result:
+    """One capture is in flight at a time, so the change of ``amount_received`` is this one's."""
+    received = intent.amount_received - call.amount_captured
+    if received == call.amount:
+        return Result(outcome=Outcome.APPROVED, reference=str(intent.latest_charge), detail=f"received {received}")
+    if received == 0 and intent.status == "canceled":
+        return Result(
+            outcome=Outcome.EXPIRED, decline_code=DeclineCode.AUTHORIZATION_EXPIRED, detail="PaymentIntent canceled"
+        )
+    if received == 0:
+        return Result(outcome=Outcome.NOT_FOUND, detail=f"PaymentIntent {intent.status}, nothing received")
+    return unknown(intent.id, f"received {received} where {call.amount} was asked for")
+
+
+def _judge_void(intent: stripe.PaymentIntent) -> Result:
+    if intent.status == "canceled":
+        return Result(outcome=Outcome.APPROVED, reference=intent.id, detail="PaymentIntent canceled")
+    if intent.status == "requires_capture":
+        return Result(outcome=Outcome.NOT_FOUND, detail="PaymentIntent still requires_capture")
+    return unknown(intent.id, f"PaymentIntent {intent.status} where a cancellation was asked for")
+
+
+def find_refund(call: Call, refunds: Iterable[stripe.Refund]) -> Result:
+    """The refund that ``call``'s attempt made, among those of its PaymentIntent."""
+    for refund in refunds:
+        metadata: Any = refund.metadata
+        if metadata is not None and metadata.to_dict().get(ATTEMPT) == call.attempt_id:
+            return refund_result(refund)
+    return Result(outcome=Outcome.NOT_FOUND, detail="no refund carries this attempt's id")
+
+
+def refund_result(refund: stripe.Refund) -> Result:
+    """What a refund's status says."""
+    if refund.status == "succeeded":
+        return Result(outcome=Outcome.APPROVED, reference=refund.id)
+    if refund.status in {"pending", "requires_action"}:
+        return Result(outcome=Outcome.PENDING, reference=refund.id, detail=f"refund {refund.status}")
+    if refund.status in {"failed", "canceled"}:
+        return Result(
+            outcome=Outcome.DECLINED,
+            reference=refund.id,
+            decline_code=DeclineCode.REFUND_REFUSED,
+            detail=f"refund {refund.status}: {getattr(refund, 'failure_reason', None) or 'no reason given'}",
+        )
+    return unknown(refund.id, f"refund {refund.status}")
+
+
+def _redirect(intent: stripe.PaymentIntent) -> str | None:
+    """Where the customer has to go; ``None`` if Stripe wants its own script to do it, which we do not serve."""
+    redirect: Any = getattr(intent.next_action, "redirect_to_url", None)
+    url = getattr(redirect, "url", None)
+    return str(url) if url else None
+
+
+def _known(*codes: str) -> DeclineCode:
+    """The first of Stripe's ``codes`` that has a name of ours."""
+    return next((_DECLINES[code] for code in codes if code in _DECLINES), DeclineCode.GENERIC_DECLINE)
+
+
+def decline_code(refused: Refused) -> DeclineCode:
+    """Our name for why Stripe refused."""
+    if refused.is_decline:
+        return _known(refused.decline_code, refused.code)
+    return _DECLINES.get(refused.code, DeclineCode.PROCESSING_ERROR)
+
+
+def words(refused: Refused) -> str:
+    """For the log: Stripe's codes, not its prose."""
+    return "refused: " + (refused.decline_code or refused.code or "no code")
+
+
+def unknown(reference: str | None, detail: str) -> Result:
+    """Nothing is established."""
+    return Result(outcome=Outcome.UNKNOWN, reference=reference, detail=detail)
