@@ -39,7 +39,7 @@ class ThingBody(openapi.Strict):
 
 
 def _load(key_id: str) -> StoredKey | None:
-    if key_id != "reader":
+    if key_id != "key_reader":
         return None
     return StoredKey(
         id="key_reader",

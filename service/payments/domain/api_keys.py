@@ -1,7 +1,7 @@
 """API keys: their form, what they may do, and what one key may grant to another. Pure, no storage.
 
-A key reads ``sk_{test|live}_{id}_{secret}``. The id finds the row, so that the secret is never searched for; the row
-holds the SHA-256 of the whole key. The secret has 256 random bits, which no dictionary reaches: a slow password hash
+A key reads ``sk_{test|live}_{id}_{secret}``. The id finds the row (``key_{id}``), so that the secret is never searched
+for; the row holds the SHA-256 of the whole key. The secret has 256 random bits, which no dictionary reaches: a slow password hash
 would only slow every request down.
 """
 
@@ -19,6 +19,8 @@ MAX_OVERLAP = timedelta(days=7)
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 #: 43 characters of base 62 hold 256.03 bits.
 _SECRET_LENGTH = 43
+#: What an id carries everywhere but inside the key itself.
+ID_PREFIX = "key_"
 _TOKEN = re.compile(r"sk_(test|live)_([A-Za-z0-9-]{1,64})_([A-Za-z0-9]{43,128})")
 #: Compared with when no key was found, so that an unknown id takes as long as a wrong secret.
 _NO_HASH = bytes(32)
@@ -107,11 +109,15 @@ def parse(text: str) -> Token | None:
     match = _TOKEN.fullmatch(text)
     if match is None:
         return None
-    return Token(text=text, livemode=match[1] == "live", key_id=match[2])
+    return Token(text=text, livemode=match[1] == "live", key_id=ID_PREFIX + match[2])
 
 
 def compose(*, livemode: bool, key_id: str, secret: str) -> str:
-    """The key that a client sends."""
+    """The key that a client sends; ``key_id`` is without its prefix.
+
+    Raises:
+        ValueError: they make no key.
+    """
     text = f"sk_{'live' if livemode else 'test'}_{key_id}_{secret}"
     if parse(text) is None:
         raise ValueError("An API key needs an id of letters, digits and hyphens and a secret of 43 letters and digits.")
