@@ -45,7 +45,7 @@ node_modules/.complete: package.json package-lock.json .venv/.complete
 
 # ---- the main job ---------------------------------------------------------------------------------------------------
 .PHONY: rehearse
-rehearse: setup  the whole pipeline from the current commit to prod, on this machine
+rehearse: setup ## run the whole pipeline from the current commit to prod, on this machine
 	@$(BIN)/python -m rehearsal run
 
 .PHONY: rehearse-remote
