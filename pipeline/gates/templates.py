@@ -1,0 +1,70 @@
+"""The templates as CloudFormation would get them: `python -m pipeline.gates.templates` synthesizes and lints.
+
+Synthesis itself refuses findings of cdk-nag's rule packs and of CDK's own validation; cfn-lint adds the resource
+schemas. Where nothing is configured (at a desk), placeholders stand for the connection, the accounts and certificates.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from pipeline.config import CONTEXT_OVERRIDES
+from pipeline.gates import static
+from pipeline.gates.findings import GateError, fail
+
+ASSEMBLY = Path(".run/gates/assembly")
+_TOOLING, _PRODUCTION = "111111111111", "222222222222"
+_CERTIFICATE = "arn:aws:acm:us-east-1:{}:certificate/00000000-0000-0000-0000-000000000000"
+
+#: A tooling account with dev, and prod elsewhere: what crosses accounts is looked at too.
+PLACEHOLDERS: Mapping[str, object] = {
+    "account": _TOOLING,
+    "connection_arn": f"arn:aws:codeconnections:us-east-1:{_TOOLING}:connection/00000000-0000-4000-8000-000000000000",
+    "repository": "owner/name",
+    "alarm_email": "operators@example.com",
+    "certificate_arn": _CERTIFICATE.format(_TOOLING),
+    "environments.prod.account": _PRODUCTION,
+    "environments.prod.certificate_arn": _CERTIFICATE.format(_PRODUCTION),
+}
+
+
+def overrides(environ: Mapping[str, str], file: Path = Path("cdk.json")) -> str:
+    """The configuration to synthesize with: what the pipeline hands over, or else placeholders."""
+    given = environ.get(CONTEXT_OVERRIDES)
+    if given:
+        return given
+    context = json.loads(file.read_text(encoding="utf-8"))["context"]
+    return json.dumps({} if context.get("connection_arn") else dict(PLACEHOLDERS))
+
+
+def synthesize(folder: Path, environ: Mapping[str, str]) -> None:
+    """Run `cdk synth` into `folder`.
+
+    Raises:
+        GateError: synthesis failed, with what it said.
+    """
+    finished = subprocess.run(
+        ["cdk", "synth", "--quiet", "--output", str(folder)],
+        env={**environ, CONTEXT_OVERRIDES: overrides(environ)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if finished.returncode:
+        raise GateError(f"synthesis failed:\n{(finished.stdout + finished.stderr).strip()[-4_000:]}")
+
+
+def check(folder: Path = ASSEMBLY, environ: Mapping[str, str] = os.environ) -> int:
+    """Synthesize, lint, and answer the exit status."""
+    try:
+        synthesize(folder, environ)
+    except GateError as error:
+        return fail("templates", error)
+    return static.check("cfn-lint", folder=str(folder))
+
+
+if __name__ == "__main__":
+    sys.exit(check())
