@@ -1,8 +1,8 @@
 """API keys: their form, what they may do, and what one key may grant to another. Pure, no storage.
 
 A key reads ``sk_{test|live}_{id}_{secret}``. The id finds the row (``key_{id}``), so that the secret is never searched
-for; the row holds the SHA-256 of the whole key. The secret has 256 random bits, which no dictionary reaches: a slow password hash
-would only slow every request down.
+for; the row holds the SHA-256 of the whole key. The secret has 256 random bits, which no dictionary reaches: a slow
+password hash would only slow every request down.
 """
 
 import hashlib

@@ -1,0 +1,36 @@
+"""The audit log: every administrative act, append-only."""
+
+from datetime import datetime
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from payments.domain.ids import Prefix, new_id
+from payments.domain.operations import Owned
+from payments.repositories.database import Connection
+
+
+def record(
+    tx: Connection,
+    owner: Owned | None,
+    *,
+    actor: str,
+    action: str,
+    subject: str,
+    now: datetime,
+    details: dict[str, Any] | None = None,
+) -> None:
+    """Write down who did what to what. ``actor`` is an API key's id or ``cli:`` and a user; no secret in ``details``."""
+    tx.execute(
+        "INSERT INTO audit_log (id, actor, action, merchant_id, livemode, subject, details)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s)",
+        [
+            new_id(Prefix.AUDIT, now),
+            actor,
+            action,
+            owner and owner.merchant_id,
+            owner and owner.livemode,
+            subject,
+            Jsonb(details or {}),
+        ],
+    )
