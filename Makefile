@@ -65,14 +65,39 @@ bench: setup ## how many payments one api process takes; writes .run/bench.json
 test: gates rehearsal-tests ## every check and test that CI runs
 
 .PHONY: gates
-gates: lint unit-tests ## what the synth step runs: lint, types, unit and template tests with coverage, rule packs
+gates: lint secrets sast licences sbom dependencies unit-tests templates ## what the synth step runs: every gate, each with its report in .run/reports
+
+# Every gate is a target of its own; those of pipeline/gates write JUnit reports and fail when nothing was checked.
+GATE := $(BIN)/python -m pipeline.gates
 
 .PHONY: lint
-lint: setup ## ruff, mypy strict, hadolint
-	$(BIN)/ruff check .
+lint: ruff types hadolint ## ruff, mypy strict, hadolint
+
+.PHONY: ruff
+ruff: setup
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/hadolint service/Dockerfile
+	$(GATE).static ruff
+
+.PHONY: types
+types: setup
+	@mkdir -p .run/reports
+	$(BIN)/mypy --junit-xml .run/reports/mypy.xml
+
+.PHONY: hadolint sast secrets licences sbom dependencies templates
+hadolint: setup ## the Dockerfile
+	$(GATE).static hadolint
+sast: setup ## static application security tests
+	$(GATE).static sast
+secrets: setup ## no secret in any commit
+	$(GATE).secrets
+licences: setup ## licences of what is shipped
+	$(GATE).licences
+sbom: setup ## CycloneDX bill of materials of the image, .run/reports/sbom.cdx.json
+	$(GATE).sbom
+dependencies: setup ## known vulnerabilities of every dependency
+	$(GATE).dependencies
+templates: setup ## synthesis with its rule packs, then cfn-lint
+	$(GATE).templates
 
 .PHONY: format
 format: setup ## ruff format
