@@ -46,11 +46,7 @@ class _Deletion:
                 self._say(f"deleted {stack.name}")
                 return
             self._empty_buckets(client, stack)
-        obstacles = "; ".join(
-            f"{one['LogicalResourceId']} ({one['ResourceType']}): {one.get('ResourceStatusReason', 'no reason given')}"
-            for one in self._failed(client, stack)
-        )
-        raise DeletionError(f"{status}: {obstacles}")
+        raise DeletionError(f"{status}: {'; '.join(self._obstacles(client, stack))}")
 
     def _wait(self, client: "CloudFormationClient", stack: Stack) -> str:
         while True:
@@ -71,6 +67,17 @@ class _Deletion:
             for resource in page["StackResourceSummaries"]:
                 if resource["ResourceStatus"] == "DELETE_FAILED":
                     yield resource
+
+    def _obstacles(self, client: "CloudFormationClient", stack: Stack) -> Iterator[str]:
+        """Yield each resource that could not be deleted, with the reason of its last event."""
+        reasons: dict[str, str] = {}
+        for page in client.get_paginator("describe_stack_events").paginate(StackName=stack.id):
+            for event in page["StackEvents"]:  # newest first
+                if event.get("ResourceStatus") == "DELETE_FAILED":
+                    reasons.setdefault(event["LogicalResourceId"], event.get("ResourceStatusReason", ""))
+        for resource in self._failed(client, stack):
+            name = resource["LogicalResourceId"]
+            yield f"{name} ({resource['ResourceType']}): {reasons.get(name) or 'no reason given'}"
 
 
 def delete_stacks(

@@ -1,0 +1,311 @@
+"""Destroying an installation leaves nothing of it, and nothing of anybody else is touched."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from operations.destroy import DestroyError, destroy
+from operations.installation import Installation, find_stacks
+from operations.pipelines import stop_pipelines
+from rehearsal.emulator import client
+from tests.operations.conftest import PACE, REGION, REPOSITORY, Account
+from tests.rehearsal.emulator.stacks import StackFailedError, get, ref, resource
+
+pytestmark = pytest.mark.rehearsal
+
+PROJECT = Path(__file__).parents[2]
+TOPIC = resource("AWS::SNS::Topic")
+OURS = {"Tags": [{"Key": "project", "Value": "payment-pipeline"}, {"Key": "environment-suffix", "Value": "dev"}]}
+
+
+def run(account: Account, name: str = "main", say: Any = None) -> None:
+    installation = Installation(name=name)
+    destroy(
+        account.session,
+        installation,
+        regions=[REGION],
+        toolkit="CDKToolkit",
+        pace=PACE,
+        say=say or account.said.append,
+    )
+
+
+def pipeline(name: str) -> dict[str, Any]:
+    def stage(stage_name: str, provider: str) -> dict[str, Any]:
+        type_id = {"Category": "Source", "Owner": "AWS", "Provider": provider, "Version": "1"}
+        return {"Name": stage_name, "Actions": [{"Name": stage_name, "ActionTypeId": type_id}]}
+
+    stages = [stage("Source", "CodeStarSourceConnection"), stage("Approve", "Manual")]
+    return {
+        "Pipeline": resource("AWS::CodePipeline::Pipeline", Name=name, RoleArn="arn:aws:iam::0:role/p", Stages=stages)
+    }
+
+
+def environment(account: Account, suffix: str) -> None:
+    """Two stacks of an environment, the second of which imports from the first."""
+    export = f"group-{suffix}"
+    group = resource("AWS::Logs::LogGroup", LogGroupName=f"api-logs-{suffix}")
+    account.deploy(f"payment-network-{suffix}", {"Group": group}, suffix, exports={export: ref("Group")})
+    task = resource(
+        "AWS::ECS::TaskDefinition",
+        Family=f"ecs-task-api-{suffix}",
+        ContainerDefinitions=[
+            {"Name": "api", "Image": "image", "Environment": [{"Name": "G", "Value": {"Fn::ImportValue": export}}]}
+        ],
+    )
+    account.deploy(f"payment-service-{suffix}", {"Task": task}, suffix)
+
+
+def test_it_leaves_nothing_and_deletes_in_order(account: Account) -> None:
+    account.deploy("PipelineStack", pipeline("pipeline-main"), "main")
+    environment(account, "dev")
+    environment(account, "removed")  # an environment that the configuration no longer names
+
+    run(account)
+
+    assert account.left() == ""
+    deleted = [line.removeprefix("deleted ") for line in account.said if line.startswith("deleted payment-")]
+    for suffix in ("dev", "removed"):
+        assert deleted.index(f"payment-service-{suffix}") < deleted.index(f"payment-network-{suffix}")
+    assert account.said.index("stopping pipeline-main") == 0
+    assert account.said.index("deleting PipelineStack") > account.said.index("deleted payment-network-dev")
+    assert account.said.index("deleting PipelineStack") > account.said.index("deleted payment-network-removed")
+
+
+def test_the_installation_next_to_it_stays(account: Account) -> None:
+    account.deploy("PipelineStack-alice", pipeline("pipeline-alice"), "alice")
+    environment(account, "dev-alice")
+    account.stacks.deploy("somebody-else", {"Topic": TOPIC}, tags={"project": "shop", "environment-suffix": "dev"})
+    account.remember()
+    environment(account, "dev")
+
+    run(account)
+    assert account.left() == ""
+    assert account.status("payment-network-dev-alice") == "CREATE_COMPLETE"
+
+    run(account, "alice")
+    assert not find_stacks(account.session, Installation(name="alice"), [REGION])
+    assert account.status("somebody-else") == "CREATE_COMPLETE"
+
+
+def test_a_pipeline_is_stopped(account: Account) -> None:
+    account.deploy("PipelineStack", pipeline("pipeline-main"), "main")
+    codepipeline = account.session.client("codepipeline")
+    execution = codepipeline.start_pipeline_execution(name="pipeline-main")["pipelineExecutionId"]
+
+    stop_pipelines(account.session, find_stacks(account.session, Installation(), [REGION]), say=account.said.append)
+
+    executions = codepipeline.list_pipeline_executions(pipelineName="pipeline-main")["pipelineExecutionSummaries"]
+    assert [(one["pipelineExecutionId"], one["status"]) for one in executions] == [(execution, "Stopped")]
+    states = codepipeline.get_pipeline_state(name="pipeline-main")["stageStates"]
+    assert [one["inboundTransitionState"]["enabled"] for one in states] == [True, False]
+
+
+def test_running_builds_are_stopped(account: Account) -> None:
+    """An abandoned self-mutation would go on, and deploy PipelineStack again."""
+    project = resource(
+        "AWS::CodeBuild::Project",
+        Name="self-mutation",
+        ServiceRole="arn:aws:iam::000000000000:role/build",
+        Source={"Type": "NO_SOURCE", "BuildSpec": "version: 0.2"},
+        Artifacts={"Type": "NO_ARTIFACTS"},
+        Environment={
+            "Type": "LINUX_CONTAINER",
+            "ComputeType": "BUILD_GENERAL1_SMALL",
+            "Image": "aws/codebuild/standard:7.0",
+        },
+    )
+    account.deploy("PipelineStack", {**pipeline("pipeline-main"), "Project": project}, "main")
+    codebuild = account.session.client("codebuild")
+    build = codebuild.start_build(projectName="self-mutation")["build"]["id"]
+
+    stop_pipelines(account.session, find_stacks(account.session, Installation(), [REGION]), say=account.said.append)
+
+    assert codebuild.batch_get_builds(ids=[build])["builds"][0]["buildStatus"] != "IN_PROGRESS"
+
+
+def test_assets_of_all_deployments_go_and_shared_ones_stay(account: Account) -> None:
+    mine, shared, old, theirs = ("a" * 64, "b" * 64, "c" * 64, "d" * 64)
+    images = account.session.client("ecr")
+    for tag in (mine, shared, theirs):
+        images.put_image(repositoryName=REPOSITORY, imageManifest=json.dumps({"tag": tag}), imageTag=tag)
+    for asset in (mine, shared, old, theirs):
+        account.upload(f"{asset}.zip", {})
+    topic = {"Type": "AWS::SNS::Topic", "Properties": OURS}
+    account.upload(f"{'1' * 64}.json", {"Resources": {"Topic": topic}, "Metadata": [mine, shared]})
+    account.upload(f"{'2' * 64}.json", {"Resources": {"Topic": topic}, "Metadata": [old]})
+    account.upload(f"{'3' * 64}.json", {"Resources": {"Topic": TOPIC}, "Metadata": [shared, theirs]})
+    environment(account, "dev")
+
+    run(account)
+
+    assert account.assets() == {f"{shared}.zip", f"{theirs}.zip", f"{'3' * 64}.json"}
+    left = images.list_images(repositoryName=REPOSITORY)["imageIds"]
+    assert {image["imageTag"] for image in left} == {shared, theirs}
+
+
+def test_log_groups_that_services_make_again_are_swept(account: Account) -> None:
+    cluster = resource("AWS::ECS::Cluster", ClusterName="ecs-cluster-dev")
+    account.deploy("payment-service-dev", {"Cluster": cluster}, "dev")
+    again = "/aws/ecs/containerinsights/ecs-cluster-dev/performance"
+    logs = account.session.client("logs")
+    logs.create_log_group(logGroupName=f"{again}-of-somebody-else")
+    account.remember()
+
+    def say(line: str) -> None:
+        account.said.append(line)
+        if line == "deleted payment-service-dev":
+            logs.create_log_group(logGroupName=again)
+        if line.startswith(f"deleting log group {again}") and len(account.said) < 5:
+            account.said.append("once more")
+
+    run(account, say=say)
+
+    assert f"deleting log group {again}, which a service has made again" in account.said
+    assert account.left() == ""
+
+
+def test_a_bucket_that_has_got_a_late_object_goes_too(account: Account) -> None:
+    name = account.deploy(
+        "payment-service-dev", {"Logs": resource("AWS::S3::Bucket")}, "dev", outputs={"Name": ref("Logs")}
+    )["Name"]
+    account.session.client("s3").put_object(Bucket=name, Key="late-log", Body=b"")
+
+    run(account)
+
+    assert account.left() == ""
+    assert "deleting payment-service-dev once more" in account.said
+
+
+def test_what_cannot_be_deleted_is_named_and_what_it_uses_stays(account: Account) -> None:
+    ec2 = account.session.client("ec2")
+    network = {
+        "Vpc": resource("AWS::EC2::VPC", CidrBlock="10.0.0.0/16"),
+        "Group": resource("AWS::EC2::SecurityGroup", VpcId=ref("Vpc"), GroupDescription="api"),
+    }
+    exported = account.deploy("payment-network-dev", network, "dev", exports={"group": get("Group", "GroupId")})
+    rule = resource(
+        "AWS::EC2::SecurityGroupIngress",
+        GroupId={"Fn::ImportValue": "group"},
+        IpProtocol="tcp",
+        FromPort=1,
+        ToPort=1,
+        CidrIp="10.0.0.0/8",
+    )
+    account.deploy("payment-service-dev", {"Rule": rule}, "dev")
+    environment(account, "prod")
+    ec2.delete_security_group(GroupId=exported["group"])
+
+    with pytest.raises(DestroyError) as caught:
+        run(account)
+
+    first, second = str(caught.value).splitlines()
+    assert first.startswith("payment-service-dev: DELETE_FAILED: Rule (AWS::EC2::SecurityGroupIngress): ")
+    assert "InvalidGroup.NotFound" in first
+    assert second == "payment-network-dev: not tried, since a stack before it is still there"
+    assert [stack.name for stack in find_stacks(account.session, Installation(), [REGION])] == [
+        "payment-network-dev",
+        "payment-service-dev",
+    ]
+
+
+def test_validation_records_go_unless_another_certificate_needs_them(account: Account) -> None:
+    route53 = account.session.client("route53")
+    zone = route53.create_hosted_zone(Name="example.com", CallerReference="1")["HostedZone"]["Id"].split("/")[-1]
+    acm = account.session.client("acm")
+
+    def certificate(domain: str) -> dict[str, Any]:
+        options = [{"DomainName": domain, "HostedZoneId": zone}]
+        return resource(
+            "AWS::CertificateManager::Certificate",
+            DomainName=domain,
+            ValidationMethod="DNS",
+            DomainValidationOptions=options,
+        )
+
+    resources = {"Own": certificate("dev.example.com"), "Other": certificate("www.example.com")}
+    made = account.deploy("payment-service-dev", resources, "dev", outputs={"Own": ref("Own"), "Other": ref("Other")})
+    records = {}
+    for name, arn in made.items():
+        option = acm.describe_certificate(CertificateArn=arn)["Certificate"]["DomainValidationOptions"][0]
+        records[name] = option["ResourceRecord"]
+        change: Any = {
+            "Action": "CREATE",
+            "ResourceRecordSet": {
+                "Name": option["ResourceRecord"]["Name"],
+                "Type": "CNAME",
+                "TTL": 300,
+                "ResourceRecords": [{"Value": option["ResourceRecord"]["Value"]}],
+            },
+        }
+        route53.change_resource_record_sets(HostedZoneId=zone, ChangeBatch={"Changes": [change]})
+    acm.request_certificate(DomainName="www.example.com", ValidationMethod="DNS")
+
+    run(account)
+
+    sets = route53.list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]
+    names = {one["Name"].rstrip(".") for one in sets if one["Type"] == "CNAME"}
+    assert records["Own"]["Name"].rstrip(".") not in names
+    assert records["Other"]["Name"].rstrip(".") in names
+    assert f"kept record {records['Other']['Name']}: another certificate is renewed by it" in account.said
+
+
+def test_it_says_until_when_aws_keeps_a_key(account: Account) -> None:
+    key = resource("AWS::KMS::Key", KeyPolicy={"Version": "2012-10-17", "Statement": []}, PendingWindowInDays=7)
+    key_id = account.deploy("payment-network-dev", {"Key": key}, "dev", outputs={"Key": ref("Key")})["Key"]
+
+    run(account)
+
+    date = account.session.client("kms").describe_key(KeyId=key_id)["KeyMetadata"]["DeletionDate"]
+    assert f"  key {key_id} of payment-network-dev: until {date:%Y-%m-%d}, without cost" in account.said
+
+
+def command(account: Account, *arguments: str, module: str = "operations.destroy") -> subprocess.CompletedProcess[str]:
+    port = int(account.session.client("sts").meta.endpoint_url.rsplit(":", 1)[1])
+    environment = client.environment(port, home=account.records.parent / "home", base={"PATH": os.environ["PATH"]})
+    return subprocess.run(
+        [sys.executable, "-m", module, *arguments, "--poll", "0.05"],
+        cwd=PROJECT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_nothing_is_deleted_unasked(account: Account) -> None:
+    environment(account, "dev")
+
+    refused = command(account)
+
+    assert refused.returncode == 2
+    assert "us-east-1  payment-network-dev" in refused.stdout
+    assert "give --yes" in refused.stdout
+    assert account.status("payment-network-dev") == "CREATE_COMPLETE"
+
+    assert command(account, "--yes", "--settle", "0").returncode == 0
+    assert account.left() == ""
+    assert command(account, "--yes", "--settle", "0").returncode == 0, "once more is no error"
+
+
+def test_stuck_stacks_are_freed_and_healthy_ones_stay(account: Account) -> None:
+    environment(account, "dev")
+    with pytest.raises(StackFailedError):
+        account.deploy("payment-monitoring-dev", {"Nat": resource("AWS::EC2::NatGateway", SubnetId="subnet-0")}, "dev")
+    assert account.status("payment-monitoring-dev") == "ROLLBACK_COMPLETE"
+
+    freed = command(account, module="operations.unstick")
+
+    assert freed.returncode == 0
+    assert "deleted payment-monitoring-dev" in freed.stdout
+    assert [stack.name for stack in find_stacks(account.session, Installation(), [REGION])] == [
+        "payment-network-dev",
+        "payment-service-dev",
+    ]
+    assert "no stack of installation main is stuck" in command(account, module="operations.unstick").stdout
