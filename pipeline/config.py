@@ -34,8 +34,8 @@ _ENVIRONMENT_KEYS = frozenset(
 #: What our keys look like. Feature flags and the CLI's own keys have an `@`, a colon or a hyphen in them.
 _OWN_KEY = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)*")
 _ENVIRONMENT = re.compile(r"[a-z][a-z0-9]{0,11}")
-#: Stages that every pipeline has: no environment can be called so.
-_RESERVED = frozenset({"source", "build", "updatepipeline", "assets"})
+#: Stages that every pipeline has, and the suffix of the pipeline itself: no environment can be called so.
+_RESERVED = frozenset({"source", "build", "updatepipeline", "assets", "main"})
 _CONNECTION = re.compile(
     r"arn:aws[a-z-]*:(codeconnections|codestar-connections):[a-z0-9-]+:\d{12}:connection/[0-9a-fA-F-]{36}"
 )
@@ -229,7 +229,7 @@ def _stages(values: Mapping[str, Any]) -> Iterator[StageConfig]:
         if not _ENVIRONMENT.fullmatch(name) or name in _RESERVED:
             raise ConfigurationError(
                 f"environments.{name}: want lower-case letters and digits, starting with a letter, and none of "
-                f"{', '.join(sorted(_RESERVED))}, which are stages of their own."
+                f"{', '.join(sorted(_RESERVED))}, which have a meaning already."
             )
         _refuse_unknown(f"environments.{name}", own, _STAGE_KEYS | _ENVIRONMENT_KEYS)
         yield StageConfig(

@@ -1,0 +1,39 @@
+"""One synthesis of the whole app, rule packs and all, for every test of a session."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aws_cdk import App
+
+from pipeline.config import PipelineConfig, read_config
+from pipeline.pipeline_stack import PipelineStack
+from stages.rules import add_rule_packs
+from tests.pipeline.model import CONFIGURED, ELSEWHERE, PROJECT, TOOLING, Synthesized
+
+
+def configure(overrides: Mapping[str, Any], file: Path = PROJECT / "cdk.json") -> PipelineConfig:
+    """The configuration with `overrides` given by `-c`."""
+    context = {**json.loads(file.read_text())["context"], **overrides}
+    return read_config(context, file=file, environ={"CDK_DEFAULT_ACCOUNT": TOOLING})
+
+
+def synthesize(folder: Path, overrides: Mapping[str, Any], *, rules: bool = False) -> Synthesized:
+    """Synthesize the app as `app.py` does."""
+    flags = {
+        key: value for key, value in json.loads((PROJECT / "cdk.json").read_text())["context"].items() if "@" in key
+    }
+    app = App(context=flags, outdir=str(folder), analytics_reporting=False)
+    PipelineStack(app, "PipelineStack", config=configure(overrides))
+    if rules:
+        add_rule_packs(app)
+    app.synth()
+    return Synthesized(folder=folder)
+
+
+@pytest.fixture(scope="session")
+def synthesized(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
+    """dev in the tooling account, prod in another account and region."""
+    return synthesize(tmp_path_factory.mktemp("assembly"), {**CONFIGURED, **ELSEWHERE})
