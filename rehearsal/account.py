@@ -116,6 +116,11 @@ class Account:
         """The value of an SSM parameter."""
         return self.session.client("ssm").get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"]
 
+    def upload(self, bucket: str, key: str, body: str) -> str:
+        """Put an object into a bucket; its URL."""
+        self.session.client("s3").put_object(Bucket=bucket, Key=key, Body=body.encode())
+        return f"https://s3.amazonaws.com/{bucket}/{key}"
+
     def endpoints(self) -> dict[str, Mapping[str, str]]:
         """The outputs of every stack that has an `ApiUrl`, by stack, with local addresses."""
         found: dict[str, Mapping[str, str]] = {}

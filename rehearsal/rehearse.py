@@ -147,7 +147,11 @@ class Rehearsal:
                 parameter=account.parameter,
                 started=lambda pid, name: record_process(account.workspace.run, pid, name),
             ),
-            "CloudFormation": CloudFormation(client=cloudformation, localize=account.runtime.localize),
+            "CloudFormation": CloudFormation(
+                client=cloudformation,
+                upload=lambda key, body: account.upload(pipeline.artifact_bucket, key, body),
+                localize=account.runtime.localize,
+            ),
             "Approval": Approval(approver=self.approver, changes=changes),
         }
 

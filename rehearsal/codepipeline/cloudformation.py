@@ -28,10 +28,12 @@ class CloudFormation:
     """Runs the action modes that CDK Pipelines uses.
 
     `localize` turns what a stack output says into what is true on this machine (load balancer names into local
-    addresses).
+    addresses). `upload` puts a template into the artifact bucket and answers its URL: a request's own body may hold
+    51,200 bytes only.
     """
 
     client: "CloudFormationClient"
+    upload: Callable[[str, str], str]
     localize: Callable[[str], str]
 
     def run(self, action: Action, around: Surroundings) -> Mapping[str, str]:
@@ -58,12 +60,13 @@ class CloudFormation:
         status = self._status(stack)
         if status not in (None, "REVIEW_IN_PROGRESS"):
             self.client.delete_change_set(StackName=stack, ChangeSetName=change_set)
+        template = around.artifacts.file(configuration["TemplatePath"])
         parameters = dict(settings.get("Parameters", {})) | json.loads(configuration.get("ParameterOverrides", "{}"))
         self.client.create_change_set(
             StackName=stack,
             ChangeSetName=change_set,
             ChangeSetType="CREATE" if status in (None, "REVIEW_IN_PROGRESS") else "UPDATE",
-            TemplateBody=around.artifacts.file(configuration["TemplatePath"]).read_text(encoding="utf-8"),
+            TemplateURL=self.upload(f"templates/{around.execution_id}/{stack}.json", template.read_text("utf-8")),
             Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
             Tags=[{"Key": key, "Value": value} for key, value in settings.get("Tags", {}).items()],
             Capabilities=["CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],

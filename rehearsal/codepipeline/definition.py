@@ -76,6 +76,7 @@ class Pipeline:
     pipeline_type: str = "V1"
     execution_mode: str = "SUPERSEDED"
     restart_on_update: bool = False
+    artifact_bucket: str = ""
     fingerprint: str = field(default="", compare=False)
 
     @classmethod
@@ -98,8 +99,16 @@ class Pipeline:
             pipeline_type=data.get("PipelineType", "V1"),
             execution_mode=data.get("ExecutionMode", "SUPERSEDED"),
             restart_on_update=_text(data.get("RestartExecutionOnUpdate", False)) == "true",
+            artifact_bucket=_artifact_bucket(data),
             fingerprint=hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest(),
         )
+
+
+def _artifact_bucket(data: Json) -> str:
+    """The artifact bucket; with actions in several regions, that of the first."""
+    stores = [data["ArtifactStore"]] if "ArtifactStore" in data else []
+    stores += [store["ArtifactStore"] for store in data.get("ArtifactStores", ())]
+    return str(stores[0].get("Location", "")) if stores else ""
 
 
 def _text(value: object) -> str:
