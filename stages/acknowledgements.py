@@ -9,14 +9,18 @@ from aws_cdk import Acknowledgment, Validations
 from constructs import IConstruct
 
 SHOW_ALL = "show-all-findings"
+#: Type of the metadata that holds a reason, next to what CDK records itself.
+REASON = "accepted-finding"
 
 
 def acknowledge(construct: IConstruct, reasons: Mapping[str, str]) -> None:
     """Accept the findings `reasons` (rule id to reason) on `construct` and nothing else.
 
-    With the context key `show-all-findings` (`cdk synth -c show-all-findings=true`) nothing is accepted, so that a
-    reviewer sees what the reasons cover.
+    With the context key `show-all-findings` (`cdk synth -c show-all-findings=true`) the reasons are recorded but
+    nothing is accepted, so that a reviewer sees what they cover.
     """
+    for rule, reason in reasons.items():
+        construct.node.add_metadata(REASON, {rule: reason})
     if construct.node.try_get_context(SHOW_ALL) in (True, "true"):
         return
     for rule, reason in reasons.items():

@@ -20,8 +20,11 @@ OPEN_ENDS: Mapping[str, str] = {
     "logs:PutLogEvents": "As logs:CreateLogStream, for what is written into them.",
     "s3:DeleteObject": "All objects of one bucket are to be deleted; their keys are not known beforehand.",
     "s3:DeleteObjectVersion": "As s3:DeleteObject, for the versions of objects.",
-    "s3:PutObject": "The load balancer's log delivery chooses the object names below the account's prefix.",
-    "s3:GetObject": "Image layers lie under digests in the one bucket that ECR keeps in each region.",
+    "s3:GetObjectVersion": "As s3:GetObject, for the versions of objects.",
+    "s3:PutObject": "Objects of one bucket (access logs below the account's prefix, artifacts of the pipeline), whose "
+    "keys the writer chooses.",
+    "s3:GetObject": "Objects of one bucket (image layers of ECR, artifacts of the pipeline), under keys that nobody "
+    "knows beforehand.",
 }
 
 

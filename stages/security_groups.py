@@ -40,7 +40,6 @@ class SecurityGroups(Construct):
             {
                 "AwsSolutions-EC23": "A public API: ports 443 and 80 of the load balancer are open to the internet "
                 "by purpose, behind the web ACL; nothing else is.",
-                "NIST.800.53.R5-EC2RestrictedCommonPorts": "Port 80 only answers with a redirect to HTTPS.",
             },
         )
 

@@ -1,6 +1,9 @@
 """One synthesis for all tests of a session: jsii needs seconds to start."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -39,6 +42,17 @@ ENVIRONMENTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "Longest": {"environment_suffix": "prod-alice12", "account": TOOLING, "certificate_arn": CERTIFICATE},
     }
 )
+
+
+#: What the whole app needs besides cdk.json; findings are shown, so that tests see what each reason covers.
+CONTEXT = {
+    "account": TOOLING,
+    "connection_arn": f"arn:aws:codeconnections:us-east-1:{TOOLING}:connection/00000000-0000-0000-0000-000000000000",
+    "repository": "owner/name",
+    "certificate_arn": CERTIFICATE,
+    "alarm_email": "alarms@payments.example",
+    "show-all-findings": "true",
+}
 
 
 def flags() -> dict[str, Any]:
@@ -82,3 +96,18 @@ def prod(environments: dict[str, Templates]) -> Templates:
 def each(request: pytest.FixtureRequest, environments: dict[str, Templates]) -> Templates:
     """Each environment in turn."""
     return environments[request.param]
+
+
+@pytest.fixture(scope="session")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The whole app with every finding shown, accepted or not."""
+    outdir = tmp_path_factory.mktemp("app")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "CDK_"))}
+    context = json.loads((PROJECT / "cdk.json").read_text())["context"] | CONTEXT
+    environment |= {"CDK_OUTDIR": str(outdir), "CDK_CONTEXT_JSON": json.dumps(context)}
+    process = subprocess.run(
+        [sys.executable, "app.py"], cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert process.returncode != 0, "findings must fail synthesis"
+    assert "ValidationFailed" in process.stderr, process.stderr[-8000:]
+    return outdir

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from tests.stages.model import Json, Resource, Templates, statements
 DOCUMENTS = {
     "AWS::IAM::Role": ("AssumeRolePolicyDocument",),
     "AWS::IAM::ManagedPolicy": ("PolicyDocument",),
+    "AWS::IAM::Policy": ("PolicyDocument",),
     "AWS::KMS::Key": ("KeyPolicy",),
     "AWS::S3::BucketPolicy": ("PolicyDocument",),
     "AWS::SNS::TopicPolicy": ("PolicyDocument",),
@@ -216,28 +218,38 @@ def test_only_log_delivery_writes_to_the_log_bucket(dev: Templates) -> None:
     assert {action for item in allowed for action in item["Action"]} <= {"s3:PutObject", "s3:GetBucketAcl"}
 
 
-def test_no_action_is_a_wildcard(each: Templates) -> None:
-    for resource, statement in policies(each):
-        if statement["Effect"] == "Deny":
-            continue
-        for action in statement["Action"]:
-            assert "*" not in action, f"{resource} allows {action}"
-        assert not {"NotAction", "NotResource", "NotPrincipal"} & set(statement)
+def everything(app: Path) -> list[Templates]:
+    """The templates of the whole app: the pipeline's and those of each environment."""
+    return [Templates.of(folder) for folder in (app, *sorted(app.glob("assembly-*")))]
 
 
-def test_wildcard_resources_are_those_of_the_table(each: Templates) -> None:
+def test_no_action_is_a_wildcard(app: Path) -> None:
+    walked = 0
+    for templates in everything(app):
+        for resource, statement in policies(templates):
+            walked += 1
+            if statement["Effect"] == "Deny":
+                continue
+            for action in statement["Action"]:
+                assert "*" not in action, f"{resource} allows {action}"
+            assert not {"NotAction", "NotResource", "NotPrincipal"} & set(statement)
+    assert walked >= 100, "two environments and the pipeline"
+
+
+def test_wildcard_resources_are_those_of_the_table(app: Path) -> None:
     used: set[str] = set()
-    for resource, statement in policies(each):
-        if statement["Effect"] == "Deny" or resource.type in ("AWS::KMS::Key", "AWS::IAM::Role"):
-            continue  # in a key's policy "*" is the key
-        for each_resource in statement["Resource"]:
-            text = str(each.resolve(resource.stack, each_resource))
-            table = WILDCARDS if text == "*" else OPEN_ENDS
-            if "*" in text:
-                unexplained = set(statement["Action"]) - set(table)
-                assert not unexplained, f"{resource} allows {unexplained} on {text}: explain it in stages/policies.py"
-                used |= set(statement["Action"])
-    assert used == set(WILDCARDS) | set(OPEN_ENDS), "the table holds reasons that nothing needs any more"
+    for templates in everything(app):
+        for resource, statement in policies(templates):
+            if statement["Effect"] == "Deny" or resource.type in ("AWS::KMS::Key", "AWS::IAM::Role"):
+                continue  # in a key's policy "*" is the key
+            for value in statement["Resource"]:
+                text = str(templates.resolve(resource.stack, value))
+                if "*" in text:
+                    unexplained = set(statement["Action"]) - set(WILDCARDS if text == "*" else OPEN_ENDS)
+                    assert not unexplained, f"{resource}: {unexplained} on {text}: explain it in stages/policies.py"
+                    used |= set(statement["Action"])
+    unneeded = (set(WILDCARDS) | set(OPEN_ENDS)) - used
+    assert not unneeded, "the table holds reasons that nothing needs any more"
 
 
 def test_permissions_are_named_managed_policies(each: Templates) -> None:
