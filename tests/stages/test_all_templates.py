@@ -1,6 +1,7 @@
 """What holds for every resource of every template: names, tags, encryption, and that nothing stays behind."""
 
 import copy
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -8,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.stages.conftest import ENVIRONMENTS
+from stages.config import CapacityConfig, EnvironmentConfig
+from tests.stages.conftest import ENVIRONMENTS, synthesize
 from tests.stages.model import PROJECT, Resource, Templates, create_only, name_property, schema, walk
 from tests.stages.replacement import named, replaced_in_place
 
@@ -199,6 +201,39 @@ def test_no_named_resource_is_replaced_under_its_own_name(environments: dict[str
     current = {name: named(templates) for name, templates in environments.items()}
     assert [problem for name in frozen for problem in replaced_in_place(frozen[name], current[name])] == []
     assert frozen == current, "names have changed: write the file anew with python -m tests.stages.replacement"
+
+
+CHANGES = {
+    "certificate_arn": None,
+    "domain_name": "api.payments.example",
+    "hosted_zone_id": "Z0123456789ABCDEFGHIJ",
+    "hosted_zone_name": "payments.example",
+    "alarm_email": "alarms@payments.example",
+    "processor": "stripe",
+    "allow_live_keys": True,
+    "pipeline_account": "333333333333",
+    "api_cpu": 1024,
+    "api_memory_mib": 4096,
+    "api_min_tasks": 3,
+    "api_max_tasks": 20,
+    "worker_cpu": 512,
+    "worker_memory_mib": 1024,
+    "worker_min_tasks": 2,
+    "worker_max_tasks": 4,
+    "requests_per_task_per_minute": 6_000,
+    "database_min_acu": 1,
+    "database_max_acu": 32,
+    "backup_retention_days": 14,
+    "log_retention_days": 90,
+}
+
+
+def test_no_change_of_configuration_replaces_a_named_resource_in_place(dev: Templates, tmp_path: Path) -> None:
+    settable = {item.name for cls in (EnvironmentConfig, CapacityConfig) for item in dataclasses.fields(cls)}
+    moved = {"environment_suffix", "account", "region", "availability_zone_ids"}  # another environment altogether
+    assert set(CHANGES) == settable - moved - {"capacity"}, "say here what a new key changes"
+    after = synthesize({"Dev": {**ENVIRONMENTS["Dev"], **CHANGES}}, tmp_path)["Dev"]
+    assert replaced_in_place(named(dev), named(after)) == []
 
 
 def test_every_create_only_property_of_a_named_resource_is_guarded(dev: Templates) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from payments.settings import Settings
 from tests.stages.model import PROJECT, Resource, Templates
 
 KINDS = ("api", "worker")
@@ -137,6 +138,18 @@ def test_environment_is_the_contract_with_the_service(dev: Templates, prod: Temp
     live = environment(container(prod, kind, kind))
     assert live["PUBLIC_BASE_URL"] == "https://api.payments.example"
     assert (live["PROCESSOR"], live["ALLOW_LIVE_KEYS"]) == ("stripe", "true")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_service_understands_what_it_is_told(prod: Templates, kind: str) -> None:
+    found = environment(container(prod, kind, kind))
+    told = {name: str(prod.resolve(task(prod, kind).stack, value)) for name, value in found.items()}
+    told |= dict.fromkeys(secrets(prod, kind, kind), "secret")
+    settings = Settings.from_environment(told)
+    assert (settings.environment, settings.bind_host, settings.port) == ("prod", "0.0.0.0", 8443)
+    assert (settings.processor, settings.allow_live_keys) == ("stripe", True)
+    assert settings.public_base_url == "https://api.payments.example"
+    assert settings.stripe_api_key == settings.stripe_webhook_secret == "secret"
 
 
 def test_only_the_api_has_a_port(each: Templates) -> None:

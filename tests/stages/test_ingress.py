@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from payments.web.strict_json import MAX_BODY_BYTES
 from stages.firewall import BODY_LIMIT, content_length_above
 from tests.stages.model import Resource, Templates
 
@@ -159,6 +160,10 @@ def test_the_size_rule_reads_the_declared_length(each: Templates) -> None:
     assert len(statement["RegexString"]) <= 512, "all that WAF takes"
     assert re.search(statement["RegexString"], str(BODY_LIMIT + 1))
     assert not re.search(statement["RegexString"], str(BODY_LIMIT))
+
+
+def test_the_firewalls_limit_is_the_apis_own() -> None:
+    assert BODY_LIMIT == MAX_BODY_BYTES
 
 
 @given(limit=st.integers(1, 10**7), length=st.integers(0, 10**9), zeros=st.integers(0, 3))
