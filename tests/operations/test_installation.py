@@ -46,3 +46,10 @@ def test_the_configuration_names_installation_and_regions(tmp_path: Path) -> Non
 def test_without_a_configuration_it_is_the_main_installation(tmp_path: Path) -> None:
     assert configured_suffix(tmp_path) == ""
     assert configured_regions(tmp_path) == set()
+
+
+def test_the_app_tags_its_stacks() -> None:
+    """With this feature flag on, `Tags.of` would tag resources only, and a destroy would find no stack at all."""
+    context = json.loads((Path(__file__).parents[2] / "cdk.json").read_text())["context"]
+
+    assert context["@aws-cdk/core:explicitStackTags"] is False
