@@ -20,7 +20,7 @@ def record(
     now: datetime,
     details: dict[str, Any] | None = None,
 ) -> None:
-    """Write down who did what to what. ``actor`` is an API key's id or ``cli:`` and a user; no secret in ``details``."""
+    """Write down who did what to what. ``actor`` is a key's id or ``cli:`` and a user; no secret in ``details``."""
     tx.execute(
         "INSERT INTO audit_log (id, actor, action, merchant_id, livemode, subject, details)"
         " VALUES (%s, %s, %s, %s, %s, %s, %s)",

@@ -20,6 +20,8 @@ CREATE TABLE webhook_endpoints (
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL DEFAULT now(),
     deleted_at timestamptz,
+    -- The delivery loop finds them by id alone.
+    UNIQUE (id),
     PRIMARY KEY (merchant_id, livemode, id),
     FOREIGN KEY (merchant_id, livemode) REFERENCES merchant_modes,
     CHECK ((status = 'disabled') = (disabled_reason IS NOT NULL)),
