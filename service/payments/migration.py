@@ -228,7 +228,7 @@ def _smoke_key_is_stored(connection: psycopg.Connection, inputs: MigrationInputs
     if not inputs.smoke_key_id:
         return True
     row = connection.execute(
-        "SELECT secret_hash FROM api_keys WHERE id = %s AND revoked_at IS NULL", [inputs.smoke_key_id]
+        "SELECT secret_hash FROM api_keys WHERE id = %s AND revoked_at IS NULL", [f"key_{inputs.smoke_key_id}"]
     ).fetchone()
     return row is not None and row[0] == _smoke_token_hash(inputs)
 
@@ -246,7 +246,7 @@ def _store_smoke_key(connection: psycopg.Connection, inputs: MigrationInputs) ->
         " ON CONFLICT (id) DO UPDATE SET secret_hash = EXCLUDED.secret_hash, scopes = EXCLUDED.scopes,"
         " revoked_at = NULL, expires_at = NULL",
         {
-            "id": inputs.smoke_key_id,
+            "id": f"key_{inputs.smoke_key_id}",
             "merchant": SMOKE_MERCHANT,
             "hash": _smoke_token_hash(inputs),
             "scopes": sorted(ALL_SCOPES),

@@ -110,7 +110,7 @@ def make_key(
 ) -> ApiKey:
     """A key of ``merchant_id``, which is made if it is not there yet."""
     secret = new_secret()
-    key_id = f"key{secret[:12]}"
+    key_id = secret[:12]
     token = compose(livemode=livemode, key_id=key_id, secret=secret)
     with psycopg.connect(postgres.app) as connection:
         connection.execute(
@@ -119,7 +119,7 @@ def make_key(
         connection.execute(
             "INSERT INTO api_keys (id, merchant_id, livemode, secret_hash, scopes, api_version)"
             " VALUES (%s, %s, %s, %s, %s, %s)",
-            [key_id, merchant_id, livemode, hash_token(token), sorted(scopes), CURRENT_API_VERSION],
+            [f"key_{key_id}", merchant_id, livemode, hash_token(token), sorted(scopes), CURRENT_API_VERSION],
         )
     return ApiKey(merchant_id=merchant_id, livemode=livemode, token=token)
 
@@ -128,3 +128,16 @@ def make_key(
 def key(postgres: Postgres) -> ApiKey:
     """A test-mode key with every scope."""
     return make_key(postgres, "mer_alice")
+
+
+@pytest.fixture(scope="session")
+def _journal_pool(migrated: Postgres) -> Iterator[Database]:
+    database = Database(migrated.app, size=8, name="payments-sandbox")
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def journal(postgres: Postgres, _journal_pool: Database) -> Database:
+    """The sandbox processor's own access to its journal."""
+    return _journal_pool

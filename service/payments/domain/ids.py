@@ -27,6 +27,7 @@ class Prefix(StrEnum):
     EVENT = "evt"
     TRANSFER = "tr"
     MERCHANT = "mer"
+    API_KEY = "key"
     AUDIT = "aud"
     WEBHOOK_ENDPOINT = "we"
     WEBHOOK_MESSAGE = "msg"

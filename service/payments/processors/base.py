@@ -7,19 +7,12 @@ A call never raises for what a processor may do (time out, refuse, answer nonsen
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Protocol
 
+from payments.domain.operations import CallKind
 from payments.domain.outcomes import Result
 
-
-class CallKind(StrEnum):
-    """What an attempt asks of a processor."""
-
-    PAYMENT = "payment"
-    CAPTURE = "capture"
-    VOID = "void"
-    REFUND = "refund"
+__all__ = ["Call", "CallKind", "Capabilities", "Processor"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +34,8 @@ class Call:
     """One attempt, as the processor sees it.
 
     ``amount`` is what this call moves, in minor units of ``currency``. ``charge_reference`` is the processor's id of
-    the payment (of what ``prepare`` made, for an authorization that was prepared); ``reference`` is the processor's id of
-    what this very attempt made, if it is known already.
+    the payment (of what ``prepare`` made, for an authorization that was prepared); ``reference`` is the processor's id
+    of what this very attempt made, if it is known already.
     """
 
     kind: CallKind
@@ -82,13 +75,13 @@ class Processor(Protocol):
         """What it can do."""
 
     def refuses_method(self, payment_method: str) -> str | None:
-        """Why ``payment_method`` cannot be one of this processor's, or ``None`` if it can. Makes no call."""
+        """Why ``payment_method`` cannot be this processor's, or ``None`` if it can. Makes no call."""
 
     def is_available(self) -> bool:
         """Whether calls are let through now: ``False`` while the circuit breaker is open, and nothing is begun."""
 
     def prepare(self, call: Call) -> Result:
-        """Make the object that ``authorize`` will confirm; moves no money, repeatable. ``PREPARED`` with a reference."""
+        """Make the object that ``authorize`` will confirm; moves no money, repeatable. ``PREPARED``, a reference."""
 
     def authorize(self, call: Call) -> Result:
         """Authorize a payment, and capture it at once if ``call.final``."""
@@ -97,7 +90,7 @@ class Processor(Protocol):
         """Capture ``call.amount``; release the rest if ``call.final``."""
 
     def void(self, call: Call) -> Result:
-        """Release what is authorized and not captured. ``APPROVED`` also when it was released or expired before."""
+        """Release what is authorized and not captured. ``APPROVED`` also when it is released or expired already."""
 
     def refund(self, call: Call) -> Result:
         """Give ``call.amount`` back."""

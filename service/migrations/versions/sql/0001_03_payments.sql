@@ -74,7 +74,7 @@ CREATE TABLE attempts (
     processor text NOT NULL,
     -- The processor's own id of what the attempt made, as soon as it is known.
     processor_reference text,
-    status text NOT NULL DEFAULT 'open' CHECK (status IN ('open', 'waiting', 'settled')),
+    status text NOT NULL DEFAULT 'open' CHECK (status IN ('open', 'settled')),
     -- Who holds the attempt may settle it; taking it over adds one, which fences the former holder.
     generation integer NOT NULL DEFAULT 1,
     -- Nobody sends after this.
@@ -85,6 +85,7 @@ CREATE TABLE attempts (
     -- Why the worker cannot settle it alone; a person must (`payments stuck`).
     stuck_reason text,
     idempotency_key_hash bytea,
+    -- The latest outcome that was recorded; NULL until the first, which is the one that is announced by an event.
     outcome text,
     evidence text,
     created_at timestamptz NOT NULL DEFAULT now(),

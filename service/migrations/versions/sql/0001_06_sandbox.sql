@@ -14,7 +14,8 @@ CREATE TABLE sandbox_journal (
     -- A pending outcome becomes this then.
     settles_as text,
     settles_at timestamptz,
-    action_token_hash bytea UNIQUE,
+    -- In the address of the 3-D Secure page; good for one decision.
+    action_token text UNIQUE,
     return_url text,
     created_at timestamptz NOT NULL DEFAULT now()
 );

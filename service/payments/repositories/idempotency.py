@@ -1,0 +1,93 @@
+"""Idempotency keys: who used one, for what request, and the final answer."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from payments.domain.operations import KEY_LEASE, KEY_RETENTION, Owned
+from payments.repositories.database import Connection
+
+_GET = """
+    SELECT fingerprint, request_id, payment_id, operation_id, response_status, response_body,
+        extract(epoch FROM lease_until - clock_timestamp())::float8 AS lease_left
+    FROM idempotency_keys WHERE merchant_id = %s AND livemode = %s AND key_hash = %s
+"""
+_GET_LOCKED = _GET + " FOR NO KEY UPDATE"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredKey:
+    """A key as it is stored."""
+
+    fingerprint: bytes
+    request_id: str
+    payment_id: str | None
+    operation_id: str | None
+    #: Seconds that another request still owns it; 0 or less once the lease is over.
+    lease_left: float
+    response_status: int | None
+    response_body: str | None
+
+
+def claim(tx: Connection, owner: Owned, *, key_hash: bytes, fingerprint: bytes, request_id: str) -> bool:
+    """Own a key that nobody has used; ``False`` if somebody has. Waits for a claim that is not committed yet.
+
+    A final answer that is older than its retention no longer counts.
+    """
+    changed = tx.execute(
+        """
+        INSERT INTO idempotency_keys (merchant_id, livemode, key_hash, fingerprint, request_id, lease_until)
+        VALUES (%s, %s, %s, %s, %s, clock_timestamp() + %s)
+        ON CONFLICT (merchant_id, livemode, key_hash) DO UPDATE SET fingerprint = EXCLUDED.fingerprint,
+            request_id = EXCLUDED.request_id, lease_until = EXCLUDED.lease_until, payment_id = NULL,
+            operation_id = NULL, response_status = NULL, response_body = NULL, expires_at = NULL, created_at = now()
+        WHERE idempotency_keys.expires_at <= clock_timestamp()
+        """,
+        [owner.merchant_id, owner.livemode, key_hash, fingerprint, request_id, KEY_LEASE],
+    )
+    return changed.rowcount == 1
+
+
+def point(tx: Connection, owner: Owned, *, key_hash: bytes, payment_id: str | None, operation_id: str | None) -> None:
+    """Say what an unresolved key stands for."""
+    tx.execute(
+        "UPDATE idempotency_keys SET payment_id = %s, operation_id = %s"
+        " WHERE merchant_id = %s AND livemode = %s AND key_hash = %s",
+        [payment_id, operation_id, owner.merchant_id, owner.livemode, key_hash],
+    )
+
+
+def get(tx: Connection, owner: Owned, key_hash: bytes, *, lock: bool = False) -> StoredKey | None:
+    """A key of ``owner``; with ``lock``, the first lock of every transaction that has several."""
+    row = tx.execute(_GET_LOCKED if lock else _GET, [owner.merchant_id, owner.livemode, key_hash]).fetchone()
+    return None if row is None else StoredKey(**row)
+
+
+def finish(tx: Connection, owner: Owned, key_hash: bytes, *, status: int, body: str) -> None:
+    """Keep the final answer, verbatim, for its retention."""
+    tx.execute(
+        "UPDATE idempotency_keys SET response_status = %s, response_body = %s, expires_at = clock_timestamp() + %s"
+        " WHERE merchant_id = %s AND livemode = %s AND key_hash = %s",
+        [status, body, KEY_RETENTION, owner.merchant_id, owner.livemode, key_hash],
+    )
+
+
+def release(tx: Connection, owner: Owned, key_hash: bytes) -> None:
+    """End the lease: the request was answered, its outcome is open."""
+    tx.execute(
+        "UPDATE idempotency_keys SET lease_until = clock_timestamp()"
+        " WHERE merchant_id = %s AND livemode = %s AND key_hash = %s",
+        [owner.merchant_id, owner.livemode, key_hash],
+    )
+
+
+def delete_expired(tx: Connection, *, now: datetime, limit: int) -> int:
+    """Forget up to ``limit`` final answers whose retention is over; answers how many."""
+    deleted = tx.execute(
+        """
+        DELETE FROM idempotency_keys WHERE (merchant_id, livemode, key_hash) IN (
+            SELECT merchant_id, livemode, key_hash FROM idempotency_keys
+            WHERE expires_at <= %s ORDER BY expires_at LIMIT %s FOR UPDATE SKIP LOCKED)
+        """,
+        [now, limit],
+    )
+    return deleted.rowcount

@@ -1,0 +1,110 @@
+"""Ledger: transfers, balances, roll-ups and seals."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from payments.domain.ledger import Posting
+from payments.domain.operations import Owned
+from payments.repositories.cursors import SETTLED, Position
+from payments.repositories.database import Connection
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transfer:
+    """A booked transfer."""
+
+    id: str
+    xid: str
+    currency: str
+    debit_account: str
+    credit_account: str
+    amount: int
+    kind: str
+    payment_id: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccountTotals:
+    """Debits and credits of one account, in minor units of ``currency``."""
+
+    currency: str
+    account: str
+    debits: int
+    credits: int
+
+
+_TRANSFER = "id, xid::text AS xid, currency, debit_account, credit_account, amount, kind, payment_id, created_at"
+
+
+def insert(
+    tx: Connection, owner: Owned, posting: Posting, *, transfer_id: str, currency: str, payment_id: str, attempt_id: str
+) -> None:
+    """Book a posting."""
+    tx.execute(
+        "INSERT INTO ledger_transfers (id, merchant_id, livemode, currency, debit_account, credit_account, amount,"
+        " kind, payment_id, attempt_id) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        [
+            transfer_id,
+            owner.merchant_id,
+            owner.livemode,
+            currency,
+            posting.debit,
+            posting.credit,
+            posting.amount,
+            posting.kind,
+            payment_id,
+            attempt_id,
+        ],
+    )
+
+
+def list_of_owner(
+    tx: Connection, owner: Owned, *, before: Position | None, limit: int, payment_id: str | None = None
+) -> Sequence[Transfer]:
+    """Up to ``limit`` transfers of ``owner``, newest first by (xid, id), none that a late commit could precede."""
+    rows = tx.execute(
+        f"""
+        SELECT {_TRANSFER} FROM ledger_transfers
+        WHERE merchant_id = %(merchant_id)s AND livemode = %(livemode)s AND {SETTLED}
+            {"AND payment_id = %(payment_id)s" if payment_id else ""}
+            {"AND (xid, id) < (%(xid)s::xid8, %(id)s)" if before else ""}
+        ORDER BY ledger_transfers.xid DESC, id DESC LIMIT %(limit)s
+        """,  # noqa: S608  # text of ours
+        {
+            "merchant_id": owner.merchant_id,
+            "livemode": owner.livemode,
+            "payment_id": payment_id,
+            "xid": before and before.xid,
+            "id": before and before.id,
+            "limit": limit,
+        },
+    )
+    return [Transfer(**row) for row in rows]
+
+
+def totals(tx: Connection, owner: Owned) -> Sequence[AccountTotals]:
+    """Totals of every account of ``owner``: roll-up plus tail, in one statement and so in one snapshot."""
+    rows = tx.execute(
+        """
+        WITH position AS (SELECT xid, id FROM cursors WHERE name = 'ledger_rollup'),
+        tail AS (
+            SELECT currency, debit_account, credit_account, amount FROM ledger_transfers, position
+            WHERE merchant_id = %(merchant_id)s AND livemode = %(livemode)s
+                AND (ledger_transfers.xid, ledger_transfers.id) > (position.xid, position.id))
+        SELECT currency, account, sum(debits)::numeric AS debits, sum(credits)::numeric AS credits FROM (
+            SELECT currency, account, debits, credits FROM ledger_rollups
+            WHERE merchant_id = %(merchant_id)s AND livemode = %(livemode)s
+            UNION ALL SELECT currency, debit_account, amount, 0 FROM tail
+            UNION ALL SELECT currency, credit_account, 0, amount FROM tail) AS parts
+        GROUP BY currency, account ORDER BY currency, account
+        """,
+        {"merchant_id": owner.merchant_id, "livemode": owner.livemode},
+    )
+    return [
+        AccountTotals(
+            currency=row["currency"], account=row["account"], debits=int(row["debits"]), credits=int(row["credits"])
+        )
+        for row in rows
+    ]

@@ -1,0 +1,107 @@
+"""At most one execution per Idempotency-Key, and the same answer for every repetition."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from payments.domain.operations import CallKind, Owned
+from payments.problems import IdempotencyMismatch, RequestInProgress
+from payments.repositories import idempotency, payments
+from payments.repositories.database import Connection, Database
+from payments.services.presentation import dumps, payment_json, refund_json
+
+_ACCEPTED = 202
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdempotentRequest:
+    """What identifies a request among its repetitions."""
+
+    #: SHA-256 of the key.
+    key_hash: bytes
+    #: SHA-256 of method, path and canonical body before defaults.
+    fingerprint: bytes
+    #: Id of this very request: quoted in a stored problem, finds the log of the execution.
+    request_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """A status and a JSON body, as text so that a replay is the same to the byte."""
+
+    status: int
+    body: str
+    replayed: bool = False
+
+
+def claim_or_replay(tx: Connection, owner: Owned, request: IdempotentRequest) -> Answer | None:
+    """``None`` if the request is the first of its key, which it now owns; else the answer of the first.
+
+    Raises:
+        IdempotencyMismatch: the key belongs to another request.
+        RequestInProgress: the first is being executed.
+    """
+    claimed = idempotency.claim(
+        tx, owner, key_hash=request.key_hash, fingerprint=request.fingerprint, request_id=request.request_id
+    )
+    return None if claimed else _replay(tx, owner, request)
+
+
+def _replay(tx: Connection, owner: Owned, request: IdempotentRequest) -> Answer:
+    stored = idempotency.get(tx, owner, request.key_hash)
+    if stored is None:
+        # The first claim was rolled back, or its answer expired, between two statements: the client may try again.
+        raise RequestInProgress("The first request with this Idempotency-Key just ended. Try again.", retry_after=1)
+    if stored.fingerprint != request.fingerprint:
+        raise IdempotencyMismatch("This Idempotency-Key was used for another request. Use a new one.")
+    if stored.response_status is not None and stored.response_body is not None:
+        return Answer(status=stored.response_status, body=stored.response_body, replayed=True)
+    if stored.lease_left > 0:
+        raise RequestInProgress(
+            "A request with this Idempotency-Key is being executed. Try again later.",
+            retry_after=math.ceil(stored.lease_left),
+        )
+    return current_state(tx, owner, payment_id=stored.payment_id, operation_id=stored.operation_id)
+
+
+def current_state(tx: Connection, owner: Owned, *, payment_id: str | None, operation_id: str | None) -> Answer:
+    """Where a request whose outcome is open has got to: 202 with the object as it is now."""
+    payment = payments.get_payment(tx, owner, payment_id or "")
+    operation = payments.get_operation(tx, owner, operation_id) if operation_id else None
+    if payment is None:
+        raise LookupError(f"An Idempotency-Key of {owner.merchant_id} points at no payment.")
+    if operation is not None and operation.kind is CallKind.REFUND:
+        body = refund_json(operation, payment.currency)
+    else:
+        body = payment_json(payment)
+    return Answer(status=_ACCEPTED, body=dumps(body), replayed=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalAnswer:
+    """The answer of a request that is one local transaction."""
+
+    status: int
+    body: dict[str, Any]
+    #: What is kept for replays where it differs: secrets are answered once and not stored.
+    stored_body: dict[str, Any] | None = field(default=None)
+
+
+def run_local(
+    database: Database, owner: Owned, request: IdempotentRequest, work: Callable[[Connection], LocalAnswer]
+) -> Answer:
+    """Execute ``work`` once per key: what it changes and its answer are committed together.
+
+    Raises:
+        IdempotencyMismatch, RequestInProgress: as :func:`claim_or_replay`; and what ``work`` raises, with nothing kept.
+    """
+    with database.transaction() as tx:
+        replay = claim_or_replay(tx, owner, request)
+        if replay is not None:
+            return replay
+        answer = work(tx)
+        stored = answer.body if answer.stored_body is None else answer.stored_body
+        idempotency.finish(tx, owner, request.key_hash, status=answer.status, body=dumps(stored))
+        tx.commit()
+    return Answer(status=answer.status, body=dumps(answer.body))

@@ -1,0 +1,228 @@
+"""Making, capturing, voiding and refunding payments: Tx1, then the processor call, then Tx2."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from payments.domain.api_keys import Principal
+from payments.domain.ids import Prefix, new_id
+from payments.domain.operations import CallKind, Operation, OperationStatus, Owned
+from payments.domain.payments import AmountTooLarge, Busy, NotAllowed, Payment
+from payments.problems import (
+    IllegalTransition,
+    NotFound,
+    NotSupported,
+    OperationInProgress,
+    ServiceUnavailable,
+    ValidationFailed,
+)
+from payments.processors.base import Processor
+from payments.repositories import attempts, idempotency, payments
+from payments.repositories.attempts import NewAttempt
+from payments.repositories.database import Connection
+from payments.repositories.payments import NewPayment
+from payments.services.context import Context
+from payments.services.execution import Begun, execute
+from payments.services.idempotency import Answer, IdempotentRequest, claim_or_replay
+
+_PREFIXES = {CallKind.CAPTURE: Prefix.CAPTURE, CallKind.VOID: Prefix.VOID, CallKind.REFUND: Prefix.REFUND}
+
+
+def create_payment(context: Context, principal: Principal, request: IdempotentRequest, new: NewPayment) -> Answer:
+    """Make a payment.
+
+    Raises:
+        ApiError: nothing was begun, and nothing is kept under the key.
+    """
+    processor, started, now = context.processor, time.monotonic(), context.now()
+    refusal = processor.refuses_method(new.payment_method)
+    if refusal is not None:
+        raise ValidationFailed(refusal, errors=[{"pointer": "#/payment_method", "detail": refusal}])
+    with context.database.transaction() as tx:
+        replay = claim_or_replay(tx, principal, request)
+        if replay is not None:
+            return replay
+        _require_available(processor)
+        payment = payments.insert_payment(
+            tx,
+            principal,
+            new,
+            payment_id=new_id(Prefix.PAYMENT, now),
+            processor=processor.name,
+            api_version=principal.api_version,
+            now=now,
+        )
+        begun = _begin_attempt(tx, context, payment, None, key_hash=request.key_hash, started=started)
+        tx.commit()
+    return execute(context, begun)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptureRequest:
+    """What to capture; without an amount, all that is left."""
+
+    amount: int | None = None
+    final: bool = True
+
+
+def capture_payment(
+    context: Context, owner: Owned, request: IdempotentRequest, payment_id: str, wanted: CaptureRequest
+) -> Answer:
+    """Capture an authorized payment, wholly or in part.
+
+    Raises:
+        ApiError: nothing was begun, and nothing is kept under the key.
+    """
+
+    def begin(payment: Payment, processor: Processor) -> tuple[Payment, Operation]:
+        amount = payment.check_capture(wanted.amount)
+        if not wanted.final and not processor.capabilities.multicapture:
+            detail = "The processor cannot capture a payment in several parts. Capture with final: true."
+            raise NotSupported(detail)
+        operation = _operation(context, payment, CallKind.CAPTURE, amount=amount, final=wanted.final)
+        return replace(payment, pending_operation=CallKind.CAPTURE.value), operation
+
+    return _operate(context, owner, request, payment_id, begin)
+
+
+def void_payment(context: Context, owner: Owned, request: IdempotentRequest, payment_id: str) -> Answer:
+    """Release what is authorized and not captured.
+
+    Raises:
+        ApiError: nothing was begun, and nothing is kept under the key.
+    """
+
+    def begin(payment: Payment, _: Processor) -> tuple[Payment, Operation]:
+        return begin_void(context, payment)
+
+    return _operate(context, owner, request, payment_id, begin)
+
+
+def begin_void(context: Context, payment: Payment) -> tuple[Payment, Operation]:
+    """A void of ``payment``, and the payment while it is in flight."""
+    operation = _operation(context, payment, CallKind.VOID, amount=payment.check_void())
+    return replace(payment, pending_operation=CallKind.VOID.value), operation
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefundRequest:
+    """What to give back; without an amount, all that is left."""
+
+    amount: int | None = None
+    reason: str | None = None
+
+
+def refund_payment(
+    context: Context, owner: Owned, request: IdempotentRequest, payment_id: str, wanted: RefundRequest
+) -> Answer:
+    """Give captured money back, wholly or in part. The amount is reserved under the payment's lock.
+
+    Raises:
+        ApiError: nothing was begun, and nothing is kept under the key.
+    """
+
+    def begin(payment: Payment, _: Processor) -> tuple[Payment, Operation]:
+        amount = payment.check_refund(wanted.amount)
+        operation = _operation(context, payment, CallKind.REFUND, amount=amount, reason=wanted.reason)
+        return replace(payment, amount_refund_pending=payment.amount_refund_pending + amount), operation
+
+    return _operate(context, owner, request, payment_id, begin)
+
+
+def _operate(
+    context: Context,
+    owner: Owned,
+    request: IdempotentRequest,
+    payment_id: str,
+    begin: Callable[[Payment, Processor], tuple[Payment, Operation]],
+) -> Answer:
+    started = time.monotonic()
+    with context.database.transaction() as tx:
+        replay = claim_or_replay(tx, owner, request)
+        if replay is not None:
+            return replay
+        payment = payments.get_payment(tx, owner, payment_id, lock=True)
+        if payment is None:
+            raise NotFound("There is no such payment. Check the id and that the key is of the right merchant and mode.")
+        processor = context.processors[payment.processor]
+        try:
+            changed, operation = begin(payment, processor)
+        except NotAllowed as refusal:
+            raise IllegalTransition(refusal.detail, state=refusal.state, allowed=refusal.allowed) from refusal
+        except Busy as refusal:
+            raise OperationInProgress(str(refusal)) from refusal
+        except AmountTooLarge as refusal:
+            detail = f"The amount is more than what is left, which is {refusal.limit}."
+            raise ValidationFailed(detail, errors=[{"pointer": "#/amount", "detail": detail}]) from refusal
+        _require_available(processor)
+        begun = begin_operation(tx, context, changed, operation, key_hash=request.key_hash, started=started)
+        tx.commit()
+    return execute(context, begun)
+
+
+def begin_operation(
+    tx: Connection,
+    context: Context,
+    payment: Payment,
+    operation: Operation,
+    *,
+    key_hash: bytes | None,
+    started: float,
+) -> Begun:
+    """The rest of Tx1 of an operation on a locked payment; the caller commits."""
+    payments.update_payment(tx, payment)
+    payments.insert_operation(tx, operation)
+    return _begin_attempt(tx, context, payment, operation, key_hash=key_hash, started=started)
+
+
+def _begin_attempt(
+    tx: Connection,
+    context: Context,
+    payment: Payment,
+    operation: Operation | None,
+    *,
+    key_hash: bytes | None,
+    started: float,
+) -> Begun:
+    operation_id = operation.id if operation else None
+    attempt = attempts.insert(
+        tx,
+        payment,
+        NewAttempt(
+            id=new_id(Prefix.ATTEMPT, context.now()),
+            payment_id=payment.id,
+            operation_id=operation_id,
+            kind=operation.kind if operation else CallKind.PAYMENT,
+            processor=payment.processor,
+            idempotency_key_hash=key_hash,
+        ),
+    )
+    if key_hash is not None:
+        idempotency.point(tx, payment, key_hash=key_hash, payment_id=payment.id, operation_id=operation_id)
+    return Begun(payment=payment, operation=operation, attempt=attempt, started=started)
+
+
+def _operation(
+    context: Context, payment: Payment, kind: CallKind, *, amount: int, final: bool = True, reason: str | None = None
+) -> Operation:
+    now = context.now()
+    return Operation(
+        id=new_id(_PREFIXES[kind], now),
+        merchant_id=payment.merchant_id,
+        livemode=payment.livemode,
+        payment_id=payment.id,
+        kind=kind,
+        status=OperationStatus.PENDING,
+        amount=amount,
+        final=final,
+        reason=reason,
+        error=None,
+        processor_reference=None,
+        created_at=now,
+        settled_at=None,
+    )
+
+
+def _require_available(processor: Processor) -> None:
+    if not processor.is_available():
+        raise ServiceUnavailable("The processor fails and is left alone for a moment. Nothing was begun; try again.")

@@ -1,0 +1,41 @@
+"""3-D Secure in the sandbox: the customer's decision, and what comes of it."""
+
+from payments.domain.payments import PaymentStatus
+from payments.domain.settlement import EventType, resume_after_action
+from payments.processors.sandbox import SandboxProcessor
+from payments.repositories import attempts, payments
+from payments.services import events
+from payments.services.context import Context
+from payments.services.recovery import settle_now
+
+
+def complete(context: Context, sandbox: SandboxProcessor, token: str, *, approve: bool) -> bool:
+    """Take the customer's decision, once, and settle the payment; ``False`` if the page was answered before.
+
+    The payment leaves `requires_action` first: if the process dies in between, the worker asks the sandbox, which
+    either knows the decision or asks the customer again.
+    """
+    challenge = sandbox.challenge(token)
+    if challenge is None or not _resume(context, challenge.attempt_id):
+        return False
+    decided = sandbox.decide(token, approve=approve)
+    settle_now(context, challenge.attempt_id)
+    return decided
+
+
+def _resume(context: Context, attempt_id: str) -> bool:
+    now = context.now()
+    with context.database.transaction() as tx:
+        attempt = attempts.get(tx, attempt_id)
+        payment = payments.get_payment(tx, attempt, attempt.payment_id, lock=True) if attempt else None
+        if attempt is None or payment is None or payment.pending_operation is not None:
+            return False
+        if payment.status is PaymentStatus.PROCESSING:
+            return True  # a second click, or one after a crash
+        if payment.status is not PaymentStatus.REQUIRES_ACTION:
+            return False
+        resumed = events.record(tx, resume_after_action(payment), None, (EventType.PAYMENT_PROCESSING,), now=now)
+        payments.update_payment(tx, resumed)
+        attempts.look_soon(tx, attempt)
+        tx.commit()
+    return True

@@ -1,0 +1,1 @@
+"""HTTP: what is read from requests and how use cases are answered."""

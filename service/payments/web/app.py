@@ -1,0 +1,83 @@
+"""The Flask application."""
+
+import logging
+
+import psycopg
+from flask import Response, g, request
+from flask_openapi3.models.info import Info
+
+from payments import timing
+from payments.domain.api_keys import Principal, StoredKey
+from payments.domain.api_versions import CURRENT_API_VERSION
+from payments.problems import ServiceUnavailable
+from payments.repositories import api_keys
+from payments.repositories.database import DatabaseUnavailable
+from payments.services.context import Context
+from payments.settings import Settings
+from payments.web import auth, edge, headers, health, ledger, payments, problems, state, three_d_secure
+from payments.web.openapi import Api
+
+_log = logging.getLogger("payments.access")
+_INFO = Info(
+    title="Payments",
+    version=CURRENT_API_VERSION,
+    description="Authorize, capture, void and refund payments: at most one charge, whatever fails.",
+)
+
+
+def create_app(context: Context, settings: Settings) -> Api:
+    """The application with all its views."""
+    app = Api(__name__, info=_INFO)
+    app.before_request(timing.begin)
+    state.register(app, context)
+    problems.register(app)
+    headers.register(app)
+
+    def load(key_id: str) -> StoredKey | None:
+        with context.database.transaction() as tx:
+            return api_keys.load(tx, key_id)
+
+    auth.register(app, auth.Authenticator(load, allow_live_keys=settings.allow_live_keys))
+    app.register_api(payments.api)
+    app.register_api(ledger.api)
+    app.register_api(health.api)
+    app.register_api(three_d_secure.api)
+    _register_edge_views(app, context, settings)
+    edge.register(app)
+    app.register_error_handler(DatabaseUnavailable, _unavailable)
+    app.register_error_handler(psycopg.OperationalError, _unavailable)
+    app.after_request(_log_request)
+    return app
+
+
+def _register_edge_views(app: Api, context: Context, settings: Settings) -> None:
+    """Views of keys, webhooks and documentation."""
+
+
+def _unavailable(error: Exception) -> Response:
+    _log.error("database not available", exc_info=error, extra={"request_id": problems.current_request_id()})
+    return problems.problem_response(
+        ServiceUnavailable("The database cannot be reached now. Try again with the same Idempotency-Key.")
+    )
+
+
+def _log_request(response: Response) -> Response:
+    """One line a request, and where its time went."""
+    spent = timing.milliseconds()
+    response.headers["Server-Timing"] = ", ".join(f"{name};dur={value:.1f}" for name, value in spent.items())
+    principal = g.get("principal")
+    arguments = request.view_args or {}
+    _log.info(
+        "request",
+        extra={
+            "request_id": problems.current_request_id(),
+            "method": request.method,
+            # The rule, not the path: what a client puts into a path may be anything.
+            "route": request.url_rule.rule if request.url_rule else None,
+            "status": response.status_code,
+            "milliseconds": {name: round(value, 1) for name, value in spent.items()},
+            "merchant_id": principal.merchant_id if isinstance(principal, Principal) else None,
+            "payment_id": arguments.get("payment_id"),
+        },
+    )
+    return response

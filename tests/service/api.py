@@ -1,0 +1,76 @@
+"""A client of the API for tests, and the processes' parts put together as the CLI does."""
+
+import json
+import uuid
+from typing import Any
+
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from payments.processors.base import Processor
+from payments.processors.sandbox import SandboxProcessor
+from payments.repositories.database import Database
+from payments.services.context import Context
+from payments.settings import Settings
+from payments.web.app import create_app
+from tests.service.conftest import ApiKey
+
+SETTINGS = Settings(allow_live_keys=True)
+
+
+def sandbox_context(database: Database, journal: Database) -> Context:
+    """A context whose processor is the sandbox, on a connection pool of its own."""
+    sandbox = SandboxProcessor(journal, public_base_url="https://localhost:8443")
+    return context_with(database, sandbox)
+
+
+def context_with(database: Database, processor: Processor) -> Context:
+    return Context(database=database, processors={processor.name: processor}, processor_name=processor.name)
+
+
+class Client:
+    """Speaks the API for one key."""
+
+    def __init__(self, context: Context, key: ApiKey, settings: Settings = SETTINGS) -> None:
+        self.app = create_app(context, settings)
+        self.context = context
+        self.key = key
+
+    def http(self) -> FlaskClient:
+        return self.app.test_client()
+
+    def get(self, path: str, **query: Any) -> TestResponse:
+        return self.http().get(path, query_string=query, headers=self.key.headers)
+
+    def post(self, path: str, body: Any = None, *, key: str | None = None) -> TestResponse:
+        headers = {**self.key.headers, "Idempotency-Key": key or uuid.uuid4().hex}
+        data = json.dumps({} if body is None else body)
+        return self.http().post(path, data=data, headers=headers, content_type="application/json")
+
+    def create(
+        self, token: str = "tok_visa", amount: int = 1000, *, key: str | None = None, **fields: Any
+    ) -> TestResponse:
+        body = {"amount": amount, "currency": "EUR", "payment_method": token, **fields}
+        return self.post("/v1/payments", body, key=key)
+
+    def payment(self, payment_id: str) -> dict[str, Any]:
+        return self.json(self.get(f"/v1/payments/{payment_id}"))
+
+    def event_types(self, payment_id: str) -> list[str]:
+        """Types of a payment's events, oldest first."""
+        data = self.json(self.get(f"/v1/payments/{payment_id}/events", limit=100))["data"]
+        return [event["type"] for event in reversed(data)]
+
+    def entries(self, payment_id: str) -> list[tuple[str, str, int]]:
+        """Transfers of a payment as (debit, credit, amount), oldest first."""
+        data = self.json(self.get("/v1/ledger/entries", payment=payment_id, limit=100))["data"]
+        return [(entry["debit_account"], entry["credit_account"], entry["amount"]) for entry in reversed(data)]
+
+    def balances(self) -> dict[str, int]:
+        """Balances by account; tests use one currency."""
+        return {item["account"]: item["balance"] for item in self.json(self.get("/v1/balances"))["data"]}
+
+    @staticmethod
+    def json(response: TestResponse) -> dict[str, Any]:
+        assert response.status_code < 300, response.text
+        return dict(response.get_json())
