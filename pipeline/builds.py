@@ -9,12 +9,16 @@ from aws_cdk import aws_codebuild as codebuild
 from aws_cdk import aws_iam as iam
 
 from pipeline.config import CONTEXT_OVERRIDES, PipelineConfig, StageConfig
-from pipeline.roles import project_name, smoke_purpose
+from pipeline.roles import project_name, report_purpose, smoke_purpose
 from pipeline.storage import PipelineStorage
 from stages.payment_stage import PaymentStage
 
 #: Folder that the synth step fills with what later steps run: they get neither the source nor its clone.
 JOBS = "jobs.out"
+ASSEMBLY = "assembly"
+"""Folder in which a step finds the cloud assembly next to its own input."""
+#: What the change report exports, and the file that holds it.
+REPORT_VARIABLES = {"SUMMARY": "summary.txt", "REPORT_URL": "url.txt"}
 _PYTHON = "3.13"
 _PIP = ".venv/bin/python -m pip --quiet --disable-pip-version-check"
 _CACHE = ".run/cache/**/*"
@@ -51,6 +55,7 @@ def synth_step(
         cache=codebuild.Cache.local(codebuild.LocalCacheMode.CUSTOM),
         partial_build_spec=_build_spec(
             phases={"pre_build": {"commands": ["make gates"]}},
+            cache={"paths": [_CACHE]},
             reports={
                 _report(config, "tests"): _files("JUNITXML", ".run/reports", "unit-tests.xml"),
             },
@@ -84,6 +89,33 @@ def smoke_step(
     )
 
 
+def change_report_step(
+    *,
+    config: PipelineConfig,
+    role: iam.IRole,
+    assembly: pipelines.IFileSetProducer,
+    jobs: pipelines.FileSet,
+    stage: StageConfig,
+    nested: str,
+) -> pipelines.CodeBuildStep:
+    """What `stage` would change, before anybody is asked whether it may; `nested` is its part of the assembly."""
+    inputs = f"--assembly {ASSEMBLY}/{nested} --create-only create-only.json --message commit-message.txt"
+    return pipelines.CodeBuildStep(
+        f"ChangeReport{stage.stage_name}",
+        input=jobs,
+        additional_inputs={ASSEMBLY: assembly},
+        project_name=project_name(config, report_purpose(stage.name)),
+        role=role,
+        install_commands=install_jobs(),
+        commands=[
+            f".venv/bin/python -m pipeline.jobs.change_report {stage.name} {inputs} --output report",
+            *(f'export {variable}="$(cat report/{file})"' for variable, file in REPORT_VARIABLES.items()),
+        ],
+        timeout=Duration.minutes(15),
+        partial_build_spec=_build_spec(),
+    )
+
+
 def install_jobs() -> list[str]:
     """What a step after the synth step does first: the few packages that `pipeline/jobs` and `integ` need."""
     return [
@@ -97,14 +129,14 @@ def _pack_jobs() -> list[str]:
         f"mkdir -p {JOBS}/pipeline",
         f"cp -R pipeline/__init__.py pipeline/jobs {JOBS}/pipeline/",
         f"cp -R integ {JOBS}/",
+        f"git log -1 --format=%B > {JOBS}/commit-message.txt",
+        f".venv/bin/python -m pipeline.gates.create_only cdk.out {JOBS}/create-only.json",
     ]
 
 
 def _build_spec(**sections: Any) -> codebuild.BuildSpec:
     phases = {"install": {"runtime-versions": {"python": _PYTHON}}, **sections.pop("phases", {})}
-    return codebuild.BuildSpec.from_object(
-        {"version": "0.2", "env": {"shell": "bash"}, "phases": phases, "cache": {"paths": [_CACHE]}, **sections}
-    )
+    return codebuild.BuildSpec.from_object({"version": "0.2", "env": {"shell": "bash"}, "phases": phases, **sections})
 
 
 def _report(config: PipelineConfig, kind: str) -> str:

@@ -6,8 +6,9 @@ from aws_cdk import aws_codepipeline as codepipeline
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+from pipeline.approval import InformedApproval
 from pipeline.assets import asset_publishing_defaults
-from pipeline.builds import JOBS, build_defaults, smoke_step, synth_step
+from pipeline.builds import JOBS, build_defaults, change_report_step, smoke_step, synth_step
 from pipeline.config import PipelineConfig, StageConfig
 from pipeline.ownership import take_over
 from pipeline.roles import PipelineRoles, report_group_names
@@ -34,19 +35,16 @@ class PipelineStack(Stack):
         )
         self._roles = PipelineRoles(self, "Roles", config=config, storage=self._storage)
         self._reports()
-        synth = synth_step(
-            config=config,
-            role=self._roles.synth.without_policy_updates(),
-            source=pipelines.CodePipelineSource.connection(
-                config.repository,
-                config.branch,
-                connection_arn=config.connection_arn,
-                code_build_clone_output=True,  # with history, which the secret scan reads
-                trigger_on_push=True,
-                action_name="Source",
-            ),
+        self._source = pipelines.CodePipelineSource.connection(
+            config.repository,
+            config.branch,
+            connection_arn=config.connection_arn,
+            code_build_clone_output=True,  # with history, which the secret scan reads
+            trigger_on_push=True,
+            action_name="Source",
         )
-        self._jobs = synth.add_output_directory(JOBS)
+        self._synth = synth_step(config=config, role=self._roles.synth.without_policy_updates(), source=self._source)
+        self._jobs = self._synth.add_output_directory(JOBS)
         self.pipeline = pipelines.CodePipeline(
             self,
             "Pipeline",
@@ -57,7 +55,7 @@ class PipelineStack(Stack):
             # By ARN: given the role itself, CDK lets the pipeline depend on it twice, which cfn-lint rightly finds odd.
             role=iam.Role.from_role_arn(self, "PipelineRole", self._roles.pipeline.role_arn, mutable=False),
             use_pipeline_role_for_actions=True,
-            synth=synth,
+            synth=self._synth,
             self_mutation=True,
             cli_version=npm_version("aws-cdk"),
             cdk_assets_cli_version=npm_version("cdk-assets"),
@@ -74,9 +72,7 @@ class PipelineStack(Stack):
     def _add_stage(self, stage: StageConfig) -> None:
         deployed = PaymentStage(self, stage.stage_name, config=stage.environment)
         if stage.approval:
-            # A stage of its own: a rejection fails its stage, and must not roll an environment back.
-            wave = self.pipeline.add_wave(f"Approve{stage.stage_name}")
-            wave.add_post(pipelines.ManualApprovalStep(f"Approve{stage.stage_name}"))
+            self._ask_before(stage, deployed)
         role = self._roles.smoke_role(stage, deployed.smoke_reader_role_arn)
         self.pipeline.add_stage(
             deployed,
@@ -90,6 +86,24 @@ class PipelineStack(Stack):
                 )
             ],
         )
+
+    def _ask_before(self, stage: StageConfig, deployed: PaymentStage) -> None:
+        """Report and approval, in a stage of their own: a rejection fails its stage, and must not roll back another."""
+        report = change_report_step(
+            config=self._config,
+            role=self._roles.report_role(stage).without_policy_updates(),
+            assembly=self._synth,
+            jobs=self._jobs,
+            stage=stage,
+            nested=deployed.artifact_id,
+        )
+        approval = InformedApproval(
+            f"Approve{stage.stage_name}",
+            report=report,
+            text=f"{report.exported_variable('SUMMARY')} | {self._source.source_attribute('CommitId')}",
+            link=report.exported_variable("REPORT_URL"),
+        )
+        self.pipeline.add_wave(f"Approve{stage.stage_name}", post=[report, approval])
 
     def _reports(self) -> None:
         """Declared, because CodeBuild would otherwise make groups that outlive the stack."""

@@ -111,6 +111,15 @@ class PipelineRoles(Construct):
             statements=[_allow("ReadSmokeKey", ["sts:AssumeRole"], [reader_role_arn])],
         )
 
+    def report_role(self, stage: StageConfig) -> iam.Role:
+        """A role that may look at what is deployed in one environment, and touch nothing."""
+        place = (stage.environment.account, stage.environment.region)
+        return self.build_role(
+            f"changes-{stage.name}",
+            purpose=f"Reports what a deployment to {stage.name} would change",
+            statements=[_allow("ReadDeployed", ["sts:AssumeRole"], bootstrap_role_arns("lookup", [place]))],
+        )
+
     def build_role(self, name: str, *, purpose: str, statements: Sequence[iam.PolicyStatement]) -> iam.Role:
         """A role for a CodeBuild project: artifacts, its log, its reports, and `statements`."""
         return self._role(
@@ -193,11 +202,17 @@ def smoke_purpose(stage: str) -> str:
     return f"smoke-{stage}"
 
 
+def report_purpose(stage: str) -> str:
+    """What the project of one environment's change report is for."""
+    return f"changes-{stage}"
+
+
 def project_names(config: PipelineConfig) -> list[str]:
     """Every CodeBuild project of the pipeline."""
     return [
         *(project_name(config, purpose) for purpose in ("synth", "self-mutation", "publish-files", "publish-images")),
         *(project_name(config, smoke_purpose(stage.name)) for stage in config.stages),
+        *(project_name(config, report_purpose(stage.name)) for stage in config.stages if stage.approval),
     ]
 
 

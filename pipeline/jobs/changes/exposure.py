@@ -1,0 +1,121 @@
+"""Permissions broadened and networks opened between two templates of one stack."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+Json = Any
+
+#: Properties that hold policy documents, by resource type.
+_DOCUMENTS: Mapping[str, tuple[str, ...]] = {
+    "AWS::ECR::Repository": ("RepositoryPolicyText",),
+    "AWS::IAM::ManagedPolicy": ("PolicyDocument",),
+    "AWS::IAM::Policy": ("PolicyDocument",),
+    "AWS::IAM::Role": ("AssumeRolePolicyDocument",),
+    "AWS::KMS::Key": ("KeyPolicy",),
+    "AWS::S3::BucketPolicy": ("PolicyDocument",),
+    "AWS::SNS::TopicPolicy": ("PolicyDocument",),
+    "AWS::SQS::QueuePolicy": ("PolicyDocument",),
+    "AWS::SecretsManager::ResourcePolicy": ("ResourcePolicy",),
+}
+_RULES = {"AWS::EC2::SecurityGroupIngress": "ingress", "AWS::EC2::SecurityGroupEgress": "egress"}
+
+
+def broadened(before: Json, after: Json) -> list[str]:
+    """Every permission of the template `after` that `before` did not give, one line each."""
+    old, new = set(_permissions(before)), set(_permissions(after))
+    lines = [f"{name}: {text}" for name, text in sorted(new - old) if not text.startswith("deny ")]
+    lines += [f"{name}: no longer {text}" for name, text in sorted(old - new) if text.startswith("deny ")]
+    return lines
+
+
+def opened(before: Json, after: Json) -> list[str]:
+    """Every network rule of the template `after` that `before` did not have, one line each."""
+    return [f"{name}: {text}" for name, text in sorted(set(_openings(after)) - set(_openings(before)))]
+
+
+def _permissions(template: Json) -> Iterator[tuple[str, str]]:
+    for name, resource in template.get("Resources", {}).items():
+        properties = resource.get("Properties", {})
+        documents = [properties[key] for key in _DOCUMENTS.get(resource["Type"], ()) if key in properties]
+        documents += [policy["PolicyDocument"] for policy in properties.get("Policies", ()) if _is_inline(policy)]
+        for document in documents:
+            for statement in _listed(document.get("Statement", ())):
+                yield from ((name, text) for text in _texts(statement))
+        for arn in properties.get("ManagedPolicyArns", ()):
+            yield name, f"allow what {_short(arn)} says"
+        if resource["Type"] == "AWS::Lambda::Permission":
+            who, what = properties.get("Principal"), properties.get("FunctionName")
+            yield name, f"allow {_short(properties.get('Action'))} on {_short(what)} to {_short(who)}"
+
+
+def _is_inline(policy: Json) -> bool:
+    return isinstance(policy, Mapping) and "PolicyDocument" in policy
+
+
+def _texts(statement: Mapping[str, Json]) -> Iterator[str]:
+    """A statement as single permissions: one action on one resource for one principal."""
+    effect = str(statement.get("Effect", "Allow")).lower()
+    condition = f" if {_short(statement['Condition'])}" if statement.get("Condition") else ""
+    if any(key.startswith("Not") for key in statement):  # an exclusion cannot be taken apart
+        rest = {key: value for key, value in statement.items() if key not in ("Sid", "Effect", "Condition")}
+        yield f"{effect} {_short(rest)}{condition}"
+        return
+    principals = _principals(statement.get("Principal"))
+    for action in _listed(statement.get("Action", ())):
+        for resource in _listed(statement.get("Resource", "this resource")):
+            for principal in principals:
+                yield f"{effect} {action} on {_short(resource)}{principal}{condition}"
+
+
+def _principals(principal: Json) -> list[str]:
+    if principal is None:
+        return [""]
+    if not isinstance(principal, Mapping):
+        return [f" to {principal}"]
+    return [f" to {_short(one)}" for kind in sorted(principal) for one in _listed(principal[kind])]
+
+
+def _openings(template: Json) -> Iterator[tuple[str, str]]:
+    for name, resource in template.get("Resources", {}).items():
+        properties = resource.get("Properties", {})
+        if resource["Type"] in _RULES:
+            yield name, _rule(_RULES[resource["Type"]], properties)
+        elif resource["Type"] == "AWS::EC2::SecurityGroup":
+            for direction in ("Ingress", "Egress"):
+                for rule in properties.get(f"SecurityGroup{direction}", ()):
+                    yield name, _rule(direction.lower(), rule)
+        elif resource["Type"] == "AWS::ElasticLoadBalancingV2::LoadBalancer":
+            yield name, f"load balancer, {properties.get('Scheme', 'internet-facing')}"
+        elif resource["Type"] == "AWS::RDS::DBInstance" and properties.get("PubliclyAccessible"):
+            yield name, "database with a public address"
+
+
+def _rule(direction: str, rule: Mapping[str, Json]) -> str:
+    peers = ("CidrIp", "CidrIpv6", "SourceSecurityGroupId", "DestinationSecurityGroupId", "SourcePrefixListId",
+             "DestinationPrefixListId")  # fmt: skip
+    peer = next((_short(rule[key]) for key in peers if rule.get(key)), "anybody")
+    low, high = rule.get("FromPort", "any"), rule.get("ToPort", "any")
+    ports = str(low) if low == high else f"{low}-{high}"
+    protocol = "any protocol" if str(rule.get("IpProtocol")) == "-1" else rule.get("IpProtocol", "any protocol")
+    group = f" of {_short(rule['GroupId'])}" if "GroupId" in rule else ""
+    return f"{direction}{group} {'from' if direction == 'ingress' else 'to'} {peer} on {protocol} {ports}"
+
+
+def _listed(value: Json) -> list[Json]:
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _short(value: Json) -> str:
+    """A value on one line, with references written as in `Fn::Sub`."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Mapping):
+        if set(value) == {"Ref"}:
+            return f"${{{value['Ref']}}}"
+        if set(value) == {"Fn::GetAtt"}:
+            return f"${{{'.'.join(_listed(value['Fn::GetAtt']))}}}"
+        if set(value) == {"Fn::Join"}:
+            separator, parts = value["Fn::Join"]
+            return str(separator).join(_short(part) for part in _listed(parts))
+    return json.dumps(value, sort_keys=True)
