@@ -25,6 +25,9 @@ from rehearsal.compute.target_groups import TargetGroups
 from rehearsal.compute.task_definitions import TaskDefinition
 from rehearsal.compute.tasks import AddressPool, Task, TaskHost
 
+# TLS connections that are cut close in the loop's next turns, before it ends.
+_LAST_TURNS_SECONDS = 0.05
+
 _Result = TypeVar("_Result")
 
 
@@ -242,6 +245,7 @@ class _Engine:
         await self.balancers.close()
         await self.groups.close()
         await self._databases.delete_all()
+        await asyncio.sleep(_LAST_TURNS_SECONDS)
 
     def _account(self) -> boto3.session.Session:
         if self.session is None:
