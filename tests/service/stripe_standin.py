@@ -93,7 +93,13 @@ class StripeStandin:
 
     def webhook(self, event_type: str, obj: dict[str, Any], *, age: float = 0, secret: str = WEBHOOK_SECRET) -> Any:
         """(raw body, headers) of an event as Stripe would send it."""
-        event = {"id": f"evt_{next(self._ids)}", "object": "event", "type": event_type, "data": {"object": obj}}
+        event = {
+            "id": f"evt_{next(self._ids)}",
+            "object": "event",
+            "type": event_type,
+            "livemode": False,
+            "data": {"object": obj},
+        }
         body = json.dumps(event).encode()
         timestamp = int(time.time() - age)
         digest = hmac.new(secret.encode(), f"{timestamp}.".encode() + body, hashlib.sha256).hexdigest()

@@ -7,29 +7,30 @@ from typing import Any
 import pytest
 
 from payments.processors import stripe_webhooks
-from payments.processors.stripe_webhooks import SignatureRefused
+from payments.processors.inbound import Notice, SignatureRefused
 from tests.service.stripe_standin import WEBHOOK_SECRET, StripeStandin
 
 _INTENT = {"object": "payment_intent", "id": "pi_1"}
 
 
-def _read(body: bytes, headers: dict[str, str], **changes: Any) -> stripe_webhooks.Notice:
+def _read(body: bytes, headers: dict[str, str], **changes: Any) -> Notice:
     return stripe_webhooks.read(body, headers.get("Stripe-Signature"), secret=changes.get("secret", WEBHOOK_SECRET))
 
 
 @pytest.mark.parametrize(
-    ("obj", "intent"),
+    ("obj", "references"),
     [
-        (_INTENT, "pi_1"),
-        ({"object": "refund", "id": "re_1", "payment_intent": "pi_2"}, "pi_2"),
-        ({"object": "charge", "id": "ch_1", "payment_intent": "pi_3"}, "pi_3"),
-        ({"object": "customer", "id": "cus_1"}, None),
+        (_INTENT, ("pi_1",)),
+        ({"object": "refund", "id": "re_1", "payment_intent": "pi_2"}, ("re_1", "pi_2")),
+        ({"object": "charge", "id": "ch_1", "payment_intent": "pi_3"}, ("ch_1", "pi_3")),
+        ({"object": "charge", "id": "ch_1", "payment_intent": None}, ("ch_1",)),
+        ({"object": "customer", "id": "cus_1"}, ()),
     ],
 )
-def test_a_genuine_message_names_the_payment_intent(obj: dict[str, Any], intent: str | None) -> None:
+def test_a_genuine_message_names_the_objects_to_ask_about(obj: dict[str, Any], references: tuple[str, ...]) -> None:
     body, headers = StripeStandin().webhook("some.event", obj)
     notice = _read(body, headers)
-    assert (notice.intent_id, notice.type) == (intent, "some.event")
+    assert (notice.references, notice.type, notice.livemode) == (references, "some.event", False)
     assert notice.event_id.startswith("evt_")
 
 
@@ -49,7 +50,7 @@ def test_five_minutes_are_tolerated_and_no_more(age: float) -> None:
 @pytest.mark.parametrize("age", [290, -290])
 def test_within_five_minutes_it_is_read(age: float) -> None:
     body, headers = StripeStandin().webhook("some.event", _INTENT, age=age)
-    assert _read(body, headers).intent_id == "pi_1"
+    assert _read(body, headers).references == ("pi_1",)
 
 
 def test_another_secret_is_refused_and_so_is_none() -> None:

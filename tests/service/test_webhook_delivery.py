@@ -35,7 +35,7 @@ def context(postgres: Postgres, database: Database) -> Context:
     with psycopg.connect(postgres.app) as connection:
         for merchant in ("mer_alice", "mer_bob"):
             connection.execute("INSERT INTO merchants (id, name) VALUES (%s, 'M')", [merchant])
-    return Context(database=database, processors={}, processor_name="sandbox")
+    return Context(database=database, processors={}, routes={})
 
 
 @pytest.fixture

@@ -10,14 +10,16 @@
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
 import stripe
 
 from payments.domain.outcomes import DeclineCode, Outcome, Result
+from payments.processors import stripe_webhooks
 from payments.processors.base import Call, CallKind, Capabilities
 from payments.processors.circuit import CircuitBreaker, CircuitOpen
+from payments.processors.inbound import Notice
 from payments.processors.stripe_api import Doubt, Refused, StripeApi
 from payments.processors.stripe_outcomes import ATTEMPT, decline_code, find_refund, judge, refund_result, unknown, words
 
@@ -43,7 +45,8 @@ class StripeProcessor:
         authorization_validity=AUTHORIZATION_VALIDITY,
     )
 
-    def __init__(self, *, api_key: str, base_url: str = "https://api.stripe.com") -> None:
+    def __init__(self, *, api_key: str, webhook_secret: str = "", base_url: str = "https://api.stripe.com") -> None:
+        self._webhook_secret = webhook_secret
         self._livemode = _LIVE_KEY.fullmatch(api_key) is not None
         self._breaker = CircuitBreaker()
         self._api = StripeApi(api_key=api_key, breaker=self._breaker, base_url=base_url)
@@ -61,6 +64,14 @@ class StripeProcessor:
         except CircuitOpen:
             return False
         return True
+
+    def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> Notice:
+        """A message that Stripe sent.
+
+        Raises:
+            SignatureRefused: it is not Stripe's, or too old.
+        """
+        return stripe_webhooks.read(body, headers.get(stripe_webhooks.SIGNATURE_HEADER), secret=self._webhook_secret)
 
     # ---- the calls --------------------------------------------------------------------------------------------------
     def prepare(self, call: Call) -> Result:

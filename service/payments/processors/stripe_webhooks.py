@@ -6,28 +6,17 @@ Nothing else in it is used: order and content are not trusted, the object is ret
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import stripe
 
+from payments.processors.inbound import Notice, SignatureRefused
+
 SIGNATURE_HEADER = "Stripe-Signature"
 #: Seconds that a signature may be old, or ahead of our clock.
 TOLERANCE = 300
-
-
-class SignatureRefused(Exception):  # noqa: N818  # told to the sender as a fact
-    """The message is not from Stripe, or too old."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Notice:
-    """That something happened to an object of Stripe's."""
-
-    event_id: str
-    type: str
-    #: The PaymentIntent it concerns, if any.
-    intent_id: str | None
+#: Kinds of Stripe's objects that are ours, or belong to one that is.
+_OURS = frozenset({"payment_intent", "refund", "charge"})
 
 
 def read(body: bytes, signature: str | None, *, secret: str, clock: Callable[[], float] = time.time) -> Notice:
@@ -40,9 +29,14 @@ def read(body: bytes, signature: str | None, *, secret: str, clock: Callable[[],
     try:
         event = json.loads(body)
         found: Any = event["data"]["object"]
-        kind, event_id, object_id = found.get("object"), event["id"], found.get("id")
-        intent = object_id if kind == "payment_intent" else found.get("payment_intent")
-        return Notice(event_id=_text(event_id), type=_text(event["type"]), intent_id=_text(intent) if intent else None)
+        named = (found.get("id"), found.get("payment_intent"))
+        references = tuple(_text(name) for name in named if name is not None) if found["object"] in _OURS else ()
+        return Notice(
+            event_id=_text(event["id"]),
+            type=_text(event["type"]),
+            livemode=event["livemode"] is True,
+            references=references,
+        )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SignatureRefused("The body is not an event.") from error
 

@@ -13,8 +13,23 @@ from payments.problems import ServiceUnavailable
 from payments.repositories import api_keys
 from payments.repositories.database import DatabaseUnavailable
 from payments.services.context import Context
+from payments.services.webhooks import Webhooks
 from payments.settings import Settings
-from payments.web import auth, edge, headers, health, ledger, payments, problems, state, three_d_secure
+from payments.web import api_keys as api_key_views
+from payments.web import (
+    auth,
+    documentation,
+    edge,
+    headers,
+    health,
+    ledger,
+    payments,
+    problems,
+    processor_webhooks,
+    state,
+    three_d_secure,
+    webhook_endpoints,
+)
 from payments.web.openapi import Api
 
 _log = logging.getLogger("payments.access")
@@ -52,6 +67,9 @@ def create_app(context: Context, settings: Settings) -> Api:
 
 def _register_edge_views(app: Api, context: Context, settings: Settings) -> None:
     """Views of keys, webhooks and documentation."""
+    webhook_endpoints.register(app, Webhooks(context, allow_local=settings.allow_local_webhooks))
+    for views in (api_key_views, webhook_endpoints, processor_webhooks, documentation):
+        app.register_api(views.api)
 
 
 def _unavailable(error: Exception) -> Response:

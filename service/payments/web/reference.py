@@ -18,6 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from payments.problems import ApiError, all_errors
 from payments.web.headers import CONTENT_SECURITY_POLICY
+from payments.web.problems import MEDIA_TYPE
 
 _METHODS = ("get", "post", "put", "patch", "delete")
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -138,7 +139,8 @@ class Document:
 
     def _answer(self, status: str, answer: Mapping[str, Any]) -> Answer:
         answer = self.resolve(answer)
-        content = self._json(answer)
+        # A problem always has the same members, and its codes are in the catalogue.
+        content = {} if MEDIA_TYPE in answer.get("content", {}) else self._json(answer)
         return Answer(
             status=status,
             phrase=HTTPStatus(int(status)).phrase if status.isdigit() else "",
