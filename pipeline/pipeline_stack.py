@@ -10,8 +10,11 @@ from pipeline.approval import InformedApproval
 from pipeline.assets import asset_publishing_defaults
 from pipeline.builds import JOBS, build_defaults, change_report_step, smoke_step, synth_step
 from pipeline.config import PipelineConfig, StageConfig
+from pipeline.functions import KINDS
+from pipeline.notifications import PipelineNotifications
 from pipeline.ownership import take_over
 from pipeline.roles import PipelineRoles, report_group_names
+from pipeline.rollback import roll_back_on_failure
 from pipeline.storage import PipelineStorage
 from pipeline.versions import npm_version
 from stages.naming import tag_all
@@ -30,8 +33,14 @@ class PipelineStack(Stack):
             env=Environment(account=config.account, region=config.region),
         )
         self._config = config
+        self._stacks: dict[str, list[str]] = {}
         self._storage = PipelineStorage(
-            self, "Storage", config=config, encrypted_logs=[config.names.function_logs("empty-bucket")]
+            self,
+            "Storage",
+            config=config,
+            encrypted_logs=[
+                config.names.function_logs(kind) for kind in ("empty-bucket", *(f"pipeline-{one}" for one in KINDS))
+            ],
         )
         self._roles = PipelineRoles(self, "Roles", config=config, storage=self._storage)
         self._reports()
@@ -66,11 +75,14 @@ class PipelineStack(Stack):
         for stage in config.stages:
             self._add_stage(stage)
         self.pipeline.build_pipeline()
+        roll_back_on_failure(self.pipeline.pipeline, [stage.stage_name for stage in config.stages])
+        PipelineNotifications(self, "Notifications", config=config, storage=self._storage, stacks=self._stacks)
         take_over(self.pipeline, config=config, roles=self._roles)
         tag_all(self, config.names)
 
     def _add_stage(self, stage: StageConfig) -> None:
         deployed = PaymentStage(self, stage.stage_name, config=stage.environment)
+        self._stacks[stage.name] = [one.stack_name for one in deployed.node.children if isinstance(one, Stack)]
         if stage.approval:
             self._ask_before(stage, deployed)
         role = self._roles.smoke_role(stage, deployed.smoke_reader_role_arn)
