@@ -20,13 +20,12 @@ class Context:
     database: Database
     #: By name: payments that were made through an earlier processor are still captured and refunded there.
     processors: Mapping[str, Processor]
-    #: Name of the processor that new payments go through.
-    processor_name: str
+    #: Name of the processor that new payments of a mode go through, by livemode.
+    routes: Mapping[bool, str]
     metrics: Metrics = field(default_factory=Metrics)
     #: The time for identifiers; leases and deadlines use the database's clock.
     now: Callable[[], datetime] = _now
 
-    @property
-    def processor(self) -> Processor:
-        """The processor of new payments."""
-        return self.processors[self.processor_name]
+    def processor_for(self, *, livemode: bool) -> Processor:
+        """The processor of new payments in a mode."""
+        return self.processors[self.routes[livemode]]

@@ -34,7 +34,8 @@ def create_payment(context: Context, principal: Principal, request: IdempotentRe
     Raises:
         ApiError: nothing was begun, and nothing is kept under the key.
     """
-    processor, started, now = context.processor, time.monotonic(), context.now()
+    processor = context.processor_for(livemode=principal.livemode)
+    started, now = time.monotonic(), context.now()
     refusal = processor.refuses_method(new.payment_method)
     if refusal is not None:
         raise ValidationFailed(refusal, errors=[{"pointer": "#/payment_method", "detail": refusal}])

@@ -1,0 +1,44 @@
+"""The `api` process: the application, and what runs beside it."""
+
+import os
+import signal
+import sys
+import threading
+
+from payments.assembly import make_context
+from payments.repositories import api_keys
+from payments.server import end_when
+from payments.services.context import Context
+from payments.settings import Settings
+from payments.web import auth
+from payments.web.app import create_app
+from payments.web.openapi import Api
+
+#: Seconds between writes of what is only kept in memory: metrics, and when keys were used.
+_FLUSH_SECONDS = 30.0
+
+
+def make_app(settings: Settings) -> Api:
+    """The application of a serving process."""
+    context = make_context(settings, name="api")
+    app = create_app(context, settings)
+    end_when(context.database.credentials_refused, lambda: os.kill(os.getppid(), signal.SIGTERM))
+    threading.Thread(target=_flush_for_ever, args=(app, context), name="flush", daemon=True).start()
+    return app
+
+
+def _flush_for_ever(app: Api, context: Context) -> None:
+    pause = threading.Event()
+    while not pause.wait(_FLUSH_SECONDS):
+        context.metrics.flush(_write_line)
+        with app.app_context():
+            used = auth.authenticator().take_used()
+        if used:
+            with context.database.transaction() as tx:
+                api_keys.write_last_used(tx, used)
+                tx.commit()
+
+
+def _write_line(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()

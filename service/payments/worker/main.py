@@ -1,0 +1,68 @@
+"""The `worker` process."""
+
+import logging
+import sys
+import threading
+import time
+from pathlib import Path
+from tempfile import gettempdir
+
+from payments.services.context import Context
+from payments.services.recovery import end_expired_authorizations, recover_due
+from payments.settings import Settings
+from payments.worker.loops import Loop, run_loop
+from payments.worker.webhooks import webhook_loops
+
+_log = logging.getLogger("payments.worker")
+#: Touched while every loop goes round; `payments.healthcheck` looks at its age.
+HEARTBEAT = Path(gettempdir()) / "payments-worker-heartbeat"
+#: Seconds; a loop that has not come round for longer hangs.
+_LONGEST_ROUND = 120.0
+_EXIT_REFUSED = 3
+#: Seconds that loops get to finish their batch after SIGTERM: more than a processor's deadline.
+_DRAIN = 25.0
+
+
+def loops(context: Context, settings: Settings) -> list[Loop]:
+    """Everything that the worker does."""
+    return [
+        Loop(name="recovery", interval=0.25, run=lambda: recover_due(context)),
+        Loop(name="authorizations", interval=30.0, run=lambda: end_expired_authorizations(context)),
+        Loop(name="metrics", interval=30.0, run=lambda: _flush(context)),
+        *webhook_loops(context, settings),
+    ]
+
+
+def run(context: Context, settings: Settings, stop: threading.Event) -> int:
+    """Run every loop in a thread of its own until ``stop`` is set; answers the exit code."""
+    beats: dict[str, float] = {}
+    found = loops(context, settings)
+    threads = [
+        threading.Thread(target=run_loop, args=(loop, stop, lambda name: beats.update({name: time.monotonic()})))
+        for loop in found
+    ]
+    beats.update({loop.name: time.monotonic() for loop in found})
+    for thread in threads:
+        thread.start()
+    _log.info("worker started", extra={"loops": [loop.name for loop in found]})
+    while not stop.wait(1.0):
+        if context.database.credentials_refused.is_set():
+            _log.error("the database refuses the credentials of this process, which ends to be replaced")
+            stop.set()
+        hanging = [name for name, at in beats.items() if time.monotonic() - at > _LONGEST_ROUND]
+        if not hanging:
+            HEARTBEAT.touch()
+        else:
+            _log.error("loops hang", extra={"loops": hanging})
+    end = time.monotonic() + _DRAIN
+    for thread in threads:
+        thread.join(max(0.0, end - time.monotonic()))
+    _flush(context)
+    _log.info("worker stopped")
+    return _EXIT_REFUSED if context.database.credentials_refused.is_set() else 0
+
+
+def _flush(context: Context) -> bool:
+    context.metrics.flush(lambda text: sys.stdout.write(text + "\n"))
+    sys.stdout.flush()
+    return False
