@@ -23,10 +23,10 @@ CLI_VERSION = "2.1148.1"
 SETTINGS = json.loads(Path("environments.json").read_text())
 
 
-def tag_as_installation(scope: Construct) -> None:
+def tag(scope: Construct, suffix: str) -> None:
     """Tag as the real app does; `make destroy` finds stacks by these."""
     cdk.Tags.of(scope).add("project", "payment-pipeline")
-    cdk.Tags.of(scope).add("installation", "main")
+    cdk.Tags.of(scope).add("environment-suffix", suffix)
 
 
 class ServiceStack(cdk.Stack):
@@ -135,8 +135,7 @@ class FixtureStage(cdk.Stage):
         self.url = stack.url
         if SETTINGS["refused_template"]:
             cdk.CfnResource(stack, "Refused", type="AWS::EC2::NoSuchThing", properties={"Name": "refused"})
-        cdk.Tags.of(self).add("environment-suffix", environment)
-        tag_as_installation(self)
+        tag(self, environment)
 
 
 class PipelineStack(cdk.Stack):
@@ -181,7 +180,7 @@ class PipelineStack(cdk.Stack):
             pipeline.add_stage(stage, pre=approval, post=[smoke])
         pipeline.build_pipeline()
         self._publish_with_the_cli()
-        tag_as_installation(self)
+        tag(self, "main")
 
     def _publish_with_the_cli(self) -> None:
         """Let the CLI publish the assets: no release of cdk-assets reads this library's assembly schema."""
