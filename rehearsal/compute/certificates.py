@@ -74,6 +74,10 @@ class CertificateAuthority:
         _write(leaf.certificate, certificate.public_bytes(serialization.Encoding.PEM))
         return leaf
 
+    def client_context(self) -> ssl.SSLContext:
+        """Return a context for clients that trust this authority and nobody else."""
+        return ssl.create_default_context(cafile=self.certificate)
+
     def _is_usable(self) -> bool:
         if not (self.certificate.exists() and self._key.exists()):
             return False

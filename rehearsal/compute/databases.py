@@ -88,17 +88,20 @@ class DatabaseServer:
 
     async def stop(self) -> None:
         """Stop gateway and server; the data stays."""
+        await self._stop(signal.SIGINT)  # PostgreSQL's "fast" shutdown
+
+    async def delete(self) -> None:
+        """Stop it and remove its data."""
+        await self._stop(signal.SIGQUIT)  # "immediate": nobody will read what a last checkpoint would save
+        await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)
+
+    async def _stop(self, by: signal.Signals) -> None:
         if self._gateway is not None:
             await self._gateway.stop()
             self._gateway = None
         if self._process is not None:
-            await self._process.stop(_STOP_SECONDS)
+            await self._process.stop(_STOP_SECONDS, by=by)
             self._process = None
-
-    async def delete(self) -> None:
-        """Stop it and remove its data."""
-        await self.stop()
-        await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)
 
     def _initialize(self, binaries: Path, prefix: list[str]) -> None:
         shutil.rmtree(self._data, ignore_errors=True)
@@ -124,7 +127,7 @@ class DatabaseServer:
 
     async def _start_server(self, binaries: Path, prefix: list[str]) -> int:
         for attempt in range(_START_ATTEMPTS):
-            port = _free_port()
+            port = free_port()
             settings = {
                 "listen_addresses": "127.0.0.1",
                 "port": str(port),
@@ -141,7 +144,7 @@ class DatabaseServer:
                 environment=_environment(),
                 cwd=self._directory,
                 log=self.log,
-                stop_signal=signal.SIGINT,  # PostgreSQL's "fast" shutdown
+                stop_signal=signal.SIGQUIT,  # for what a killed rehearsal left: its data is removed anyway
             )
             if await self._wait_until_ready(self._process):
                 return port
@@ -290,7 +293,8 @@ def _succeeds(command: list[str]) -> bool:
         return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a loopback port that was free a moment ago."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
 

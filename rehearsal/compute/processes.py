@@ -59,11 +59,14 @@ class ManagedProcess:
             raise RuntimeError(f"{self.name} has been waited for, yet has no exit code")
         return code
 
-    async def stop(self, grace: float) -> int:
-        """Ask it to end, and kill its group when it has not within `grace` seconds; return its exit code."""
+    async def stop(self, grace: float, *, by: signal.Signals | None = None) -> int:
+        """Ask it to end, and kill its group when it has not within `grace` seconds; return its exit code.
+
+        `by` is the signal that asks, when it shall not be the usual one.
+        """
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
-                self._process.send_signal(self._stop_signal)
+                self._process.send_signal(by or self._stop_signal)
             try:
                 async with asyncio.timeout(grace):
                     await self._process.wait()
