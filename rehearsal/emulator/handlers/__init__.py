@@ -21,6 +21,7 @@ from rehearsal.emulator.handlers import (
 )
 from rehearsal.emulator.handlers.base import Account, Handler, Request, Resource
 from rehearsal.emulator.handlers.names import NAMED, refuse_existing
+from rehearsal.emulator.handlers.schemas import refuse_invalid
 from rehearsal.emulator.handlers.wrapping import EmulatedHandler, WrappingHandler
 from rehearsal.emulator.records import Records
 
@@ -56,19 +57,26 @@ def register(*, records: Records, port: int, control_url: str | None) -> None:
             table[kind.type_name] = kept | _functions(kind(account, EmulatedHandler(original)))
         else:
             table[kind.type_name] = _functions(kind(account))
-    for type_name in NAMED:
-        table[type_name] = {**table[type_name], "create": _refusing_existing(account, type_name, table[type_name])}
+    for type_name, functions in table.items():
+        table[type_name] = _checked(account, type_name, functions)
     backend.run_on_worker_threads({kind.type_name for kind in HANDLERS} | NAMED.keys())
 
 
-def _refusing_existing(account: Account, type_name: str, functions: Mapping[str, Any]) -> Callable[..., Any]:
-    """Return the `create` of a type, preceded by the check that nothing of that name exists."""
+def _checked(account: Account, type_name: str, functions: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a handler that first refuses what CloudFormation refuses for any type."""
 
     def create(logical_id: str, properties: dict[str, Any], stack_name: str) -> Any:
-        refuse_existing(account.session, type_name, properties)
+        refuse_invalid(type_name, properties)
+        if type_name in NAMED:
+            refuse_existing(account.session, type_name, properties)
         return functions["create"](logical_id, properties, stack_name)
 
-    return create
+    def update(resource_id: str, old: dict[str, Any], new: dict[str, Any], *names: Any) -> Any:
+        refuse_invalid(type_name, new)
+        return functions["update"](resource_id, old, new, *names)
+
+    checked = {name: check for name, check in (("create", create), ("update", update)) if name in functions}
+    return {**functions, **checked}
 
 
 def _functions(handler: Handler) -> dict[str, Any]:

@@ -1,0 +1,67 @@
+"""Properties checked against the resource type's schema, which the emulator does not read.
+
+CloudFormation refuses a property that the schema does not know, one that is missing and a value outside its
+enumeration; here a typing mistake would otherwise be ignored. The schemas are those that cfn-lint brings, patches to
+them included, so that both agree.
+"""
+
+import importlib
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+from rehearsal.emulator.client import REGION
+from rehearsal.emulator.handlers.base import Properties, ResourceError
+
+
+def refuse_invalid(type_name: str, properties: Properties) -> None:
+    """Raise `ResourceError` when resolved properties do not fit the schema of their type."""
+    schema = _schema(type_name)
+    problems = list(_problems(properties, schema, schema, "#"))
+    if problems:
+        raise ResourceError(f"Properties validation failed for {type_name}: {'; '.join(problems)}")
+
+
+@cache
+def _schema(type_name: str) -> Mapping[str, Any]:
+    """Return a type's schema; an empty one, which refuses nothing, for types without one (custom resources)."""
+    # Untyped, and imported when first needed: it takes a second.
+    schemas = importlib.import_module("cfnlint.schema")
+    try:
+        found: Mapping[str, Any] = schemas.PROVIDER_SCHEMA_MANAGER.get_resource_schema(REGION, type_name).schema
+    except schemas.ResourceNotFoundError:
+        return {}
+    return found
+
+
+def _problems(value: object, schema: Mapping[str, Any], root: Mapping[str, Any], path: str) -> Iterator[str]:
+    schema = _resolved(schema, root)
+    if "enum" in schema and isinstance(value, str) and value not in schema["enum"]:
+        yield f"{path}: {value} is not a valid enum value"
+    if isinstance(value, Mapping):
+        yield from _object_problems(value, schema, root, path)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _problems(item, schema.get("items", {}), root, f"{path}/{index}")
+
+
+def _object_problems(
+    value: Mapping[str, Any], schema: Mapping[str, Any], root: Mapping[str, Any], path: str
+) -> Iterator[str]:
+    known: Mapping[str, Any] = schema.get("properties", {})
+    closed = schema.get("additionalProperties") is False and not schema.get("patternProperties")
+    for name in schema.get("required", ()):
+        if name not in value:
+            yield f"{path}: required key [{name}] not found"
+    for name, item in value.items():
+        if name in known:
+            yield from _problems(item, known[name], root, f"{path}/{name}")
+        elif closed:
+            yield f"{path}: extraneous key [{name}] is not permitted"
+
+
+def _resolved(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Follow references to the schema's own definitions."""
+    while str(schema.get("$ref", "")).startswith("#/definitions/"):
+        schema = root.get("definitions", {}).get(schema["$ref"].rsplit("/", 1)[-1], {})
+    return schema

@@ -1,0 +1,48 @@
+"""A template that AWS would refuse is refused, and says why."""
+
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from rehearsal.emulator.process import EmulatorProcess
+from tests.rehearsal.emulator.stacks import StackFailedError, Stacks, resource
+
+pytestmark = pytest.mark.rehearsal
+
+
+def test_an_unknown_type_is_refused_before_anything_is_made(emulator: EmulatorProcess) -> None:
+    with pytest.raises(ClientError, match=r"Unrecognized resource types: \[AWS::EC2::NoSuchThing\]"):
+        Stacks(emulator.port).deploy("unknown", {"Thing": resource("AWS::EC2::NoSuchThing")})
+
+
+@pytest.mark.parametrize(
+    ("properties", "reason"),
+    [
+        ({"Scheem": "internal"}, r"#: extraneous key \[Scheem\] is not permitted"),
+        ({"SubnetMappings": [{"AllocationId": "e"}]}, r"#/SubnetMappings/0: required key \[SubnetId\] not found"),
+        ({"Type": "applicaton"}, "#/Type: applicaton is not a valid enum value"),
+    ],
+)
+def test_a_property_that_the_schema_does_not_know_is_refused(
+    emulator: EmulatorProcess, properties: dict[str, Any], reason: str
+) -> None:
+    stacks = Stacks(emulator.port)
+    kind = "AWS::ElasticLoadBalancingV2::LoadBalancer"
+
+    with pytest.raises(StackFailedError, match=f"Alb: Properties validation failed for {kind}: .*{reason}"):
+        stacks.deploy("invalid", {"Alb": resource(kind, **properties)})
+
+    assert stacks.status("invalid") == "ROLLBACK_COMPLETE"
+    stacks.delete("invalid")
+
+
+def test_an_update_is_checked_too(emulator: EmulatorProcess) -> None:
+    stacks = Stacks(emulator.port)
+    stacks.deploy("update", {"Topic": resource("AWS::SNS::Topic", DisplayName="Alarms")})
+
+    with pytest.raises(StackFailedError, match=r"extraneous key \[DisplayNaem\]"):
+        stacks.deploy("update", {"Topic": resource("AWS::SNS::Topic", DisplayNaem="Alarms")})
+
+    assert stacks.status("update") == "UPDATE_ROLLBACK_COMPLETE"
+    stacks.delete("update")
