@@ -11,6 +11,7 @@ from typing import Any
 
 import boto3.session
 import botocore.config
+import botocore.loaders
 import botocore.session
 
 ACCOUNT_ID = "000000000000"
@@ -34,12 +35,17 @@ def endpoint_url(port: int) -> str:
     return f"http://127.0.0.1:{port}"
 
 
+_LOADER = botocore.loaders.create_loader()
+"""Service descriptions, parsed once in a process: parsing them is most of what a client costs."""
+
+
 class _EmulatorSession(botocore.session.Session):
     """A botocore session whose clients all talk to one endpoint, and that ignores the person's configuration files."""
 
     def __init__(self, url: str, account: str) -> None:
         super().__init__()
         self._url = url
+        self.register_component("data_loader", _LOADER)
         self.set_credentials(account, SECRET_ACCESS_KEY)
         self.set_default_client_config(_CONFIG)
 
