@@ -6,8 +6,10 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from payments import logs
+from payments import logs, oncall
 from payments.settings import Settings, SettingsError
 
 _log = logging.getLogger("payments.cli")
@@ -17,9 +19,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command; answers the exit code."""
     parser = argparse.ArgumentParser(prog="payments", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, (run, description) in _COMMANDS.items():
-        command = commands.add_parser(name, help=description)
-        command.set_defaults(run=run)
+    for name, command in _COMMANDS.items():
+        sub_parser = commands.add_parser(name, help=command.description)
+        command.add_arguments(sub_parser)
+        sub_parser.set_defaults(run=command.run)
     parsed = parser.parse_args(arguments)
     try:
         settings = Settings.from_environment(os.environ)
@@ -60,8 +63,33 @@ def _worker(settings: Settings, _: argparse.Namespace) -> int:
     return run(make_context(settings, name="worker"), settings, stop)
 
 
+def _no_arguments(_: argparse.ArgumentParser) -> None:
+    """The command takes none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """One command. ``run`` answers the exit code."""
+
+    run: Callable[[Settings, argparse.Namespace], int]
+    description: str
+    add_arguments: Callable[[argparse.ArgumentParser], None] = _no_arguments
+
+
 _COMMANDS = {
-    "migrate": (_migrate, "bring the schema up to this release"),
-    "api": (_api, "serve the API over HTTPS on BIND_HOST and PORT"),
-    "worker": (_worker, "settle open attempts, deliver webhooks, seal the ledger"),
+    "migrate": Command(run=_migrate, description="bring the schema up to this release"),
+    "api": Command(run=_api, description="serve the API over HTTPS on BIND_HOST and PORT"),
+    "worker": Command(run=_worker, description="settle open attempts, deliver webhooks, seal the ledger"),
+    "stuck": Command(run=oncall.stuck, description="list attempts that only a person can settle"),
+    "resolve": Command(
+        run=oncall.resolve,
+        description="settle an attempt by evidence",
+        add_arguments=oncall.add_resolve_arguments,
+    ),
+    "ledger": Command(run=oncall.ledger, description="verify the ledger", add_arguments=oncall.add_ledger_arguments),
+    "reconcile": Command(
+        run=oncall.reconcile,
+        description="compare a processor's report with our books",
+        add_arguments=oncall.add_reconcile_arguments,
+    ),
 }

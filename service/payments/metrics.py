@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any
 
-NAMESPACE = "PaymentService"
+NAMESPACE = "Payments"
 #: Values of one metric in a document, the most that the format takes.
 _MAX_VALUES = 100
 

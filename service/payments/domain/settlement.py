@@ -186,6 +186,8 @@ def settle_void(payment: Payment, operation: Operation, result: Result, *, now: 
 
 def settle_refund(payment: Payment, operation: Operation, result: Result, *, now: datetime, announced: bool) -> Change:
     """The outcome of a refund, whose amount is reserved on the payment."""
+    if operation.status is not OperationStatus.PENDING:
+        return _settle_refund_again(payment, operation, result, now=now)
     if not result.is_final:
         change = _operation_open(payment, operation, result)
         return change if announced else replace(change, events=(EventType.REFUND_PENDING,))
@@ -208,15 +210,18 @@ def settle_refund(payment: Payment, operation: Operation, result: Result, *, now
     )
 
 
-def reverse_refund(payment: Payment, operation: Operation, result: Result, *, now: datetime) -> Change:
-    """A refund that had succeeded failed after all, for instance because the card's account was closed."""
+def _settle_refund_again(payment: Payment, operation: Operation, result: Result, *, now: datetime) -> Change:
+    """A refund that had succeeded may fail after all, for instance because the customer's account was closed."""
+    failed = result.is_final and result.outcome is not Outcome.APPROVED
+    if operation.status is not OperationStatus.SUCCEEDED or not failed:
+        return Change(payment=payment, operation=operation, settled=result.is_final, status=_CREATED)
     return Change(
         payment=replace(payment, amount_refunded=payment.amount_refunded - operation.amount),
         operation=_failed(operation, result, now),
         postings=refund_reversal_postings(operation.amount),
         events=(EventType.REFUND_FAILED,),
         settled=True,
-        status=_OK,
+        status=_REFUSED,
     )
 
 

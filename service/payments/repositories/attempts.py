@@ -143,14 +143,17 @@ def settle_creation(tx: Connection, owner: Owned, payment_id: str, *, outcome: s
 
 
 def hasten(tx: Connection, *, processor: str, livemode: bool, reference: str) -> int:
-    """Make open attempts about a processor's object due now; answers how many.
+    """Make attempts about a processor's object due now; answers how many.
 
-    ``reference`` is the object's id, be it a payment (then also its captures and voids) or a refund.
+    ``reference`` is the object's id, be it a payment (then also its captures and voids) or a refund. A refund that had
+    succeeded is looked up once more: it may have failed since.
     """
     changed = tx.execute(
         """
-        UPDATE attempts SET next_look_at = least(next_look_at, greatest(clock_timestamp(), deadline_at))
-        WHERE status = 'open' AND processor = %(processor)s AND livemode = %(livemode)s
+        UPDATE attempts SET status = 'open',
+            next_look_at = least(next_look_at, greatest(clock_timestamp(), deadline_at))
+        WHERE processor = %(processor)s AND livemode = %(livemode)s
+            AND (status = 'open' OR (kind = 'refund' AND outcome = 'approved' AND processor_reference = %(reference)s))
             AND (processor_reference = %(reference)s OR (merchant_id, livemode, payment_id) IN (
                 SELECT merchant_id, livemode, payment_id FROM attempts
                 WHERE processor = %(processor)s AND livemode = %(livemode)s AND kind = 'payment'

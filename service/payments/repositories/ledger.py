@@ -1,4 +1,4 @@
-"""Ledger: transfers, balances, roll-ups and seals."""
+"""Ledger: transfers and balances."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -164,7 +164,10 @@ def _record_once(context: Context, attempt: Attempt, result: Result, *, evidence
             authorization_validity=context.processors[attempt.processor].capabilities.authorization_validity,
             announced=attempt.outcome is not None,
         )
-        changed = _write(tx, attempt, payment, change, result, evidence=evidence, now=now)
+        changed = write_change(tx, attempt, payment, change, now=now)
+        _write_attempt(tx, attempt, changed, change, result, evidence=evidence, now=now)
+        if attempt.kind is CallKind.VOID:
+            _close_creation(tx, attempt, payment, changed)
         answer = _answer(changed, change, request_id=key.request_id if key else "none")
         if key and key.response_status is None and attempt.idempotency_key_hash:
             if change.answer_is_final:
@@ -176,10 +179,8 @@ def _record_once(context: Context, attempt: Attempt, result: Result, *, evidence
     return answer
 
 
-def _write(
-    tx: Connection, attempt: Attempt, before: Payment, change: Change, result: Result, *, evidence: str, now: datetime
-) -> Payment:
-    """Store payment, operation, attempt, postings and events of one change."""
+def write_change(tx: Connection, attempt: Attempt, before: Payment, change: Change, *, now: datetime) -> Payment:
+    """Store payment, operation, postings and events of one change; answers the payment as stored."""
     for place, posting in enumerate(change.postings):
         ledger.insert(
             tx,
@@ -195,11 +196,13 @@ def _write(
         payments.update_payment(tx, payment)
     if change.operation is not None:
         payments.update_operation(tx, change.operation)
-    _write_attempt(tx, attempt, payment, change, result, evidence=evidence, now=now)
-    closed_by_void = attempt.kind is CallKind.VOID and payment.status is PaymentStatus.CANCELED
-    if closed_by_void and before.status is PaymentStatus.REQUIRES_ACTION:
-        attempts.settle_creation(tx, attempt, payment.id, outcome="not_done", evidence=f"void {attempt.id}")
     return payment
+
+
+def _close_creation(tx: Connection, attempt: Attempt, before: Payment, after: Payment) -> None:
+    """A void that ends a wait for the customer also ends the attempt that made the payment."""
+    if before.status is PaymentStatus.REQUIRES_ACTION and after.status is PaymentStatus.CANCELED:
+        attempts.settle_creation(tx, attempt, after.id, outcome="not_done", evidence=f"void {attempt.id}")
 
 
 def _write_attempt(

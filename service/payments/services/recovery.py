@@ -3,7 +3,7 @@
 import logging
 import time
 
-from payments.domain.operations import PROCESSOR_DEADLINE, Attempt
+from payments.domain.operations import PROCESSOR_DEADLINE, Attempt, OperationStatus
 from payments.domain.outcomes import Outcome, Result
 from payments.domain.payments import PaymentStatus
 from payments.processors.base import Processor
@@ -64,6 +64,8 @@ def _find_out(context: Context, processor: Processor, begun: Begun) -> Result:
     call = call_for(begun)
     result = processor.look_up(call)
     if result.outcome is Outcome.NOT_FOUND:
+        if begun.operation is not None and begun.operation.status is not OperationStatus.PENDING:
+            return Result(outcome=Outcome.UNKNOWN, detail="done before, and not found now")
         return _send_again(context, processor, begun)
     waits_too_long = (
         begun.payment.status is PaymentStatus.REQUIRES_ACTION

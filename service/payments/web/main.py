@@ -1,12 +1,17 @@
 """The `api` process: the application, and what runs beside it."""
 
+import atexit
+import logging
 import os
 import signal
 import sys
 import threading
 
+import psycopg
+
 from payments.assembly import make_context
 from payments.repositories import api_keys
+from payments.repositories.database import DatabaseUnavailable
 from payments.server import end_when
 from payments.services.context import Context
 from payments.settings import Settings
@@ -14,6 +19,7 @@ from payments.web import auth
 from payments.web.app import create_app
 from payments.web.openapi import Api
 
+_log = logging.getLogger("payments.api")
 #: Seconds between writes of what is only kept in memory: metrics, and when keys were used.
 _FLUSH_SECONDS = 30.0
 
@@ -23,6 +29,7 @@ def make_app(settings: Settings) -> Api:
     context = make_context(settings, name="api")
     app = create_app(context, settings)
     end_when(context.database.credentials_refused, lambda: os.kill(os.getppid(), signal.SIGTERM))
+    atexit.register(flush, app, context)  # once more after the drain
     threading.Thread(target=_flush_for_ever, args=(app, context), name="flush", daemon=True).start()
     return app
 
@@ -30,13 +37,22 @@ def make_app(settings: Settings) -> Api:
 def _flush_for_ever(app: Api, context: Context) -> None:
     pause = threading.Event()
     while not pause.wait(_FLUSH_SECONDS):
-        context.metrics.flush(_write_line)
-        with app.app_context():
-            used = auth.authenticator().take_used()
-        if used:
-            with context.database.transaction() as tx:
-                api_keys.write_last_used(tx, used)
-                tx.commit()
+        flush(app, context)
+
+
+def flush(app: Api, context: Context) -> None:
+    """Write what is only kept in memory. A database that is down costs the times of use, not the thread."""
+    context.metrics.flush(_write_line)
+    with app.app_context():
+        used = auth.authenticator().take_used()
+    if not used:
+        return
+    try:
+        with context.database.transaction() as tx:
+            api_keys.write_last_used(tx, used)
+            tx.commit()
+    except (psycopg.Error, DatabaseUnavailable):
+        _log.warning("times of use not written", exc_info=True)
 
 
 def _write_line(text: str) -> None:

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from tempfile import gettempdir
 
+from payments.services import housekeeping, ledger_books
 from payments.services.context import Context
 from payments.services.recovery import end_expired_authorizations, recover_due
 from payments.settings import Settings
@@ -28,6 +29,10 @@ def loops(context: Context, settings: Settings) -> list[Loop]:
     return [
         Loop(name="recovery", interval=0.25, run=lambda: recover_due(context)),
         Loop(name="authorizations", interval=30.0, run=lambda: end_expired_authorizations(context)),
+        Loop(name="ledger_rollup", interval=5.0, run=lambda: ledger_books.roll_up(context.database)),
+        Loop(name="ledger_sealer", interval=5.0, run=lambda: ledger_books.seal(context.database)),
+        Loop(name="idempotency_keys", interval=60.0, run=lambda: housekeeping.delete_expired_keys(context)),
+        Loop(name="backlog", interval=15.0, run=lambda: housekeeping.measure_backlog(context)),
         Loop(name="metrics", interval=30.0, run=lambda: _flush(context)),
         *webhook_loops(context, settings),
     ]
