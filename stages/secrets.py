@@ -15,7 +15,8 @@ from constructs import Construct
 from stages.acknowledgements import acknowledge
 from stages.config import EnvironmentConfig
 
-OWNER_USER, APPLICATION_USER = "payments_owner", "payments_app"
+# Not `payments_app`: the migrations make a group role of that name, and the application's user joins it.
+OWNER_USER, APPLICATION_USER = "payments_owner", "payments_service"
 NOT_CONFIGURED = "not-configured"
 
 #: Why Secrets Manager does not rotate them itself, and who does. Read by the reviewer of docs/security.md.
