@@ -1,5 +1,6 @@
 """The Flask application class whose OpenAPI 3.1 document is made from the views' types and the errors they raise."""
 
+import re
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, NoReturn
@@ -14,6 +15,7 @@ from payments.problems import (
     ApiError,
     CardNumberRefused,
     ContentTooLarge,
+    IdempotencyKeyMissing,
     InternalError,
     MalformedRequest,
     NotFound,
@@ -24,7 +26,7 @@ from payments.problems import (
     UnsupportedMediaType,
     ValidationFailed,
 )
-from payments.web import card_guard, strict_json
+from payments.web import card_guard, examples, strict_json
 from payments.web.problems import MEDIA_TYPE
 
 _PROBLEM = {"$ref": "#/components/schemas/Problem"}
@@ -41,6 +43,16 @@ ALWAYS: tuple[type[ApiError], ...] = (
 WITH_BODY: tuple[type[ApiError], ...] = (ContentTooLarge, UnsupportedMediaType, ValidationFailed)
 #: A model of path parameters has a name with this ending: a malformed id is a 404, not a 422.
 _PATH_SUFFIX = "Path"
+_RULE_PARAMETER = re.compile(r"<(?:[^<:>]+:)?([^<>]+)>")
+_IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": True,
+    "description": "A new random value for each new request; the same for its repetitions, which are executed once and "
+    "answered alike, with `Idempotency-Replayed: true`, for 72 hours.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    "example": "4c9f1f5e-2a3b-4b53-9d0e-6f0f1f2a7c11",
+}
 _EXAMPLE_ID = "req_0b2f6c8e5d6f4b0c9a1f3f1f7c2f9d11"
 
 
@@ -179,16 +191,40 @@ class Api(OpenAPI):
     def generate_spec_json(self) -> None:
         """Generate, then undo what the library adds or mangles."""
         super().generate_spec_json()  # type: ignore[no-untyped-call]  # the library leaves it untyped
-        for item in self.spec_json["paths"].values():
-            for operation in item.values():
-                _tidy(operation)
+        schemas = self.spec_json["components"]["schemas"]
+        schemas.update({name: schema for name, schema in _whole_schemas().items() if name in schemas})
+        paths = self.spec_json["paths"]
+        for rule in self.url_map.iter_rules():
+            item = paths.get(_RULE_PARAMETER.sub(r"{\1}", rule.rule), {})
+            for method in rule.methods or ():
+                if method.lower() in item:
+                    _tidy(item[method.lower()], name=rule.endpoint.rpartition(".")[2])
+        examples.add(self.spec_json)
 
 
-def _tidy(operation: dict[str, Any]) -> None:
-    """Take the library's own 422 out, and its markup for line ends."""
+def _whole_schemas() -> dict[str, dict[str, Any]]:
+    """Schemas by name, as pydantic makes them: the library's own copies lack keywords such as ``examples``."""
+    found: dict[str, dict[str, Any]] = {}
+    pending: list[type[BaseModel]] = [BaseModel]
+    while pending:
+        for model in pending.pop().__subclasses__():
+            pending.append(model)
+            if not model.__module__.startswith(("flask_openapi3", "pydantic")):
+                schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+                found[model.__name__] = {name: value for name, value in schema.items() if name != "$defs"}
+    return found
+
+
+def _tidy(operation: dict[str, Any], *, name: str) -> None:
+    """A short operation id; the header of idempotency; and without the library's own 422 and its markup."""
+    first, *rest = name.split("_")
+    operation["operationId"] = first + "".join(word.capitalize() for word in rest)
     answers = operation["responses"]
     unprocessable = answers.get(str(HTTPStatus.UNPROCESSABLE_ENTITY), {})
     if "application/json" in unprocessable.get("content", {}):
         del answers[str(HTTPStatus.UNPROCESSABLE_ENTITY)]
     if "description" in operation:
         operation["description"] = operation["description"].replace("<br/>", "\n").strip()
+    malformed = answers.get(str(HTTPStatus.BAD_REQUEST), {}).get("content", {}).get(MEDIA_TYPE, {})
+    if IdempotencyKeyMissing.code in malformed.get("examples", {}):
+        operation["parameters"] = [*operation.get("parameters", ()), _IDEMPOTENCY_KEY]

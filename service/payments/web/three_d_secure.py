@@ -30,6 +30,8 @@ _DONE = """<!doctype html>
 <body><h1>Thank you</h1><p>You can close this page.</p></body></html>
 """
 _MAX_FORM = 256
+_PAGE_ANSWER = {"description": "The page.", "content": {"text/html": {"schema": {"type": "string"}}}}
+_RETURN_ANSWER = {"description": "Back to `return_url`."}
 
 
 class ChallengePath(QueryModel):
@@ -49,7 +51,7 @@ def _sandbox() -> SandboxProcessor:
     return processor
 
 
-@api.get("/sandbox/3ds/<token>", tags=[_TAG], responses=responses({}, NotFound, always=()))
+@api.get("/sandbox/3ds/<token>", tags=[_TAG], responses=responses({200: _PAGE_ANSWER}, NotFound, always=()))
 @edge.public
 def show_challenge(path: ChallengePath) -> Response:
     """The page that the customer is sent to."""
@@ -59,7 +61,11 @@ def show_challenge(path: ChallengePath) -> Response:
     return _html(_PAGE.format(amount=escape(_amount(challenge))), challenge.return_url)
 
 
-@api.post("/sandbox/3ds/<token>", tags=[_TAG], responses=responses({}, NotFound, MalformedRequest, always=()))
+@api.post(
+    "/sandbox/3ds/<token>",
+    tags=[_TAG],
+    responses=responses({200: _PAGE_ANSWER, 303: _RETURN_ANSWER}, NotFound, MalformedRequest, always=()),
+)
 @edge.public
 def answer_challenge(path: ChallengePath) -> Response:
     """The customer's decision: `decision=approve` or `decision=refuse`, as a form."""

@@ -1,0 +1,301 @@
+"""Promises that hold for every route, found in the route table, so that a new endpoint is covered by itself."""
+
+import json
+import re
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+from flask.testing import FlaskClient
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from werkzeug.test import TestResponse
+
+from payments.domain.api_keys import Scope
+from payments.problems import all_errors
+from payments.repositories.database import Database
+from payments.web import edge
+from payments.web.app import create_app
+from payments.web.openapi import Api
+from tests.service.api import SETTINGS, sandbox_context
+from tests.service.conftest import ApiKey, Postgres, make_key
+from tests.service.seed import add_event
+
+#: Path parameters that are not a merchant's object: a capability that is itself secret, and a processor's name.
+_NOT_OWNED = {"token", "name"}
+
+
+@dataclass(frozen=True)
+class Route:
+    method: str
+    path: str
+    endpoint: str
+
+    @property
+    def parameters(self) -> list[str]:
+        return re.findall(r"<(?:\w+:)?(\w+)>", self.path)
+
+    @property
+    def documented_path(self) -> str:
+        return re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", self.path)
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+@cache
+def _make_app(database: Any = None, journal: Any = None) -> Api:
+    return create_app(sandbox_context(database, journal), SETTINGS)
+
+
+def _routes(app: Api) -> list[Route]:
+    return [
+        Route(method, rule.rule, rule.endpoint)
+        for rule in app.url_map.iter_rules()
+        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
+    ]
+
+
+#: Without a database: for what is decided before one is asked.
+_APP = _make_app()
+_DOCUMENT = json.loads(json.dumps(_APP.api_doc))
+ROUTES = _routes(_APP)
+API_ROUTES = [route for route in ROUTES if route.path.startswith("/v1")]
+KEYED = [route for route in API_ROUTES if edge.scopes_of(_APP.view_functions[route.endpoint]) is not None]
+OWNED = [route for route in KEYED if set(route.parameters) - _NOT_OWNED]
+
+
+_PREFIXES = {"payment_id": "pay", "refund_id": "re", "event_id": "evt", "key_id": "key", "endpoint_id": "we"}
+
+
+def _path(route: Route, objects: dict[str, str] | None = None) -> str:
+    """The route's path with ``objects``, or with well-formed ids of nothing."""
+    known = objects or {name: f"{prefix}_{'0' * 26}" for name, prefix in _PREFIXES.items()}
+    return re.sub(r"<(?:\w+:)?(\w+)>", lambda match: known.get(match[1], "x"), route.path)
+
+
+def _operation(route: Route) -> dict[str, Any]:
+    found: dict[str, Any] = _DOCUMENT["paths"][route.documented_path][route.method.lower()]
+    return found
+
+
+def _example(route: Route) -> Any:
+    return _operation(route).get("requestBody", {}).get("content", {}).get("application/json", {}).get("example")
+
+
+@pytest.fixture
+def client(database: Database, journal: Database) -> FlaskClient:
+    return _make_app(database, journal).test_client()
+
+
+def _call(client: FlaskClient, route: Route, path: str, headers: dict[str, str], **changes: Any) -> TestResponse:
+    """The documented example of ``route``, with ``changes``."""
+    values: dict[str, Any] = {"headers": {**headers, "Idempotency-Key": uuid.uuid4().hex}}
+    if _example(route) is not None:
+        values["json"] = _example(route)
+    return client.open(path, method=route.method, **{**values, **changes})
+
+
+# ---- tenants --------------------------------------------------------------------------------------------------------
+@pytest.fixture
+def objects(client: FlaskClient, key: ApiKey, postgres: Postgres) -> dict[str, str]:
+    """One object of Alice's for every kind of path parameter."""
+
+    def post(path: str, body: dict[str, Any]) -> dict[str, Any]:
+        answer = client.post(path, json=body, headers={**key.headers, "Idempotency-Key": uuid.uuid4().hex})
+        assert answer.status_code < 300, answer.text
+        return dict(answer.get_json())
+
+    payment = post("/v1/payments", {"amount": 1000, "currency": "EUR", "payment_method": "tok_visa"})["id"]
+    return {
+        "payment_id": payment,
+        "refund_id": post(f"/v1/payments/{payment}/refunds", {"amount": 1})["id"],
+        "event_id": add_event(postgres, key.merchant_id),
+        "key_id": post("/v1/api_keys", {"name": "n", "scopes": ["payments:read"]})["id"],
+        "endpoint_id": post("/v1/webhook_endpoints", {"url": "https://shop.example/hook"})["id"],
+    }
+
+
+@pytest.mark.parametrize("route", OWNED, ids=str)
+def test_what_belongs_to_another_merchant_or_mode_is_not_found(
+    client: FlaskClient, key: ApiKey, postgres: Postgres, objects: dict[str, str], route: Route
+) -> None:
+    unknown = set(route.parameters) - set(objects)
+    assert not unknown, f"say in `objects` how to make one for {unknown}"
+    path = _path(route, objects)
+    strangers = [make_key(postgres, "mer_bob"), make_key(postgres, key.merchant_id, livemode=True)]
+    for stranger in strangers:
+        answer = _call(client, route, path, stranger.headers)
+        assert (answer.status_code, answer.get_json(force=True)["code"]) == (404, "not_found")
+    # The very request is fine when its owner makes it.
+    assert _call(client, route, path, key.headers).status_code not in {400, 404, 422}
+
+
+@pytest.mark.parametrize("route", [route for route in OWNED if route.method == "GET"], ids=str)
+def test_a_malformed_id_is_not_found(client: FlaskClient, key: ApiKey, route: Route) -> None:
+    for wrong in ("x", "pay_", "pay_!", "pay_zzzzzzzzzzzzzzzzzzzzzzzzzz", "key_", "%00", "evt_01\u0131"):
+        path = re.sub(r"<(?:\w+:)?(\w+)>", wrong, route.path)
+        assert client.get(path, headers=key.headers).status_code == 404
+
+
+@pytest.mark.parametrize("route", [route for route in KEYED if route.method == "GET" and not route.parameters], ids=str)
+def test_lists_show_nothing_of_another_merchants(
+    client: FlaskClient, postgres: Postgres, objects: dict[str, str], route: Route
+) -> None:
+    bob = make_key(postgres, "mer_bob", scopes=frozenset({Scope.API_KEYS_READ, *_needed(route)}))
+    shown = json.dumps(client.get(route.path, headers=bob.headers).get_json())
+    assert not [identifier for identifier in objects.values() if identifier in shown]
+    assert "mer_alice" not in shown
+
+
+def _needed(route: Route) -> frozenset[Scope]:
+    return edge.scopes_of(_APP.view_functions[route.endpoint]) or frozenset()
+
+
+# ---- authentication -------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("route", KEYED, ids=str)
+def test_without_a_key_it_is_401_and_without_the_scope_403(
+    client: FlaskClient, postgres: Postgres, route: Route
+) -> None:
+    path = _path(route)
+    assert client.open(path, method=route.method).status_code == 401
+    weak = make_key(postgres, "mer_alice", scopes=frozenset(Scope) - _needed(route))
+    answer = client.open(path, method=route.method, headers=weak.headers)
+    assert (answer.status_code, answer.get_json(force=True)["code"]) == (403, "scope_missing")
+
+
+def test_only_these_views_are_open_to_everybody() -> None:
+    assert {str(route) for route in ROUTES if route not in KEYED} == {
+        "GET /healthz",
+        "GET /readyz",
+        "GET /openapi.json",
+        "GET /docs",
+        "GET /v1/sandbox/3ds/<token>",
+        "POST /v1/sandbox/3ds/<token>",
+        "POST /v1/processors/<name>/webhooks",
+    }
+
+
+# ---- strictness -----------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("route", [route for route in KEYED if route.method == "POST"], ids=str)
+def test_every_post_needs_an_idempotency_key(client: FlaskClient, key: ApiKey, route: Route) -> None:
+    path = _path(route)
+    missing = client.post(path, json=_example(route), headers=key.headers)
+    assert (missing.status_code, missing.get_json(force=True)["code"]) == (400, "idempotency_key_missing")
+    twice = [*key.headers.items(), ("Idempotency-Key", "a"), ("Idempotency-Key", "b")]
+    invalid = client.post(path, json=_example(route), headers=twice)
+    assert (invalid.status_code, invalid.get_json(force=True)["code"]) == (400, "idempotency_key_invalid")
+
+
+@pytest.mark.parametrize("route", [route for route in KEYED if _example(route) is not None], ids=str)
+def test_every_body_is_strict(client: FlaskClient, key: ApiKey, route: Route) -> None:
+    path = _path(route)
+    unknown = _call(client, route, path, key.headers, json={**_example(route), "surprise": 1})
+    assert unknown.status_code == 422
+    assert unknown.get_json(force=True)["errors"][0]["pointer"] == "#/surprise"
+    text = {"data": "{}", "content_type": "text/plain", "json": None}
+    assert _call(client, route, path, key.headers, **text).status_code == 415
+    large = {"data": b" " * 65537, "content_type": "application/json", "json": None}
+    assert _call(client, route, path, key.headers, **large).status_code == 413
+    doubled = {"data": '{"a": 1, "a": 2}', "content_type": "application/json", "json": None}
+    assert _call(client, route, path, key.headers, **doubled).status_code == 400
+
+
+@pytest.mark.parametrize("route", [route for route in KEYED if route.method == "GET"], ids=str)
+def test_every_query_is_strict(client: FlaskClient, key: ApiKey, route: Route) -> None:
+    path = _path(route)
+    assert client.get(f"{path}?surprise=1", headers=key.headers).status_code in {400, 422}
+
+
+@pytest.mark.parametrize("route", [r for r in KEYED if r.method == "GET" and "limit" in str(_operation(r))], ids=str)
+def test_every_page_is_bounded_and_every_cursor_checked(client: FlaskClient, key: ApiKey, route: Route) -> None:
+    path = _path(route)
+    wrong = ("limit=0", "limit=101", "limit=1.5", "limit=", "cursor=%21", "cursor=A", "limit=1&limit=1")
+    for query in wrong:
+        assert client.get(f"{path}?{query}", headers=key.headers).status_code in {400, 422}, query
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=str)
+def test_another_method_is_405_and_says_which_are_allowed(route: Route) -> None:
+    client, path = _APP.test_client(), _path(route)
+    answer = client.open(path, method="PUT")
+    assert (answer.status_code, answer.get_json(force=True)["code"]) == (405, "method_not_allowed")
+    assert route.method in answer.headers["Allow"]
+    assert client.open(path + "/", method=route.method).status_code == 404
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=str)
+def test_every_answer_has_the_security_headers_and_a_request_id(route: Route) -> None:
+    answer = _APP.test_client().open(_path(route), method=route.method)
+    assert answer.headers["Strict-Transport-Security"]
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    assert answer.headers["Request-Id"].startswith("req_")
+    assert not re.search(r"\d", answer.headers["Server"])
+
+
+# ---- the document ---------------------------------------------------------------------------------------------------
+def test_the_document_is_valid_openapi_3_1() -> None:
+    OpenAPIV31SpecValidator(_DOCUMENT).validate()
+    ids = [operation["operationId"] for item in _DOCUMENT["paths"].values() for operation in item.values()]
+    assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.parametrize("route", API_ROUTES, ids=str)
+def test_every_route_documents_its_answers_and_errors(route: Route) -> None:
+    operation = _operation(route)
+    answers = operation["responses"]
+    assert operation["summary"]
+    assert [status for status in answers if status < "400"], "say what a success answers"
+    expected = {"400", "401", "403", "429", "500", "503"} if route in KEYED else set()
+    if set(route.parameters):
+        expected |= {"404"}
+    if _example(route) is not None:
+        expected |= {"413", "415", "422"}
+    if route in KEYED and route.method == "POST":
+        expected |= {"409"}
+    assert expected <= set(answers)
+    codes = {error.code: str(error.status) for error in all_errors()}
+    for status, answer in answers.items():
+        if status >= "400":
+            content = answer["content"]["application/problem+json"]
+            assert content["schema"] == {"$ref": "#/components/schemas/Problem"}
+            assert content["examples"]
+            assert all(codes[code] == status for code in content["examples"])
+
+
+def _contents() -> Iterator[tuple[str, dict[str, Any]]]:
+    for route in ROUTES:
+        operation = _DOCUMENT["paths"].get(route.documented_path, {}).get(route.method.lower(), {})
+        for content in operation.get("requestBody", {}).get("content", {}).values():
+            yield f"{route} body", content
+        for status, answer in operation.get("responses", {}).items():
+            for content in answer.get("content", {}).values():
+                yield f"{route} {status}", content
+
+
+@pytest.mark.parametrize("content", [pytest.param(content, id=name) for name, content in _contents()])
+def test_every_example_fits_its_schema(content: dict[str, Any]) -> None:
+    schema = {**content["schema"], "components": _DOCUMENT["components"]}
+    examples = [found["value"] for found in content.get("examples", {}).values()] or [content["example"]]
+    for example in examples:
+        jsonschema.Draft202012Validator(schema).validate(example)
+
+
+@pytest.mark.parametrize("route", [route for route in KEYED if route.method == "POST"], ids=str)
+def test_every_post_documents_the_idempotency_key(route: Route) -> None:
+    assert "Idempotency-Key" in [parameter["name"] for parameter in _operation(route)["parameters"]]
+
+
+def test_the_document_and_the_reference_are_served_to_everybody() -> None:
+    client = _APP.test_client()
+    assert client.get("/openapi.json").get_json() == _DOCUMENT
+    page = client.get("/docs")
+    assert page.content_type == "text/html; charset=utf-8"
+    assert "style-src 'sha256-" in page.headers["Content-Security-Policy"]
+    for route in API_ROUTES:
+        assert f'id="{_operation(route)["operationId"]}"' in page.text
+    assert "tok_lost_approved" in page.text
