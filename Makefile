@@ -110,6 +110,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 unit-tests: setup
 	rm -f .run/coverage*
 	$(PYTEST) -m "not rehearsal" --cov --cov-report= --junitxml .run/reports/unit-tests.xml
+	$(BIN)/coverage xml --quiet -o .run/reports/coverage.xml
 	$(BIN)/coverage report --include 'pipeline/*,stages/*,service/*,integ/*' --fail-under 90
 
 .PHONY: rehearsal-tests

@@ -17,10 +17,13 @@ from stages.payment_stage import PaymentStage
 JOBS = "jobs.out"
 ASSEMBLY = "assembly"
 """Folder in which a step finds the cloud assembly next to its own input."""
+#: Every gate, by the name of its report; `make gates` runs them all.
+GATES = ("ruff", "mypy", "hadolint", "secrets", "sast", "licences", "sbom", "dependencies", "cfn-lint")
 #: What the change report exports, and the file that holds it.
 REPORT_VARIABLES = {"SUMMARY": "summary.txt", "REPORT_URL": "url.txt"}
 _PYTHON = "3.13"
 _PIP = ".venv/bin/python -m pip --quiet --disable-pip-version-check"
+_REPORTS = ".run/reports"
 _CACHE = ".run/cache/**/*"
 
 
@@ -57,7 +60,9 @@ def synth_step(
             phases={"pre_build": {"commands": ["make gates"]}},
             cache={"paths": [_CACHE]},
             reports={
-                _report(config, "tests"): _files("JUNITXML", ".run/reports", "unit-tests.xml"),
+                _report(config, "gates"): _files("JUNITXML", _REPORTS, *(f"{gate}.xml" for gate in GATES)),
+                _report(config, "tests"): _files("JUNITXML", _REPORTS, "unit-tests.xml"),
+                _report(config, "coverage"): _files("COBERTURAXML", _REPORTS, "coverage.xml"),
             },
         ),
     )

@@ -1,9 +1,12 @@
 """PipelineStack: from a push to every environment. The only stack that a person ever deploys."""
 
+from typing import Any
+
 from aws_cdk import Environment, Stack, pipelines
 from aws_cdk import aws_codebuild as codebuild
 from aws_cdk import aws_codepipeline as codepipeline
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from pipeline.approval import InformedApproval
@@ -13,6 +16,7 @@ from pipeline.config import PipelineConfig, StageConfig
 from pipeline.functions import KINDS
 from pipeline.notifications import PipelineNotifications
 from pipeline.ownership import take_over
+from pipeline.replication import ReplicationStack, other_regions
 from pipeline.roles import PipelineRoles, report_group_names
 from pipeline.rollback import roll_back_on_failure
 from pipeline.storage import PipelineStorage
@@ -60,7 +64,7 @@ class PipelineStack(Stack):
             pipeline_name=config.names.name("pipeline"),
             pipeline_type=codepipeline.PipelineType.V2,
             execution_mode=codepipeline.ExecutionMode.QUEUED,
-            artifact_bucket=self._storage.bucket,
+            **self._artifact_buckets(scope),
             # By ARN: given the role itself, CDK lets the pipeline depend on it twice, which cfn-lint rightly finds odd.
             role=iam.Role.from_role_arn(self, "PipelineRole", self._roles.pipeline.role_arn, mutable=False),
             use_pipeline_role_for_actions=True,
@@ -79,6 +83,20 @@ class PipelineStack(Stack):
         PipelineNotifications(self, "Notifications", config=config, storage=self._storage, stacks=self._stacks)
         take_over(self.pipeline, config=config, roles=self._roles)
         tag_all(self, config.names)
+
+    def _artifact_buckets(self, scope: Construct) -> dict[str, Any]:
+        """One bucket, or one for each region that CloudFormation deploys to."""
+        replicas: dict[str, s3.IBucket] = {}
+        for region in other_regions(self._config):
+            replica = ReplicationStack(scope, f"PipelineStack-{region}", config=self._config, region=region)
+            self.add_stack_dependency(replica)
+            replicas[region] = replica.bucket
+        own = self._storage.bucket
+        return (
+            {"cross_region_replication_buckets": {**replicas, self.region: own}}
+            if replicas
+            else {"artifact_bucket": own}
+        )
 
     def _add_stage(self, stage: StageConfig) -> None:
         deployed = PaymentStage(self, stage.stage_name, config=stage.environment)

@@ -7,17 +7,25 @@ over with policy updates off; see docs/decisions/0201-own-pipeline-roles.md.
 
 from collections.abc import Iterable, Sequence
 
-from aws_cdk import CfnElement, Stack
+from aws_cdk import CfnElement, Stack, Token
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from pipeline.config import PipelineConfig, StageConfig
+from pipeline.replication import Replica, other_regions
 from pipeline.storage import PipelineStorage
 from stages.acknowledgements import acknowledge
-from stages.policies import OPEN_ENDS, grant
+from stages.policies import grant
 
 #: Roles of `cdk bootstrap` by what they are for. Their names hold account and region, so nothing else matches.
 _BOOTSTRAP_QUALIFIER = "hnb659fds"
+#: Service to the reason why a resource of it ends in a wildcard.
+_OPEN_ENDS = {
+    "kms": "The ARN of a key in another region is not known here; a condition narrows it to the one with our alias.",
+    "s3": "Artifacts of one bucket, whose keys are not known beforehand.",
+}
+_BUCKET_USE = ("s3:GetBucketLocation", "s3:GetBucketVersioning", "s3:ListBucket")
+_OBJECT_USE = ("s3:GetObject", "s3:GetObjectVersion", "s3:PutObject")
 _KEY_USE = (
     "kms:Decrypt",
     "kms:DescribeKey",
@@ -55,7 +63,7 @@ class PipelineRoles(Construct):
         self._storage = storage
         self.policies: list[iam.ManagedPolicy] = []
         targets = [(stage.environment.account, stage.environment.region) for stage in config.stages]
-        home = (config.account, config.region)
+        own = [(config.account, region) for region in (config.region, *other_regions(config))]
         self.pipeline = self._role(
             "pipeline",
             service="codepipeline.amazonaws.com",
@@ -68,6 +76,7 @@ class PipelineRoles(Construct):
                     [self._arn("codebuild", f"project/{name}") for name in project_names(config)],
                 ),
                 _allow("Deploy", ["sts:AssumeRole"], bootstrap_role_arns("deploy", targets)),
+                *self._replicate(),
             ],
         )
         self.synth = self.build_role(
@@ -81,9 +90,9 @@ class PipelineRoles(Construct):
                     "DeployPipelineStack",
                     ["sts:AssumeRole"],
                     [
-                        *bootstrap_role_arns("deploy", [home]),
-                        *bootstrap_role_arns("file-publishing", [home]),
-                        *bootstrap_role_arns("lookup", [home]),
+                        *bootstrap_role_arns("deploy", own),
+                        *bootstrap_role_arns("file-publishing", own),
+                        *bootstrap_role_arns("lookup", own),
                     ],
                 )
             ],
@@ -158,24 +167,41 @@ class PipelineRoles(Construct):
         policy = grant(role, name=names.name(f"policy-pipeline-{name}"), statements=[*self._artifacts(), *statements])
         bucket = self._storage.bucket
         logical_id = Stack.of(bucket).get_logical_id(_resource(bucket))
-        acknowledge(policy, {f"AwsSolutions-IAM5[Resource::<{logical_id}.Arn>/*]": OPEN_ENDS["s3:GetObject"]})
+        acknowledge(policy, {f"AwsSolutions-IAM5[Resource::<{logical_id}.Arn>/*]": _OPEN_ENDS["s3"]})
+        for statement in statements:
+            for resource in statement.resources:
+                if not Token.is_unresolved(resource) and resource.endswith("/*"):
+                    reason = _OPEN_ENDS[resource.split(":")[2]]
+                    acknowledge(policy, {f"AwsSolutions-IAM5[Resource::{resource}]": reason})
         self.policies.append(policy)
         return role
 
     def _artifacts(self) -> list[iam.PolicyStatement]:
         bucket, key = self._storage.bucket, self._storage.key
         return [
-            _allow(
-                "FindArtifacts",
-                ["s3:GetBucketLocation", "s3:GetBucketVersioning", "s3:ListBucket"],
-                [bucket.bucket_arn],
-            ),
-            _allow(
-                "UseArtifacts",
-                ["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject"],
-                [bucket.arn_for_objects("*")],
-            ),
+            _allow("FindArtifacts", _BUCKET_USE, [bucket.bucket_arn]),
+            _allow("UseArtifacts", _OBJECT_USE, [bucket.arn_for_objects("*")]),
             _allow("UseKey", _KEY_USE, [key.key_arn]),
+        ]
+
+    def _replicate(self) -> list[iam.PolicyStatement]:
+        """Copying artifacts to the regions of other environments."""
+        config = self._config
+        replicas = [Replica.of(config, region) for region in other_regions(config)]
+        if not replicas:
+            return []
+        use_key = _allow(
+            "UseReplicaKeys",
+            _KEY_USE,
+            [f"arn:aws:kms:{one.region}:{config.account}:key/*" for one in replicas],
+        )
+        # The ARNs are not known here, the aliases are.
+        use_key.add_condition("ForAnyValue:StringEquals", {"kms:ResourceAliases": [one.key_alias for one in replicas]})
+        buckets = [f"arn:aws:s3:::{one.bucket_name}" for one in replicas]
+        return [
+            _allow("FindReplicas", _BUCKET_USE, buckets),
+            _allow("UseReplicas", _OBJECT_USE, [f"{arn}/*" for arn in buckets]),
+            use_key,
         ]
 
     def _use_connection(self) -> iam.PolicyStatement:

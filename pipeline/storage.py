@@ -33,14 +33,21 @@ class PipelineStorage(Construct):
 
     def __init__(self, scope: Construct, construct_id: str, *, config: Place, encrypted_logs: list[str]) -> None:
         super().__init__(scope, construct_id)
-        self.key = _key(self, config, [build_log_group_name(config), *encrypted_logs])
-        self.bucket = _bucket(self, config, self.key)
+        self.key = pipeline_key(
+            self,
+            config,
+            log_groups=[build_log_group_name(config), *encrypted_logs],
+            alias=config.names.name("alias/pipeline-key"),
+        )
+        self.bucket = artifact_bucket(
+            self, config, name=config.names.unique("pipeline-artifacts"), key=self.key, log_key=self.key
+        )
         self.log_group: logs.LogGroup = DeclaredLogGroup(
             self, "BuildLogs", name=build_log_group_name(config), config=config, key=self.key
         )
 
 
-def _key(scope: Construct, config: Place, log_groups: list[str]) -> kms.Key:
+def pipeline_key(scope: Construct, config: Place, *, log_groups: list[str], alias: str | None) -> kms.Key:
     """A rotating key that the account's administrators keep and IAM policies of the account may use."""
     account = iam.AccountPrincipal(config.account)
     prefix = f"arn:aws:logs:{config.region}:{config.account}:log-group:"
@@ -60,7 +67,7 @@ def _key(scope: Construct, config: Place, log_groups: list[str]) -> kms.Key:
     return kms.Key(
         scope,
         "Key",
-        alias=config.names.name("alias/pipeline-key"),
+        alias=alias,
         description=f"Artifacts, build logs and notifications of the pipeline {config.names.suffix}",
         enable_key_rotation=True,
         pending_window=Duration.days(7),
@@ -69,11 +76,12 @@ def _key(scope: Construct, config: Place, log_groups: list[str]) -> kms.Key:
     )
 
 
-def _bucket(scope: Construct, config: Place, key: kms.Key) -> s3.Bucket:
+def artifact_bucket(scope: Construct, config: Place, *, name: str, key: kms.IKey, log_key: kms.IKey) -> s3.Bucket:
+    """A bucket for artifacts, emptied with its stack; `log_key` encrypts what the emptying function logs."""
     bucket = s3.Bucket(
         scope,
         "Artifacts",
-        bucket_name=config.names.unique("pipeline-artifacts"),
+        bucket_name=name,
         encryption=s3.BucketEncryption.KMS,
         encryption_key=key,
         bucket_key_enabled=True,
@@ -91,7 +99,7 @@ def _bucket(scope: Construct, config: Place, key: kms.Key) -> s3.Bucket:
         ],
         removal_policy=RemovalPolicy.DESTROY,
     )
-    EmptiedBucket(scope, "EmptiedArtifacts", config=config, key=key, bucket=bucket)
+    EmptiedBucket(scope, "EmptiedArtifacts", config=config, key=log_key, bucket=bucket)
     acknowledge(
         bucket,
         {

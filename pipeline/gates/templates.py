@@ -17,17 +17,19 @@ from pipeline.gates.findings import GateError, fail
 
 ASSEMBLY = Path(".run/gates/assembly")
 _TOOLING, _PRODUCTION = "111111111111", "222222222222"
-_CERTIFICATE = "arn:aws:acm:us-east-1:{}:certificate/00000000-0000-0000-0000-000000000000"
+_CERTIFICATE = "arn:aws:acm:{}:{}:certificate/00000000-0000-0000-0000-000000000000"
 
-#: A tooling account with dev, and prod elsewhere: what crosses accounts is looked at too.
+#: A tooling account with dev, and prod elsewhere: what crosses accounts and regions is looked at too.
 PLACEHOLDERS: Mapping[str, object] = {
     "account": _TOOLING,
     "connection_arn": f"arn:aws:codeconnections:us-east-1:{_TOOLING}:connection/00000000-0000-4000-8000-000000000000",
     "repository": "owner/name",
     "alarm_email": "operators@example.com",
-    "certificate_arn": _CERTIFICATE.format(_TOOLING),
+    "certificate_arn": _CERTIFICATE.format("us-east-1", _TOOLING),
     "environments.prod.account": _PRODUCTION,
-    "environments.prod.certificate_arn": _CERTIFICATE.format(_PRODUCTION),
+    "environments.prod.region": "eu-west-1",
+    "environments.prod.availability_zone_ids": ["euw1-az1", "euw1-az2", "euw1-az3"],
+    "environments.prod.certificate_arn": _CERTIFICATE.format("eu-west-1", _PRODUCTION),
 }
 
 

@@ -1,0 +1,315 @@
+"""The synthesized pipeline: what runs, in which order, on what, and what becomes of failures."""
+
+import json
+import re
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.versions import npm_version
+from tests.pipeline.conftest import synthesize
+from tests.pipeline.model import CONFIGURED, PRODUCTION, PROJECT, TOOLING, Synthesized, Template, resolve
+
+
+def test_the_stages_follow_the_configuration(synthesized: Synthesized) -> None:
+    assert list(synthesized.stages) == ["Source", "Build", "UpdatePipeline", "Assets", "Dev", "ApproveProd", "Prod"]
+
+
+def test_a_third_environment_is_a_third_stage(tmp_path: Path) -> None:
+    environments = '{"dev": {}, "staging": {}, "prod": {"approval": true}}'
+    stages = synthesize(tmp_path, {**CONFIGURED, "environments": environments}).stages
+    assert list(stages)[4:] == ["Dev", "Staging", "ApproveProd", "Prod"]
+    assert stages["Staging"][-1]["Name"] == "SmokeStaging"
+
+
+def test_executions_queue_and_a_changed_pipeline_starts_over(synthesized: Synthesized) -> None:
+    pipeline = synthesized.pipeline
+    assert pipeline["PipelineType"] == "V2"
+    assert pipeline["ExecutionMode"] == "QUEUED"
+    assert pipeline["RestartExecutionOnUpdate"] is True
+
+
+def test_the_source_comes_with_history_for_the_synth_step_alone(synthesized: Synthesized) -> None:
+    (source,) = synthesized.stages["Source"]
+    assert source["Configuration"]["OutputArtifactFormat"] == "CODEBUILD_CLONE_REF"
+    assert source["Configuration"]["BranchName"] == "main"
+    clone = source["OutputArtifacts"][0]["Name"]
+    readers = [
+        action["Name"]
+        for actions in synthesized.stages.values()
+        for action in actions
+        if clone in [artifact["Name"] for artifact in action.get("InputArtifacts", ())]
+    ]
+    assert readers == ["Synth"]
+
+
+def test_the_synth_step_runs_what_a_person_runs(synthesized: Synthesized) -> None:
+    phases = synthesized.build_spec("synth")["phases"]
+    assert phases["install"]["commands"] == ["make setup"]
+    assert phases["pre_build"]["commands"] == ["make gates"]  # a build whose pre_build failed goes no further
+    assert phases["build"]["commands"][0] == "make synth"
+
+
+def test_the_synth_step_synthesizes_what_was_deployed(synthesized: Synthesized) -> None:
+    variables = {
+        one["Name"]: one["Value"] for one in synthesized.project("synth")["Environment"]["EnvironmentVariables"]
+    }
+    overrides = json.loads(variables["CONTEXT_OVERRIDES"])
+    assert overrides["account"] == TOOLING
+    assert overrides["environments.prod.account"] == PRODUCTION
+
+
+def test_every_environment_is_checked_after_its_deployment(synthesized: Synthesized) -> None:
+    for stage, number in (("Dev", 9), ("Prod", 9)):
+        actions = synthesized.stages[stage]
+        assert actions[-1]["Name"] == f"Smoke{stage}"
+        assert actions[-1]["RunOrder"] == number
+        (variable,) = json.loads(actions[-1]["Configuration"]["EnvironmentVariables"])
+        assert variable["name"] == "BASE_URL"
+        deploy = synthesized.action(stage, f"payment-service-{stage.lower()}.Deploy")
+        assert variable["value"] == f"#{{{deploy['Namespace']}.ApiUrl}}"
+
+
+def test_the_approver_reads_what_would_change_and_of_which_commit(synthesized: Synthesized) -> None:
+    report, approval = synthesized.stages["ApproveProd"]
+    assert (report["RunOrder"], approval["RunOrder"]) == (1, 2)
+    assert approval["ActionTypeId"]["Category"] == "Approval"
+    text = approval["Configuration"]["CustomData"]
+    source = synthesized.action("Source", "Source")
+    assert f"#{{{report['Namespace']}.SUMMARY}}" in text
+    assert f"#{{{source['Namespace']}.CommitId}}" in text
+    assert approval["Configuration"]["ExternalEntityLink"] == f"#{{{report['Namespace']}.REPORT_URL}}"
+    assert {"SUMMARY", "REPORT_URL"} <= set(synthesized.build_spec("changes-prod")["env"]["exported-variables"])
+
+
+def test_a_failed_deployment_rolls_back_and_a_rejection_does_not(synthesized: Synthesized) -> None:
+    results = {one["Name"]: one.get("OnFailure", {}).get("Result") for one in synthesized.pipeline["Stages"]}
+    assert {name for name, result in results.items() if result == "ROLLBACK"} == {"Dev", "Prod"}
+
+
+def test_files_and_images_take_one_build_each_at_most(synthesized: Synthesized) -> None:
+    projects = [one["Properties"]["Name"] for one in synthesized.stack.all("AWS::CodeBuild::Project").values()]
+    assert sorted(projects) == [
+        "project-changes-prod-main",
+        "project-publish-images-main",
+        "project-self-mutation-main",
+        "project-smoke-dev-main",
+        "project-smoke-prod-main",
+        "project-synth-main",
+    ]
+    publish = synthesized.build_spec("publish-images")["phases"]["build"]["commands"]
+    assert len(publish) == 2  # the one image, to the account of each environment
+
+
+def test_every_tool_that_a_build_installs_is_pinned(synthesized: Synthesized) -> None:
+    installed = [
+        command
+        for name in ("self-mutation", "publish-images")
+        for command in synthesized.build_spec(name)["phases"]["install"]["commands"]
+    ]
+    assert installed == [
+        f"npm install -g aws-cdk@{npm_version('aws-cdk')}",
+        f"npm install -g cdk-assets@{npm_version('cdk-assets')}",
+    ]
+    for name in ("smoke-dev", "smoke-prod", "changes-prod"):
+        commands = " ".join(synthesized.build_spec(name)["phases"]["install"]["commands"])
+        assert "--require-hashes" in commands
+
+
+def test_the_asset_publisher_reads_what_the_library_writes(synthesized: Synthesized, tmp_path: Path) -> None:
+    """`cdk-assets` as `package.json` pins it, on a real manifest, after what the build does to it first."""
+    manifest = next(synthesized.folder.glob("assembly-*/*Service*.assets.json"))
+    copy = tmp_path / manifest.name
+    copy.write_text(manifest.read_text())
+    tool = [str(PROJECT / "node_modules" / ".bin" / "cdk-assets"), "--path", str(copy), "ls"]
+    for command in synthesized.build_spec("publish-images")["phases"]["pre_build"]["commands"]:
+        subprocess.run(command, shell=True, cwd=tmp_path, check=True)
+    listed = subprocess.run(tool, capture_output=True, text=True, check=False)
+    assert listed.returncode == 0, listed.stderr
+    images = json.loads(manifest.read_text())["dockerImages"]
+    assert all(identifier in listed.stdout for identifier in images)
+
+
+def test_builds_write_to_declared_log_groups_that_end_and_are_encrypted(synthesized: Synthesized) -> None:
+    groups = synthesized.stack.all("AWS::Logs::LogGroup")
+    for name, project in synthesized.stack.all("AWS::CodeBuild::Project").items():
+        group = project["Properties"]["LogsConfig"]["CloudWatchLogs"]["GroupName"]["Ref"]
+        assert group in groups, name
+    for group in groups.values():
+        assert group["Properties"]["RetentionInDays"] == 30
+        assert group["Properties"]["KmsKeyId"]
+        assert group["DeletionPolicy"] == "Delete"
+
+
+def test_reports_go_to_declared_groups_that_vanish_with_the_stack(synthesized: Synthesized) -> None:
+    declared = {
+        one["Properties"]["Name"]: one["Properties"]
+        for one in synthesized.stack.all("AWS::CodeBuild::ReportGroup").values()
+    }
+    used = {
+        report.rpartition("/")[2]
+        for name in ("synth", "smoke-dev", "smoke-prod")
+        for report in synthesized.build_spec(name)["reports"]
+    }
+    assert used == set(declared)
+    assert all(one["DeleteReports"] for one in declared.values())
+    assert all(len(synthesized.build_spec(name)["reports"]) <= 5 for name in ("synth", "smoke-dev"))
+
+
+def test_nothing_of_the_pipeline_outlives_its_stack(synthesized: Synthesized) -> None:
+    kept = {
+        name: one
+        for name, one in synthesized.stack.body["Resources"].items()
+        if "Retain" in (one.get("DeletionPolicy", ""), one.get("UpdateReplacePolicy", ""))
+    }
+    assert kept == {}
+    emptied = synthesized.stack.one("Custom::EmptiedBucket")
+    assert emptied["Bucket"]["Ref"] in synthesized.stack.all("AWS::S3::Bucket")
+
+
+def test_everything_that_has_a_name_is_named_after_the_installation(tmp_path: Path, synthesized: Synthesized) -> None:
+    alice = synthesize(tmp_path, {**CONFIGURED, "environment_suffix": "alice"})
+    keys = (
+        "Name",
+        "RoleName",
+        "ManagedPolicyName",
+        "FunctionName",
+        "LogGroupName",
+        "BucketName",
+        "TopicName",
+        "AliasName",
+    )
+    for one, suffix in ((synthesized, "main"), (alice, "alice")):
+        for name, resource in one.stack.body["Resources"].items():
+            for key in keys:
+                value = resolve(resource.get("Properties", {}).get(key, suffix))
+                if resource["Type"] == "AWS::Lambda::Permission":
+                    continue  # has no name of its own
+                assert re.search(rf"(^|-){suffix}($|-)", value), (name, key, value)
+
+
+def test_a_replication_bucket_of_our_own_serves_another_region(synthesized: Synthesized) -> None:
+    stores = {one["Region"]: one["ArtifactStore"] for one in synthesized.pipeline["ArtifactStores"]}
+    assert set(stores) == {"us-east-1", "eu-west-1"}
+    assert "pipeline-artifacts-main" in resolve(stores["eu-west-1"]["Location"])
+
+
+def policies_of(synthesized: Synthesized, name: str) -> Mapping[str, Mapping[str, Any]]:
+    return synthesized.stack.policy(f"policy-pipeline-{name}-main")
+
+
+#: Objects of artifact buckets, and keys in another region, which a condition narrows to those of one alias.
+OPEN = (
+    r"\$\{\w*Artifacts\w*\.Arn\}/\*",
+    r"arn:aws:s3:::pipeline-artifacts-main-[\w-]+/\*",
+    rf"arn:aws:kms:eu-west-1:{TOOLING}:key/\*",
+)
+
+
+def test_no_permission_of_the_pipeline_is_open_ended(synthesized: Synthesized) -> None:
+    for policy, statement in synthesized.stack.statements():
+        actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+        assert not [action for action in actions if "*" in action], policy
+        resources = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
+        for resource in map(resolve, resources):
+            assert "*" not in resource or any(re.fullmatch(form, resource) for form in OPEN), (policy, resource)
+
+
+def test_no_role_that_cdk_pipelines_made_is_left(synthesized: Synthesized) -> None:
+    assert synthesized.stack.all("AWS::IAM::Policy") == {}
+    names = {one["Properties"].get("RoleName") for one in synthesized.stack.all("AWS::IAM::Role").values()}
+    assert None not in names
+
+
+def test_a_smoke_step_may_read_the_key_of_its_environment_and_nothing_else(synthesized: Synthesized) -> None:
+    for stage, account in (("dev", TOOLING), ("prod", PRODUCTION)):
+        statements = policies_of(synthesized, f"smoke-{stage}")
+        own = set(statements) - {"FindArtifacts", "UseArtifacts", "UseKey", "WriteLog", "WriteReports"}
+        assert own == {"ReadSmokeKey"}
+        assert statements["ReadSmokeKey"]["Resource"] == f"arn:aws:iam::{account}:role/role-smoke-reader-{stage}"
+
+
+def test_the_change_report_may_look_and_not_touch(synthesized: Synthesized) -> None:
+    statement = policies_of(synthesized, "changes-prod")["ReadDeployed"]
+    assert statement["Action"] == "sts:AssumeRole"
+    assert statement["Resource"] == (f"arn:aws:iam::{PRODUCTION}:role/cdk-hnb659fds-lookup-role-{PRODUCTION}-eu-west-1")
+
+
+def test_the_pipeline_may_start_its_own_builds_only(synthesized: Synthesized) -> None:
+    allowed = {arn.rpartition("/")[2] for arn in policies_of(synthesized, "pipeline")["RunBuilds"]["Resource"]}
+    projects = {one["Properties"]["Name"] for one in synthesized.stack.all("AWS::CodeBuild::Project").values()}
+    assert projects <= allowed
+    assert allowed - projects == {"project-publish-files-main"}  # comes and goes with file assets
+
+
+def test_the_connection_may_be_used_under_both_of_its_names(synthesized: Synthesized) -> None:
+    for name in ("pipeline", "synth"):
+        statement = policies_of(synthesized, name)["UseConnection"]
+        assert {one.split(":")[0] for one in statement["Action"]} == {"codeconnections", "codestar-connections"}
+        assert {one.split(":")[2] for one in statement["Resource"]} == {"codeconnections", "codestar-connections"}
+
+
+def test_another_account_can_read_artifacts_and_their_key(synthesized: Synthesized) -> None:
+    replica = Template.read(synthesized.folder / "PipelineStack-eu-west-1.template.json")
+    for kind, key in (("AWS::S3::BucketPolicy", "PolicyDocument"), ("AWS::KMS::Key", "KeyPolicy")):
+        principals = json.dumps([resolve(one["Properties"][key]) for one in replica.all(kind).values()])
+        assert f"arn:aws:iam::{PRODUCTION}:role/cdk-hnb659fds-deploy-role-{PRODUCTION}-eu-west-1" in principals, kind
+
+
+def test_failures_successes_and_approvals_are_told_and_cancellations_are_not(synthesized: Synthesized) -> None:
+    rules = {
+        one["Properties"]["Name"]: one["Properties"] for one in synthesized.stack.all("AWS::Events::Rule").values()
+    }
+    assert set(rules) == {"rule-pipeline-state-main", "rule-pipeline-approval-main", "rule-drift-main"}
+    state = rules["rule-pipeline-state-main"]["EventPattern"]["detail"]
+    assert state == {"pipeline": ["pipeline-main"], "state": ["FAILED", "SUCCEEDED"]}
+    approval = rules["rule-pipeline-approval-main"]["EventPattern"]["detail"]
+    assert approval["type"] == {"category": ["Approval"]}
+    subscription = synthesized.stack.one("AWS::SNS::Subscription")
+    assert (subscription["Protocol"], subscription["Endpoint"]) == ("email", "operators@example.com")
+    assert synthesized.stack.one("AWS::SNS::Topic")["KmsMasterKeyId"]
+
+
+def test_drift_is_looked_for_in_every_stack_of_every_environment(synthesized: Synthesized) -> None:
+    function = synthesized.stack.named("AWS::Lambda::Function", "FunctionName", "function-pipeline-drift-main")
+    looked_at = json.loads(function["Environment"]["Variables"]["STACKS"])
+    deployed = {
+        action["Configuration"]["StackName"]
+        for stage in ("Dev", "Prod")
+        for action in synthesized.stages[stage]
+        if action["ActionTypeId"]["Provider"] == "CloudFormation"
+    }
+    assert {name for one in looked_at for name in one["stacks"]} == deployed
+    assert {one["region"] for one in looked_at} == {"us-east-1", "eu-west-1"}
+
+
+def test_two_synthesizes_of_one_commit_are_the_same(tmp_path: Path, synthesized: Synthesized) -> None:
+    """Otherwise the pipeline would change itself for ever."""
+    overrides = json.loads(
+        {one["Name"]: one["Value"] for one in synthesized.project("synth")["Environment"]["EnvironmentVariables"]}[
+            "CONTEXT_OVERRIDES"
+        ]
+    )
+    again = synthesize(tmp_path, overrides)
+    assert again.stack == synthesized.stack
+
+
+@pytest.mark.parametrize("package", ["aws-cdk", "cdk-assets"])
+def test_the_locked_tools_are_the_pinned_ones(package: str) -> None:
+    locked = json.loads((PROJECT / "package-lock.json").read_text())["packages"][f"node_modules/{package}"]["version"]
+    assert locked == npm_version(package)
+
+
+def test_a_range_is_no_pin(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "package.json").write_text('{"dependencies": {"aws-cdk": "^2.0.0"}}')
+    monkeypatch.setattr("pipeline.versions._PROJECT", tmp_path)
+    with pytest.raises(ValueError, match="pinned exactly"):
+        npm_version("aws-cdk")
+
+
+def test_the_keys_of_another_region_are_narrowed_to_the_pipelines_own(synthesized: Synthesized) -> None:
+    condition = policies_of(synthesized, "pipeline")["UseReplicaKeys"]["Condition"]
+    assert condition == {"ForAnyValue:StringEquals": {"kms:ResourceAliases": ["alias/pipeline-key-main-euw1"]}}
