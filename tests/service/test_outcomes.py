@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import psycopg
 import pytest
 
+from payments.repositories import attempts
 from payments.repositories.database import Database
 from payments.services.recovery import recover_due
 from tests.service.api import Client, sandbox_context
@@ -120,3 +121,271 @@ def test_create(client: Client, postgres: Postgres, row: Row) -> None:
         assert client.entries(payment_id) == list(row.settled_ledger)
         replay = client.create(row.token, key="one", capture_method=row.capture_method)
         assert replay.status_code == row.settled_status
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """What one operation on a payment that was made with ``token`` answers, and what it leads to."""
+
+    token: str
+    capture_method: str = "manual"
+    path: str
+    body: dict[str, object] | None = None
+    #: Operations that go before, all of which succeed.
+    before: tuple[tuple[str, dict[str, object]], ...] = ()
+    status: int
+    payment: str
+    #: Events of this step.
+    events: tuple[str, ...]
+    ledger: tuple[tuple[str, str, int], ...] = ()
+    settled: str | None = None
+    settled_events: tuple[str, ...] = ()
+    settled_ledger: tuple[tuple[str, str, int], ...] = ()
+    settled_status: int | None = None
+
+
+PART = [("processor_receivable", "merchant_payable", 400), ("merchant_payable", "platform_fees", 12)]
+REST = [("processor_receivable", "merchant_payable", 600), ("merchant_payable", "platform_fees", 17)]
+OPERATIONS = {
+    "capture done, final": Step(
+        token="tok_visa",
+        path="capture",
+        status=200,
+        payment="succeeded",
+        events=("payment.succeeded",),
+        ledger=tuple(CAPTURED),
+    ),
+    "capture done, final, in part": Step(
+        token="tok_visa",
+        path="capture",
+        body={"amount": 400},
+        status=200,
+        payment="succeeded",
+        events=("payment.succeeded",),
+        ledger=tuple(PART),
+    ),
+    "capture done, not final": Step(
+        token="tok_visa",
+        path="capture",
+        body={"amount": 400, "final": False},
+        status=200,
+        payment="partially_captured",
+        events=("payment.partially_captured",),
+        ledger=tuple(PART),
+    ),
+    "capture done, not final, then all the rest": Step(
+        token="tok_visa",
+        path="capture",
+        before=(("capture", {"amount": 400, "final": False}),),
+        status=200,
+        payment="succeeded",
+        events=("payment.succeeded",),
+        ledger=tuple(REST),
+    ),
+    "capture refused": Step(
+        token="tok_capture_declined",
+        path="capture",
+        status=402,
+        payment="requires_capture",
+        events=("payment.capture_failed",),
+    ),
+    "capture refused, expired": Step(
+        token="tok_capture_expired",
+        path="capture",
+        status=402,
+        payment="canceled",
+        events=("payment.capture_failed", "payment.canceled"),
+    ),
+    "capture unknown": Step(
+        token="tok_capture_lost",
+        path="capture",
+        status=202,
+        payment="requires_capture",
+        events=(),
+        settled="succeeded",
+        settled_events=("payment.succeeded",),
+        settled_ledger=tuple(CAPTURED),
+        settled_status=200,
+    ),
+    "void done": Step(token="tok_visa", path="void", status=200, payment="canceled", events=("payment.canceled",)),
+    "void done, partly captured": Step(
+        token="tok_visa",
+        path="void",
+        before=(("capture", {"amount": 400, "final": False}),),
+        status=200,
+        payment="succeeded",
+        events=("payment.succeeded",),
+    ),
+    "void while the customer is to act": Step(
+        token="tok_3ds", path="void", status=200, payment="canceled", events=("payment.canceled",)
+    ),
+    "void refused": Step(
+        token="tok_void_declined", path="void", status=402, payment="requires_capture", events=("payment.void_failed",)
+    ),
+    "void unknown": Step(
+        token="tok_void_lost",
+        path="void",
+        status=202,
+        payment="requires_capture",
+        events=(),
+        settled="canceled",
+        settled_events=("payment.canceled",),
+        settled_status=200,
+    ),
+    "refund done": Step(
+        token="tok_visa",
+        capture_method="automatic",
+        path="refunds",
+        status=201,
+        payment="succeeded",
+        events=("refund.succeeded",),
+        ledger=(REFUNDED,),
+    ),
+    "refund done, in part": Step(
+        token="tok_visa",
+        capture_method="automatic",
+        path="refunds",
+        body={"amount": 1, "reason": "kindness"},
+        status=201,
+        payment="succeeded",
+        events=("refund.succeeded",),
+        ledger=(("merchant_payable", "processor_receivable", 1),),
+    ),
+    "refund unknown": Step(
+        token="tok_refund_lost",
+        capture_method="automatic",
+        path="refunds",
+        status=202,
+        payment="succeeded",
+        events=("refund.pending",),
+        settled="succeeded",
+        settled_events=("refund.pending", "refund.succeeded"),
+        settled_ledger=(REFUNDED,),
+        settled_status=201,
+    ),
+    "refund pending": Step(
+        token="tok_refund_pending",
+        capture_method="automatic",
+        path="refunds",
+        status=202,
+        payment="succeeded",
+        events=("refund.pending",),
+        settled="succeeded",
+        settled_events=("refund.pending", "refund.succeeded"),
+        settled_ledger=(REFUNDED,),
+        settled_status=201,
+    ),
+    "refund refused": Step(
+        token="tok_refund_declined",
+        capture_method="automatic",
+        path="refunds",
+        status=402,
+        payment="succeeded",
+        events=("refund.failed",),
+    ),
+}
+
+
+@pytest.mark.parametrize("step", OPERATIONS.values(), ids=OPERATIONS)
+def test_operation(client: Client, postgres: Postgres, step: Step) -> None:
+    payment_id = client.json(client.create(step.token, capture_method=step.capture_method))["id"]
+    path = f"/v1/payments/{payment_id}"
+    for name, body in step.before:
+        client.json(client.post(f"{path}/{name}", body))
+    events_before, entries_before = len(client.event_types(payment_id)), len(client.entries(payment_id))
+
+    def happened() -> tuple[tuple[str, ...], tuple[tuple[str, str, int], ...]]:
+        return tuple(client.event_types(payment_id)[events_before:]), tuple(client.entries(payment_id)[entries_before:])
+
+    answer = client.post(f"{path}/{step.path}", step.body, key="one")
+    assert answer.status_code == step.status, answer.text
+    assert client.payment(payment_id)["status"] == step.payment
+    assert happened() == (step.events, step.ledger)
+    if step.status == 202:
+        assert_open(client, payment_id, step)
+    replay = client.post(f"{path}/{step.path}", step.body, key="one")
+    assert (replay.status_code, replay.data) == (step.status, answer.data)
+    if step.settled:
+        settle_open_attempts(client, postgres)
+        payment = client.payment(payment_id)
+        assert payment["status"] == step.settled
+        assert (payment["pending_operation"], payment["amount_refund_pending"]) == (None, 0)
+        assert happened() == (step.settled_events, step.settled_ledger)
+        assert client.post(f"{path}/{step.path}", step.body, key="one").status_code == step.settled_status
+
+
+def assert_open(client: Client, payment_id: str, step: Step) -> None:
+    """An unknown outcome leaves the status alone and shows where it belongs."""
+    payment = client.payment(payment_id)
+    if step.path == "refunds":
+        assert (payment["amount_refund_pending"], payment["amount_refunded"]) == (1000, 0)
+        refund = client.json(client.get(f"/v1/payments/{payment_id}/refunds"))["data"][0]
+        assert refund["status"] == "pending"
+        assert client.json(client.get(f"/v1/refunds/{refund['id']}")) == refund
+    else:
+        assert payment["pending_operation"] == step.path
+        other = client.post(f"/v1/payments/{payment_id}/capture")
+        assert (other.status_code, other.get_json()["code"]) == (409, "operation_in_progress")
+
+
+def test_refund_that_fails_after_success(client: Client, postgres: Postgres) -> None:
+    payment_id = client.json(client.create("tok_visa"))["id"]
+    refund = client.json(client.post(f"/v1/payments/{payment_id}/refunds", {"amount": 300}))
+    with psycopg.connect(postgres.superuser, autocommit=True) as connection:
+        connection.execute("UPDATE sandbox_journal SET outcome = 'declined' WHERE kind = 'refund'")
+        row = connection.execute("SELECT processor_reference FROM operations WHERE id = %s", [refund["id"]]).fetchone()
+    assert row is not None
+    with client.context.database.transaction() as tx:
+        assert attempts.hasten(tx, processor="sandbox", livemode=False, reference=row[0]) == 1
+        tx.commit()
+    settle_open_attempts(client, postgres)
+    payment = client.payment(payment_id)
+    assert (payment["amount_refunded"], payment["status"]) == (0, "succeeded")
+    assert client.json(client.get(f"/v1/refunds/{refund['id']}"))["status"] == "failed"
+    assert client.event_types(payment_id) == ["payment.succeeded", "refund.succeeded", "refund.failed"]
+    assert client.entries(payment_id)[2:] == [
+        ("merchant_payable", "processor_receivable", 300),
+        ("processor_receivable", "merchant_payable", 300),
+    ]
+
+
+ILLEGAL = {
+    "capture of succeeded": ("tok_visa", "automatic", "capture", "succeeded", ["refund"]),
+    "void of succeeded": ("tok_visa", "automatic", "void", "succeeded", ["refund"]),
+    "refund of authorized": ("tok_visa", "manual", "refunds", "requires_capture", ["capture", "void"]),
+    "capture of failed": ("tok_declined", "automatic", "capture", "failed", []),
+    "refund of failed": ("tok_declined", "automatic", "refunds", "failed", []),
+    "capture of requires_action": ("tok_3ds", "manual", "capture", "requires_action", ["void"]),
+    "capture of processing": ("tok_lost_approved", "manual", "capture", "processing", []),
+    "void of processing": ("tok_lost_approved", "manual", "void", "processing", []),
+}
+
+
+@pytest.mark.parametrize(("token", "method", "path", "state", "allowed"), ILLEGAL.values(), ids=ILLEGAL)
+def test_illegal_transition_names_the_state_and_what_is_allowed(
+    client: Client, token: str, method: str, path: str, state: str, allowed: list[str]
+) -> None:
+    body = client.create(token, capture_method=method).get_json()
+    payment_id = body.get("payment", body)["id"]
+    answer = client.post(f"/v1/payments/{payment_id}/{path}", key="one")
+    problem = answer.get_json()
+    assert (answer.status_code, problem["code"]) == (409, "illegal_transition")
+    assert (problem["state"], problem["allowed"]) == (state, allowed)
+    again = client.post(f"/v1/payments/{payment_id}/{path}", {"unknown": 1}, key="one")
+    assert again.status_code == 422, "nothing was kept under the key"
+
+
+@pytest.mark.parametrize(("path", "method"), [("capture", "manual"), ("refunds", "automatic")])
+def test_more_than_is_left_is_refused(client: Client, path: str, method: str) -> None:
+    payment_id = client.json(client.create(capture_method=method))["id"]
+    answer = client.post(f"/v1/payments/{payment_id}/{path}", {"amount": 1001})
+    assert (answer.status_code, answer.get_json()["errors"][0]["pointer"]) == (422, "#/amount")
+    assert client.payment(payment_id)["amount_refund_pending"] == 0
+
+
+def test_refusal_tells_code_advice_and_payment(client: Client) -> None:
+    problem = client.create("tok_insufficient_funds").get_json()
+    assert (problem["code"], problem["decline_code"]) == ("payment_failed", "insufficient_funds")
+    assert (problem["advice"], problem["retryable"]) == ("try_again_later", True)
+    assert problem["payment"]["last_error"]["decline_code"] == "insufficient_funds"
+    assert problem["payment"]["status"] == "failed"

@@ -1,0 +1,65 @@
+"""A process that makes one request, or one round of the worker, and dies at a chosen point like one that is killed."""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from payments.processors.sandbox import SandboxProcessor
+from payments.repositories import attempts
+from payments.repositories.database import Database
+from payments.services import execution, recovery
+from payments.services import payments as use_cases
+from tests.service.api import Client, sandbox_context
+from tests.service.conftest import ApiKey
+
+KILLED = 9
+
+
+def _die_before(owner: Any, name: str) -> None:
+    def die(*_: Any, **__: Any) -> None:
+        os._exit(KILLED)
+
+    setattr(owner, name, die)
+
+
+def _die_after(owner: Any, name: str) -> None:
+    original: Callable[..., Any] = getattr(owner, name)
+
+    def die(*args: Any, **kwargs: Any) -> None:
+        original(*args, **kwargs)
+        os._exit(KILLED)
+
+    setattr(owner, name, die)
+
+
+#: Every place between two durable steps.
+POINTS: dict[str, Callable[[], None]] = {
+    "before Tx1 commits": lambda: _die_after(attempts, "insert"),
+    "after Tx1, before the call": lambda: _die_before(use_cases, "execute"),
+    "after the call, before Tx2": lambda: _die_after(SandboxProcessor, "_do"),
+    "before Tx2 commits": lambda: _die_after(execution, "_write_attempt"),
+    "after Tx2, before the answer": lambda: _die_before(execution, "_count"),
+}
+WORKER_POINTS: dict[str, Callable[[], None]] = {
+    "after taking over": lambda: _die_before(recovery, "settle_taken"),
+    "after looking up": lambda: _die_after(SandboxProcessor, "look_up"),
+    "after sending again": lambda: _die_after(SandboxProcessor, "_do"),
+    "before Tx2 commits": lambda: _die_after(execution, "_write_attempt"),
+    "after Tx2": lambda: _die_before(execution, "_count"),
+}
+
+
+def request(conninfo: str, key: ApiKey, point: str, path: str, body: dict[str, Any]) -> None:
+    """POST ``body`` to ``path`` under the Idempotency-Key ``crash`` and die at ``point``."""
+    client = Client(sandbox_context(Database(conninfo, size=2), Database(conninfo, size=2)), key)
+    POINTS[point]()
+    client.post(path, body, key="crash")
+    os._exit(0)
+
+
+def work(conninfo: str, point: str) -> None:
+    """Do one round of the worker and die at ``point``."""
+    context = sandbox_context(Database(conninfo, size=2), Database(conninfo, size=2))
+    WORKER_POINTS[point]()
+    recovery.recover_due(context)
+    os._exit(0)
