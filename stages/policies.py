@@ -29,7 +29,18 @@ OPEN_ENDS: Mapping[str, str] = {
 
 
 def grant(role: iam.Role, *, name: str, statements: Sequence[iam.PolicyStatement]) -> iam.ManagedPolicy:
-    """Give `role` exactly `statements`, as the managed policy `name`. What uses the role must depend on the result."""
+    """Give `role` exactly `statements`, as the managed policy `name`. What uses the role must depend on the result.
+
+    Raises:
+        ValueError: a statement allows an action on every resource, and nobody has said why.
+    """
+    for statement in statements:
+        unexplained = set(statement.actions) - set(WILDCARDS)
+        if "*" in statement.resources and unexplained:
+            raise ValueError(
+                f'{name}: {", ".join(sorted(unexplained))} on "*". Name the resource, or say in '
+                "stages.policies.WILDCARDS why IAM cannot."
+            )
     policy = iam.ManagedPolicy(role, "Policy", managed_policy_name=name, statements=list(statements), roles=[role])
     for statement in statements:
         if "*" in statement.resources:
