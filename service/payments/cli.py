@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from payments import logs, oncall
+from payments import admin, logs, oncall
 from payments.settings import Settings, SettingsError
 
 _log = logging.getLogger("payments.cli")
@@ -80,6 +80,10 @@ _COMMANDS = {
     "migrate": Command(run=_migrate, description="bring the schema up to this release"),
     "api": Command(run=_api, description="serve the API over HTTPS on BIND_HOST and PORT"),
     "worker": Command(run=_worker, description="settle open attempts, deliver webhooks, seal the ledger"),
+    "merchant": Command(run=admin.merchant, description="make merchants", add_arguments=admin.add_merchant_arguments),
+    "key": Command(
+        run=admin.key, description="make, rotate and revoke API keys", add_arguments=admin.add_key_arguments
+    ),
     "stuck": Command(run=oncall.stuck, description="list attempts that only a person can settle"),
     "resolve": Command(
         run=oncall.resolve,
