@@ -50,7 +50,7 @@ def _hadolint(answer: Any) -> Iterator[Finding]:
 
 def _cfn_lint(answer: Any) -> Iterator[Finding]:
     for one in answer:
-        where = f"{_relative(one['Filename'])}:{one['Location']['Start']['LineNumber']}"
+        where = f"{_relative(one['Filename'] or 'templates')}:{one['Location']['Start']['LineNumber']}"
         path = "/".join(map(str, one["Location"]["Path"] or ()))
         yield Finding(where=where, rule=one["Rule"]["Id"], message=f"{one['Message']} ({path})")
 

@@ -1,0 +1,238 @@
+"""Dependencies: audited or said not to be, licensed for shipping, and listed in full."""
+
+import datetime as dt
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pipeline.gates import create_only, dependencies, licences, sbom
+from pipeline.gates.findings import GateError
+from pipeline.gates.requirements import SERVICE, Requirement, read_requirements
+from tests.pipeline.model import PROJECT
+
+HASH = "0" * 64
+CODEBUILD = {"CODEBUILD_BUILD_ID": "project-synth-main:1"}
+REHEARSAL = {**CODEBUILD, "AWS_ENDPOINT_URL": "http://127.0.0.1:4566"}
+
+Ask = Callable[[Sequence[Requirement]], list[Mapping[str, Any]]]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "requirements.txt").write_text(
+        f"one==1.0 \\\n    --hash=sha256:{HASH}\n# a comment\n\n"
+        f"two[extra]==2.0 ; sys_platform == 'win32' \\\n    --hash=sha256:{HASH} \\\n    --hash=sha256:{'1' * 64}\n"
+    )
+    return tmp_path
+
+
+def knowing(*vulnerable: str, silent: Sequence[str] = (), unknown: Sequence[str] = ()) -> Ask:
+    """An advisory service."""
+
+    def ask(requirements: Sequence[Requirement]) -> list[Mapping[str, Any]]:
+        answers: list[Mapping[str, Any]] = []
+        for one in requirements:
+            if one.name in silent:
+                continue
+            if one.name in unknown:
+                answers.append({"name": one.name, "skip_reason": "not found"})
+            else:
+                found = (
+                    [{"id": "PYSEC-1", "aliases": ["CVE-1"], "fix_versions": ["3.0"]}] if one.name in vulnerable else []
+                )
+                answers.append({"name": one.name, "version": one.version, "vulns": found})
+        return answers
+
+    return ask
+
+
+def audited(
+    folder: Path, ask: Ask, environ: Mapping[str, str] = CODEBUILD, accepted: Mapping[str, Any] | None = None
+) -> int:
+    exceptions = folder / "accepted.json"
+    exceptions.write_text(json.dumps(accepted or {}))
+    return dependencies.check([folder / "requirements.txt"], ask=ask, environ=environ, accepted=exceptions)
+
+
+def test_packages_without_known_vulnerabilities_pass(folder: Path) -> None:
+    assert audited(folder, knowing()) == 0
+
+
+@pytest.mark.parametrize("name", ["one", "two"])
+def test_a_known_vulnerability_fails(folder: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    assert audited(folder, knowing(name)) == 1
+    assert "PYSEC-1: known vulnerability, fixed in 3.0" in capsys.readouterr().err
+
+
+def test_an_accepted_vulnerability_passes_until_its_last_day(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    today = dt.datetime.now(dt.UTC).date()
+    accepted = {"CVE-1": {"reason": "not reachable", "until": today.isoformat()}}
+    assert audited(folder, knowing("one"), accepted=accepted) == 0
+    accepted["CVE-1"]["until"] = (today - dt.timedelta(days=1)).isoformat()
+    assert audited(folder, knowing("one"), accepted=accepted) == 1
+    assert "its acceptance has ended" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("ask", [knowing(unknown=["two"]), knowing(silent=["two"])])
+def test_a_package_that_nobody_could_ask_about_fails(folder: Path, ask: Ask) -> None:
+    assert audited(folder, ask) == 1
+
+
+def test_an_unreachable_service_fails_in_the_cloud_and_is_said_at_a_desk(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nothing_known = knowing(unknown=["one", "two"])
+    assert audited(folder, nothing_known, CODEBUILD) == 1
+    for environ in (REHEARSAL, {**CODEBUILD, "AWS_ENDPOINT_URL": "http://localhost:4566"}, {}):
+        assert audited(folder, nothing_known, environ) == 0
+        assert "NOT CHECKED" in capsys.readouterr().out
+    assert audited(folder, nothing_known, {**CODEBUILD, "AWS_ENDPOINT_URL": "https://proxy.example"}) == 1
+
+
+def test_no_requirements_are_a_failure(folder: Path) -> None:
+    (folder / "requirements.txt").write_text("")
+    assert audited(folder, knowing()) == 1
+    (folder / "requirements.txt").unlink()
+    assert audited(folder, knowing()) == 1
+
+
+def test_the_audit_reads_the_tools_answer(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+
+    def run(command: list[str], **_: Any) -> SimpleNamespace:
+        asked.append(command)
+        return SimpleNamespace(stdout='{"dependencies": [{"name": "one", "vulns": []}]}', stderr="")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    requirements = read_requirements(folder / "requirements.txt")
+    assert dependencies.audit(requirements) == [{"name": "one", "vulns": []}]
+    assert asked[0][:3] == [sys.executable, "-m", "pip_audit"]
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(stdout="", stderr="no route to host"))
+    with pytest.raises(dependencies.UnreachableError, match="no route to host"):
+        dependencies.audit(requirements)
+
+
+def test_requirements_must_be_pinned_and_hashed(folder: Path) -> None:
+    one, two = read_requirements(folder / "requirements.txt")
+    assert (one.name, one.version, one.hashes, one.applies) == ("one", "1.0", (HASH,), True)
+    assert (two.name, len(two.hashes), two.applies) == ("two", 2, sys.platform == "win32")
+    for line in ("three>=1.0", "three==1.0"):
+        (folder / "requirements.txt").write_text(line)
+        with pytest.raises(GateError, match="three"):
+            read_requirements(folder / "requirements.txt")
+
+
+@pytest.mark.parametrize(
+    ("expression", "allowed"),
+    [
+        ("MIT", True),
+        ("Apache-2.0 OR GPL-3.0-only", True),
+        ("GPL-3.0-only OR Apache-2.0", True),
+        ("MIT AND GPL-3.0-only", False),
+        ("MIT AND (BSD-3-Clause OR GPL-2.0-only)", True),
+        ("(MIT OR GPL-2.0-only) AND AGPL-3.0-only", False),
+        ("Apache-2.0 WITH LLVM-exception", True),
+        ("GPL-3.0-only", False),
+        ("MIT MIT", False),
+        ("MIT AND", False),
+        ("", False),
+    ],
+)
+def test_a_licence_is_allowed_when_some_choice_is(expression: str, allowed: bool) -> None:
+    assert licences.is_allowed(expression) is allowed
+
+
+def package(**fields: Any) -> Any:
+    return SimpleNamespace(metadata=SimpleNamespace(json=fields))
+
+
+@pytest.mark.parametrize(
+    ("fields", "expression"),
+    [
+        ({"license_expression": "MIT or Apache-2.0"}, "MIT OR Apache-2.0"),
+        ({"classifier": ["License :: OSI Approved :: MIT License", "Topic :: Office"]}, "MIT"),
+        ({"license": "Apache License, Version 2.0"}, "Apache-2.0"),
+        ({"license": "Copyright (c) all of us. Ask nicely."}, ""),
+        ({}, ""),
+    ],
+)
+def test_a_licence_is_read_from_what_a_package_says(fields: Mapping[str, Any], expression: str) -> None:
+    assert licences.licence_of(package(**fields)) == expression
+
+
+def test_a_forbidden_licence_fails(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [folder / "requirements.txt"]
+    monkeypatch.setattr(licences, "distribution", lambda _: package(license_expression="MIT"))
+    assert licences.check(files) == 0
+    monkeypatch.setattr(licences, "distribution", lambda _: package(license_expression="AGPL-3.0-only"))
+    assert licences.check(files) == 1
+    assert "AGPL-3.0-only is not allowed" in capsys.readouterr().err
+    monkeypatch.setattr(licences, "EXCEPTIONS", {"one": "a reason"})
+    assert licences.check(files) == 0
+
+    def missing(name: str) -> None:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(licences, "distribution", missing)
+    assert licences.check(files) == 1
+    assert licences.check([folder / "missing.txt"]) == 1
+
+
+def test_the_bill_of_materials_lists_the_base_and_every_package_with_its_hashes(folder: Path) -> None:
+    dockerfile = folder / "Dockerfile"
+    dockerfile.write_text("FROM --platform=linux/amd64 registry.example/library/python:3.13-slim AS base\nFROM base\n")
+    assert sbom.check(folder / "requirements.txt", dockerfile, reports=folder) == 0
+    document = json.loads((folder / "sbom.cdx.json").read_text())
+    assert (document["bomFormat"], document["specVersion"]) == ("CycloneDX", "1.6")
+    found = {one["name"]: one for one in document["components"]}
+    assert found["registry.example/library/python"]["version"] == "3.13-slim"
+    assert found["one"]["purl"] == "pkg:pypi/one@1.0"
+    assert len(found["two"]["hashes"]) == 2
+
+
+def test_the_projects_own_bill_of_materials_is_complete(folder: Path) -> None:
+    requirements = PROJECT / SERVICE
+    assert sbom.check(requirements, PROJECT / sbom.DOCKERFILE, reports=folder) == 0
+    document = json.loads((folder / "sbom.cdx.json").read_text())
+    names = {one["name"] for one in document["components"] if one["type"] == "library"}
+    assert names == {one.name for one in read_requirements(requirements)}
+    assert any(one.get("licenses") for one in document["components"])
+
+
+def test_an_incomplete_bill_of_materials_fails(folder: Path) -> None:
+    dockerfile = folder / "Dockerfile"
+    assert sbom.check(folder / "requirements.txt", dockerfile, reports=folder) == 1
+    dockerfile.write_text("FROM python\n")
+    assert sbom.check(folder / "requirements.txt", dockerfile, reports=folder) == 1
+    dockerfile.write_text(f"FROM python@sha256:{'a' * 64}\n")
+    assert sbom.check(folder / "requirements.txt", dockerfile, reports=folder) == 0
+    (folder / "requirements.txt").write_text("")
+    assert sbom.check(folder / "requirements.txt", dockerfile, reports=folder) == 1
+
+
+def test_replacements_are_known_for_the_types_of_the_assembly(folder: Path) -> None:
+    template = {
+        "Resources": {
+            "Key": {"Type": "AWS::KMS::Key"},
+            "Db": {"Type": "AWS::RDS::DBCluster"},
+            "No": {"Type": "AWS::No::Such"},
+        }
+    }
+    (folder / "one.template.json").write_text(json.dumps(template))
+    create_only.main(str(folder), str(folder / "create-only.json"))
+    rules = json.loads((folder / "create-only.json").read_text())
+    assert "/properties/DBClusterIdentifier" in rules["AWS::RDS::DBCluster"]["createOnly"]
+    assert "/properties/MasterUsername" in rules["AWS::RDS::DBCluster"]["conditional"]
+    assert "AWS::No::Such" not in rules
+    with pytest.raises(SystemExit, match="no template"):
+        create_only.main(str(folder / "nowhere"), str(folder / "create-only.json"))

@@ -1,0 +1,139 @@
+"""A secret in any commit fails the gate, removed or not; what is listed as none does not."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pipeline.gates import secrets
+from pipeline.gates.findings import GateError
+
+# Put together here, so that this file itself holds nothing that looks like a secret.
+PLANTED = {
+    "private-key": "-----BEGIN RSA " + "PRIVATE KEY-----",
+    "aws-access-key": "AKIA" + "QYLPMN5HHHFPZAM2",
+    "aws-secret-key": "aws_secret_access_key = " + "wJalrXUtnFEMI/K7MDENG+" + "bPxRfiCYEXAMPLEKEY",
+    "live-api-key": "sk_live_" + "4eC39HqLyjWDarjtT1zdp7dc",
+    "webhook-secret": "whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+    "github-token": "ghp_" + "16C7e42F292c6912E7710c838347Ae178B4a",
+    "slack-token": "xoxb-" + "123456789012-abcdefABCDEF",
+    "google-api-key": "AIza" + "SyD-9tSrke72PouQMnMX-a7eZSW0jkFMBWY"[:35],
+    "npm-token": "npm_" + "1234567890abcdefghijklmnopqrstuvwxyz",
+    "pypi-token": "pypi-" + "AgEIcHlwaS5vcmcCJD" + "0123456789abcdef" * 4,
+    "json-web-token": "eyJhbGciOiJIUzI1NiJ9" + ".eyJzdWIiOiIxMjM0NSJ9" + ".dozjgNryP4J3jVmNHl0w5N",
+    "password-in-url": "postgresql://owner:" + "hunter22@db.example/payments",
+    "assigned-secret": 'password = "' + "k3J9sQ2xV7mN4pR8" + '"',
+}
+HARMLESS = [
+    "password = os.environ['PASSWORD']",
+    'password = "not-a-secret-but-words"',
+    "secret: ${GeneratedSecret.Arn}",
+    "https://user:${PASSWORD}@host.example/",
+    "sk_test_" + "4eC39HqLyjWDarjtT1zdp7dc",
+    "--hash=sha256:" + "0123456789abcdef" * 4,
+]
+
+
+class Repository:
+    """A git repository with as many commits as are made."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.git("init", "--quiet", "--initial-branch", "main")
+
+    def git(self, *arguments: str) -> None:
+        identity = ["-c", "user.name=tester", "-c", "user.email=tester@example.com", "-c", "commit.gpgsign=false"]
+        subprocess.run(["git", *identity, *arguments], cwd=self.folder, check=True, capture_output=True)
+
+    def commit(self, text: str | None, message: str = "change", file: str = "settings.py") -> None:
+        if text is None:
+            (self.folder / file).unlink()
+        else:
+            (self.folder / file).write_text(text + "\n")
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--allow-empty", "--message", message)
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path)
+    made = Repository(tmp_path / "project")
+    made.commit('"""Sound."""')
+    return made
+
+
+@pytest.mark.parametrize("rule", PLANTED)
+def test_every_kind_of_secret_is_seen(rule: str) -> None:
+    assert rule in [found for found, _ in secrets.secrets_in(PLANTED[rule])]
+
+
+def test_every_rule_has_its_example() -> None:
+    assert set(PLANTED) == {*secrets.RULES, "assigned-secret"}
+
+
+@pytest.mark.parametrize("text", HARMLESS)
+def test_what_is_no_secret_is_not_reported(text: str) -> None:
+    assert list(secrets.secrets_in(text)) == []
+
+
+def test_a_sound_history_passes(repository: Repository) -> None:
+    assert secrets.check(repository.folder) == 0
+
+
+def test_a_secret_that_was_removed_again_fails(repository: Repository, capsys: pytest.CaptureFixture[str]) -> None:
+    secret = PLANTED["live-api-key"]
+    repository.commit(f"KEY = '{secret}'")
+    repository.commit(None)
+    assert secrets.check(repository.folder) == 1
+    shown = capsys.readouterr().err
+    assert "settings.py: live-api-key" in shown
+    assert secret not in shown
+
+
+def test_a_secret_on_another_branch_or_in_a_message_fails(repository: Repository) -> None:
+    repository.git("checkout", "--quiet", "-b", "feature")
+    repository.commit(f"KEY = '{PLANTED['npm-token']}'")
+    repository.git("checkout", "--quiet", "main")
+    assert secrets.check(repository.folder) == 1
+    repository.git("branch", "--quiet", "-D", "feature")
+    repository.git("reflog", "expire", "--expire=now", "--all")
+    assert secrets.check(repository.folder) == 0
+    repository.commit("x = 1", message=f"Use {PLANTED['aws-access-key']}")
+    assert secrets.check(repository.folder) == 1
+
+
+def test_a_listed_value_passes(repository: Repository, tmp_path: Path) -> None:
+    value = PLANTED["live-api-key"]
+    repository.commit(f"KEY = '{value}'")
+    allowed = tmp_path / "allowed.json"
+    allowed.write_text(json.dumps({secrets.fingerprint(value): "published in the processor's documentation"}))
+    assert secrets.check(repository.folder, allowed) == 0
+
+
+def test_part_of_a_history_is_not_enough(
+    repository: Repository, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    repository.commit("x = 1")
+    repository.git("clone", "--quiet", "--depth", "1", f"file://{repository.folder}", str(tmp_path / "shallow"))
+    assert secrets.check(tmp_path / "shallow") == 1
+    assert "shallow" in capsys.readouterr().err
+
+
+def test_no_history_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert secrets.check(tmp_path) == 1
+
+
+def test_a_broken_history_is_a_failure(repository: Repository) -> None:
+    objects = repository.folder / ".git" / "objects"
+    for path in [path for path in objects.rglob("*") if path.is_file()]:
+        path.unlink()
+    with pytest.raises(GateError, match="git log"):
+        list(secrets.history(repository.folder))
+
+
+def test_every_allowed_value_has_a_reason() -> None:
+    allowed = json.loads(secrets.ALLOWED.read_text())
+    assert all(len(reason) > 20 for reason in allowed.values())
