@@ -1,6 +1,7 @@
 """Delete stacks, side by side where they are independent, and say why one cannot be deleted."""
 
 import graphlib
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.service_resource import S3ServiceResource
 
 _ATTEMPTS = 2
+_HEARTBEAT_SECONDS = 60.0
 
 
 class DeletionError(Exception):
@@ -30,6 +32,11 @@ class _Deletion:
         self._s3: S3ServiceResource = session.resource("s3")
         self._say = say
         self._poll = poll
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        """Stop waiting; what AWS has begun goes on."""
+        self._stopped.set()
 
     def delete(self, stack: Stack) -> None:
         """Delete a stack; once more when that fails, after emptying its buckets.
@@ -49,11 +56,16 @@ class _Deletion:
         raise DeletionError(f"{status}: {'; '.join(self._obstacles(client, stack))}")
 
     def _wait(self, client: "CloudFormationClient", stack: Stack) -> str:
+        heartbeat = time.monotonic() + _HEARTBEAT_SECONDS
         while True:
             status = client.describe_stacks(StackName=stack.id)["Stacks"][0]["StackStatus"]
             if status != "DELETE_IN_PROGRESS":
                 return status
-            time.sleep(self._poll)
+            if self._stopped.wait(self._poll):
+                raise DeletionError("interrupted")
+            if time.monotonic() > heartbeat:
+                self._say(f"still deleting {stack.name}")
+                heartbeat += _HEARTBEAT_SECONDS
 
     def _empty_buckets(self, client: "CloudFormationClient", stack: Stack) -> None:
         """Empty buckets that could not be deleted: logs may still have arrived after they had been emptied."""
@@ -92,17 +104,21 @@ def delete_stacks(
     problems: list[str] = []
     with ThreadPoolExecutor(max_workers=8) as pool:
         running: dict[Future[None], str] = {}
-        while True:
-            ready = graph.get_ready()
-            untried -= set(ready)
-            running |= {pool.submit(deletion.delete, by_id[stack_id]): stack_id for stack_id in ready}
-            if not running:
-                break
-            for job in wait(running, return_when=FIRST_COMPLETED).done:
-                stack_id = running.pop(job)
-                error = job.exception()
-                if error is None:
-                    graph.done(stack_id)
-                else:
-                    problems.append(f"{by_id[stack_id].name}: {error}")
+        try:
+            while True:
+                ready = graph.get_ready()
+                untried -= set(ready)
+                running |= {pool.submit(deletion.delete, by_id[stack_id]): stack_id for stack_id in ready}
+                if not running:
+                    break
+                for job in wait(running, return_when=FIRST_COMPLETED).done:
+                    stack_id = running.pop(job)
+                    error = job.exception()
+                    if error is None:
+                        graph.done(stack_id)
+                    else:
+                        problems.append(f"{by_id[stack_id].name}: {error}")
+        except BaseException:
+            deletion.stop()
+            raise
     return problems + [f"{by_id[one].name}: not tried, since a stack before it is still there" for one in untried]

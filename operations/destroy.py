@@ -141,7 +141,7 @@ def say_line(text: str) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit status: 0 all gone, 1 something is left, 2 not confirmed."""
+    """Run the command; return its exit status: 0 all gone, 1 something is left, 2 not confirmed, 130 interrupted."""
     options = _arguments(arguments)
     session = boto3.session.Session(profile_name=options.profile)
     installation = Installation(project=options.project, name=options.environment_suffix or MAIN)
@@ -160,6 +160,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DestroyError as error:
         sys.stderr.write(f"Not everything could be deleted; run this again once the cause is gone:\n{error}\n")
         return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("Interrupted. What AWS has begun to delete goes on; run this again to delete the rest.\n")
+        return 130
     return 0
 
 

@@ -145,8 +145,10 @@ def _template(session: Session, region: str, stack_id: str) -> Mapping[str, Any]
         body: Any = session.client("cloudformation", region_name=region).get_template(StackName=stack_id)[
             "TemplateBody"
         ]
-    except ClientError:
-        return {}
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ValidationError":
+            return {}
+        raise
     return body if isinstance(body, Mapping) else {}
 
 

@@ -69,7 +69,14 @@ def session(port: int, *, account: str = ACCOUNT_ID, region: str = REGION) -> bo
     return boto3.session.Session(botocore_session=_EmulatorSession(endpoint_url(port), account), region_name=region)
 
 
-def environment(port: int, *, home: Path, region: str = REGION, base: Mapping[str, str] = os.environ) -> dict[str, str]:
+def environment(
+    port: int,
+    *,
+    home: Path,
+    account: str = ACCOUNT_ID,
+    region: str = REGION,
+    base: Mapping[str, str] = os.environ,
+) -> dict[str, str]:
     """Make the complete environment for a subprocess (`cdk`, a build command) that shall use the emulator on `port`.
 
     `base` without anything about AWS or CDK, plus credentials and endpoint of the emulator and `home` as the
@@ -82,7 +89,7 @@ def environment(port: int, *, home: Path, region: str = REGION, base: Mapping[st
         "HOME": str(home),
         "CDK_HOME": str(home),
         "AWS_ENDPOINT_URL": endpoint_url(port),
-        "AWS_ACCESS_KEY_ID": ACCOUNT_ID,
+        "AWS_ACCESS_KEY_ID": account,
         "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -265,13 +266,16 @@ def test_it_says_until_when_aws_keeps_a_key(account: Account) -> None:
     assert f"  key {key_id} of payment-network-dev: until {date:%Y-%m-%d}, without cost" in account.said
 
 
-def command(account: Account, *arguments: str, module: str = "operations.destroy") -> subprocess.CompletedProcess[str]:
+def subprocess_environment(account: Account) -> dict[str, str]:
     port = int(account.session.client("sts").meta.endpoint_url.rsplit(":", 1)[1])
-    environment = client.environment(port, home=account.records.parent / "home", base={"PATH": os.environ["PATH"]})
+    return client.environment(port, home=account.records.parent / "home", base={"PATH": os.environ["PATH"]})
+
+
+def command(account: Account, *arguments: str, module: str = "operations.destroy") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", module, *arguments, "--poll", "0.05"],
         cwd=PROJECT,
-        env=environment,
+        env=subprocess_environment(account),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -292,6 +296,29 @@ def test_nothing_is_deleted_unasked(account: Account) -> None:
     assert command(account, "--yes", "--settle", "0").returncode == 0
     assert account.left() == ""
     assert command(account, "--yes", "--settle", "0").returncode == 0, "once more is no error"
+
+
+def test_an_interruption_says_how_to_go_on(account: Account) -> None:
+    environment(account, "dev")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "operations.destroy", "--yes", "--settle", "60", "--poll", "0.05"],
+        cwd=PROJECT,
+        env=subprocess_environment(account),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    while "revision(s) of task definition" not in process.stdout.readline():
+        assert process.poll() is None
+
+    process.send_signal(signal.SIGINT)
+    _, complaint = process.communicate(timeout=10)
+
+    assert process.returncode == 130
+    assert complaint == "Interrupted. What AWS has begun to delete goes on; run this again to delete the rest.\n"
+    assert command(account, "--yes", "--settle", "0").returncode == 0
+    assert account.left() == ""
 
 
 def test_stuck_stacks_are_freed_and_healthy_ones_stay(account: Account) -> None:
