@@ -18,13 +18,18 @@ _DOCUMENTS: Mapping[str, tuple[str, ...]] = {
     "AWS::SQS::QueuePolicy": ("PolicyDocument",),
     "AWS::SecretsManager::ResourcePolicy": ("ResourcePolicy",),
 }
+_CONDITION = " if "
 _RULES = {"AWS::EC2::SecurityGroupIngress": "ingress", "AWS::EC2::SecurityGroupEgress": "egress"}
 
 
 def broadened(before: Json, after: Json) -> list[str]:
     """Every permission of the template `after` that `before` did not give, one line each."""
     old, new = set(_permissions(before)), set(_permissions(after))
-    lines = [f"{name}: {text}" for name, text in sorted(new - old) if not text.startswith("deny ")]
+    lines = [
+        f"{name}: {text}"
+        for name, text in sorted(new - old)
+        if not text.startswith("deny ") and (name, text.partition(_CONDITION)[0]) not in old  # a condition narrows
+    ]
     lines += [f"{name}: no longer {text}" for name, text in sorted(old - new) if text.startswith("deny ")]
     return lines
 
@@ -56,7 +61,7 @@ def _is_inline(policy: Json) -> bool:
 def _texts(statement: Mapping[str, Json]) -> Iterator[str]:
     """A statement as single permissions: one action on one resource for one principal."""
     effect = str(statement.get("Effect", "Allow")).lower()
-    condition = f" if {_short(statement['Condition'])}" if statement.get("Condition") else ""
+    condition = f"{_CONDITION}{_short(statement['Condition'])}" if statement.get("Condition") else ""
     if any(key.startswith("Not") for key in statement):  # an exclusion cannot be taken apart
         rest = {key: value for key, value in statement.items() if key not in ("Sid", "Effect", "Condition")}
         yield f"{effect} {_short(rest)}{condition}"

@@ -1,0 +1,213 @@
+"""What steps run after the synth step: the change report's command, and the smoke key."""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from pipeline.builds import REPORT_VARIABLES
+from pipeline.jobs import change_report, with_smoke_key
+
+Answer = Callable[..., Any]
+
+
+class Aws:
+    """Answers AWS calls from a table; remembers who asked with which credentials."""
+
+    def __init__(self) -> None:
+        self.assumed: list[str] = []
+        self.stacks: dict[str, tuple[str, Any]] = {}
+        self.secrets: dict[str, str] = {}
+        self.refuse = ""
+
+    def client(self, service: str, **_: Any) -> Any:
+        return type(service, (), {"__getattr__": lambda _, call: getattr(self, call)})()
+
+    def assume_role(self, **request: Any) -> Any:
+        role = request["RoleArn"]
+        if role == self.refuse:
+            raise ClientError({"Error": {"Code": "AccessDenied", "Message": "not authorized"}}, "AssumeRole")
+        self.assumed.append(role)
+        return {"Credentials": {"AccessKeyId": "a", "SecretAccessKey": "b", "SessionToken": "c"}}
+
+    def describe_stacks(self, **request: Any) -> Any:
+        name = request["StackName"]
+        if name not in self.stacks:
+            message = f"Stack with id {name} does not exist"
+            raise ClientError({"Error": {"Code": "ValidationError", "Message": message}}, "DescribeStacks")
+        if self.stacks[name][0] == "DENIED":
+            raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "DescribeStacks")
+        return {"Stacks": [{"StackStatus": self.stacks[name][0]}]}
+
+    def get_template(self, **request: Any) -> Any:
+        assert request["TemplateStage"] == "Original"
+        return {"TemplateBody": self.stacks[request["StackName"]][1]}
+
+    def get_secret_value(self, **request: Any) -> Any:
+        return {"SecretString": self.secrets[request["SecretId"]]}
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Aws:
+    made = Aws()
+    monkeypatch.setattr(boto3, "client", made.client)
+    return made
+
+
+TEMPLATE = {"Resources": {"Cluster": {"Type": "AWS::RDS::DBCluster", "Properties": {"DBClusterIdentifier": "one"}}}}
+OTHER = {"Resources": {"Cluster": {"Type": "AWS::RDS::DBCluster", "Properties": {"DBClusterIdentifier": "two"}}}}
+
+
+class Workspace:
+    """The folder of a change report's build."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "assembly").mkdir()
+        artifacts: dict[str, Any] = {"Assets": {"type": "cdk:asset-manifest"}}
+        for name, earlier in (("service", ["database", "Assets"]), ("database", [])):
+            artifacts[name] = {
+                "type": "aws:cloudformation:stack",
+                "environment": "aws://222222222222/eu-west-1",
+                "dependencies": earlier,
+                "properties": {
+                    "stackName": f"payment-{name}-prod",
+                    "templateFile": f"{name}.template.json",
+                    "lookupRole": {"arn": "arn:${AWS::Partition}:iam::222222222222:role/lookup"},
+                },
+            }
+            (folder / "assembly" / f"{name}.template.json").write_text(json.dumps(TEMPLATE))
+        (folder / "assembly" / "manifest.json").write_text(json.dumps({"artifacts": artifacts}))
+        (folder / "create-only.json").write_text(
+            json.dumps({"AWS::RDS::DBCluster": {"createOnly": ["/properties/DBClusterIdentifier"]}})
+        )
+        self.say("Change something")
+
+    def say(self, message: str) -> None:
+        (self.folder / "message.txt").write_text(message)
+
+    def run(self, **environ: str) -> int:
+        paths = {
+            "--assembly": "assembly",
+            "--create-only": "create-only.json",
+            "--message": "message.txt",
+            "--output": "report",
+        }
+        arguments = [part for name, path in paths.items() for part in (name, str(self.folder / path))]
+        return change_report.main(["prod", *arguments], environ)
+
+    def read(self, name: str) -> str:
+        return (self.folder / "report" / name).read_text()
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path)
+
+
+def test_a_first_deployment_is_all_new(aws: Aws, workspace: Workspace) -> None:
+    aws.stacks["payment-service-prod"] = ("ROLLBACK_COMPLETE", TEMPLATE)  # a failed first try holds nothing
+    assert workspace.run() == 0
+    lines = workspace.read("report.txt").splitlines()
+    assert lines == [
+        "Changes of prod",
+        "payment-database-prod: new, 1 resources",
+        "payment-service-prod: new, 1 resources",
+    ]
+    assert set(aws.assumed) == {"arn:aws:iam::222222222222:role/lookup"}
+
+
+def test_every_variable_that_the_build_exports_has_its_file(aws: Aws, workspace: Workspace) -> None:
+    assert workspace.run() == 0
+    assert all((workspace.folder / "report" / file).is_file() for file in REPORT_VARIABLES.values())
+
+
+def test_an_unchanged_environment_says_so(aws: Aws, workspace: Workspace) -> None:
+    for name in ("database", "service"):
+        aws.stacks[f"payment-{name}-prod"] = ("UPDATE_COMPLETE", json.dumps(TEMPLATE))
+    assert workspace.run() == 0
+    assert workspace.read("summary.txt") == "prod: no change"
+
+
+def test_a_database_is_not_replaced_unless_the_commit_says_so(
+    aws: Aws, workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    aws.stacks["payment-database-prod"] = ("UPDATE_COMPLETE", OTHER)
+    assert workspace.run() == 1
+    assert "Replaces: payment-database-prod/Cluster" in capsys.readouterr().err
+    assert "LOSES DATA" in workspace.read("summary.txt")
+    workspace.say("Start over\n\nReplaces: payment-database-prod/Other\n")
+    assert workspace.run() == 1
+    workspace.say("Start over\n\nReplaces: payment-database-prod/Cluster\n")
+    assert workspace.run() == 0
+
+
+def test_what_cannot_be_read_is_a_failure(aws: Aws, workspace: Workspace) -> None:
+    aws.stacks["payment-database-prod"] = ("DENIED", TEMPLATE)
+    with pytest.raises(ClientError):
+        workspace.run()
+
+
+def test_the_approver_gets_an_address_to_read_more(aws: Aws, workspace: Workspace) -> None:
+    assert workspace.run() == 0
+    assert workspace.read("url.txt") == ""
+    build = "project-changes-prod-main:1-2"
+    arn = f"arn:aws:codebuild:us-east-1:111111111111:build/{build}"
+    assert workspace.run(CODEBUILD_BUILD_ARN=arn, CODEBUILD_BUILD_ID=build) == 0
+    assert workspace.read("url.txt") == (
+        "https://us-east-1.console.aws.amazon.com/codesuite/codebuild/111111111111/projects/project-changes-prod-main"
+        "/build/project-changes-prod-main%3A1-2"
+    )
+
+
+ENVIRONMENT = {"SMOKE_ROLE_ARN": "reader", "SMOKE_SECRET_NAME": "smoke-api-key-dev", "SMOKE_REGION": "us-east-1"}
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> Mapping[str, str]:
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    return ENVIRONMENT
+
+
+def test_the_smoke_key_is_given_to_the_command_alone(
+    aws: Aws, environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aws.secrets["smoke-api-key-dev"] = json.dumps({"id": "smokedev", "secret": "hidden"})
+    started: list[Any] = []
+    monkeypatch.setattr(os, "execvpe", lambda *call: started.append(call))
+    run: Any = with_smoke_key.main  # which does not return, unless starting the command is a pretence
+    run(["python", "-m", "integ"])
+    ((program, arguments, variables),) = started
+    assert (program, arguments) == ("python", ["python", "-m", "integ"])
+    assert (variables["SMOKE_KEY_ID"], variables["SMOKE_KEY_SECRET"]) == ("smokedev", "hidden")
+    assert aws.assumed == ["reader"]
+    assert "SMOKE_KEY_SECRET" not in os.environ
+
+
+@pytest.mark.parametrize("value", ["hidden", '{"id": "smokedev"}', "[]"])
+def test_a_malformed_secret_is_named_and_not_shown(aws: Aws, environment: Mapping[str, str], value: str) -> None:
+    aws.secrets["smoke-api-key-dev"] = value
+    with pytest.raises(SystemExit, match="smoke-api-key-dev is not a JSON object") as ended:
+        with_smoke_key.main(["true"])
+    assert "hidden" not in str(ended.value)
+
+
+def test_a_refused_role_is_named(aws: Aws, environment: Mapping[str, str]) -> None:
+    aws.refuse = "reader"
+    with pytest.raises(SystemExit, match="could not be read as reader"):
+        with_smoke_key.main(["true"])
+
+
+def test_missing_variables_and_commands_are_named(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ENVIRONMENT:
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(SystemExit, match="SMOKE_ROLE_ARN, SMOKE_SECRET_NAME, SMOKE_REGION is not set"):
+        with_smoke_key.main(["true"])
+    with pytest.raises(SystemExit, match="Usage"):
+        with_smoke_key.main([])
