@@ -79,7 +79,7 @@ class DatabaseServer:
         binaries = _binaries()
         prefix = await asyncio.to_thread(_privilege_prefix, self._directory)
         if not (self._data / "PG_VERSION").exists():
-            await asyncio.to_thread(self._initialize, binaries, prefix)
+            await self._initialize(binaries, prefix)
         plain_port = await self._start_server(binaries, prefix)
         await self._create_database(binaries, plain_port)
         leaf = self._authority.issue([self.host])
@@ -103,8 +103,7 @@ class DatabaseServer:
             await self._process.stop(_STOP_SECONDS, by=by)
             self._process = None
 
-    def _initialize(self, binaries: Path, prefix: list[str]) -> None:
-        shutil.rmtree(self._data, ignore_errors=True)
+    async def _initialize(self, binaries: Path, prefix: list[str]) -> None:
         password_file = self._directory / "password"
         password_file.touch(mode=0o600)
         password_file.write_text(self.spec.password)
@@ -114,16 +113,27 @@ class DatabaseServer:
         command = [*prefix, str(binaries / "initdb"), f"--pgdata={self._data}", f"--username={self.spec.username}"]
         command += [f"--pwfile={password_file}", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"]
         command += ["--no-sync", "--no-instructions"]  # the server itself runs with fsync on
+        process = await self._start(command, name="initdb for database", stop_signal=signal.SIGTERM)
         try:
-            result = subprocess.run(
-                command, env=_environment(), cwd=self._directory, capture_output=True, text=True, check=False
-            )
+            code = await process.wait()
         finally:
+            await process.stop(0)
             password_file.unlink()
-        if result.returncode:
-            raise DatabaseError(
-                f"initdb for database {self.spec.identifier} ended with {result.returncode}: {result.stderr.strip()}"
-            )
+        if code:
+            raise self._failure(f"initdb for database {self.spec.identifier} ended with exit code {code}")
+
+    async def _start(self, command: list[str], *, name: str, stop_signal: signal.Signals) -> ManagedProcess:
+        return await self._table.start(
+            command,
+            name=f"{name} {self.spec.identifier}",
+            environment=_environment(),
+            cwd=self._directory,
+            log=self.log,
+            stop_signal=stop_signal,
+        )
+
+    def _failure(self, what: str) -> DatabaseError:
+        return DatabaseError(f"{what}; the end of {self.log}:\n{tail(self.log)}")
 
     async def _start_server(self, binaries: Path, prefix: list[str]) -> int:
         for attempt in range(_START_ATTEMPTS):
@@ -138,14 +148,8 @@ class DatabaseServer:
             }
             command = [*prefix, str(binaries / "postgres"), "-D", str(self._data)]
             command += [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-            self._process = await self._table.start(
-                command,
-                name=f"database {self.spec.identifier}",
-                environment=_environment(),
-                cwd=self._directory,
-                log=self.log,
-                stop_signal=signal.SIGQUIT,  # for what a killed rehearsal left: its data is removed anyway
-            )
+            # SIGQUIT is for what a killed rehearsal left: its data is removed anyway.
+            self._process = await self._start(command, name="database", stop_signal=signal.SIGQUIT)
             if await self._wait_until_ready(self._process):
                 return port
             code = await self._process.stop(_STOP_SECONDS)
@@ -153,8 +157,7 @@ class DatabaseServer:
             if "could not bind" not in tail(self.log) or attempt + 1 == _START_ATTEMPTS:
                 break
         self._process = None
-        summary = f"database {self.spec.identifier} did not start (exit code {code}); the end of {self.log}:"
-        raise DatabaseError(f"{summary}\n{tail(self.log)}")
+        raise self._failure(f"database {self.spec.identifier} did not start (exit code {code})")
 
     async def _wait_until_ready(self, process: ManagedProcess) -> bool:
         """Wait for the last line of postmaster.pid to say `ready`; False when the process ends or time is up."""
@@ -250,8 +253,8 @@ class Databases:
                 await server.delete()
 
     async def delete_all(self) -> None:
-        """Stop every database and remove its data."""
-        await asyncio.gather(*(self.delete(identifier) for identifier in tuple(self._servers)))
+        """Stop every database and remove its data, those that are just being started too."""
+        await asyncio.gather(*(self.delete(identifier) for identifier in tuple(self._locks)))
 
 
 def _binaries() -> Path:

@@ -173,6 +173,7 @@ class _Engine:
         )
         self._services: dict[tuple[str, str], Service] = {}
         self._synchronizing = asyncio.Lock()
+        self._closing = False
 
     @classmethod
     async def create(cls, settings: RuntimeSettings, directory: Path, authority: CertificateAuthority) -> "_Engine":
@@ -191,6 +192,7 @@ class _Engine:
         )
 
     async def put_database(self, spec: DatabaseSpec) -> None:
+        self._refuse_when_closing()
         server = await self._databases.ensure(spec)
         self._notify(f"database {spec.identifier} listens on {server.host}:{server.port}")
 
@@ -238,7 +240,8 @@ class _Engine:
             await self.balancers.synchronize(balancers)
 
     async def close(self) -> None:
-        """Stop everything at once."""
+        """Stop everything at once; what is asked for meanwhile is refused."""
+        self._closing = True
         await asyncio.gather(*(service.delete(at_once=True) for service in self._services.values()))
         self._services.clear()
         await self.control.stop()
@@ -252,7 +255,12 @@ class _Engine:
             raise NotConnectedError("the compute runtime has not been connected to an account yet")
         return self.session
 
+    def _refuse_when_closing(self) -> None:
+        if self._closing:
+            raise ComputeError("the compute runtime is being stopped")
+
     def _service(self, cluster: str, name: str) -> Service:
+        self._refuse_when_closing()
         key = (cluster, name)
         if key not in self._services:
             self._services[key] = Service(

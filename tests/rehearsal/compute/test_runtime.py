@@ -3,6 +3,7 @@
 import json
 import ssl
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -250,6 +251,25 @@ def test_requests_that_cannot_be_carried_out_say_why(
     answered, why = call("PUT", path, body)
     assert answered == status
     assert reason in why
+
+
+def test_stopping_while_a_database_starts_leaves_nothing(runtime: ComputeRuntime, call: Caller, tmp_path: Path) -> None:
+    answers: list[object] = []
+
+    def put() -> None:
+        try:
+            answers.append(call("PUT", "/databases/aurora-cluster-dev", DATABASE))
+        except OSError as error:
+            answers.append(error)
+
+    asking = threading.Thread(target=put)
+    asking.start()
+    log = tmp_path / "compute" / "logs" / "database-aurora-cluster-dev.log"
+    while not log.exists():
+        time.sleep(0.005)
+    runtime.stop()
+    asking.join(30)
+    assert answers, "the caller is not left waiting"
 
 
 def test_it_can_be_stopped_twice_and_then_says_that_it_is_not_running(tmp_path: Path) -> None:
