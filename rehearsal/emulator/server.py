@@ -95,7 +95,8 @@ async def _serve(listener: socket.socket, data: Path, *, exit_with_parent: bool)
     from hypercorn.config import Config
 
     from rehearsal.emulator import backend, handlers
-    from rehearsal.emulator.codepipeline_api import CodePipelineApi
+    from rehearsal.emulator.apis.codepipeline import CodePipelineApi
+    from rehearsal.emulator.apis.ecr import ImageScanApi
     from rehearsal.emulator.records import Records
 
     port: int = listener.getsockname()[1]
@@ -121,7 +122,9 @@ async def _serve(listener: socket.socket, data: Path, *, exit_with_parent: bool)
     config.keep_alive_timeout = 75
     config.graceful_timeout = 1
     config.loglevel = "WARNING"
-    application: Any = CodePipelineApi(backend.application(), records)
+    application: Any = CodePipelineApi(
+        ImageScanApi(backend.application(), port=port, findings=data / "findings"), records
+    )
     serving = asyncio.create_task(serve(application, config, shutdown_trigger=stopped.wait))
     # The connection waits in the socket's queue until the application is up.
     answer = asyncio.create_task(asyncio.to_thread(_request, f"{endpoint_url(port)}/_ministack/health"))

@@ -1,87 +1,47 @@
 """The part of CodePipeline's API that somebody needs who looks at a recorded pipeline or stops it.
 
 The rehearsal itself executes pipelines; here an execution is only something that was started and can be stopped.
-Protocol: AWS JSON 1.1, https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_Operations.html
+Source: https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_Operations.html
 """
 
-import json
 import uuid
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any
 
 import boto3.session
 
+from rehearsal.emulator.apis.base import ApiError, Application, Json, JsonApi
 from rehearsal.emulator.handlers.api import to_api
 from rehearsal.emulator.records import Records
 
-Json = dict[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Mapping[str, Any], Receive, Send], Awaitable[None]]
-
 TYPE_NAME = "AWS::CodePipeline::Pipeline"
-_TARGET = b"CodePipeline_20150709."
 
 
-class _ApiError(Exception):
-    """An error answer; `code` as in the API reference."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-class CodePipelineApi:
-    """An ASGI application that answers for CodePipeline and hands everything else on to the emulator's."""
+class CodePipelineApi(JsonApi):
+    """Recorded pipelines, their executions and transitions."""
 
     def __init__(self, application: Application, records: Records) -> None:
-        self._application = application
+        super().__init__(
+            application,
+            target="CodePipeline_20150709",
+            operations={
+                "DisableStageTransition": self._disable_stage_transition,
+                "GetPipeline": self._get_pipeline,
+                "GetPipelineState": self._get_pipeline_state,
+                "ListPipelineExecutions": self._list_pipeline_executions,
+                "ListPipelines": self._list_pipelines,
+                "StartPipelineExecution": self._start_pipeline_execution,
+                "StopPipelineExecution": self._stop_pipeline_execution,
+            },
+        )
         self._records = records
         self._model = boto3.session.Session(region_name="us-east-1").client("codepipeline")
         self._executions: dict[str, dict[str, str]] = defaultdict(dict)
         self._disabled: dict[str, dict[str, str]] = defaultdict(dict)
-        self._operations: dict[str, Callable[[Json], Json]] = {
-            "DisableStageTransition": self._disable_stage_transition,
-            "GetPipeline": self._get_pipeline,
-            "GetPipelineState": self._get_pipeline_state,
-            "ListPipelineExecutions": self._list_pipeline_executions,
-            "ListPipelines": self._list_pipelines,
-            "StartPipelineExecution": self._start_pipeline_execution,
-            "StopPipelineExecution": self._stop_pipeline_execution,
-        }
-
-    async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        target = dict(scope["headers"]).get(b"x-amz-target", b"") if scope["type"] == "http" else b""
-        if not target.startswith(_TARGET):
-            await self._application(scope, receive, send)
-            return
-        body = b""
-        while True:
-            message = await receive()
-            body += message.get("body", b"")
-            if not message.get("more_body"):
-                break
-        status, answer = self._answer(target.removeprefix(_TARGET).decode(), json.loads(body or b"{}"))
-        headers = [(b"content-type", b"application/x-amz-json-1.1")]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
-
-    def _answer(self, operation: str, request: Json) -> tuple[int, Json]:
-        call = self._operations.get(operation)
-        if call is None:
-            return 400, {"__type": "UnknownOperationException", "message": f"{operation} is not emulated"}
-        try:
-            return 200, call(request)
-        except _ApiError as error:
-            return 400, {"__type": error.code, "message": str(error)}
 
     def _declaration(self, name: str) -> Json:
         properties = self._records.read(TYPE_NAME, name)
         if properties is None:
-            raise _ApiError("PipelineNotFoundException", f"The account with id 000000000000 has no pipeline {name!r}")
+            raise ApiError("PipelineNotFoundException", f"The account with id 000000000000 has no pipeline {name!r}")
         members = ("Name", "RoleArn", "Stages", "PipelineType", "ExecutionMode")
         pipeline = {member: properties[member] for member in members if member in properties}
         declaration: Json = to_api(self._model, "CreatePipeline", {"pipeline": pipeline})["pipeline"]
@@ -113,7 +73,7 @@ class CodePipelineApi:
     def _disable_stage_transition(self, request: Json) -> Json:
         name, stage = request["pipelineName"], request["stageName"]
         if stage not in [one["name"] for one in self._declaration(name)["stages"]]:
-            raise _ApiError("StageNotFoundException", f"pipeline {name} has no stage {stage}")
+            raise ApiError("StageNotFoundException", f"pipeline {name} has no stage {stage}")
         self._disabled[name][stage] = request["reason"]
         return {}
 
@@ -126,7 +86,7 @@ class CodePipelineApi:
     def _stop_pipeline_execution(self, request: Json) -> Json:
         name, execution = request["pipelineName"], request["pipelineExecutionId"]
         if self._executions[name].get(execution) != "InProgress":
-            raise _ApiError("PipelineExecutionNotStoppableException", f"{execution} of {name} does not run")
+            raise ApiError("PipelineExecutionNotStoppableException", f"{execution} of {name} does not run")
         self._executions[name][execution] = "Stopped"
         return {"pipelineExecutionId": execution}
 

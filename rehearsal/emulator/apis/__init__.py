@@ -1,0 +1,1 @@
+"""Operations of AWS APIs that the emulator lacks, answered in front of it."""

@@ -1,0 +1,85 @@
+"""Image scans, which the emulator's ECR does not know.
+
+Nothing is scanned: an image has the findings that a file holds, else none. So a gate can be seen to start a scan, to
+wait for it and to read its findings, and a test can plant some.
+Source: https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_StartImageScan.html
+"""
+
+import json
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from rehearsal.emulator import client
+from rehearsal.emulator.apis.base import ApiError, Application, Json, JsonApi
+
+
+class ImageScanApi(JsonApi):
+    """StartImageScan and DescribeImageScanFindings for images that are in a repository.
+
+    `<findings>/<image tag>.json` plants findings: `[{"name": "CVE-2026-0001", "severity": "CRITICAL"}]`.
+    """
+
+    def __init__(self, application: Application, *, port: int, findings: Path) -> None:
+        super().__init__(
+            application,
+            target="AmazonEC2ContainerRegistry_V20150921",
+            operations={"StartImageScan": self._start, "DescribeImageScanFindings": self._describe},
+        )
+        self._port = port
+        self._findings = findings
+        self._lock = threading.Lock()
+        self._looked_at: dict[tuple[str, str], int] = {}
+
+    def _image(self, request: Json) -> Json:
+        """Return the image as ECR describes it; the errors of its own API when there is none."""
+        try:
+            found = (
+                client.session(self._port)
+                .client("ecr")
+                .describe_images(repositoryName=request["repositoryName"], imageIds=[request["imageId"]])
+            )
+        except ClientError as error:
+            raise ApiError(error.response["Error"]["Code"], error.response["Error"]["Message"]) from error
+        return dict(found["imageDetails"][0])
+
+    def _start(self, request: Json) -> Json:
+        image = self._image(request)
+        key = (image["repositoryName"], image["imageDigest"])
+        with self._lock:
+            if key in self._looked_at:
+                raise ApiError("LimitExceededException", "The scan quota of once in 24 hours per image is exceeded")
+            self._looked_at[key] = 0
+        return self._answer_for(image, request, {"status": "IN_PROGRESS"})
+
+    def _describe(self, request: Json) -> Json:
+        image = self._image(request)
+        key = (image["repositoryName"], image["imageDigest"])
+        with self._lock:
+            if key not in self._looked_at:
+                reason = f"Image scan does not exist for the image with digest {image['imageDigest']}"
+                raise ApiError("ScanNotFoundException", reason)
+            self._looked_at[key] += 1
+            first = self._looked_at[key] == 1
+        if first:  # a scan takes a while
+            return self._answer_for(image, request, {"status": "IN_PROGRESS"})
+        findings = self._planted(image)
+        counts = Counter(finding["severity"] for finding in findings)
+        answer = self._answer_for(image, request, {"status": "COMPLETE"})
+        return answer | {"imageScanFindings": {"findings": findings, "findingSeverityCounts": dict(counts)}}
+
+    def _planted(self, image: Json) -> list[dict[str, Any]]:
+        files = [self._findings / f"{tag}.json" for tag in image.get("imageTags", ())]
+        return [finding for file in files if file.exists() for finding in json.loads(file.read_text())]
+
+    @staticmethod
+    def _answer_for(image: Json, request: Json, status: Json) -> Json:
+        return {
+            "registryId": image["registryId"],
+            "repositoryName": image["repositoryName"],
+            "imageId": {**request["imageId"], "imageDigest": image["imageDigest"]},
+            "imageScanStatus": status,
+        }
