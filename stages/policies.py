@@ -14,6 +14,22 @@ from stages.acknowledgements import acknowledge
 WILDCARDS: Mapping[str, str] = {
     "ecr:GetAuthorizationToken": "The token is the account's, not a repository's: IAM offers no resource for it.",
 }
+_CDK_PIPELINES = "Written by CDK Pipelines into the policy of the artifact {} for roles that it names one by one; {}."
+#: Actions with a wildcard, all of them in resource policies of the pipeline's artifacts, to the reason why.
+WILDCARD_ACTIONS: Mapping[str, str] = {
+    **dict.fromkeys(
+        ("s3:GetBucket*", "s3:GetObject*", "s3:List*"),
+        _CDK_PIPELINES.format("bucket", "reading artifacts is what the deploy roles are there for"),
+    ),
+    **dict.fromkeys(
+        ("s3:Abort*", "s3:DeleteObject*"),
+        _CDK_PIPELINES.format("bucket", "the pipeline's role owns what it stores there"),
+    ),
+    **dict.fromkeys(
+        ("kms:GenerateDataKey*", "kms:ReEncrypt*"),
+        _CDK_PIPELINES.format("key", "both families hold nothing but encryption"),
+    ),
+}
 #: Action to the reason why its resource ends in `/*` or `:*`.
 OPEN_ENDS: Mapping[str, str] = {
     "logs:CreateLogStream": "Streams of one log group; whoever writes chooses their names.",
@@ -21,8 +37,7 @@ OPEN_ENDS: Mapping[str, str] = {
     "s3:DeleteObject": "All objects of one bucket are to be deleted; their keys are not known beforehand.",
     "s3:DeleteObjectVersion": "As s3:DeleteObject, for the versions of objects.",
     "s3:GetObjectVersion": "As s3:GetObject, for the versions of objects.",
-    "s3:PutObject": "Objects of one bucket (access logs below the account's prefix, artifacts of the pipeline), whose "
-    "keys the writer chooses.",
+    "s3:PutObject": "Artifacts of the pipeline in their one bucket, whose keys the writer chooses.",
     "s3:GetObject": "Objects of one bucket (image layers of ECR, artifacts of the pipeline), under keys that nobody "
     "knows beforehand.",
 }

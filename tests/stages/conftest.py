@@ -4,7 +4,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -61,25 +62,51 @@ def flags() -> dict[str, Any]:
     return {name: value for name, value in context.items() if name.startswith("@aws-cdk")}
 
 
-def synthesize(environments: Mapping[str, Mapping[str, Any]], outdir: Path, **context: Any) -> dict[str, Templates]:
-    """Synthesize a stage for each configuration, and read the templates back."""
-    app = App(context={**flags(), **context}, outdir=str(outdir), analytics_reporting=False)
+def synthesize(environments: Mapping[str, Mapping[str, Any]], outdir: Path) -> None:
+    """Synthesize a stage for each configuration."""
+    app = App(context=flags(), outdir=str(outdir), analytics_reporting=False)
     for name, values in environments.items():
         PaymentStage(app, name, config=EnvironmentConfig.from_mapping(values))
     app.synth()
+
+
+def read(environments: Iterable[str], outdir: Path) -> dict[str, Templates]:
+    """The templates of synthesized stages."""
     return {name: Templates.of(outdir / f"assembly-{name}") for name in environments}
+
+
+def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """The folder `name`, filled by `make` in one worker of a session only; the others wait for it."""
+    root = factory.getbasetemp()
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        root = root.parent
+    folder, done = root / name, root / f"{name}.done"
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        while not done.exists():
+            time.sleep(0.1)
+        assert done.read_text() == "", f"{name} failed in another worker: {done.read_text()}"
+        return folder
+    try:
+        make(folder)
+    except BaseException as error:
+        done.write_text(f"{type(error).__name__}: {error}")
+        raise
+    done.write_text("")
+    return folder
 
 
 @pytest.fixture(scope="session")
 def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where `environments` is synthesized to."""
-    return tmp_path_factory.mktemp("assembly")
+    return once(tmp_path_factory, "environments", lambda folder: synthesize(ENVIRONMENTS, folder))
 
 
 @pytest.fixture(scope="session")
 def environments(assembly: Path) -> dict[str, Templates]:
     """The templates of all three environments."""
-    return synthesize(ENVIRONMENTS, assembly)
+    return read(ENVIRONMENTS, assembly)
 
 
 @pytest.fixture(scope="session")
@@ -101,7 +128,11 @@ def each(request: pytest.FixtureRequest, environments: dict[str, Templates]) -> 
 @pytest.fixture(scope="session")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The whole app with every finding shown, accepted or not."""
-    outdir = tmp_path_factory.mktemp("app")
+    return once(tmp_path_factory, "app", synthesize_app)
+
+
+def synthesize_app(outdir: Path) -> None:
+    """Run `app.py` as the CDK CLI does."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "CDK_"))}
     context = json.loads((PROJECT / "cdk.json").read_text())["context"] | CONTEXT
     environment |= {"CDK_OUTDIR": str(outdir), "CDK_CONTEXT_JSON": json.dumps(context)}
@@ -110,4 +141,3 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     assert process.returncode != 0, "findings must fail synthesis"
     assert "ValidationFailed" in process.stderr, process.stderr[-8000:]
-    return outdir

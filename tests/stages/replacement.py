@@ -43,10 +43,11 @@ def replaced_in_place(before: Mapping[str, Json], after: Mapping[str, Json]) -> 
 
 def main() -> None:
     """Write the file that the test compares with."""
-    from tests.stages.conftest import ENVIRONMENTS, synthesize
+    from tests.stages.conftest import ENVIRONMENTS, read, synthesize
 
     with tempfile.TemporaryDirectory() as outdir:
-        environments = synthesize(ENVIRONMENTS, Path(outdir))
+        synthesize(ENVIRONMENTS, Path(outdir))
+        environments = read(ENVIRONMENTS, Path(outdir))
     content = {name: named(templates) for name, templates in environments.items()}
     path = Path(__file__).with_name("frozen.json")
     path.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")

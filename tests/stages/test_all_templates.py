@@ -232,8 +232,8 @@ def test_no_change_of_configuration_replaces_a_named_resource_in_place(dev: Temp
     settable = {item.name for cls in (EnvironmentConfig, CapacityConfig) for item in dataclasses.fields(cls)}
     moved = {"environment_suffix", "account", "region", "availability_zone_ids"}  # another environment altogether
     assert set(CHANGES) == settable - moved - {"capacity"}, "say here what a new key changes"
-    after = synthesize({"Dev": {**ENVIRONMENTS["Dev"], **CHANGES}}, tmp_path)["Dev"]
-    assert replaced_in_place(named(dev), named(after)) == []
+    synthesize({"Dev": {**ENVIRONMENTS["Dev"], **CHANGES}}, tmp_path)
+    assert replaced_in_place(named(dev), named(Templates.of(tmp_path / "assembly-Dev"))) == []
 
 
 def test_every_create_only_property_of_a_named_resource_is_guarded(dev: Templates) -> None:

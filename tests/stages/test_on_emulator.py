@@ -10,7 +10,7 @@ import pytest
 from rehearsal.emulator import client
 from rehearsal.emulator.inventory import difference, take_inventory
 from rehearsal.emulator.process import EmulatorProcess
-from tests.stages.conftest import synthesize
+from tests.stages.conftest import read, synthesize
 from tests.stages.model import Templates
 
 pytestmark = pytest.mark.rehearsal
@@ -85,7 +85,9 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
 
 @pytest.fixture(scope="module")
 def installations(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Templates]:
-    return synthesize(INSTALLATIONS, tmp_path_factory.mktemp("installations"))
+    outdir = tmp_path_factory.mktemp("installations")
+    synthesize(INSTALLATIONS, outdir)
+    return read(INSTALLATIONS, outdir)
 
 
 def test_two_installations_live_side_by_side_and_leave_nothing(

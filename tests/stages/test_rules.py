@@ -82,12 +82,11 @@ def test_the_security_document_is_up_to_date(app: Path, tmp_path: Path) -> None:
     )
 
 
-def test_cfn_lint_finds_nothing(app: Path, environments: dict[str, Templates], assembly: Path) -> None:
-    """In the pipeline, in an environment with a certificate ARN and in one with a domain."""
-    assert environments
-    folders = (app, app / "assembly-PipelineStack-Dev", assembly / "assembly-Prod")
+def test_cfn_lint_finds_nothing(environments: dict[str, Templates], assembly: Path) -> None:
+    """With a certificate ARN and with a domain; the gates lint the whole app's templates."""
+    folders = [assembly / f"assembly-{name}" for name in environments if name != "Longest"]
     templates = [str(path) for folder in folders for path in sorted(folder.glob("*.template.json"))]
-    assert len(templates) == 9
+    assert len(templates) == 8
     lint = Path(sys.executable).with_name("cfn-lint")
     found = subprocess.run([lint, "--non-zero-exit-code", "informational", *templates], capture_output=True, text=True)
     assert (found.returncode, found.stdout) == (0, "")
