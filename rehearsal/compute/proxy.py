@@ -23,7 +23,7 @@ _WHOLE_RESPONSES_UP_TO_BYTES = 64 * 1024
 _REASONS = {502: "Bad Gateway", 503: "Service Temporarily Unavailable", 504: "Gateway Time-out"}
 
 
-class RelayedResponse(web.Response):
+class RelayedStream(web.StreamResponse):
     """A target's answer, without the `Server` header that this library would add to it."""
 
     async def _prepare_headers(self) -> None:
@@ -33,14 +33,8 @@ class RelayedResponse(web.Response):
             self.headers.popall("Server", None)
 
 
-class RelayedStream(web.StreamResponse):
-    """The same for an answer that is too long to hold, or of unknown length."""
-
-    async def _prepare_headers(self) -> None:
-        named = "Server" in self.headers
-        await super()._prepare_headers()
-        if not named:
-            self.headers.popall("Server", None)
+class RelayedResponse(RelayedStream, web.Response):
+    """The same for an answer that is short enough to hold."""
 
 
 def error_response(status: int) -> web.Response:

@@ -10,6 +10,7 @@ from rehearsal.compute.errors import ComputeError, DeploymentError, TaskFailedEr
 from rehearsal.compute.target_groups import Target, TargetGroup
 from rehearsal.compute.task_definitions import TaskDefinition
 from rehearsal.compute.tasks import Task
+from rehearsal.compute.waiting import first
 
 Notify = Callable[[str], None]
 """Told one line about everything that happens."""
@@ -107,7 +108,7 @@ class Replica:
 
     async def _until(self, event: asyncio.Event, group: TargetGroup, target: Target) -> None:
         """Wait for the event; raise when the task stops or its target is unhealthy instead."""
-        await _first(event, self.task.stopped, target.unhealthy)
+        await first(event, self.task.stopped, target.unhealthy)
         if self.task.stopped.is_set():
             raise TaskFailedError(self.task.reason or "stopped")
         if not event.is_set() and target.unhealthy.is_set():
@@ -309,13 +310,3 @@ def _pause(failures: int, *, hurry: bool) -> float:
     if hurry:
         return _DEPLOYMENT_PAUSE_SECONDS
     return min(_FIRST_PAUSE_SECONDS * 2.0 ** (failures - 1), _LONGEST_PAUSE_SECONDS)
-
-
-async def _first(*events: asyncio.Event) -> None:
-    """Return as soon as one of the events is set."""
-    waits = [asyncio.create_task(event.wait()) for event in events]
-    try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()

@@ -5,10 +5,9 @@ import itertools
 import random
 import shutil
 import uuid
-from collections.abc import Coroutine, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rehearsal.compute.containers import Launch, ProcessContainer
 from rehearsal.compute.environments import Localities, Place, Translator
@@ -17,6 +16,7 @@ from rehearsal.compute.images import ImageStore
 from rehearsal.compute.processes import ProcessTable
 from rehearsal.compute.secrets import SecretResolver
 from rehearsal.compute.task_definitions import Condition, ContainerDefinition, TaskDefinition
+from rehearsal.compute.waiting import first
 
 # A container without a health check counts as running once it has lasted this long: a crash at start is a failed
 # task, not a short-lived success.
@@ -92,7 +92,7 @@ class Task:
         Raises:
             TaskFailedError: it stopped instead; the message names the container, its exit code and the end of its log.
         """
-        await _first(self._ready.wait(), self.stopped.wait())
+        await first(self._ready, self.stopped)
         if not self.is_ready:
             await self.stopped.wait()
             raise TaskFailedError(self.reason or f"task {self.identifier} was stopped")
@@ -169,7 +169,7 @@ class Task:
         for name, condition in container.definition.depends_on.items():
             await self._await_dependency(container, self._containers[name], condition)
         await container.start()
-        await _first(container.exited.wait(), container.unhealthy.wait())
+        await first(container.exited, container.unhealthy)
         if not container.definition.essential:
             return
         if container.exited.is_set():
@@ -200,7 +200,7 @@ class Task:
         if condition is Condition.START:
             await dependency.started.wait()
         elif condition is Condition.HEALTHY:
-            await _first(dependency.healthy.wait(), dependency.exited.wait())
+            await first(dependency.healthy, dependency.exited)
         else:
             await dependency.exited.wait()
 
@@ -215,16 +215,6 @@ def _satisfied(dependency: ProcessContainer, condition: Condition) -> bool:
             return dependency.exited.is_set()
         case Condition.SUCCESS:
             return dependency.exit_code == 0
-
-
-async def _first(*waits: Coroutine[Any, Any, object]) -> None:
-    """Return as soon as one of them has ended."""
-    helpers = [asyncio.ensure_future(wait) for wait in waits]
-    try:
-        await asyncio.wait(helpers, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for helper in helpers:
-            helper.cancel()
 
 
 async def _first_to_fail(stopping: "asyncio.Task[bool]", runs: Iterable["asyncio.Task[None]"]) -> None:
