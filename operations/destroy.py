@@ -1,4 +1,4 @@
-"""Destroy an installation: `make destroy`, or `python -m operations.destroy`.
+"""Destroy an installation, or one of its environments: `make destroy`, or `python -m operations.destroy`.
 
 Stops the pipeline, deletes every stack that carries the installation's tags (those of environments that the
 configuration no longer names, too), stage stacks before PipelineStack, sweeps what services make again or keep, and
@@ -58,18 +58,24 @@ def destroy(
     toolkit: str,
     pace: Pace,
     say: Say,
+    environment: str | None = None,
 ) -> None:
-    """Destroy an installation in these regions.
+    """Destroy an installation in these regions, or only one of its environments (`dev`).
+
+    With an environment the pipeline and the assets stay: the next execution makes the environment again.
 
     Raises:
         DestroyError: naming every stack that could not be deleted, and what stands in the way.
     """
-    stacks = find_stacks(session, installation, regions)
-    stop_pipelines(session, stacks, say=say)
+    stacks = find_condemned(session, installation, regions, environment)
+    if environment is None:
+        stop_pipelines(session, stacks, say=say)
     wait_until_settled(session, stacks, say=say, poll_seconds=pace.poll_seconds)
-    stacks = find_stacks(session, installation, regions)  # an abandoned deployment may have made another one
+    stacks = find_condemned(session, installation, regions, environment)  # a deployment may have made another one
     records = find_validation_records(session, stacks)
-    assets = {region: find_assets(session, region, installation, stacks, toolkit=toolkit) for region in regions}
+    assets: dict[str, Assets | None] = {}
+    if environment is None:
+        assets = {region: find_assets(session, region, installation, stacks, toolkit=toolkit) for region in regions}
 
     problems = delete_stacks(session, stacks, say=say, poll_seconds=pace.poll_seconds)
     if problems:
@@ -77,13 +83,25 @@ def destroy(
 
     sweep_validation_records(session, regions, records, say=say)
     for region in regions:
-        _sweep_region(session, region, [stack for stack in stacks if stack.region == region], assets[region], pace, say)
-    left = find_stacks(session, installation, regions)
+        _sweep_region(
+            session, region, [stack for stack in stacks if stack.region == region], assets.get(region), pace, say
+        )
+    left = find_condemned(session, installation, regions, environment)
     if left:
         raise DestroyError(f"made again meanwhile: {', '.join(stack.name for stack in left)}; run this once more")
     say("everything is deleted; AWS keeps:")
     for line in kept_by_aws(session, stacks):
         say(f"  {line}")
+
+
+def find_condemned(
+    session: boto3.session.Session, installation: Installation, regions: Sequence[str], environment: str | None
+) -> list[Stack]:
+    """Return the stacks that a destroy deletes: all of the installation, or those of one environment."""
+    stacks = find_stacks(session, installation, regions)
+    if environment is None:
+        return stacks
+    return [stack for stack in stacks if stack.environment == installation.environment_suffix(environment)]
 
 
 def _sweep_region(
@@ -111,6 +129,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=configured_suffix(Path.cwd()),
         help="which installation; default: what cdk.json says, %(default)r",
     )
+    parser.add_argument("--environment", help="only this environment (dev), the pipeline stays and can make it again")
     parser.add_argument("--project", default=PROJECT, help="value of the tag `project`; default: %(default)s")
     parser.add_argument("--profile", help="profile of the AWS configuration to use")
     parser.add_argument(
@@ -147,16 +166,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     installation = Installation(project=options.project, name=options.environment_suffix or MAIN)
     regions = sorted(set(options.region or configured_regions(Path.cwd()) or {session.region_name or "us-east-1"}))
     account = session.client("sts", region_name=regions[0]).get_caller_identity()["Account"]
-    stacks = find_stacks(session, installation, regions)
+    stacks = find_condemned(session, installation, regions, options.environment)
+    what = f"environment {options.environment} of " if options.environment else ""
     say_line(
-        f"installation {installation.name} of {installation.project} in account {account}, {', '.join(regions)}: "
-        f"{len(stacks)} stack(s)"
+        f"{what}installation {installation.name} of {installation.project} in account {account}, "
+        f"{', '.join(regions)}: {len(stacks)} stack(s)"
     )
     if stacks and not options.yes and not _confirm(account, stacks, say_line):
         return 2
     pace = Pace(poll_seconds=options.poll, settle_seconds=options.settle)
     try:
-        destroy(session, installation, regions=regions, toolkit=options.toolkit_stack, pace=pace, say=say_line)
+        destroy(
+            session,
+            installation,
+            regions=regions,
+            toolkit=options.toolkit_stack,
+            pace=pace,
+            say=say_line,
+            environment=options.environment,
+        )
     except DestroyError as error:
         sys.stderr.write(f"Not everything could be deleted; run this again once the cause is gone:\n{error}\n")
         return 1

@@ -33,6 +33,10 @@ class Installation:
     name: str = MAIN
     """The configured environment suffix, or `main`."""
 
+    def environment_suffix(self, environment: str) -> str:
+        """Return the tag `environment-suffix` of one of its environments, `dev` for example."""
+        return environment if self.name == MAIN else f"{environment}-{self.name}"
+
     def owns(self, tags: Mapping[str, str], *, is_pipeline: bool) -> bool:
         """Tell whether a stack with these tags, the pipeline's own or an environment's, belongs to it."""
         suffix = tags.get("environment-suffix")

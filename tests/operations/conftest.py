@@ -40,6 +40,10 @@ class Account:
         """Say what the account holds beyond that."""
         return in_words(difference(self.baseline, take_inventory(self.session, records=self.records)))
 
+    def missing(self) -> str:
+        """Say what of that the account does not hold any longer."""
+        return in_words(difference(take_inventory(self.session, records=self.records), self.baseline))
+
     def deploy(self, name: str, resources: Mapping[str, Any], suffix: str, **more: Any) -> dict[str, str]:
         """Deploy a stack with our tags."""
         tags = {"project": "payment-pipeline", "environment-suffix": suffix}

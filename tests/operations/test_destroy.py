@@ -94,6 +94,23 @@ def test_the_installation_next_to_it_stays(account: Account) -> None:
     assert account.status("somebody-else") == "CREATE_COMPLETE"
 
 
+@pytest.mark.parametrize(("name", "suffix"), [("main", ""), ("alice", "-alice")])
+def test_one_environment_goes_and_everything_else_stays(account: Account, name: str, suffix: str) -> None:
+    account.deploy(f"PipelineStack{suffix}", pipeline(f"pipeline-{name}"), name)
+    environment(account, f"prod{suffix}")
+    environment(account, "dev-bob")
+    account.upload(f"{'1' * 64}.json", {"Resources": {"Topic": {"Type": "AWS::SNS::Topic", "Properties": OURS}}})
+    account.remember()
+    environment(account, f"dev{suffix}")
+
+    finished = command(account, "--yes", "--settle", "0", "--environment", "dev", "--environment-suffix", suffix[1:])
+
+    assert finished.returncode == 0
+    assert account.left() == ""
+    assert account.missing() == ""
+    assert "stopping" not in finished.stdout
+
+
 def test_a_pipeline_is_stopped(account: Account) -> None:
     account.deploy("PipelineStack", pipeline("pipeline-main"), "main")
     codepipeline = account.session.client("codepipeline")
