@@ -66,7 +66,7 @@ def take_open(tx: Connection, *, processor: str, limit: int, younger_than: timed
 def delete_old(tx: Connection, *, older_than: timedelta, limit: int) -> int:
     """Forget up to ``limit`` messages; answers how many."""
     return tx.execute(
-        "DELETE FROM processor_inbox WHERE (processor, event_id) IN (SELECT processor, event_id FROM processor_inbox"
-        " WHERE received_at < now() - %s::interval ORDER BY received_at LIMIT %s FOR UPDATE SKIP LOCKED)",
+        "DELETE FROM processor_inbox WHERE ctid = ANY(ARRAY(SELECT ctid FROM processor_inbox"
+        " WHERE received_at < now() - %s::interval ORDER BY received_at LIMIT %s FOR UPDATE SKIP LOCKED))",
         [older_than, limit],
     ).rowcount

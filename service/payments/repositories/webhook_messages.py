@@ -235,15 +235,18 @@ def backlog(tx: Connection) -> Backlog:
 
 
 def delete_old(tx: Connection, *, before: datetime, limit: int) -> int:
-    """Forget up to ``limit`` settled messages and as many log lines from before ``before``; answers how many."""
+    """Forget up to ``limit`` settled messages and as many log lines from before ``before``; answers how many.
+
+    The ids are an array, not a subquery: the planner then takes the key for them, however many it expects.
+    """
     deleted = tx.execute(
-        "DELETE FROM webhook_deliveries WHERE id IN"
-        " (SELECT id FROM webhook_deliveries WHERE id < %s ORDER BY id LIMIT %s)",
+        "DELETE FROM webhook_deliveries WHERE id = ANY(ARRAY("
+        "SELECT id FROM webhook_deliveries WHERE id < %s ORDER BY id LIMIT %s))",
         [lowest_at(Prefix.WEBHOOK_DELIVERY, before), limit],
     ).rowcount
     deleted += tx.execute(
-        "DELETE FROM webhook_messages WHERE id IN"
-        " (SELECT id FROM webhook_messages WHERE settled_at < %s ORDER BY settled_at LIMIT %s FOR UPDATE SKIP LOCKED)",
+        "DELETE FROM webhook_messages WHERE id = ANY(ARRAY("
+        "SELECT id FROM webhook_messages WHERE settled_at < %s ORDER BY settled_at LIMIT %s FOR UPDATE SKIP LOCKED))",
         [before, limit],
     ).rowcount
     return deleted

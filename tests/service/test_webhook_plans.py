@@ -1,0 +1,111 @@
+"""Webhook queries take an index at any size, and the worker's loops do their part."""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from payments.repositories import api_keys, webhook_endpoints, webhook_messages
+from payments.repositories.cursors import START
+from payments.repositories.database import Connection, Database
+from payments.services.context import Context
+from payments.settings import Settings
+from payments.worker.webhooks import webhook_loops
+from tests.service.conftest import ApiKey, Postgres
+
+#: One merchant with 100,000 messages to 16 endpoints, a hundred of them due, and as many deliveries.
+FILL = """
+    SET session_replication_role = replica;
+    INSERT INTO webhook_endpoints (merchant_id, livemode, id, url, event_types, api_version, secret, created_at)
+    SELECT 'mer_many', false, 'we_' || lpad(number::text, 26, '0'), 'https://shop.example/', ARRAY['*'], 'x', 'whsec_',
+        now() FROM generate_series(0, 15) AS number;
+    INSERT INTO events (id, xid, merchant_id, livemode, type, payment_id, sequence, api_version, body)
+    SELECT 'evt_' || lpad(number::text, 26, '0'), (number / 1000 + 100)::text::xid8, 'mer_many', false,
+        'payment.succeeded', 'pay_' || number, 1, 'x', '{}' FROM generate_series(1, 100000) AS number;
+    INSERT INTO webhook_messages (id, merchant_id, livemode, endpoint_id, event_id, status, next_attempt_at, settled_at)
+    SELECT 'msg' || substr(id, 4), merchant_id, livemode, 'we_' || lpad((substr(id, 5)::int % 16)::text, 26, '0'), id,
+        CASE substr(id, 5)::int % 1000 WHEN 0 THEN 'pending' ELSE 'delivered' END, now(),
+        CASE substr(id, 5)::int % 1000 WHEN 0 THEN NULL ELSE now() END FROM events;
+    INSERT INTO webhook_deliveries (id, merchant_id, livemode, endpoint_id, message_id, event_id, event_type, attempt,
+        status_code, duration_ms, created_at)
+    SELECT 'del' || substr(id, 4), merchant_id, livemode, endpoint_id, id, event_id, 'payment.succeeded', 1, 200, 5,
+        now() FROM webhook_messages;
+    INSERT INTO api_keys (id, merchant_id, livemode, secret_hash, scopes, api_version)
+    SELECT 'key_' || lpad(number::text, 26, '0'), 'mer_many', false, sha256('x'), '{}', 'x'
+    FROM generate_series(1, 20000) AS number;
+    ANALYZE webhook_endpoints, events, webhook_messages, webhook_deliveries, api_keys
+"""
+
+
+class Explaining:
+    """A transaction that notes the plan of every query."""
+
+    def __init__(self, tx: Connection) -> None:
+        self.tx = tx
+        self.plans: list[str] = []
+
+    def execute(self, query: Any, parameters: Any = None) -> Any:
+        self.note(query, parameters)
+        return self.tx.execute(query, parameters)
+
+    @contextlib.contextmanager
+    def cursor(self, **kwargs: Any) -> Iterator[Any]:
+        with self.tx.cursor(**kwargs) as cursor:
+            yield _Cursor(self, cursor)
+
+    def note(self, query: Any, parameters: Any) -> None:
+        rows = self.tx.execute("EXPLAIN " + query, parameters).fetchall()
+        self.plans.append("\n".join(row["QUERY PLAN"] for row in rows))
+
+
+class _Cursor:
+    def __init__(self, explaining: Explaining, cursor: Any) -> None:
+        self._explaining, self._cursor = explaining, cursor
+
+    def execute(self, query: Any, parameters: Any = None) -> Any:
+        self._explaining.note(query, parameters)
+        return self._cursor.execute(query, parameters)
+
+
+@pytest.fixture
+def many(postgres: Postgres) -> ApiKey:
+    with psycopg.connect(postgres.superuser, autocommit=True) as connection:
+        connection.execute(FILL)
+    return ApiKey(merchant_id="mer_many", livemode=False, token="")
+
+
+def test_no_query_reads_a_whole_table_of_a_hundred_thousand(many: ApiKey, database: Database) -> None:
+    with database.transaction() as tx:
+        explaining: Any = Explaining(tx)
+        endpoint = f"we_{0:026}"
+        claimed = webhook_messages.claim_due(explaining, limit=32, per_endpoint=4, busy={}, lease=timedelta(seconds=60))
+        assert len(claimed) == 8  # every thousandth: two of the sixteen endpoints
+        assert webhook_messages.settle(explaining, claimed[0], status="delivered", attempts=1, wait=None)
+        ids = [f"msg_new{number}" for number in range(512)]
+        assert webhook_messages.fan_out(explaining, START, limit=100, message_ids=ids)
+        assert webhook_messages.redeliver(explaining, many, f"evt_{7:026}", message_ids=ids[:16])
+        assert len(webhook_messages.list_deliveries(explaining, many, endpoint, before=None, limit=11)) == 11
+        assert webhook_messages.backlog(explaining).messages > 0
+        webhook_messages.delete_old(explaining, before=datetime.now(UTC) - timedelta(days=40), limit=1000)
+        webhook_endpoints.hold_messages(explaining, many, endpoint)
+        webhook_endpoints.free_messages(explaining, many, endpoint)
+        assert len(api_keys.list_of_owner(explaining, many, before=f"key_{500:026}", limit=11)) == 11
+        assert api_keys.load(explaining, f"key_{500:026}")
+    for plan in explaining.plans:
+        for table in ("webhook_messages", "webhook_deliveries", "events", "api_keys"):
+            assert f"Seq Scan on {table}" not in plan, plan
+
+
+def test_the_loops_of_the_worker_go_round_and_tell_the_age_of_the_backlog(database: Database, key: ApiKey) -> None:
+    context = Context(database=database, processors={}, routes={})
+    loops = {loop.name: loop for loop in webhook_loops(context, Settings())}
+    assert {"webhook_fan_out", "webhook_delivery", "processor_inbox", "webhook_clean_up", "inbox_clean_up"} < set(loops)
+    assert not any(loop.run() for loop in loops.values())
+    lines: list[str] = []
+    context.metrics.flush(lines.append)
+    documents = [json.loads(line) for line in lines]
+    assert {"WebhookBacklog", "WebhookBacklogAge"} <= {name for document in documents for name in document}
