@@ -220,6 +220,31 @@ def test_answers_without_a_body_keep_their_length(play: Callable[..., None]) -> 
     play(scenario)
 
 
+def test_nothing_is_added_to_a_terse_answer_but_its_date_and_type(play: Callable[..., None]) -> None:
+    async def terse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.readuntil(b"\r\n\r\n"):
+            writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n")
+
+    async def ended(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            await terse(reader, writer)
+        writer.close()
+
+    async def scenario(stage: Stage) -> None:
+        server = await asyncio.start_server(ended, "127.0.0.1", 0, ssl=stage.authority.issue().server_context())
+        async with server:
+            group = stage.groups.get(GROUP)
+            assert group is not None
+            target = group.register("127.0.0.1", server.sockets[0].getsockname()[1])
+            await target.healthy.wait()
+            async with stage.client() as client, client.get("/") as answer:
+                assert await answer.text() == "ok"
+                assert set(answer.headers) == {"Transfer-Encoding", "Content-Type", "Date"}
+            await group.close()
+
+    play(scenario)
+
+
 def test_the_http_listener_redirects_to_the_https_listener(play: Callable[..., None]) -> None:
     async def scenario(stage: Stage) -> None:
         async with aiohttp.ClientSession() as client:
