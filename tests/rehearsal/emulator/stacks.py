@@ -19,8 +19,8 @@ class StackFailedError(Exception):
 class Stacks:
     """Deploys templates by change sets, as the CDK does."""
 
-    def __init__(self, port: int) -> None:
-        self._cloudformation = client.session(port).client("cloudformation")
+    def __init__(self, port: int, *, account: str = client.ACCOUNT_ID, region: str = client.REGION) -> None:
+        self._cloudformation = client.session(port, account=account, region=region).client("cloudformation")
 
     def deploy(
         self,

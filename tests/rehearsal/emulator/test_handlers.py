@@ -272,3 +272,20 @@ def test_a_firewall_logs_only_where_it_can(stacks: Stacks) -> None:
 
     stacks.deploy("waf-logs", logging("aws-waf-logs-dev"))
     stacks.delete("waf-logs")
+
+
+def test_a_resource_is_made_where_its_stack_is(emulator: EmulatorProcess) -> None:
+    account, region = "111111111111", "eu-west-1"
+    stacks = Stacks(emulator.port, account=account, region=region)
+
+    made = stacks.deploy("elsewhere", {"Eip": resource("AWS::EC2::EIP", Domain="vpc")}, {"Ip": ref("Eip")})
+
+    def addresses(**where: str) -> list[str]:
+        ec2 = client.session(emulator.port, **where).client("ec2")
+        return [address["PublicIp"] for address in ec2.describe_addresses()["Addresses"]]
+
+    assert made["Ip"] in addresses(account=account, region=region)
+    assert made["Ip"] not in addresses(account=account)
+    assert made["Ip"] not in addresses(region=region)
+    stacks.delete("elsewhere")
+    assert made["Ip"] not in addresses(account=account, region=region)
