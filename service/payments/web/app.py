@@ -30,13 +30,14 @@ from payments.web import (
     three_d_secure,
     webhook_endpoints,
 )
+from payments.web.guide import GUIDE
 from payments.web.openapi import Api
 
 _log = logging.getLogger("payments.access")
 _INFO = Info(
     title="Payments",
     version=CURRENT_API_VERSION,
-    description="Authorize, capture, void and refund payments: at most one charge, whatever fails.",
+    description=GUIDE,
 )
 
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from payments.domain.money import MAX_AMOUNT, is_currency
 from payments.web.openapi import QueryModel, Strict
@@ -126,8 +126,35 @@ class NextAction(BaseModel):
     redirect_to_url: Redirect
 
 
+_PAYMENT_EXAMPLE: dict[str, Any] = {
+    "id": "pay_01jcx5v8g7f2k9w3q4r5s6t7v8",
+    "object": "payment",
+    "status": "succeeded",
+    "amount": 1099,
+    "currency": "EUR",
+    "amount_authorized": 1099,
+    "amount_capturable": 0,
+    "amount_captured": 1099,
+    "amount_refunded": 0,
+    "amount_refund_pending": 0,
+    "payment_method": "tok_visa",
+    "capture_method": "automatic",
+    "reference": "order-6735",
+    "description": None,
+    "metadata": {"order": "6735"},
+    "return_url": None,
+    "pending_operation": None,
+    "last_error": None,
+    "next_action": None,
+    "created": 1795500000,
+    "livemode": False,
+}
+
+
 class Payment(BaseModel):
     """A payment. Amounts are minor units of its currency."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_PAYMENT_EXAMPLE]})
 
     id: str = Field(examples=["pay_01jcx5v8g7f2k9w3q4r5s6t7v8"])
     object: Literal["payment"]
