@@ -115,7 +115,7 @@ unit-tests: setup
 
 .PHONY: rehearsal-tests
 rehearsal-tests: setup
-	$(BIN)/python -m pytest -m rehearsal --junitxml .run/reports/rehearsal-tests.xml
+	$(PYTEST) -m rehearsal --junitxml .run/reports/rehearsal-tests.xml
 
 # ---- AWS ------------------------------------------------------------------------------------------------------------
 .PHONY: synth
