@@ -28,32 +28,44 @@ class StoredKey:
     response_body: str | None
 
 
-def claim(tx: Connection, owner: Owned, *, key_hash: bytes, fingerprint: bytes, request_id: str) -> bool:
+def claim(
+    tx: Connection,
+    owner: Owned,
+    *,
+    key_hash: bytes,
+    fingerprint: bytes,
+    request_id: str,
+    payment_id: str | None = None,
+    operation_id: str | None = None,
+) -> bool:
     """Own a key that nobody has used; ``False`` if somebody has. Waits for a claim that is not committed yet.
 
-    A final answer that is older than its retention no longer counts.
+    The identifiers say what the key stands for while it is unresolved. A final answer that is older than its retention
+    no longer counts.
     """
     changed = tx.execute(
         """
-        INSERT INTO idempotency_keys (merchant_id, livemode, key_hash, fingerprint, request_id, lease_until)
-        VALUES (%s, %s, %s, %s, %s, clock_timestamp() + %s)
+        INSERT INTO idempotency_keys
+            (merchant_id, livemode, key_hash, fingerprint, request_id, payment_id, operation_id, lease_until)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, clock_timestamp() + %s)
         ON CONFLICT (merchant_id, livemode, key_hash) DO UPDATE SET fingerprint = EXCLUDED.fingerprint,
-            request_id = EXCLUDED.request_id, lease_until = EXCLUDED.lease_until, payment_id = NULL,
-            operation_id = NULL, response_status = NULL, response_body = NULL, expires_at = NULL, created_at = now()
+            request_id = EXCLUDED.request_id, lease_until = EXCLUDED.lease_until, payment_id = EXCLUDED.payment_id,
+            operation_id = EXCLUDED.operation_id, response_status = NULL, response_body = NULL, expires_at = NULL,
+            created_at = now()
         WHERE idempotency_keys.expires_at <= clock_timestamp()
         """,
-        [owner.merchant_id, owner.livemode, key_hash, fingerprint, request_id, KEY_LEASE],
+        [
+            owner.merchant_id,
+            owner.livemode,
+            key_hash,
+            fingerprint,
+            request_id,
+            payment_id,
+            operation_id,
+            KEY_LEASE,
+        ],
     )
     return changed.rowcount == 1
-
-
-def point(tx: Connection, owner: Owned, *, key_hash: bytes, payment_id: str | None, operation_id: str | None) -> None:
-    """Say what an unresolved key stands for."""
-    tx.execute(
-        "UPDATE idempotency_keys SET payment_id = %s, operation_id = %s"
-        " WHERE merchant_id = %s AND livemode = %s AND key_hash = %s",
-        [payment_id, operation_id, owner.merchant_id, owner.livemode, key_hash],
-    )
 
 
 def get(tx: Connection, owner: Owned, key_hash: bytes, *, lock: bool = False) -> StoredKey | None:

@@ -164,19 +164,24 @@ def _record_once(context: Context, attempt: Attempt, result: Result, *, evidence
             authorization_validity=context.processors[attempt.processor].capabilities.authorization_validity,
             announced=attempt.outcome is not None,
         )
-        changed = write_change(tx, attempt, payment, change, now=now)
-        _write_attempt(tx, attempt, changed, change, result, evidence=evidence, now=now)
-        if attempt.kind is CallKind.VOID:
-            _close_creation(tx, attempt, payment, changed)
-        answer = _answer(changed, change, request_id=key.request_id if key else "none")
-        if key and key.response_status is None and attempt.idempotency_key_hash:
-            if change.answer_is_final:
-                idempotency.finish(tx, attempt, attempt.idempotency_key_hash, status=answer.status, body=answer.body)
-            else:
-                idempotency.release(tx, attempt, attempt.idempotency_key_hash)
-        tx.commit()
+        with tx.pipeline():  # all writes and the commit travel together
+            changed = write_change(tx, attempt, payment, change, now=now)
+            _write_attempt(tx, attempt, changed, change, result, evidence=evidence, now=now)
+            if attempt.kind is CallKind.VOID:
+                _close_creation(tx, attempt, payment, changed)
+            answer = _answer(changed, change, request_id=key.request_id if key else "none")
+            if key and key.response_status is None and attempt.idempotency_key_hash:
+                _answer_key(tx, attempt, attempt.idempotency_key_hash, change, answer)
+            tx.commit()
     _count(context, attempt, payment, changed)
     return answer
+
+
+def _answer_key(tx: Connection, attempt: Attempt, key_hash: bytes, change: Change, answer: Answer) -> None:
+    if change.answer_is_final:
+        idempotency.finish(tx, attempt, key_hash, status=answer.status, body=answer.body)
+    else:
+        idempotency.release(tx, attempt, key_hash)
 
 
 def write_change(tx: Connection, attempt: Attempt, before: Payment, change: Change, *, now: datetime) -> Payment:

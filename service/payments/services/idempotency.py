@@ -35,15 +35,30 @@ class Answer:
     replayed: bool = False
 
 
-def claim_or_replay(tx: Connection, owner: Owned, request: IdempotentRequest) -> Answer | None:
+def claim_or_replay(
+    tx: Connection,
+    owner: Owned,
+    request: IdempotentRequest,
+    *,
+    payment_id: str | None = None,
+    operation_id: str | None = None,
+) -> Answer | None:
     """``None`` if the request is the first of its key, which it now owns; else the answer of the first.
+
+    The identifiers are those of what the first makes: its repetitions are told their state.
 
     Raises:
         IdempotencyMismatch: the key belongs to another request.
         RequestInProgress: the first is being executed.
     """
     claimed = idempotency.claim(
-        tx, owner, key_hash=request.key_hash, fingerprint=request.fingerprint, request_id=request.request_id
+        tx,
+        owner,
+        key_hash=request.key_hash,
+        fingerprint=request.fingerprint,
+        request_id=request.request_id,
+        payment_id=payment_id,
+        operation_id=operation_id,
     )
     return None if claimed else _replay(tx, owner, request)
 

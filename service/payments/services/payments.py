@@ -17,7 +17,7 @@ from payments.problems import (
     ValidationFailed,
 )
 from payments.processors.base import Processor
-from payments.repositories import attempts, idempotency, payments
+from payments.repositories import attempts, payments
 from payments.repositories.attempts import NewAttempt
 from payments.repositories.database import Connection
 from payments.repositories.payments import NewPayment
@@ -40,7 +40,8 @@ def create_payment(context: Context, principal: Principal, request: IdempotentRe
     if refusal is not None:
         raise ValidationFailed(refusal, errors=[{"pointer": "#/payment_method", "detail": refusal}])
     with context.database.transaction() as tx:
-        replay = claim_or_replay(tx, principal, request)
+        payment_id = new_id(Prefix.PAYMENT, now)
+        replay = claim_or_replay(tx, principal, request, payment_id=payment_id)
         if replay is not None:
             return replay
         _require_available(processor)
@@ -48,7 +49,7 @@ def create_payment(context: Context, principal: Principal, request: IdempotentRe
             tx,
             principal,
             new,
-            payment_id=new_id(Prefix.PAYMENT, now),
+            payment_id=payment_id,
             processor=processor.name,
             api_version=principal.api_version,
             now=now,
@@ -75,15 +76,15 @@ def capture_payment(
         ApiError: nothing was begun, and nothing is kept under the key.
     """
 
-    def begin(payment: Payment, processor: Processor) -> tuple[Payment, Operation]:
+    def begin(payment: Payment, processor: Processor, operation_id: str) -> tuple[Payment, Operation]:
         amount = payment.check_capture(wanted.amount)
         if not wanted.final and not processor.capabilities.multicapture:
             detail = "The processor cannot capture a payment in several parts. Capture with final: true."
             raise NotSupported(detail)
-        operation = _operation(context, payment, CallKind.CAPTURE, amount=amount, final=wanted.final)
+        operation = _operation(context, payment, CallKind.CAPTURE, operation_id, amount=amount, final=wanted.final)
         return replace(payment, pending_operation=CallKind.CAPTURE.value), operation
 
-    return _operate(context, owner, request, payment_id, begin)
+    return _operate(context, owner, request, payment_id, CallKind.CAPTURE, begin)
 
 
 def void_payment(context: Context, owner: Owned, request: IdempotentRequest, payment_id: str) -> Answer:
@@ -93,15 +94,15 @@ def void_payment(context: Context, owner: Owned, request: IdempotentRequest, pay
         ApiError: nothing was begun, and nothing is kept under the key.
     """
 
-    def begin(payment: Payment, _: Processor) -> tuple[Payment, Operation]:
-        return begin_void(context, payment)
+    def begin(payment: Payment, _: Processor, operation_id: str) -> tuple[Payment, Operation]:
+        return begin_void(context, payment, operation_id)
 
-    return _operate(context, owner, request, payment_id, begin)
+    return _operate(context, owner, request, payment_id, CallKind.VOID, begin)
 
 
-def begin_void(context: Context, payment: Payment) -> tuple[Payment, Operation]:
+def begin_void(context: Context, payment: Payment, operation_id: str) -> tuple[Payment, Operation]:
     """A void of ``payment``, and the payment while it is in flight."""
-    operation = _operation(context, payment, CallKind.VOID, amount=payment.check_void())
+    operation = _operation(context, payment, CallKind.VOID, operation_id, amount=payment.check_void())
     return replace(payment, pending_operation=CallKind.VOID.value), operation
 
 
@@ -122,12 +123,12 @@ def refund_payment(
         ApiError: nothing was begun, and nothing is kept under the key.
     """
 
-    def begin(payment: Payment, _: Processor) -> tuple[Payment, Operation]:
+    def begin(payment: Payment, _: Processor, operation_id: str) -> tuple[Payment, Operation]:
         amount = payment.check_refund(wanted.amount)
-        operation = _operation(context, payment, CallKind.REFUND, amount=amount, reason=wanted.reason)
+        operation = _operation(context, payment, CallKind.REFUND, operation_id, amount=amount, reason=wanted.reason)
         return replace(payment, amount_refund_pending=payment.amount_refund_pending + amount), operation
 
-    return _operate(context, owner, request, payment_id, begin)
+    return _operate(context, owner, request, payment_id, CallKind.REFUND, begin)
 
 
 def _operate(
@@ -135,11 +136,12 @@ def _operate(
     owner: Owned,
     request: IdempotentRequest,
     payment_id: str,
-    begin: Callable[[Payment, Processor], tuple[Payment, Operation]],
+    kind: CallKind,
+    begin: Callable[[Payment, Processor, str], tuple[Payment, Operation]],
 ) -> Answer:
-    started = time.monotonic()
+    started, operation_id = time.monotonic(), new_operation_id(context, kind)
     with context.database.transaction() as tx:
-        replay = claim_or_replay(tx, owner, request)
+        replay = claim_or_replay(tx, owner, request, payment_id=payment_id, operation_id=operation_id)
         if replay is not None:
             return replay
         payment = payments.get_payment(tx, owner, payment_id, lock=True)
@@ -147,7 +149,7 @@ def _operate(
             raise NotFound("There is no such payment. Check the id and that the key is of the right merchant and mode.")
         processor = context.processors[payment.processor]
         try:
-            changed, operation = begin(payment, processor)
+            changed, operation = begin(payment, processor, operation_id)
         except NotAllowed as refusal:
             raise IllegalTransition(refusal.detail, state=refusal.state, allowed=refusal.allowed) from refusal
         except Busy as refusal:
@@ -198,17 +200,26 @@ def _begin_attempt(
             idempotency_key_hash=key_hash,
         ),
     )
-    if key_hash is not None:
-        idempotency.point(tx, payment, key_hash=key_hash, payment_id=payment.id, operation_id=operation_id)
     return Begun(payment=payment, operation=operation, attempt=attempt, started=started)
 
 
+def new_operation_id(context: Context, kind: CallKind) -> str:
+    """An identifier for an operation that begins now."""
+    return new_id(_PREFIXES[kind], context.now())
+
+
 def _operation(
-    context: Context, payment: Payment, kind: CallKind, *, amount: int, final: bool = True, reason: str | None = None
+    context: Context,
+    payment: Payment,
+    kind: CallKind,
+    operation_id: str,
+    *,
+    amount: int,
+    final: bool = True,
+    reason: str | None = None,
 ) -> Operation:
-    now = context.now()
     return Operation(
-        id=new_id(_PREFIXES[kind], now),
+        id=operation_id,
         merchant_id=payment.merchant_id,
         livemode=payment.livemode,
         payment_id=payment.id,
@@ -219,7 +230,7 @@ def _operation(
         reason=reason,
         error=None,
         processor_reference=None,
-        created_at=now,
+        created_at=context.now(),
         settled_at=None,
     )
 

@@ -3,14 +3,14 @@
 import logging
 import time
 
-from payments.domain.operations import PROCESSOR_DEADLINE, Attempt, OperationStatus
+from payments.domain.operations import PROCESSOR_DEADLINE, Attempt, CallKind, OperationStatus
 from payments.domain.outcomes import Outcome, Result
 from payments.domain.payments import PaymentStatus
 from payments.processors.base import Processor
 from payments.repositories import attempts, payments
 from payments.services.context import Context
 from payments.services.execution import Begun, call_for, record, send
-from payments.services.payments import begin_operation, begin_void
+from payments.services.payments import begin_operation, begin_void, new_operation_id
 
 _log = logging.getLogger("payments.recovery")
 #: Attempts taken at once; each may wait for its processor up to the deadline.
@@ -95,7 +95,7 @@ def end_expired_authorizations(context: Context) -> bool:
             payment = payments.get_payment(tx, found, found.id, lock=True)
             if payment != found or payment is None:
                 continue  # something happened to it meanwhile
-            changed, operation = begin_void(context, payment)
+            changed, operation = begin_void(context, payment, new_operation_id(context, CallKind.VOID))
             begun = begin_operation(tx, context, changed, operation, key_hash=None, started=started)
             tx.commit()
         record(context, begun.attempt, send(context, context.processors[payment.processor], begun))
