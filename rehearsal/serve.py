@@ -81,8 +81,10 @@ async def _run(settings: LocalApiSettings, facts: Path, console: Console) -> Non
         _show(console, running, logs=settings.directory / "logs")
         await api.wait()
     finally:
-        console.print("Stopping ...")
-        await api.stop()
+        try:
+            console.print("Stopping ...")
+        finally:  # also when nobody reads what is printed any more
+            await api.stop()
 
 
 def _port(environment: "os._Environ[str] | dict[str, str]") -> int:

@@ -31,6 +31,9 @@ PortAllocator = Callable[[str, int], int]
 """Load balancer name and listener port -> the local port to listen on; 0 takes any free one."""
 
 _LOOPBACK = "127.0.0.1"
+_BACKLOG = 1024
+_HANDSHAKE_SECONDS = 10.0
+_GOODBYE_SECONDS = 0.1  # for the client's part of closing TLS; it has every byte of its answer before
 _SHUTDOWN_SECONDS = 1.0
 _MAX_HEADER_BYTES = 65_536
 _MAX_LINE_BYTES = 16_384
@@ -179,7 +182,8 @@ class _Listener:
         self.settings = settings
         self.local_port = 0
         self._owner = owner
-        self._runner: web.ServerRunner | None = None
+        self._protocols: web.Server | None = None
+        self._server: asyncio.Server | None = None
 
     async def open(self, port: int, context: ssl.SSLContext | None) -> None:
         name = (
@@ -187,21 +191,28 @@ class _Listener:
         )
         listening = listen(port, name)
         self.local_port = int(listening.getsockname()[1])
-        server = web.Server(
+        self._protocols = web.Server(
             self._handle,
             access_log=None,
             keepalive_timeout=self._owner.settings.idle_timeout,
             max_line_size=_MAX_LINE_BYTES,
             max_field_size=_MAX_HEADER_BYTES,
         )
-        self._runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_SECONDS)
-        await self._runner.setup()
-        await web.SockSite(self._runner, listening, ssl_context=context, backlog=1024).start()
+        self._server = await asyncio.get_running_loop().create_server(
+            self._protocols,
+            sock=listening,
+            backlog=_BACKLOG,
+            ssl=context,
+            ssl_handshake_timeout=_HANDSHAKE_SECONDS if context else None,
+            ssl_shutdown_timeout=_GOODBYE_SECONDS if context else None,
+        )
 
     async def close(self) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        if self._server is not None and self._protocols is not None:
+            self._server.close()
+            self._protocols.pre_shutdown()
+            await self._protocols.shutdown(_SHUTDOWN_SECONDS)
+            self._server = self._protocols = None
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         return await self._owner.handle(request, self.settings)
@@ -265,7 +276,7 @@ def listen(port: int, what: str) -> socket.socket:
         PortInUseError: naming the port and what it was for.
     """
     try:
-        return socket.create_server((_LOOPBACK, port), backlog=1024)
+        return socket.create_server((_LOOPBACK, port), backlog=_BACKLOG)
     except OSError as error:
         if error.errno in {errno.EADDRINUSE, errno.EACCES}:
             problem = "is in use" if error.errno == errno.EADDRINUSE else "needs privileges"

@@ -26,7 +26,7 @@ from rehearsal.compute.task_definitions import TaskDefinition
 from rehearsal.compute.tasks import AddressPool, Task, TaskHost
 
 # TLS connections that are cut close in the loop's next turns, before it ends.
-_LAST_TURNS_SECONDS = 0.05
+_LAST_TURNS_SECONDS = 0.2
 
 _Result = TypeVar("_Result")
 

@@ -186,3 +186,23 @@ def test_a_port_must_be_a_port(port: str, tmp_path: Path) -> None:
     result = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 1
     assert f"PORT is '{port}'" in result.stderr
+
+
+def test_it_stops_cleanly_when_nobody_reads_its_output(tmp_path: Path) -> None:
+    package = tmp_path / "source" / "payments"
+    package.mkdir(parents=True)
+    (package / "__main__.py").write_text("import time; time.sleep(600)\n")
+    environment = {**os.environ, "PORT": "0", "SERVE_DIRECTORY": str(tmp_path), "SERVE_SOURCE": str(package.parent)}
+    command = [sys.executable, "-m", "rehearsal.serve"]
+    with subprocess.Popen(
+        command, cwd=CHECKOUT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as it:
+        assert it.stdout is not None
+        assert it.stdout.readline().startswith(b"Starting")
+        it.stdout.close()
+        while not (tmp_path / "serve" / "logs" / "migrate.log").exists():
+            assert it.poll() is None
+            time.sleep(0.05)
+        it.terminate()
+        it.wait(60)
+    assert not list((tmp_path / "serve" / "processes").iterdir())
