@@ -10,6 +10,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.config import Config
 
 from payments.certificates import make_self_signed
+from payments.http_worker import ProblemWorker
 from payments.settings import Settings
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class _Server(BaseApplication):
         options: dict[str, Any] = {
             "bind": f"{settings.bind_host}:{settings.port}",
             "workers": 1,  # a task has one processor at most; more tasks are the unit of scaling
-            "worker_class": "gthread",
+            "worker_class": ProblemWorker,
             "threads": settings.threads,
             "worker_connections": _CONNECTIONS,
             "backlog": _BACKLOG,

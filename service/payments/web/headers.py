@@ -4,7 +4,8 @@ from flask import Flask, Response
 
 #: An API has nothing to load; /docs relaxes this for its own style sheet only.
 CONTENT_SECURITY_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
-_DEFAULTS = {
+#: Set where a view has not set its own.
+DEFAULTS = {
     "Strict-Transport-Security": "max-age=63072000; includeSubDomains",
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
@@ -21,7 +22,7 @@ def register(app: Flask) -> None:
     """Add the headers to every answer of ``app``; a view that set one itself keeps it."""
 
     def add(response: Response) -> Response:
-        for name, value in _DEFAULTS.items():
+        for name, value in DEFAULTS.items():
             response.headers.setdefault(name, value)
         response.headers["Server"] = SERVER
         return response

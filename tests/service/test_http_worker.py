@@ -1,0 +1,128 @@
+"""What the server cannot read is answered like everything else, and nothing of it is repeated or logged."""
+
+import json
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from payments.http_worker import answer
+from payments.problems import InternalError
+from tests.service.conftest import Postgres
+
+_SERVICE = Path(__file__).parents[2] / "service"
+_CARD = b"4111111111111111"
+
+
+@dataclass
+class Running:
+    port: int
+    log: Path
+
+    def raw(self, request: bytes) -> tuple[str, dict[str, str], bytes]:
+        """Status line, headers and body of whatever is answered to ``request``."""
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        with (
+            socket.create_connection(("127.0.0.1", self.port), timeout=10) as plain,
+            context.wrap_socket(plain) as found,
+        ):
+            found.sendall(request)
+            received = b""
+            while chunk := found.recv(65536):
+                received += chunk
+        head, _, body = received.partition(b"\r\n\r\n")
+        status, *lines = head.decode("latin-1").split("\r\n")
+        return status, dict(line.split(": ", 1) for line in lines), body
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def server(migrated: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """`python -m payments api`, as the container runs it."""
+    running = Running(_free_port(), tmp_path_factory.mktemp("api") / "log")
+    names = {"host": "PGHOST", "port": "PGPORT", "dbname": "PGDATABASE", "user": "PGUSER", "password": "PGPASSWORD"}
+    database = {names[name]: str(value) for name, value in conninfo_to_dict(migrated.app).items() if name in names}
+    environment = {**os.environ, **database, "BIND_HOST": "127.0.0.1", "PORT": str(running.port)}
+    with running.log.open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "payments", "api"], cwd=_SERVICE, env=environment, stdout=log, stderr=log
+        )
+    try:
+        end = time.monotonic() + 30
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", running.port), timeout=1).close()
+                break
+            except OSError:
+                assert process.poll() is None, running.log.read_text()
+                assert time.monotonic() < end
+                time.sleep(0.1)
+        yield running
+    finally:
+        process.terminate()
+        process.wait(40)
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"GET /" + _CARD + b" 4111 1111 1111 1111 HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"G@T / HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n" + _CARD + b": (\r\n b\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 9000 + b"\r\n\r\n", 431),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X: a\r\n" * 70 + b"\r\n", 431),
+        (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n", 400),
+    ],
+    ids=["spaces in the path", "method", "header name", "long header", "many headers", "long path", "coding"],
+)
+def test_a_request_that_cannot_be_read_is_a_problem_too(server: Running, request_: bytes, status: int) -> None:
+    line, headers, body = server.raw(request_)
+    assert line == f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"
+    problem = json.loads(body)
+    assert (problem["status"], headers["Content-Type"]) == (status, "application/problem+json")
+    assert problem["request_id"] == headers["Request-Id"]
+    assert headers["Strict-Transport-Security"]
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Server"] == "payments"
+    assert _CARD not in body
+    log = server.log.read_text()
+    assert problem["request_id"] in log
+    assert _CARD.decode() not in log
+    assert "4111 1111" not in log
+
+
+def test_after_such_a_request_the_server_goes_on(server: Running) -> None:
+    line, headers, body = server.raw(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert line == "HTTP/1.1 200 OK"
+    assert json.loads(body) == {"status": "ok"}
+    assert not any(character.isdigit() for character in headers["Server"])
+
+
+def test_a_card_number_in_an_address_reaches_no_log(server: Running) -> None:
+    request = b"GET /v1/payments?reference=" + _CARD + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    line, _, body = server.raw(request)
+    assert line.split()[1] == "400"
+    assert json.loads(body)["code"] == "card_number_refused"
+    assert _CARD.decode() not in server.log.read_text()
+
+
+def test_a_mistake_of_ours_is_a_500_with_an_id() -> None:
+    raw = answer(InternalError("Quote the request_id."), HTTPStatus.INTERNAL_SERVER_ERROR, "req_1")
+    assert raw.startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
+    assert json.loads(raw.partition(b"\r\n\r\n")[2])["request_id"] == "req_1"
