@@ -23,6 +23,7 @@ GATES = ("ruff", "mypy", "hadolint", "secrets", "sast", "licences", "sbom", "dep
 REPORT_VARIABLES = {"SUMMARY": "summary.txt", "REPORT_URL": "url.txt"}
 _PYTHON = "3.13"
 _PIP = ".venv/bin/python -m pip --quiet --disable-pip-version-check"
+_ACCEPTED = "accepted_vulnerabilities.json"
 _REPORTS = ".run/reports"
 _CACHE = ".run/cache/**/*"
 
@@ -94,6 +95,24 @@ def smoke_step(
     )
 
 
+def image_scan_step(
+    *, config: PipelineConfig, role: iam.IRole, assembly: pipelines.IFileSetProducer, jobs: pipelines.FileSet
+) -> pipelines.CodeBuildStep:
+    """The scan of every published image, before anything is deployed that runs it."""
+    inputs = f"--assembly {ASSEMBLY} --account {config.account} --accepted {_ACCEPTED}"
+    return pipelines.CodeBuildStep(
+        "ScanImage",
+        input=jobs,
+        additional_inputs={ASSEMBLY: assembly},
+        project_name=project_name(config, "scan-image"),
+        role=role,
+        install_commands=install_jobs(),
+        commands=[f".venv/bin/python -m pipeline.jobs.image_scan {inputs}"],
+        timeout=Duration.minutes(30),
+        partial_build_spec=_build_spec(),
+    )
+
+
 def change_report_step(
     *,
     config: PipelineConfig,
@@ -133,7 +152,7 @@ def _pack_jobs() -> list[str]:
     return [
         f"mkdir -p {JOBS}/pipeline",
         f"cp -R pipeline/__init__.py pipeline/jobs {JOBS}/pipeline/",
-        f"cp -R integ {JOBS}/",
+        f"cp -R integ pipeline/gates/{_ACCEPTED} {JOBS}/",
         f"git log -1 --format=%B > {JOBS}/commit-message.txt",
         f".venv/bin/python -m pipeline.gates.create_only cdk.out {JOBS}/create-only.json",
     ]

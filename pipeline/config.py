@@ -35,7 +35,7 @@ _ENVIRONMENT_KEYS = frozenset(
 _OWN_KEY = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)*")
 _ENVIRONMENT = re.compile(r"[a-z][a-z0-9]{0,11}")
 #: Stages that every pipeline has, and the suffix of the pipeline itself: no environment can be called so.
-_RESERVED = frozenset({"source", "build", "updatepipeline", "assets", "main"})
+_RESERVED = frozenset({"source", "build", "updatepipeline", "assets", "scanimage", "main"})
 _CONNECTION = re.compile(
     r"arn:aws[a-z-]*:(codeconnections|codestar-connections):[a-z0-9-]+:\d{12}:connection/[0-9a-fA-F-]{36}"
 )

@@ -11,7 +11,7 @@ from constructs import Construct
 
 from pipeline.approval import InformedApproval
 from pipeline.assets import asset_publishing_defaults
-from pipeline.builds import JOBS, build_defaults, change_report_step, smoke_step, synth_step
+from pipeline.builds import JOBS, build_defaults, change_report_step, image_scan_step, smoke_step, synth_step
 from pipeline.config import PipelineConfig, StageConfig
 from pipeline.functions import KINDS
 from pipeline.notifications import PipelineNotifications
@@ -76,6 +76,13 @@ class PipelineStack(Stack):
             code_build_defaults=build_defaults(self._storage),
             asset_publishing_code_build_defaults=asset_publishing_defaults(),
         )
+        scan = image_scan_step(
+            config=config,
+            role=self._roles.scan_role().without_policy_updates(),
+            assembly=self._synth,
+            jobs=self._jobs,
+        )
+        self.pipeline.add_wave("ScanImage", post=[scan])
         for stage in config.stages:
             self._add_stage(stage)
         self.pipeline.build_pipeline()

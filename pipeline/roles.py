@@ -44,6 +44,14 @@ def bootstrap_role_arns(kind: str, places: Iterable[tuple[str, str]]) -> list[st
     ]
 
 
+def bootstrap_repository_arns(places: Iterable[tuple[str, str]]) -> list[str]:
+    """ARNs of the bootstrap's image repositories in accounts and regions."""
+    return [
+        f"arn:aws:ecr:{region}:{account}:repository/cdk-{_BOOTSTRAP_QUALIFIER}-container-assets-{account}-{region}"
+        for account, region in places
+    ]
+
+
 class PipelineRoles(Construct):
     """Every role that the pipeline's account holds for it.
 
@@ -111,6 +119,19 @@ class PipelineRoles(Construct):
                 )
             ],
         )
+
+    def scan_role(self) -> iam.Role:
+        """A role that may have published images scanned in its own account, and read about them in others."""
+        places = dict.fromkeys((one.environment.account, one.environment.region) for one in self._config.stages)
+        own = [place for place in places if place[0] == self._config.account]
+        others = [place for place in places if place not in own]
+        statements = []
+        if own:
+            actions = ["ecr:DescribeImageScanFindings", "ecr:StartImageScan"]
+            statements.append(_allow("ScanImages", actions, bootstrap_repository_arns(own)))
+        if others:
+            statements.append(_allow("ReadScans", ["sts:AssumeRole"], bootstrap_role_arns("lookup", others)))
+        return self.build_role("scan-image", purpose="Has images scanned before they run", statements=statements)
 
     def smoke_role(self, stage: StageConfig, reader_role_arn: str) -> iam.Role:
         """A role that may become the one that reads the smoke key of one environment, and nothing else."""
@@ -236,7 +257,10 @@ def report_purpose(stage: str) -> str:
 def project_names(config: PipelineConfig) -> list[str]:
     """Every CodeBuild project of the pipeline."""
     return [
-        *(project_name(config, purpose) for purpose in ("synth", "self-mutation", "publish-files", "publish-images")),
+        *(
+            project_name(config, purpose)
+            for purpose in ("synth", "self-mutation", "publish-files", "publish-images", "scan-image")
+        ),
         *(project_name(config, smoke_purpose(stage.name)) for stage in config.stages),
         *(project_name(config, report_purpose(stage.name)) for stage in config.stages if stage.approval),
     ]

@@ -13,15 +13,27 @@ from pipeline.versions import npm_version
 from tests.pipeline.conftest import synthesize
 from tests.pipeline.model import CONFIGURED, PRODUCTION, PROJECT, TOOLING, Synthesized, Template, resolve
 
+#: One worker of a parallel run, so that the app is synthesized once.
+pytestmark = pytest.mark.xdist_group("pipeline")
+
 
 def test_the_stages_follow_the_configuration(synthesized: Synthesized) -> None:
-    assert list(synthesized.stages) == ["Source", "Build", "UpdatePipeline", "Assets", "Dev", "ApproveProd", "Prod"]
+    assert list(synthesized.stages) == [
+        "Source",
+        "Build",
+        "UpdatePipeline",
+        "Assets",
+        "ScanImage",
+        "Dev",
+        "ApproveProd",
+        "Prod",
+    ]
 
 
 def test_a_third_environment_is_a_third_stage(tmp_path: Path) -> None:
     environments = '{"dev": {}, "staging": {}, "prod": {"approval": true}}'
     stages = synthesize(tmp_path, {**CONFIGURED, "environments": environments}).stages
-    assert list(stages)[4:] == ["Dev", "Staging", "ApproveProd", "Prod"]
+    assert list(stages)[5:] == ["Dev", "Staging", "ApproveProd", "Prod"]
     assert stages["Staging"][-1]["Name"] == "SmokeStaging"
 
 
@@ -95,6 +107,7 @@ def test_files_and_images_take_one_build_each_at_most(synthesized: Synthesized) 
     assert sorted(projects) == [
         "project-changes-prod-main",
         "project-publish-images-main",
+        "project-scan-image-main",
         "project-self-mutation-main",
         "project-smoke-dev-main",
         "project-smoke-prod-main",
@@ -114,7 +127,7 @@ def test_every_tool_that_a_build_installs_is_pinned(synthesized: Synthesized) ->
         f"npm install -g aws-cdk@{npm_version('aws-cdk')}",
         f"npm install -g cdk-assets@{npm_version('cdk-assets')}",
     ]
-    for name in ("smoke-dev", "smoke-prod", "changes-prod"):
+    for name in ("smoke-dev", "smoke-prod", "changes-prod", "scan-image"):
         commands = " ".join(synthesized.build_spec(name)["phases"]["install"]["commands"])
         assert "--require-hashes" in commands
 
@@ -230,6 +243,16 @@ def test_a_smoke_step_may_read_the_key_of_its_environment_and_nothing_else(synth
         own = set(statements) - {"FindArtifacts", "UseArtifacts", "UseKey", "WriteLog", "WriteReports"}
         assert own == {"ReadSmokeKey"}
         assert statements["ReadSmokeKey"]["Resource"] == f"arn:aws:iam::{account}:role/role-smoke-reader-{stage}"
+
+
+def test_images_are_scanned_where_they_are_before_anything_runs_them(synthesized: Synthesized) -> None:
+    (action,) = synthesized.stages["ScanImage"]
+    assert action["Name"] == "ScanImage"
+    statements = policies_of(synthesized, "scan-image")
+    repository = f"arn:aws:ecr:us-east-1:{TOOLING}:repository/cdk-hnb659fds-container-assets-{TOOLING}-us-east-1"
+    assert statements["ScanImages"]["Resource"] == repository
+    lookup = f"arn:aws:iam::{PRODUCTION}:role/cdk-hnb659fds-lookup-role-{PRODUCTION}-eu-west-1"
+    assert statements["ReadScans"]["Resource"] == lookup
 
 
 def test_the_change_report_may_look_and_not_touch(synthesized: Synthesized) -> None:
