@@ -8,7 +8,7 @@ import contextlib
 import enum
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rehearsal.compute.environments import Translator
@@ -36,7 +36,7 @@ class Launch:
     definition: ContainerDefinition
     image: Image
     translator: Translator
-    secrets: Mapping[str, str]
+    secrets: Mapping[str, str] = field(repr=False)
     log: Path
     name: str
 
