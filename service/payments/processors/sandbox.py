@@ -61,9 +61,9 @@ class SandboxProcessor:
         """Always: its own failures are outcomes."""
         return True
 
-    def prepare(self, call: Call) -> Result:
+    def prepare(self, call: Call) -> Result:  # noqa: ARG002  # the interface's
         """Nothing to prepare."""
-        raise NotImplementedError(f"The sandbox prepares nothing (attempt {call.attempt_id}).")
+        raise NotImplementedError("The sandbox prepares nothing: see its capabilities.")
 
     def authorize(self, call: Call) -> Result:
         """Do what the token says."""

@@ -1,0 +1,315 @@
+"""The worker's part: never guess, ask; send again only while it is the same attempt to the processor; end waits."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from payments.domain.operations import FIRST_LOOK, LONGEST_LOOK, wait_before_look
+from payments.domain.outcomes import DeclineCode, Outcome, Result
+from payments.processors.base import Call, Capabilities
+from payments.processors.sandbox import SandboxProcessor
+from payments.repositories.database import Database
+from payments.services import oversight
+from payments.services.housekeeping import measure_backlog
+from payments.services.oversight import OversightError, Resolution
+from payments.services.recovery import end_expired_authorizations, recover_due
+from tests.service.api import Client, context_with, sandbox_context
+from tests.service.conftest import ApiKey, Postgres
+
+UNKNOWN = Result(outcome=Outcome.UNKNOWN, detail="time-out")
+APPROVED = Result(outcome=Outcome.APPROVED, reference="ref_1")
+
+
+class Scripted:
+    """A processor that answers what it is told, and notes what it was asked."""
+
+    name = "scripted"
+    capabilities = Capabilities(
+        multicapture=False, prepares=False, key_validity=timedelta(hours=23), authorization_validity=timedelta(days=7)
+    )
+
+    def __init__(self, **answers: Result) -> None:
+        self.answers = answers
+        self.calls: list[tuple[str, Call]] = []
+
+    def asked(self) -> list[str]:
+        return [name for name, _ in self.calls]
+
+    def refuses_method(self, payment_method: str) -> str | None:
+        return None
+
+    def is_available(self) -> bool:
+        return True
+
+    def _answer(self, name: str, call: Call) -> Result:
+        self.calls.append((name, call))
+        return self.answers.get(name, UNKNOWN)
+
+    def prepare(self, call: Call) -> Result:
+        return self._answer("prepare", call)
+
+    def authorize(self, call: Call) -> Result:
+        return self._answer("authorize", call)
+
+    def capture(self, call: Call) -> Result:
+        return self._answer("capture", call)
+
+    def void(self, call: Call) -> Result:
+        return self._answer("void", call)
+
+    def refund(self, call: Call) -> Result:
+        return self._answer("refund", call)
+
+    def look_up(self, call: Call) -> Result:
+        return self._answer("look_up", call)
+
+    def abandon(self, call: Call) -> Result:
+        return self._answer("abandon", call)
+
+
+@pytest.fixture
+def processor() -> Scripted:
+    return Scripted()
+
+
+@pytest.fixture
+def client(database: Database, key: ApiKey, processor: Scripted) -> Client:
+    return Client(context_with(database, processor), key)
+
+
+def execute(postgres: Postgres, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    with psycopg.connect(postgres.superuser, autocommit=True) as connection:
+        cursor = connection.execute(statement, parameters or None)
+        return cursor.fetchall() if cursor.description else []
+
+
+def look(client: Client, postgres: Postgres) -> None:
+    """The worker looks now, however long it meant to wait."""
+    execute(postgres, "UPDATE attempts SET next_look_at = now() WHERE status = 'open'")
+    assert recover_due(client.context)
+
+
+def test_not_found_is_no_evidence_the_same_attempt_is_sent_again(
+    client: Client, processor: Scripted, postgres: Postgres
+) -> None:
+    payment_id = client.json(client.create("pm"))["id"]
+    processor.answers = {"look_up": Result(outcome=Outcome.NOT_FOUND), "authorize": APPROVED}
+    look(client, postgres)
+    assert processor.asked() == ["authorize", "look_up", "authorize"]
+    first, again = processor.calls[0][1], processor.calls[2][1]
+    assert again.attempt_id == first.attempt_id, "under the same key, so that it cannot be done twice"
+    assert client.payment(payment_id)["status"] == "succeeded"
+
+
+def test_when_the_processors_key_is_no_longer_valid_nothing_is_sent_and_nothing_guessed(
+    client: Client, processor: Scripted, postgres: Postgres
+) -> None:
+    payment_id = client.json(client.create("pm"))["id"]
+    execute(postgres, "UPDATE attempts SET created_at = now() - interval '24 hours'")
+    processor.answers = {"look_up": Result(outcome=Outcome.NOT_FOUND), "authorize": APPROVED}
+    look(client, postgres)
+    assert processor.asked() == ["authorize", "look_up"]
+    assert client.payment(payment_id)["status"] == "processing"
+    (stuck,) = oversight.list_stuck(client.context)
+    assert stuck["payment"] == payment_id
+    assert stuck["reason"] == "unknown: not found, and the processor's key is no longer valid"
+
+
+def test_what_was_never_confirmed_is_abandoned_not_confirmed_late(
+    client: Client, processor: Scripted, postgres: Postgres
+) -> None:
+    payment_id = client.json(client.create("pm"))["id"]
+    processor.answers = {
+        "look_up": Result(outcome=Outcome.UNCONFIRMED, reference="pi_1"),
+        "abandon": Result(outcome=Outcome.NOT_DONE),
+    }
+    look(client, postgres)
+    assert processor.asked() == ["authorize", "look_up", "abandon"]
+    assert processor.calls[-1][1].reference == "pi_1"
+    payment = client.payment(payment_id)
+    assert (payment["status"], payment["last_error"]["code"]) == ("failed", "processor_error")
+
+
+def test_a_persistent_unknown_stays_unknown(client: Client, processor: Scripted, postgres: Postgres) -> None:
+    """A payment is never marked failed because somebody gave up asking."""
+    payment_id = client.json(client.create("pm"))["id"]
+    for _ in range(30):
+        look(client, postgres)
+    assert client.payment(payment_id)["status"] == "processing"
+    assert client.event_types(payment_id) == ["payment.processing"], "announced once"
+    ((wait,),) = execute(postgres, "SELECT next_look_at - now() FROM attempts")
+    assert timedelta(minutes=14) < wait <= LONGEST_LOOK, "backing off"
+
+
+def test_first_look_within_five_seconds_then_backing_off(client: Client, postgres: Postgres) -> None:
+    client.create("pm")
+    ((wait,),) = execute(postgres, "SELECT next_look_at - now() FROM attempts")
+    assert wait < timedelta(seconds=5)
+    waits = [wait_before_look(looks) for looks in range(12)]
+    assert waits == sorted(waits)
+    assert (waits[0], waits[-1], wait_before_look(10**6)) == (FIRST_LOOK, LONGEST_LOOK, LONGEST_LOOK)
+
+
+def test_nobody_looks_while_the_request_may_still_be_sending(
+    client: Client, processor: Scripted, postgres: Postgres
+) -> None:
+    class Crash(BaseException):
+        """Ends the request where a kill would."""
+
+    def crash(call: Call) -> Result:
+        raise Crash
+
+    processor.authorize = crash  # type: ignore[method-assign]
+    with pytest.raises(Crash):
+        client.create("pm")
+    assert recover_due(client.context) is False
+    ((wait,),) = execute(postgres, "SELECT next_look_at - now() FROM attempts")
+    assert timedelta(seconds=8) < wait <= timedelta(seconds=10)
+
+
+def test_nothing_is_sent_after_the_deadline(
+    client: Client, processor: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("payments.services.execution.PROCESSOR_DEADLINE", timedelta(0))
+    answer = client.create("pm")
+    assert (answer.status_code, answer.get_json()["status"]) == (202, "processing")
+    assert processor.asked() == []
+
+
+class Preparing(Scripted):
+    """Makes an object first, like Stripe."""
+
+    capabilities = replace(Scripted.capabilities, prepares=True)
+
+
+def test_the_prepared_objects_id_is_committed_before_it_is_confirmed(
+    database: Database, key: ApiKey, postgres: Postgres
+) -> None:
+    processor = Preparing(prepare=Result(outcome=Outcome.PREPARED, reference="pi_1"))
+    seen: list[list[tuple[Any, ...]]] = []
+
+    def authorize(call: Call) -> Result:
+        seen.append(execute(postgres, "SELECT processor_reference FROM attempts"))
+        assert (call.charge_reference, call.reference) == ("pi_1", "pi_1")
+        return replace(APPROVED, reference="pi_1")
+
+    processor.authorize = authorize  # type: ignore[method-assign]
+    assert Client(context_with(database, processor), key).create("pm").status_code == 201
+    assert seen == [[("pi_1",)]]
+
+
+@pytest.mark.parametrize(
+    ("prepared", "status"),
+    [
+        (Result(outcome=Outcome.NOT_DONE), 402),
+        (Result(outcome=Outcome.DECLINED, decline_code=DeclineCode.EXPIRED_CARD), 402),
+        (UNKNOWN, 202),
+    ],
+)
+def test_what_was_not_prepared_is_not_confirmed(database: Database, key: ApiKey, prepared: Result, status: int) -> None:
+    processor = Preparing(prepare=prepared)
+    assert Client(context_with(database, processor), key).create("pm").status_code == status
+    assert processor.asked() == ["prepare"]
+
+
+def test_an_attempt_taken_over_between_preparing_and_confirming_is_not_confirmed(
+    database: Database, key: ApiKey, postgres: Postgres
+) -> None:
+    processor = Preparing()
+
+    def prepare(call: Call) -> Result:
+        execute(postgres, "UPDATE attempts SET generation = generation + 1")
+        return Result(outcome=Outcome.PREPARED, reference="pi_1")
+
+    processor.prepare = prepare  # type: ignore[method-assign]
+    assert Client(context_with(database, processor), key).create("pm").status_code == 202
+    assert processor.asked() == []
+
+
+def test_an_authorization_that_has_ended_is_released(client: Client, processor: Scripted, postgres: Postgres) -> None:
+    processor.answers = {"authorize": APPROVED, "void": Result(outcome=Outcome.EXPIRED)}
+    payment_id = client.json(client.create("pm", capture_method="manual"))["id"]
+    assert end_expired_authorizations(client.context) is False
+    execute(postgres, "UPDATE payments SET expires_at = now()")
+    assert end_expired_authorizations(client.context) is True
+    assert client.payment(payment_id)["status"] == "canceled"
+    assert client.event_types(payment_id) == ["payment.authorized", "payment.canceled"]
+    assert end_expired_authorizations(client.context) is False
+
+
+def test_multicapture_needs_the_processors_capability(client: Client, processor: Scripted) -> None:
+    processor.answers = {"authorize": APPROVED}
+    payment_id = client.json(client.create("pm", capture_method="manual"))["id"]
+    answer = client.post(f"/v1/payments/{payment_id}/capture", {"amount": 1, "final": False})
+    assert (answer.status_code, answer.get_json()["code"]) == (422, "not_supported")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status"), [(Outcome.APPROVED, "succeeded"), (Outcome.DECLINED, "failed"), (Outcome.NOT_DONE, "failed")]
+)
+def test_a_person_settles_with_evidence(client: Client, postgres: Postgres, outcome: Outcome, status: str) -> None:
+    payment_id = client.json(client.create("pm", key="same"))["id"]
+    ((attempt,),) = execute(postgres, "SELECT id FROM attempts")
+    resolution = Resolution(attempt_id=attempt, outcome=outcome, evidence="dashboard, line 7", actor="cli:ann")
+    with pytest.raises(OversightError, match="evidence"):
+        oversight.resolve(client.context, replace(resolution, evidence=" "))
+    oversight.resolve(client.context, resolution)
+    assert client.payment(payment_id)["status"] == status
+    assert client.create("pm", key="same").status_code in (201, 402), "the key has its final answer"
+    assert execute(postgres, "SELECT actor, action, subject, details->>'evidence' FROM audit_log") == [
+        ("cli:ann", "attempt.resolve", attempt, "dashboard, line 7")
+    ]
+    assert execute(postgres, "SELECT evidence FROM attempts") == [("dashboard, line 7",)]
+    with pytest.raises(OversightError, match="no open attempt"):
+        oversight.resolve(client.context, resolution)
+
+
+def test_the_backlog_is_measured(client: Client, postgres: Postgres) -> None:
+    client.create("pm")
+    execute(postgres, "UPDATE attempts SET created_at = now() - interval '1 hour'")
+    measure_backlog(client.context)
+    samples = {name: document[name] for document in client.context.metrics.drain() for name in document}
+    assert samples["RecoveryBacklogAge"][0] == pytest.approx(3600, abs=60)
+    assert samples["StuckAttempts"] == [1]
+
+
+def test_a_payment_of_a_processor_that_is_not_configured_waits(client: Client, postgres: Postgres) -> None:
+    payment_id = client.json(client.create("pm"))["id"]
+    execute(postgres, "UPDATE attempts SET processor = 'gone'")
+    look(client, postgres)
+    assert client.payment(payment_id)["status"] == "processing"
+
+
+def test_a_refund_that_is_looked_up_again_is_never_sent_again(
+    client: Client, processor: Scripted, postgres: Postgres
+) -> None:
+    processor.answers = {"authorize": APPROVED, "refund": replace(APPROVED, reference="re_1")}
+    payment_id = client.json(client.create("pm"))["id"]
+    client.json(client.post(f"/v1/payments/{payment_id}/refunds", {"amount": 10}))
+    execute(postgres, "UPDATE attempts SET status = 'open' WHERE kind = 'refund'")
+    processor.answers["look_up"] = Result(outcome=Outcome.NOT_FOUND)
+    look(client, postgres)
+    processor.answers["look_up"] = APPROVED
+    look(client, postgres)
+    assert processor.asked().count("refund") == 1
+    assert client.payment(payment_id)["amount_refunded"] == 10
+    assert execute(postgres, "SELECT DISTINCT status FROM attempts") == [("settled",)]
+
+
+def test_a_sandbox_that_cannot_reach_its_journal_knows_nothing(database: Database, key: ApiKey) -> None:
+    unreachable = Database("host=/nowhere", size=1, timeout=0.1)
+    try:
+        client = Client(sandbox_context(database, unreachable), key)
+        assert client.create().status_code == 202
+    finally:
+        unreachable.close()
+
+
+def test_the_sandbox_prepares_nothing(journal: Database) -> None:
+    sandbox = SandboxProcessor(journal, public_base_url="https://x")
+    with pytest.raises(NotImplementedError):
+        sandbox.prepare(None)  # type: ignore[arg-type]
+    assert sandbox.is_available()
