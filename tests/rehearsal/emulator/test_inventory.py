@@ -148,7 +148,7 @@ def export(clients: Clients) -> str:
         StackName="exporting", TemplateBody=json.dumps({**TEMPLATE, "Outputs": output})
     )
     clients("cloudformation").get_waiter("stack_create_complete").wait(
-        StackName="exporting", WaiterConfig={"Delay": 1, "MaxAttempts": 10}
+        StackName="exporting", WaiterConfig={"Delay": 1, "MaxAttempts": 60}
     )
     return "left"
 
