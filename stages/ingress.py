@@ -1,5 +1,7 @@
 """The way in: load balancer, certificate, name, access logs."""
 
+from collections.abc import Mapping
+
 from aws_cdk import Duration, Tags
 from aws_cdk import aws_certificatemanager as acm
 from aws_cdk import aws_ec2 as ec2
@@ -19,6 +21,14 @@ IDLE_TIMEOUT = 60
 DEREGISTRATION_DELAY = 30
 #: The process only, never the database: a failover must not kill every task.
 HEALTH_PATH = "/healthz"
+
+
+#: Headers of every answer over HTTPS, as the service sends them itself: the firewall's refusals and the balancer's own
+#: errors never reach the service.
+RESPONSE_HEADERS = {
+    "strict_transport_security.header_value": "max-age=63072000; includeSubDomains",
+    "x_content_type_options.header_value": "nosniff",
+}
 
 
 class Ingress(Construct):
@@ -144,12 +154,8 @@ class Ingress(Construct):
                 "This listener only redirects to the HTTPS one, which has the certificate.",
             ),
         )
-        for listener in (https, http):
-            resource = listener.node.default_child
-            assert isinstance(resource, elbv2.CfnListener)  # noqa: S101 - what a listener construct is made of
-            resource.listener_attributes = [
-                elbv2.CfnListener.ListenerAttributeProperty(key="routing.http.response.server.enabled", value="false")
-            ]
+        _set_attributes(http, {"server.enabled": "false"})
+        _set_attributes(https, {"server.enabled": "false", **RESPONSE_HEADERS})
 
     def _alias(self, zone: route53.IHostedZone) -> None:
         route53.ARecord(
@@ -159,3 +165,12 @@ class Ingress(Construct):
             record_name=f"{self._config.domain_name}.",
             target=route53.RecordTarget.from_alias(targets.LoadBalancerTarget(self.load_balancer)),
         )
+
+
+def _set_attributes(listener: elbv2.ApplicationListener, attributes: Mapping[str, str]) -> None:
+    resource = listener.node.default_child
+    assert isinstance(resource, elbv2.CfnListener)  # noqa: S101 - what a listener construct is made of
+    resource.listener_attributes = [
+        elbv2.CfnListener.ListenerAttributeProperty(key=f"routing.http.response.{key}", value=value)
+        for key, value in attributes.items()
+    ]

@@ -49,6 +49,12 @@ def specs(metrics: ServiceMetrics, config: EnvironmentConfig) -> Iterator[AlarmS
         threshold=MAX_RECOVERY_AGE,
     )
     yield AlarmSpec(
+        name="stuck-payments",
+        sentence="A payment's outcome could not be found out in an hour, and a person has to settle it.",
+        metric=metrics.business("StuckAttempts", statistic="Maximum"),
+        threshold=0,
+    )
+    yield AlarmSpec(
         name="webhook-backlog",
         sentence="A webhook that is due has been waiting for fifteen minutes.",
         metric=metrics.business("WebhookBacklogAge", statistic="Maximum"),

@@ -1,12 +1,6 @@
-"""Create-only properties of named resources: CloudFormation cannot replace a resource under the name that it has.
+"""Create-only properties of named resources: CloudFormation cannot replace a resource under the name that it has."""
 
-`python -m tests.stages.replacement` writes `frozen.json` anew from the current code.
-"""
-
-import json
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 
 from tests.stages.model import Json, Templates, create_only, name_property
 
@@ -39,19 +33,3 @@ def replaced_in_place(before: Mapping[str, Json], after: Mapping[str, Json]) -> 
         for each in sorted(before[name].keys() | after[name].keys())
         if before[name].get(each) != after[name].get(each)
     ]
-
-
-def main() -> None:
-    """Write the file that the test compares with."""
-    from tests.stages.conftest import ENVIRONMENTS, read, synthesize
-
-    with tempfile.TemporaryDirectory() as outdir:
-        synthesize(ENVIRONMENTS, Path(outdir))
-        environments = read(ENVIRONMENTS, Path(outdir))
-    content = {name: named(templates) for name, templates in environments.items()}
-    path = Path(__file__).with_name("frozen.json")
-    path.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

@@ -195,12 +195,12 @@ def test_no_named_resource_is_replaced_under_its_own_name(environments: dict[str
     """CloudFormation refuses that at deployment, hours after the merge; this refuses it now.
 
     If it fails: put what changed into the resource's name (as `tg-https-8443-dev` does) and write the file anew with
-    `python -m tests.stages.replacement`.
+    `python -m tests.stages.refresh`.
     """
     frozen = json.loads(FROZEN.read_text())
     current = {name: named(templates) for name, templates in environments.items()}
     assert [problem for name in frozen for problem in replaced_in_place(frozen[name], current[name])] == []
-    assert frozen == current, "names have changed: write the file anew with python -m tests.stages.replacement"
+    assert frozen == current, "names have changed: run python -m tests.stages.refresh"
 
 
 CHANGES = {

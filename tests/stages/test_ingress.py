@@ -5,9 +5,11 @@ import re
 from typing import Any
 
 import pytest
+from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
 
+from payments.web.headers import register
 from payments.web.strict_json import MAX_BODY_BYTES
 from stages.firewall import BODY_LIMIT, content_length_above
 from tests.stages.model import Resource, Templates
@@ -56,6 +58,16 @@ def test_http_only_redirects(each: Templates) -> None:
 def test_answers_do_not_name_the_server(each: Templates) -> None:
     for listener in each.all("AWS::ElasticLoadBalancingV2::Listener"):
         assert attributes(listener, "ListenerAttributes")["routing.http.response.server.enabled"] == "false"
+
+
+def test_what_never_reaches_the_service_has_its_security_headers(each: Templates) -> None:
+    answered = Flask("answers")
+    register(answered)
+    headers = answered.test_client().get("/").headers
+    found = attributes(each.one("AWS::ElasticLoadBalancingV2::Listener", Port=443), "ListenerAttributes")
+    for name in ("Strict-Transport-Security", "X-Content-Type-Options"):
+        attribute = f"routing.http.response.{name.lower().replace('-', '_')}.header_value"
+        assert found[attribute] == headers[name]
 
 
 def test_targets_are_checked_without_the_database_and_left_gently(each: Templates) -> None:

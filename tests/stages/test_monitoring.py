@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from payments.metrics import NAMESPACE
 from tests.stages.model import PROJECT, Resource, Templates
 
 ALARMS = {
@@ -17,6 +18,7 @@ ALARMS = {
     "database-cpu",
     "database-capacity",
     "recovery-backlog",
+    "stuck-payments",
     "webhook-backlog",
 }
 
@@ -95,6 +97,7 @@ def test_more_than_five_per_cent_of_failed_requests_alarm_and_no_traffic_does_no
         ("database-capacity", "ACUUtilization", 99),
         ("unhealthy-targets", "UnHealthyHostCount", 0),
         ("p99-latency", "TargetResponseTime", 3),
+        ("stuck-payments", "StuckAttempts", 0),
         ("recovery-backlog", "RecoveryBacklogAge", 600),
         ("webhook-backlog", "WebhookBacklogAge", 900),
     ],
@@ -153,6 +156,17 @@ def test_the_dashboard_answers_the_designs_questions(dev: Templates) -> None:
     ]
     for metric in ("p50", "p90", "p99", "RequestCount", "DatabaseConnections", "ServerlessDatabaseCapacity"):
         assert f'"{metric}"' in text
+
+
+def test_the_service_records_every_business_metric_that_is_watched(dev: Templates) -> None:
+    text = json.dumps([alarm.properties for alarm in alarms(dev).values()]) + json.dumps(dashboard(dev))
+    watched_names = set(re.findall(rf'"MetricName": "(\w+)", "Namespace": "{NAMESPACE}"', text)) | set(
+        re.findall(rf'"{NAMESPACE}", "(\w+)", "Environment", "dev"', text)
+    )
+    assert len(watched_names) == 5
+    source = "".join(path.read_text() for path in (PROJECT / "service" / "payments").rglob("*.py"))
+    recorded = set(re.findall(r'metrics\.(?:count|sample)\("(\w+)"', source))
+    assert watched_names <= recorded, f"{watched_names - recorded} would stay empty for ever"
 
 
 def test_saved_queries_cover_the_logs_of_both_services(each: Templates) -> None:

@@ -77,9 +77,7 @@ def test_the_security_document_is_up_to_date(app: Path, tmp_path: Path) -> None:
     copy = tmp_path / "security.md"
     copy.write_text(document.read_text())
     main([str(app), str(copy)])
-    assert copy.read_text() == document.read_text(), (
-        "run: make synth; python -m stages.security_table cdk.out docs/security.md"
-    )
+    assert copy.read_text() == document.read_text(), "run python -m tests.stages.refresh"
 
 
 def test_cfn_lint_finds_nothing(environments: dict[str, Templates], assembly: Path) -> None:
