@@ -94,16 +94,21 @@ class Command:
             lines += [f"{stack}: {outputs['ApiUrl']}"]
         if self.options.keep:
             for outputs in list(account.endpoints().values())[-1:]:
-                lines += ["", "A payment, ready to paste:", *_curl(account, outputs), "", "Ctrl-C destroys everything."]
+                lines += ["", "Call it, ready to paste:", *_curl(account, outputs), "", "Ctrl-C destroys everything."]
         return [*lines, f"logs: {account.workspace.logs}", f"timeline: {account.workspace.timeline}"]
 
 
 def _curl(account: Account, outputs: Mapping[str, str]) -> list[str]:
-    key = account.secret(outputs["SmokeKeySecretArn"] + ":id"), account.secret(outputs["SmokeKeySecretArn"] + ":secret")
+    """A command that works: a payment with the smoke key where the stack tells of one, else the health check."""
+    call = f"curl --cacert {account.runtime.ca_file} {outputs['ApiUrl']}"
+    secret = outputs.get("SmokeKeySecretArn")
+    if secret is None:
+        return [f"{call}/healthz"]
+    key = f"sk_test_{account.secret(f'{secret}:id')}_{account.secret(f'{secret}:secret')}"
     body = '{"amount": 1250, "currency": "USD", "payment_method": "tok_visa", "capture_method": "automatic"}'
     return [
-        f"curl --cacert {account.runtime.ca_file} {outputs['ApiUrl']}/v1/payments \\",
-        f"  -H 'Authorization: Bearer sk_test_{key[0]}_{key[1]}' -H 'Idempotency-Key: {uuid.uuid4()}' \\",
+        f"{call}/v1/payments \\",
+        f"  -H 'Authorization: Bearer {key}' -H 'Idempotency-Key: {uuid.uuid4()}' \\",
         f"  -H 'Content-Type: application/json' -d '{body}'",
     ]
 

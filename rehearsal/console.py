@@ -204,7 +204,7 @@ def make_display(timeline: Timeline, console: Console) -> Display:
 def request_lines(request: Request) -> list[str]:
     """An approval request as plain text."""
     lines = [f"{request.stage} waits for approval ({request.action})", *request.text.splitlines()]
-    lines += [f"  {line}" for line in request.changes]
+    lines += request.changes
     return [*lines, request.link] if request.link else lines
 
 
