@@ -12,6 +12,8 @@ depends_on = None
 
 def upgrade() -> None:
     driver = op.get_bind().connection.driver_connection  # plain text for psycopg: no parameters, several statements
+    if driver is None:
+        raise RuntimeError("the connection that migrates is closed")
     for script in sorted((Path(__file__).parent / "sql").glob(f"{revision}_*.sql")):
         driver.execute(script.read_text())
 
