@@ -1,6 +1,7 @@
 """What the server cannot read is answered like everything else, and nothing of it is repeated or logged."""
 
 import json
+import logging
 import os
 import socket
 import ssl
@@ -13,10 +14,11 @@ from http import HTTPStatus
 from pathlib import Path
 
 import pytest
+from gunicorn.http import errors
 from psycopg.conninfo import conninfo_to_dict
 
-from payments.http_worker import answer
-from payments.problems import InternalError
+from payments import http_worker
+from payments.http_worker import ProblemWorker
 from tests.service.conftest import Postgres
 
 _SERVICE = Path(__file__).parents[2] / "service"
@@ -122,7 +124,39 @@ def test_a_card_number_in_an_address_reaches_no_log(server: Running) -> None:
     assert _CARD.decode() not in server.log.read_text()
 
 
-def test_a_mistake_of_ours_is_a_500_with_an_id() -> None:
-    raw = answer(InternalError("Quote the request_id."), HTTPStatus.INTERNAL_SERVER_ERROR, "req_1")
-    assert raw.startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
-    assert json.loads(raw.partition(b"\r\n\r\n")[2])["request_id"] == "req_1"
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (errors.LimitRequestLine(9000, 8190), 414),
+        (errors.LimitRequestHeaders("too many"), 431),
+        (errors.InvalidHeader("4111111111111111"), 400),
+        (ssl.SSLError("4111111111111111"), 400),
+        (RuntimeError("4111111111111111"), 500),
+        (http_worker._OURS[0]("4111111111111111"), 500),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_ends_here_is_told_by_kind_and_logged_with_its_id(
+    error: Exception, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker = object.__new__(ProblemWorker)
+    worker.log = logging.getLogger("payments.server")  # type: ignore[assignment]  # the methods that are used
+    ours, theirs = socket.socketpair()
+    with ours, theirs, caplog.at_level(logging.WARNING, "payments.server"):
+        worker.handle_error(None, ours, None, error)
+        received = theirs.recv(65536)
+    head, _, body = received.partition(b"\r\n\r\n")
+    assert head.startswith(f"HTTP/1.1 {status} ".encode())
+    assert _CARD not in received
+    assert vars(caplog.records[0])["request_id"] == json.loads(body)["request_id"]
+    if status < 500:
+        assert _CARD.decode() not in caplog.text
+
+
+def test_a_client_that_has_gone_is_no_error() -> None:
+    worker = object.__new__(ProblemWorker)
+    worker.log = logging.getLogger("payments.server")  # type: ignore[assignment]
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    ours.close()
+    worker.handle_error(None, ours, None, errors.InvalidHeader("x"))

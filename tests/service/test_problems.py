@@ -7,7 +7,7 @@ import pytest
 from flask import Flask, Response, request
 from flask.testing import FlaskClient
 
-from payments.problems import IllegalTransition, RequestInProgress, Unauthenticated, all_errors
+from payments.problems import IllegalTransition, RequestInProgress, TooManyRequests, Unauthenticated, all_errors
 from payments.web import headers, problems, strict_json
 
 
@@ -123,6 +123,11 @@ def test_codes_are_unique_and_every_problem_has_its_words() -> None:
 
 def test_401_says_how_to_authenticate() -> None:
     assert Unauthenticated("No.").headers["WWW-Authenticate"].startswith("Bearer")
+
+
+def test_shedding_says_when_to_come_back(client: FlaskClient) -> None:
+    assert TooManyRequests("Wait.", retry_after=3).headers == {"Retry-After": "3"}
+    assert client.get("/teapot/429").get_json(force=True)["code"] == "too_many_requests"
 
 
 def test_outside_a_request_there_is_no_id() -> None:

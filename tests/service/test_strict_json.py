@@ -82,10 +82,10 @@ def test_a_surrogate_pair_is_a_character() -> None:
 
 @pytest.mark.parametrize("body", [b'"' + b'\\"' * 32000, b"[" + b"1," * 32000, b'{"a":"' + b"\\" * 65000, b'"' * 65000])
 def test_the_worst_body_is_read_fast(body: Any) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(MalformedRequest):
         strict_json.parse(body)
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 5  # a quadratic scan would take minutes
 
 
 def _request(

@@ -387,6 +387,42 @@ def test_a_refund_is_what_stripe_says_it_is(
     assert processor.look_up(call).outcome is outcome
 
 
+def test_a_refund_that_did_not_arrive_is_unknown(processor: StripeProcessor, standin: StripeStandin) -> None:
+    standin.faults["refund"] = ["before", "before"]
+    call = _call(CallKind.REFUND, charge_reference=_captured(processor), amount=300)
+    assert processor.refund(call).outcome is Outcome.UNKNOWN
+    assert standin.refunds == {}
+
+
+def test_states_that_stripe_may_add_are_unknown(processor: StripeProcessor, standin: StripeStandin) -> None:
+    call = _prepared(processor)
+    standin.intents[str(call.charge_reference)]["status"] = "requires_incantation"
+    assert processor.look_up(call).outcome is Outcome.UNKNOWN
+    refund = _call(CallKind.REFUND, charge_reference=_captured(processor), amount=300)
+    standin.refund_status = "contemplated"
+    assert processor.refund(refund).outcome is Outcome.UNKNOWN
+
+
+def test_a_look_up_of_what_stripe_does_not_know_proves_nothing(processor: StripeProcessor) -> None:
+    assert processor.look_up(_call(charge_reference="pi_other_account")).outcome is Outcome.UNKNOWN
+
+
+def test_3d_secure_that_needs_stripes_own_script_is_cancelled(
+    processor: StripeProcessor, standin: StripeStandin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = _prepared(processor, payment_method="pm_card_authenticationRequired")
+    confirm = StripeStandin.confirm
+
+    def with_script(self: StripeStandin, intent_id: str, form: dict[str, Any]) -> dict[str, Any]:
+        found = confirm(self, intent_id, form)
+        found["next_action"] = {"type": "use_stripe_sdk"}
+        return found
+
+    monkeypatch.setattr(StripeStandin, "confirm", with_script)
+    assert processor.authorize(call).outcome is Outcome.NOT_DONE
+    assert standin.intents[str(call.charge_reference)]["status"] == "canceled"
+
+
 def test_two_refunds_of_the_same_amount_are_told_apart(processor: StripeProcessor, standin: StripeStandin) -> None:
     reference = _captured(processor)
     first = _call(CallKind.REFUND, charge_reference=reference, amount=300)

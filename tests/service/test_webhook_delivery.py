@@ -349,6 +349,24 @@ def test_a_database_that_fails_after_the_delivery_leads_to_the_same_message_agai
     assert [request.headers["webhook-id"] for request in shop.requests] == [event, event]
 
 
+def test_while_every_thread_is_busy_nothing_more_is_claimed(
+    context: Context, webhooks: Webhooks, postgres: Postgres
+) -> None:
+    with receiver() as slow:
+        slow.misbehave = lambda _: time.sleep(0.5)
+        _register(webhooks, slow.url)
+        for _ in range(2):
+            add_event(postgres, "mer_alice")
+        while fan_out(context):
+            pass
+        deliverer = Deliverer(context, Sender(allow_local=True), threads=1)
+        assert deliverer.run()
+        assert not deliverer.run()
+        assert not deliverer.wait_until_idle(timeout=0.01)
+        deliverer.close()
+    assert len(slow.requests) == 1
+
+
 def _raise(*_: object) -> None:
     raise psycopg.OperationalError("gone")
 

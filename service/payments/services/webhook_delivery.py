@@ -7,13 +7,11 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
-import psycopg
-
 from payments.delivery.sender import Answer, Sender
 from payments.domain import webhooks as domain
 from payments.domain.ids import Prefix, new_id
 from payments.repositories import cursors, webhook_endpoints, webhook_messages
-from payments.repositories.database import Connection, DatabaseUnavailable
+from payments.repositories.database import Connection
 from payments.repositories.webhook_messages import Claimed, Delivery
 from payments.services.context import Context
 
@@ -100,8 +98,9 @@ class Deliverer:
         try:
             answer = self._sender.post(message.url, headers=self._headers(message), body=message.body.encode())
             self._settle(message, answer)
-        except (DatabaseUnavailable, psycopg.Error):
-            # The lease ends and the message is delivered again: at least once, under the same webhook-id.
+        except Exception:  # noqa: BLE001  # logged with its traceback
+            # Be it the database or a mistake of ours: the lease ends and the message is delivered again, under the same
+            # webhook-id. A pool would swallow what is not caught here.
             _log.exception("delivery could not be written down", extra={"webhook_message": message.id})
         finally:
             with self._lock:
