@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from rehearsal.compute.engine import ENGINE_VARIABLE, find_engine
+
 # What a build may see of this machine: how to reach package registries and whom to trust, nothing of the person.
 _PASSED_ON = ("LANG", "LC_ALL", "TZ", "TERM", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 _PASSED_ON_PREFIXES = ("PIP_", "UV_", "NPM_CONFIG_")
@@ -39,8 +41,9 @@ class Toolchain:
         docker, project = binaries / "docker", Path(__file__).parents[1]
         docker.write_text(
             "#!/bin/sh\n"
-            "# No container engine here: images become folders whose commands run as processes.\n"
+            "# Images become folders whose commands run as processes; a real engine, if there is one, builds them too.\n"
             f"PYTHONPATH={shlex.quote(str(project))} REHEARSAL_IMAGES={shlex.quote(str(self.images))} "
+            f"{ENGINE_VARIABLE}={shlex.quote(find_engine(os.environ.get('PATH', '')))} "
             f"UV_CACHE_DIR={shlex.quote(str(self._uv_cache))} "
             f'exec {shlex.quote(sys.executable)} -m rehearsal.compute.docker "$@"\n',
             encoding="utf-8",

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from rehearsal.compute.engine import build_with_engine
 from rehearsal.compute.errors import ImageError
 from rehearsal.compute.images import Image, ImageStore
 
@@ -88,6 +89,7 @@ def _build(store: ImageStore, options: argparse.Namespace) -> int:
     context: Path = options.context.resolve()
     dockerfile: Path | None = context / options.file if options.file else None
     arguments = dict(pair.partition("=")[::2] for pair in options.build_arg)
+    build_with_engine(context, dockerfile, arguments)
     image = store.build(context, tags=options.tag, dockerfile=dockerfile, target=options.target, arguments=arguments)
     sys.stdout.write(f"{image.digest}\n")
     return 0
