@@ -41,7 +41,7 @@ class Toolchain:
         docker, project = binaries / "docker", Path(__file__).parents[1]
         docker.write_text(
             "#!/bin/sh\n"
-            "# Images become folders whose commands run as processes; a real engine, if there is one, builds them too.\n"
+            "# Images become folders whose commands run as processes; a real engine, where one answers, builds too.\n"
             f"PYTHONPATH={shlex.quote(str(project))} REHEARSAL_IMAGES={shlex.quote(str(self.images))} "
             f"{ENGINE_VARIABLE}={shlex.quote(find_engine(os.environ.get('PATH', '')))} "
             f"UV_CACHE_DIR={shlex.quote(str(self._uv_cache))} "

@@ -52,3 +52,4 @@ def _answers(program: str) -> bool:
         )
     except (OSError, subprocess.TimeoutExpired):
         return False
+    return asked.returncode == 0
