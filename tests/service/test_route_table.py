@@ -267,22 +267,22 @@ def test_every_route_documents_its_answers_and_errors(route: Route) -> None:
             assert all(codes[code] == status for code in content["examples"])
 
 
-def _contents() -> Iterator[tuple[str, dict[str, Any]]]:
-    for route in ROUTES:
-        operation = _DOCUMENT["paths"].get(route.documented_path, {}).get(route.method.lower(), {})
-        for content in operation.get("requestBody", {}).get("content", {}).values():
-            yield f"{route} body", content
-        for status, answer in operation.get("responses", {}).items():
-            for content in answer.get("content", {}).values():
-                yield f"{route} {status}", content
+def _contents(route: Route) -> Iterator[dict[str, Any]]:
+    operation = _DOCUMENT["paths"].get(route.documented_path, {}).get(route.method.lower(), {})
+    yield from operation.get("requestBody", {}).get("content", {}).values()
+    for answer in operation.get("responses", {}).values():
+        yield from answer.get("content", {}).values()
 
 
-@pytest.mark.parametrize("content", [pytest.param(content, id=name) for name, content in _contents()])
-def test_every_example_fits_its_schema(content: dict[str, Any]) -> None:
-    schema = {**content["schema"], "components": _DOCUMENT["components"]}
-    examples = [found["value"] for found in content.get("examples", {}).values()] or [content["example"]]
-    for example in examples:
-        jsonschema.Draft202012Validator(schema).validate(example)
+@pytest.mark.parametrize("route", API_ROUTES, ids=str)
+def test_every_example_fits_its_schema(route: Route) -> None:
+    for content in _contents(route):
+        if content["schema"] == {"type": "string"}:
+            continue  # a page, not JSON
+        schema = {**content["schema"], "components": _DOCUMENT["components"]}
+        examples = [found["value"] for found in content.get("examples", {}).values()] or [content["example"]]
+        for example in examples:
+            jsonschema.Draft202012Validator(schema).validate(example)
 
 
 @pytest.mark.parametrize("route", [route for route in KEYED if route.method == "POST"], ids=str)
