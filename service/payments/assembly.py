@@ -26,7 +26,9 @@ def make_context(settings: Settings, *, name: str) -> Context:
 
 def _processors(settings: Settings, name: str) -> dict[str, Processor]:
     """Every configured processor: payments of an earlier one are still captured and refunded there."""
-    journal = Database(size=_JOURNAL_POOL, timeout=settings.pool_timeout, name=f"payments-{name}-sandbox")
+    journal = Database(
+        size=_JOURNAL_POOL, timeout=settings.pool_timeout, name=f"payments-{name}-sandbox", span="journal"
+    )
     processors: dict[str, Processor] = {
         SandboxProcessor.name: SandboxProcessor(journal, public_base_url=settings.public_base_url)
     }

@@ -1,5 +1,7 @@
 """3-D Secure in the sandbox: a page that is answered once, whatever happens in between."""
 
+from typing import Any
+
 import psycopg
 import pytest
 
@@ -15,7 +17,7 @@ def client(database: Database, journal: Database, key: ApiKey) -> Client:
     return Client(sandbox_context(database, journal), key)
 
 
-def start(client: Client, **fields: object) -> tuple[str, str]:
+def start(client: Client, **fields: Any) -> tuple[str, str]:
     """A payment that waits for its customer, and the path of the page."""
     payment = client.json(client.create("tok_3ds", **fields))
     assert payment["next_action"]["type"] == "redirect_to_url"

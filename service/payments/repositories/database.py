@@ -1,5 +1,6 @@
 """Connections and transactions. What is not committed by the use case is rolled back."""
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from psycopg.conninfo import make_conninfo
 from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
+
+from payments import timing
 
 Connection = psycopg.Connection[DictRow]
 
@@ -32,10 +35,20 @@ class Database:
     """A pool of connections, configured by libpq's environment variables or by ``conninfo``.
 
     After a failover, dead connections are found before they are handed out and replaced. ``credentials_refused`` is set
-    when the server refuses the process's credentials: they were rotated, and the process must be replaced.
+    when the server refuses the process's credentials: they were rotated, and the process must be replaced. ``span`` is
+    where a request's time in transactions is counted.
     """
 
-    def __init__(self, conninfo: str = "", *, size: int = 16, timeout: float = 3.0, name: str = "payments") -> None:
+    def __init__(
+        self,
+        conninfo: str = "",
+        *,
+        size: int = 16,
+        timeout: float = 3.0,
+        name: str = "payments",
+        span: str = "database",
+    ) -> None:
+        self._span = span
         self.credentials_refused = threading.Event()
         refused = self.credentials_refused
 
@@ -76,6 +89,10 @@ class Database:
         Raises:
             DatabaseUnavailable: none could be had in time.
         """
+        with timing.span(self._span):
+            yield from self._transaction()
+
+    def _transaction(self) -> Iterator[Connection]:
         try:
             connection = self._pool.getconn()
         except PoolTimeout as error:
@@ -118,7 +135,8 @@ def _defaults(name: str) -> dict[str, Any]:
         "keepalives_count": 3,
         "tcp_user_timeout": 10_000,
         "options": f"-c statement_timeout={_STATEMENT_TIMEOUT} -c lock_timeout={_LOCK_TIMEOUT} "
-        f"-c idle_in_transaction_session_timeout={_IDLE_TIMEOUT} -c timezone=UTC",
+        f"-c idle_in_transaction_session_timeout={_IDLE_TIMEOUT} -c timezone=UTC " + os.environ.get("PGOPTIONS", ""),
+        # libpq would ignore its own variable beside the option; what it says comes last and so wins.
     }
 
 

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 import psycopg
 
+from payments import timing
 from payments.domain.ids import Prefix, new_id
 from payments.domain.operations import (
     PROCESSOR_DEADLINE,
@@ -73,11 +74,12 @@ def send(context: Context, processor: Processor, begun: Begun) -> Result:
         return Result(outcome=Outcome.UNKNOWN, detail="deadline passed before sending")
     started = time.monotonic()
     try:
-        if kind is CallKind.PAYMENT:
-            return _authorize(context, processor, begun, call)
-        if kind is CallKind.CAPTURE:
-            return processor.capture(call)
-        return processor.void(call) if kind is CallKind.VOID else processor.refund(call)
+        with timing.span("processor"):
+            if kind is CallKind.PAYMENT:
+                return _authorize(context, processor, begun, call)
+            if kind is CallKind.CAPTURE:
+                return processor.capture(call)
+            return processor.void(call) if kind is CallKind.VOID else processor.refund(call)
     finally:
         context.metrics.sample("ProcessorLatency", (time.monotonic() - started) * 1000, unit="Milliseconds")
 

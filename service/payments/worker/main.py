@@ -49,6 +49,7 @@ def run(context: Context, settings: Settings, stop: threading.Event) -> int:
     beats.update({loop.name: time.monotonic() for loop in found})
     for thread in threads:
         thread.start()
+    HEARTBEAT.touch()
     _log.info("worker started", extra={"loops": [loop.name for loop in found]})
     while not stop.wait(1.0):
         if context.database.credentials_refused.is_set():
