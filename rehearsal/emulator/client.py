@@ -5,6 +5,7 @@ cache are all replaced by places inside the rehearsal's folder.
 """
 
 import os
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -40,11 +41,17 @@ _LOADER = botocore.loaders.create_loader()
 
 
 class _EmulatorSession(botocore.session.Session):
-    """A botocore session whose clients all talk to one endpoint, and that ignores the person's configuration files."""
+    """A botocore session whose clients all talk to one endpoint, and that ignores the person's configuration files.
+
+    Making a client costs more than a call to the emulator, hence equal clients are made once; they are safe to share
+    among threads.
+    """
 
     def __init__(self, url: str, account: str) -> None:
         super().__init__()
         self._url = url
+        self._clients: dict[tuple[Any, ...], Any] = {}
+        self._lock = threading.Lock()
         self.register_component("data_loader", _LOADER)
         self.set_credentials(account, SECRET_ACCESS_KEY)
         self.set_default_client_config(_CONFIG)
@@ -61,7 +68,11 @@ class _EmulatorSession(botocore.session.Session):
     def create_client(self, service_name: str, *args: Any, **kwargs: Any) -> Any:
         """Make a client of the emulator, unless the caller names another endpoint."""
         kwargs["endpoint_url"] = kwargs.get("endpoint_url") or self._url
-        return super().create_client(service_name, *args, **kwargs)
+        key = (service_name, args, *sorted((name, value) for name, value in kwargs.items() if value is not None))
+        with self._lock:
+            if key not in self._clients:
+                self._clients[key] = super().create_client(service_name, *args, **kwargs)
+            return self._clients[key]
 
 
 def session(port: int, *, account: str = ACCOUNT_ID, region: str = REGION) -> boto3.session.Session:
