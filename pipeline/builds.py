@@ -82,6 +82,7 @@ def smoke_step(
             "SMOKE_ROLE_ARN": deployed.smoke_reader_role_arn,
             "SMOKE_SECRET_NAME": deployed.smoke_key_secret_name,
             "SMOKE_REGION": stage.environment.region,
+            **({"CERTIFICATE_ARN": foreign} if (foreign := stage.environment.foreign_certificate_arn) else {}),
         },
         env_from_cfn_outputs={"BASE_URL": deployed.api_url},
         install_commands=install_jobs(),

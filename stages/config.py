@@ -217,6 +217,11 @@ class EnvironmentConfig:
         """Days that log groups keep events; see `CapacityConfig`."""
         return self.capacity.log_retention_days
 
+    @property
+    def foreign_certificate_arn(self) -> str | None:
+        """The certificate, where clients call another name than it carries: the load balancer's, without a domain."""
+        return self.certificate_arn if self.domain_name is None else None
+
     def _error(self, key: str, message: str) -> ConfigurationError:
         return ConfigurationError(f"environment {self.environment_suffix}: {key}: {message}")
 

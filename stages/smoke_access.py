@@ -1,4 +1,4 @@
-"""The role with which the pipeline's smoke step reads this environment's smoke key, and nothing else."""
+"""The role with which the pipeline's smoke step reads this environment's smoke key, and no other secret."""
 
 from aws_cdk import Duration
 from aws_cdk import aws_iam as iam
@@ -28,13 +28,16 @@ class SmokeReader(Construct):
             description="Lets the pipeline's smoke step read the smoke checks' API key",
             max_session_duration=Duration.hours(1),
         )
-        grant(
-            role,
-            name=config.names.name("policy-smoke-reader"),
-            statements=[
+        statements = [
+            iam.PolicyStatement(sid="ReadSmokeKey", actions=["secretsmanager:GetSecretValue"], resources=[secret_arn]),
+            decrypt_secrets(config, key),
+        ]
+        if config.foreign_certificate_arn:  # public, and what the step verifies TLS against
+            statements.append(
                 iam.PolicyStatement(
-                    sid="ReadSmokeKey", actions=["secretsmanager:GetSecretValue"], resources=[secret_arn]
-                ),
-                decrypt_secrets(config, key),
-            ],
-        )
+                    sid="ReadCertificate",
+                    actions=["acm:DescribeCertificate", "acm:GetCertificate"],
+                    resources=[config.foreign_certificate_arn],
+                )
+            )
+        grant(role, name=config.names.name("policy-smoke-reader"), statements=statements)

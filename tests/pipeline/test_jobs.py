@@ -23,6 +23,7 @@ class Aws:
         self.assumed: list[str] = []
         self.stacks: dict[str, tuple[str, Any]] = {}
         self.secrets: dict[str, str] = {}
+        self.certificates: dict[str, tuple[str, str, str]] = {}
         self.refuse = ""
 
     def client(self, service: str, **_: Any) -> Any:
@@ -47,6 +48,13 @@ class Aws:
     def get_template(self, **request: Any) -> Any:
         assert request["TemplateStage"] == "Original"
         return {"TemplateBody": self.stacks[request["StackName"]][1]}
+
+    def describe_certificate(self, **request: Any) -> Any:
+        kind, name, _ = self.certificates[request["CertificateArn"]]
+        return {"Certificate": {"Type": kind, "DomainName": name}}
+
+    def get_certificate(self, **request: Any) -> Any:
+        return {"Certificate": self.certificates[request["CertificateArn"]][2]}
 
     def get_secret_value(self, **request: Any) -> Any:
         return {"SecretString": self.secrets[request["SecretId"]]}
@@ -188,6 +196,31 @@ def test_the_smoke_key_is_given_to_the_command_alone(
     assert (variables["SMOKE_KEY_ID"], variables["SMOKE_KEY_SECRET"]) == ("smokedev", "hidden")
     assert aws.assumed == ["reader"]
     assert "SMOKE_KEY_SECRET" not in os.environ
+
+
+@pytest.mark.parametrize(("kind", "trusted"), [("IMPORTED", True), ("AMAZON_ISSUED", False)])
+def test_without_a_domain_tls_is_verified_against_the_certificate(
+    aws: Aws, environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch, kind: str, trusted: bool
+) -> None:
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    monkeypatch.delenv("CA_BUNDLE", raising=False)
+    aws.secrets["smoke-api-key-dev"] = json.dumps({"id": "smokedev", "secret": "hidden"})
+    aws.certificates["arn"] = (kind, "payments.internal", "-----BEGIN CERTIFICATE-----")
+    variables = with_smoke_key.read_smoke_key({**environment, "CERTIFICATE_ARN": "arn"})
+    assert variables["TLS_SERVER_NAME"] == "payments.internal"
+    assert ("CA_BUNDLE" in variables) == trusted
+    if trusted:
+        bundle = Path(variables["CA_BUNDLE"])
+        assert bundle.read_text().rstrip().endswith("-----BEGIN CERTIFICATE-----")
+        assert bundle.read_text().count("BEGIN CERTIFICATE") > 100, "public roots as well"
+        bundle.unlink()
+
+
+@pytest.mark.parametrize("given", [{}, {"CERTIFICATE_ARN": "arn", "REQUESTS_CA_BUNDLE": "roots.pem"}])
+def test_roots_that_are_given_stay_in_force(aws: Aws, environment: Mapping[str, str], given: Mapping[str, str]) -> None:
+    aws.secrets["smoke-api-key-dev"] = json.dumps({"id": "smokedev", "secret": "hidden"})
+    variables = with_smoke_key.read_smoke_key({**environment, **given})
+    assert set(variables) == {"SMOKE_KEY_ID", "SMOKE_KEY_SECRET"}
 
 
 @pytest.mark.parametrize("value", ["hidden", '{"id": "smokedev"}', "[]"])

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from stages.policies import OPEN_ENDS, WILDCARD_ACTIONS, WILDCARDS
+from tests.stages.conftest import CERTIFICATE
 from tests.stages.model import Json, Resource, Templates, statements
 
 #: Types that hold policy documents, and the properties that do.
@@ -103,11 +104,14 @@ def test_the_processes_themselves_may_call_nothing(dev: Templates, kind: str) ->
     assert granted(dev, f"{kind}-task") == []
 
 
-def test_the_smoke_reader_reads_the_smoke_key_only(dev: Templates) -> None:
-    assert granted(dev, "smoke-reader") == [
-        ("ReadSmokeKey", ["secretsmanager:GetSecretValue"], ["SecretsManager smoke-api-key-dev"], None),
-        DECRYPT,
-    ]
+def test_the_smoke_reader_reads_the_smoke_key_only(dev: Templates, prod: Templates) -> None:
+    def key(suffix: str) -> list[Any]:
+        secret = f"SecretsManager smoke-api-key-{suffix}"
+        return [("ReadSmokeKey", ["secretsmanager:GetSecretValue"], [secret], None), DECRYPT]
+
+    read = ("ReadCertificate", ["acm:DescribeCertificate", "acm:GetCertificate"], [CERTIFICATE], None)
+    assert granted(dev, "smoke-reader") == [*key("dev"), read], "without a domain, TLS is verified against it"
+    assert granted(prod, "smoke-reader", "prod") == key("prod")
 
 
 def test_flow_logs_write_their_own_group(dev: Templates) -> None:
