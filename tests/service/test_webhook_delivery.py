@@ -447,6 +447,18 @@ def test_old_deliveries_are_forgotten_after_thirty_days(
     assert _messages(postgres) == []
 
 
+def test_what_a_disabled_endpoint_holds_is_forgotten_after_thirty_days_and_not_before(
+    context: Context, webhooks: Webhooks, deliverer: Deliverer, postgres: Postgres, shop: Receiver
+) -> None:
+    endpoint = _register(webhooks, shop.url)["id"]
+    webhooks.update(_ALICE, endpoint, Change(status="disabled"))
+    add_event(postgres, "mer_alice")
+    _run(context, deliverer)
+    for days, kept in ((29, 1), (31, 0)):
+        webhook_delivery.clean_up(replace(context, now=lambda days=days: datetime.now(UTC) + timedelta(days=days)))  # type: ignore[misc]
+        assert len(_messages(postgres)) == kept
+
+
 def test_the_backlog_is_what_is_due(context: Context, webhooks: Webhooks, postgres: Postgres) -> None:
     _register(webhooks, "http://127.0.0.1:1/")
     add_event(postgres, "mer_alice")

@@ -76,7 +76,8 @@ class UpdateWebhookEndpoint(Strict):
     description: Description | None = None
     event_types: Types | None = None
     status: Literal["enabled", "disabled"] | None = Field(
-        default=None, description="A disabled endpoint's messages are held, and delivered once it is enabled."
+        default=None,
+        description="A disabled endpoint's messages are held for 30 days, and delivered when it is enabled.",
     )
 
 
