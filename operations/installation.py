@@ -18,6 +18,9 @@ MAIN = "main"
 
 PIPELINE_TYPE = "AWS::CodePipeline::Pipeline"
 
+_ABSENT = frozenset({"CREATE_FAILED", "DELETE_COMPLETE"})
+"""States of a resource in which there is nothing to look at."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Installation:
@@ -126,7 +129,7 @@ def _read(session: Session, region: str, stack: Mapping[str, Any], tags: Mapping
         Resource(type=one["ResourceType"], id=one["PhysicalResourceId"])
         for page in pages
         for one in page["StackResourceSummaries"]
-        if one.get("PhysicalResourceId") and one["ResourceStatus"] != "DELETE_COMPLETE"
+        if one.get("PhysicalResourceId") and one["ResourceStatus"] not in _ABSENT
     ]
     template = _template(session, region, stack["StackId"])
     return Stack(

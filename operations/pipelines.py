@@ -1,5 +1,6 @@
 """Stop a delivery pipeline, so that it does not deploy again what is being destroyed."""
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable
 
@@ -32,12 +33,17 @@ def _stop_pipeline(session: Session, region: str, name: str) -> None:
     for page in pages:
         for execution in page["pipelineExecutionSummaries"]:
             if execution["status"] in _RUNNING:
-                codepipeline.stop_pipeline_execution(
-                    pipelineName=name,
-                    pipelineExecutionId=execution["pipelineExecutionId"],
-                    abandon=True,
-                    reason=_REASON,
-                )
+                # It may have ended meanwhile, or be stopping because this ran before.
+                with contextlib.suppress(
+                    codepipeline.exceptions.DuplicatedStopRequestException,
+                    codepipeline.exceptions.PipelineExecutionNotStoppableException,
+                ):
+                    codepipeline.stop_pipeline_execution(
+                        pipelineName=name,
+                        pipelineExecutionId=execution["pipelineExecutionId"],
+                        abandon=True,
+                        reason=_REASON,
+                    )
 
 
 def _stop_builds(session: Session, stack: Stack) -> None:
