@@ -91,10 +91,10 @@ class ProcessContainer:
         if self.definition.health_check is not None:
             self._watchers.append(asyncio.create_task(self._watch_health(self.definition.health_check)))
 
-    async def stop(self) -> None:
-        """SIGTERM, then SIGKILL after `stopTimeout`; returns once it has exited."""
+    async def stop(self, *, at_most: float) -> None:
+        """SIGTERM, then SIGKILL after `stopTimeout`, or `at_most` seconds; returns once it has exited."""
         if self._process is not None and not self.exited.is_set():
-            await self._process.stop(self.definition.stop_timeout)
+            await self._process.stop(min(self.definition.stop_timeout, at_most))
             await self.exited.wait()
         for watcher in self._watchers:
             watcher.cancel()

@@ -21,6 +21,7 @@ StartTask = Callable[[TaskDefinition], Task]
 # ECS developer guide, "deployment circuit breaker": 0.5 x desired count, at least 3 and at most 200.
 _MIN_FAILURES, _MAX_FAILURES = 3, 200
 _DEPLOYMENT_PAUSE_SECONDS = 0.2
+_AT_ONCE_SECONDS = 8.0
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 60.0
 
 
@@ -79,7 +80,7 @@ class Replica:
         self.draining = True
         self.ready = False
         await asyncio.gather(*(group.deregister(target, at_once=at_once) for group, target in self._targets))
-        await self.task.stop(reason)
+        await self.task.stop(reason, at_most=_AT_ONCE_SECONDS if at_once else math.inf)
         await self._life
 
     async def _live(self) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import math
 import random
 import shutil
 import uuid
@@ -66,6 +67,7 @@ class Task:
         self._supervisor: asyncio.Task[None] | None = None
         self._ready = asyncio.Event()
         self._stopping = asyncio.Event()
+        self._stop_limit = math.inf
 
     @property
     def is_ready(self) -> bool:
@@ -97,8 +99,12 @@ class Task:
             await self.stopped.wait()
             raise TaskFailedError(self.reason or f"task {self.identifier} was stopped")
 
-    async def stop(self, reason: str) -> None:
-        """Stop its containers, those that depend on others first, and return once all have ended."""
+    async def stop(self, reason: str, *, at_most: float = math.inf) -> None:
+        """Stop its containers, those that depend on others first, and return once all have ended.
+
+        Each has its `stopTimeout`, yet no more than `at_most` seconds.
+        """
+        self._stop_limit = min(self._stop_limit, at_most)
         self.reason = self.reason or reason
         self._stopping.set()
         if self._supervisor is not None:
@@ -115,7 +121,7 @@ class Task:
         finally:
             self._stopping.set()
             for container in reversed(self.containers):
-                await container.stop()
+                await container.stop(at_most=self._stop_limit)
             await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)
             self.stopped.set()
 

@@ -12,6 +12,7 @@ import aiohttp
 import psutil
 import pytest
 
+from rehearsal.compute import services
 from rehearsal.compute.certificates import CertificateAuthority
 from rehearsal.compute.errors import DeploymentError
 from rehearsal.compute.load_balancer import LoadBalancer
@@ -261,6 +262,21 @@ def test_requests_in_flight_end_before_their_task_is_stopped(play: Callable[[Sce
             await stage.service.deploy(stage.spec("serve(release='2')", revision=2))
             async with await slow as response:
                 assert json.loads(await response.read())["release"] == "1"
+
+    play(scenario)
+
+
+def test_a_runtime_that_stops_waits_for_no_stubborn_task(
+    play: Callable[[Scenario], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services, "_AT_ONCE_SECONDS", 0.5)
+
+    async def scenario(stage: Stage) -> None:
+        script = "signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.signal = lambda *_: None; serve()"
+        await stage.service.deploy(stage.spec(script, revision=1))
+        began = asyncio.get_running_loop().time()
+        await stage.service.delete(at_once=True)
+        assert 0.5 <= asyncio.get_running_loop().time() - began < 10, "its stopTimeout is 30 s"
 
     play(scenario)
 

@@ -113,8 +113,9 @@ def test_an_essential_container_that_ends_takes_the_others_with_it(run: Callable
         assert "essential container api exited with code 0" in task.reason
 
     api = container("api", "print('bye')", dependsOn=[{"containerName": "sidecar", "condition": "HEALTHY"}])
-    check = {"command": ["CMD-SHELL", "true"]}
-    run(scenario, api, container("sidecar", FOREVER, essential=False, healthCheck=check))
+    check = {"command": ["CMD-SHELL", "test -e $TMPDIR/up"]}
+    up = "stop_on_sigterm(); print('running', flush=True); Path(os.environ['TMPDIR'], 'up').touch(); time.sleep(600)"
+    run(scenario, api, container("sidecar", up, essential=False, healthCheck=check))
 
 
 def test_a_task_is_ready_once_its_containers_are_healthy(run: Callable[..., None]) -> None:
