@@ -47,9 +47,7 @@ def build_with_engine(context: Path, dockerfile: Path | None, arguments: Mapping
 
 def _answers(program: str) -> bool:
     try:
-        return (
-            subprocess.run([program, "info"], capture_output=True, check=False, timeout=_ANSWER_SECONDS).returncode == 0
-        )
+        asked = subprocess.run([program, "info"], capture_output=True, check=False, timeout=_ANSWER_SECONDS)
     except (OSError, subprocess.TimeoutExpired):
         return False
     return asked.returncode == 0
