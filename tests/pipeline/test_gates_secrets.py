@@ -21,7 +21,7 @@ PLANTED = {
     "google-api-key": "AIza" + "SyD-9tSrke72PouQMnMX-a7eZSW0jkFMBWY"[:35],
     "npm-token": "npm_" + "1234567890abcdefghijklmnopqrstuvwxyz",
     "pypi-token": "pypi-" + "AgEIcHlwaS5vcmcCJD" + "0123456789abcdef" * 4,
-    "json-web-token": "eyJhbGciOiJIUzI1NiJ9" + ".eyJzdWIiOiIxMjM0NSJ9" + ".dozjgNryP4J3jVmNHl0w5N",
+    "json-web-token": "eyJ" + "hbGciOiJIUzI1NiJ9" + ".eyJzdWIiOiIxMjM0NSJ9" + ".dozjgNryP4J3jVmNHl0w5N",
     "password-in-url": "postgresql://owner:" + "hunter22@db.example/payments",
     "assigned-secret": 'password = "' + "k3J9sQ2xV7mN4pR8" + '"',
 }
