@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
-from rich.panel import Panel
 
 from rehearsal.compute.errors import ComputeError, PortInUseError
 from rehearsal.compute.local_api import LocalApi, LocalApiSettings, RunningApi
@@ -145,11 +144,10 @@ def _show(console: Console, running: RunningApi, *, logs: Path) -> None:
         f"API key  {running.api_key} (test mode, all scopes)",
         f"logs     {logs}",
     ]
-    if console.is_terminal:
-        console.print(Panel("\n".join(lines), title="The payment API is ready", expand=False), markup=False)
-        console.print("Take a payment:\n")
-    else:
-        console.print("The payment API is ready", *lines, "Take a payment:", sep="\n", markup=False)
+    # No box around it: it would cut the key, which is to be copied whole.
+    console.print("\n[bold green]The payment API is ready[/]")
+    console.print("\n".join(lines), markup=False)
+    console.print("\n[bold]Take a payment:[/]\n")
     console.print(curl, markup=False)
     console.print("\nCtrl-C stops everything.")
 
