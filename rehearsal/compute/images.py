@@ -117,6 +117,13 @@ class ImageStore:
         self._point(reference, entry["digest"], pushed=True)
         return self._load(entry["digest"])
 
+    def empty_registry(self) -> None:
+        """Forget what was pushed: a new account's registry is empty. The images stay, so that builds are quick."""
+        for path in self._references.glob("*.json"):
+            entry = json.loads(path.read_text())
+            if entry["pushed"]:
+                self._point(entry["reference"], entry["digest"], pushed=False)
+
     def references(self, pattern: str = "*") -> list[str]:
         """Return the tags that match a shell pattern, sorted."""
         names = (json.loads(path.read_text())["reference"] for path in self._references.glob("*.json"))

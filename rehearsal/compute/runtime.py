@@ -79,12 +79,13 @@ class ComputeRuntime:
         return self._running().control.url
 
     def start(self) -> None:
-        """End what a killed rehearsal left, then start the thread and the control API."""
+        """End what a killed rehearsal left, empty the registry, then start the thread and the control API."""
         for name in sweep_leftovers(self._directory):
             self._settings.on_event(f"ended what an earlier rehearsal left running: {name}")
         for folder in ("databases", "tasks", "logs"):
             shutil.rmtree(self._directory / folder, ignore_errors=True)
             (self._directory / folder).mkdir(parents=True)
+        ImageStore(self._settings.images).empty_registry()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="compute runtime", daemon=True)
         self._thread.start()

@@ -142,6 +142,15 @@ def test_only_what_was_pushed_can_be_pulled(context: Path, store: ImageStore) ->
     assert store.published("registry/app:1") == store.find("local")
 
 
+def test_what_was_pushed_to_an_earlier_account_is_not_in_a_new_one(context: Path, store: ImageStore) -> None:
+    image = store.build(context, tags=["registry/app:1"])
+    store.mark_pushed("registry/app:1")
+    store.empty_registry()
+    with pytest.raises(ImageError, match="has not been pushed"):
+        store.published("registry/app:1")
+    assert store.find("registry/app:1") == image
+
+
 @pytest.mark.parametrize(
     ("pattern", "ignored", "kept"),
     [
