@@ -28,6 +28,8 @@ def context(database: Database, journal: Database) -> Context:
 def run(context: Context, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Run `payments ...`; answers exit code, printed JSON and the complaint."""
     monkeypatch.setattr(admin, "make_context", lambda *_, **__: context)
+    # The process's logging would outlive this test and write to an output that is captured no longer.
+    monkeypatch.setattr("payments.logs.configure", lambda **_: None)
     for name in ("ECS_CONTAINER_METADATA_URI_V4", "AWS_EXECUTION_ENV"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("ALLOW_LIVE_KEYS", "true")
