@@ -14,10 +14,10 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from pipeline.gates.findings import Finding, GateError, Outcome, fail
 from pipeline.gates.requirements import DEVELOPMENT, JOBS, SERVICE, Requirement, read_requirements
+from pipeline.jobs.emulation import is_emulated
 
 ACCEPTED = Path(__file__).parent / "accepted_vulnerabilities.json"
 _TIMEOUT_SECONDS = 600
@@ -82,9 +82,7 @@ def _judge(where: str, vulnerability: Mapping[str, Any], accepted: Mapping[str, 
 
 def must_audit(environ: Mapping[str, str]) -> bool:
     """Whether "could not audit" is a failure: in CodeBuild, unless AWS itself is only emulated on this machine."""
-    endpoint = urlsplit(environ.get("AWS_ENDPOINT_URL", "")).hostname or ""
-    rehearsed = endpoint == "localhost" or endpoint.startswith("127.")
-    return bool(environ.get("CODEBUILD_BUILD_ID")) and not rehearsed
+    return bool(environ.get("CODEBUILD_BUILD_ID")) and not is_emulated(environ)
 
 
 def check(

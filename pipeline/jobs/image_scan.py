@@ -16,10 +16,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import boto3
 from botocore.exceptions import ClientError
+
+from pipeline.jobs.emulation import is_emulated
 
 if TYPE_CHECKING:
     from mypy_boto3_ecr import ECRClient
@@ -148,12 +149,6 @@ def stopping(findings: Sequence[Mapping[str, Any]], accepted: Mapping[str, Any])
 def _name(finding: Mapping[str, Any]) -> str:
     details = finding.get("packageVulnerabilityDetails", {})
     return str(finding.get("name") or details.get("vulnerabilityId") or finding.get("title", "?"))
-
-
-def is_emulated(environ: Mapping[str, str]) -> bool:
-    """Whether AWS is an emulator on this machine."""
-    host = urlsplit(environ.get("AWS_ENDPOINT_URL", "")).hostname or ""
-    return host == "localhost" or host.startswith("127.")
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -1,7 +1,9 @@
 """What steps run after the synth step: the change report's command, and the smoke key."""
 
+import ast
 import json
 import os
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from botocore.exceptions import ClientError
 
 from pipeline.builds import REPORT_VARIABLES
 from pipeline.jobs import change_report, with_smoke_key
+from tests.pipeline.model import PROJECT
 
 Answer = Callable[..., Any]
 
@@ -244,3 +247,23 @@ def test_missing_variables_and_commands_are_named(aws: Aws, monkeypatch: pytest.
         with_smoke_key.main(["true"])
     with pytest.raises(SystemExit, match="Usage"):
         with_smoke_key.main([])
+
+
+def test_steps_install_all_that_their_programs_import() -> None:
+    """The synth step hands over `pipeline/jobs` and `integ` alone; nothing else of the project is there."""
+    allowed = {
+        *sys.stdlib_module_names,
+        "boto3",
+        "botocore",
+        "requests",
+        "mypy_boto3_acm",
+        "mypy_boto3_cloudformation",
+        "mypy_boto3_ecr",
+    }
+    for path in [*(PROJECT / "pipeline" / "jobs").rglob("*.py"), *(PROJECT / "integ").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            for name in names:
+                own = name.startswith(("pipeline.jobs", "integ"))
+                assert own or name.split(".")[0] in allowed, (path, name)

@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aws_cdk import App, Stack
+from aws_cdk import aws_codepipeline as codepipeline
 
+from pipeline.rollback import roll_back_on_failure
 from pipeline.versions import npm_version
 from tests.pipeline.conftest import synthesize
 from tests.pipeline.model import CONFIGURED, PRODUCTION, PROJECT, TOOLING, Synthesized, Template, resolve
@@ -253,6 +256,12 @@ def test_images_are_scanned_where_they_are_before_anything_runs_them(synthesized
     assert statements["ScanImages"]["Resource"] == repository
     lookup = f"arn:aws:iam::{PRODUCTION}:role/cdk-hnb659fds-lookup-role-{PRODUCTION}-eu-west-1"
     assert statements["ReadScans"]["Resource"] == lookup
+
+
+def test_only_a_stage_that_exists_can_roll_back(tmp_path: Path) -> None:
+    stack = Stack(App(outdir=str(tmp_path)), "Any")
+    with pytest.raises(ValueError, match="no stage Nowhere"):
+        roll_back_on_failure(codepipeline.Pipeline(stack, "Pipeline"), ["Nowhere"])
 
 
 def test_the_change_report_may_look_and_not_touch(synthesized: Synthesized) -> None:
