@@ -25,7 +25,9 @@ def sandbox_context(database: Database, journal: Database) -> Context:
 
 
 def context_with(database: Database, processor: Processor) -> Context:
-    return Context(database=database, processors={processor.name: processor}, routes=dict.fromkeys((False, True), processor.name))
+    return Context(
+        database=database, processors={processor.name: processor}, routes=dict.fromkeys((False, True), processor.name)
+    )
 
 
 class Client:
