@@ -104,7 +104,8 @@ format: setup ## ruff format
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+# A home of their own: aws-cdk-lib keeps a cache in it at every synthesis.
+PYTEST := mkdir -p .run/home && HOME=$(CURDIR)/.run/home $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 .PHONY: unit-tests
 unit-tests: setup
@@ -129,6 +130,10 @@ deploy: setup ## cdk deploy PipelineStack: the only stack that a person deploys
 .PHONY: destroy
 destroy: setup ## destroy every stack that the app has made, stage stacks first, leaving nothing behind
 	$(BIN)/python -m operations.destroy
+
+.PHONY: unstick
+unstick: setup ## delete the stacks that a failed first deployment left in ROLLBACK_COMPLETE
+	$(BIN)/python -m operations.unstick
 
 # ---- dependencies ---------------------------------------------------------------------------------------------------
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
