@@ -4,15 +4,15 @@
 constructor refuses what cannot work. Every message says what is wrong, where, and what to do about it.
 """
 
-import dataclasses
 import re
-import types
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, Self
 
 from stages.naming import Names
+from stages.plain_values import ConfigurationError, field_types, read_value
+
+__all__ = ["CapacityConfig", "ConfigurationError", "EnvironmentConfig", "Place"]
 
 DEFAULT_REGION = "us-east-1"
 #: Zone ids, because zone letters differ between accounts; use1-az3 lacks Fargate capacity.
@@ -35,10 +35,6 @@ _CERTIFICATE = re.compile(r"arn:aws[a-z-]*:acm:(?P<region>[a-z0-9-]+):(?P<accoun
 _DOMAIN = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}")
 _ZONE = re.compile(r"Z[A-Z0-9]{3,31}")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
-
-
-class ConfigurationError(ValueError):
-    """A configuration that cannot work. The message says which key, why, and what to do."""
 
 
 class Place(Protocol):
@@ -191,7 +187,7 @@ class EnvironmentConfig:
             ConfigurationError: a key is unknown, missing or of the wrong type, or its value cannot work.
         """
         where = str(values.get("environment_suffix", "?"))
-        own, capacity = _types(cls), _types(CapacityConfig)
+        own, capacity = field_types(cls), field_types(CapacityConfig)
         own.pop("capacity")
         unknown = sorted(set(values) - set(own) - set(capacity))
         if unknown:
@@ -203,7 +199,7 @@ class EnvironmentConfig:
                 f"environment {where}: {missing[0]} is missing. Set it in cdk.json or with -c {missing[0]}=...; "
                 "account defaults to the one of the CLI's credentials when there are any."
             )
-        read = {key: _read(where, key, value, {**own, **capacity}[key]) for key, value in values.items()}
+        read = {key: read_value(where, key, value, {**own, **capacity}[key]) for key, value in values.items()}
         sizes = CapacityConfig(**{key: value for key, value in read.items() if key in capacity})
         return cls(**{key: value for key, value in read.items() if key in own}, capacity=sizes)
 
@@ -284,66 +280,3 @@ class EnvironmentConfig:
             raise self._error("domain_name", "is needed with a hosted zone. Set the host name of the API.")
         if self.domain_name != zone and not self.domain_name.endswith(f".{zone}"):
             raise self._error("domain_name", f"{self.domain_name} does not lie in the hosted zone {zone}.")
-
-
-def _types(cls: type[Any]) -> dict[str, Any]:
-    hints = typing.get_type_hints(cls)
-    return {item.name: hints[item.name] for item in dataclasses.fields(cls)}
-
-
-def _read(where: str, key: str, value: Any, wanted: Any) -> Any:
-    """Read a plain value as the type of its field; `-c` hands over text."""
-    kinds = typing.get_args(wanted) if isinstance(wanted, types.UnionType) else (wanted,)
-    if value is None and type(None) in kinds:
-        return None
-    kind = next(kind for kind in kinds if kind is not type(None))
-    reader = _READERS.get(typing.get_origin(kind) or kind, _text)
-    try:
-        return reader(value)
-    except (TypeError, ValueError):
-        raise ConfigurationError(f"environment {where}: {key}: {value!r} is not {_KINDS[reader]}.") from None
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError
-    return value
-
-
-def _integer(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise TypeError
-    return int(value)
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise TypeError
-    return float(value)
-
-
-def _truth(value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
-    return {"true": True, "false": False}[_text(value)] if value in ("true", "false") else _refuse()
-
-
-def _refuse() -> bool:
-    raise ValueError
-
-
-def _texts(value: Any) -> tuple[str, ...]:
-    items = value.split(",") if isinstance(value, str) else value
-    if not isinstance(items, list | tuple):
-        raise TypeError
-    return tuple(_text(item).strip() for item in items)
-
-
-_READERS: Mapping[Any, Any] = {int: _integer, float: _number, bool: _truth, tuple: _texts}
-_KINDS: Mapping[Any, str] = {
-    _text: "text",
-    _integer: "a whole number",
-    _number: "a number",
-    _truth: "true or false",
-    _texts: "a list of texts",
-}
