@@ -68,7 +68,7 @@ test: gates rehearsal-tests ## every check and test that CI runs
 gates: lint secrets sast licences sbom dependencies unit-tests templates ## what the synth step runs: every gate, each with its report in .run/reports
 
 # Every gate is a target of its own; those of pipeline/gates write JUnit reports and fail when nothing was checked.
-GATE := $(BIN)/python -m pipeline.gates
+GATE := mkdir -p .run/home && HOME=$(CURDIR)/.run/home $(BIN)/python -m pipeline.gates
 
 .PHONY: lint
 lint: ruff types hadolint ## ruff, mypy strict, hadolint
