@@ -20,7 +20,7 @@ settings.register_profile("service", deadline=None)
 settings.load_profile("service")
 
 #: Inside the checkout, like everything that tests write.
-_RUN = Path(__file__).parents[2] / ".run" / "tests"
+RUN = Path(__file__).parents[2] / ".run" / "tests"
 _KEPT = {"alembic_version", "cursors"}
 
 
@@ -44,7 +44,7 @@ class Postgres:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """Connection string of a superuser of a server of this process's own."""
-    server = PostgresServer(_RUN)
+    server = PostgresServer(RUN)
     try:
         server.start()
         with psycopg.connect(server.conninfo, autocommit=True) as connection:

@@ -61,7 +61,7 @@ class SandboxProcessor:
         """Always: its own failures are outcomes."""
         return True
 
-    def prepare(self, call: Call) -> Result:  # noqa: ARG002  # the interface's
+    def prepare(self, call: Call) -> Result:
         """Nothing to prepare."""
         raise NotImplementedError("The sandbox prepares nothing: see its capabilities.")
 

@@ -1,0 +1,181 @@
+"""Connections: lost ones are replaced, refused credentials are noticed, and what was not begun is answered 503."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from payments.domain.outcomes import Result
+from payments.processors.base import Call
+from payments.processors.sandbox import SandboxProcessor
+from payments.repositories.database import Database, DatabaseUnavailable
+from tests.service.api import Client, context_with, sandbox_context
+from tests.service.conftest import RUN, ApiKey, Postgres
+from tests.service.postgres_server import FAST, PostgresServer
+
+
+def end_connections(postgres: Postgres) -> None:
+    """What a failover does to every connection."""
+    with psycopg.connect(postgres.superuser, autocommit=True) as connection:
+        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'payments_service'")
+
+
+def count(postgres: Postgres, table: str) -> int:
+    with psycopg.connect(postgres.superuser) as connection:
+        row = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+@pytest.fixture
+def own(postgres: Postgres) -> Iterator[Database]:
+    database = Database(postgres.app, size=2, timeout=2.0)
+    yield database
+    database.close()
+
+
+def test_what_is_not_committed_is_rolled_back(own: Database, postgres: Postgres) -> None:
+    with own.transaction() as tx:
+        tx.execute("INSERT INTO merchants (id, name) VALUES ('mer_x', 'x')")
+    assert count(postgres, "merchants") == 0
+    with own.transaction() as tx:
+        tx.execute("INSERT INTO merchants (id, name) VALUES ('mer_x', 'x')")
+        tx.commit()
+    assert count(postgres, "merchants") == 1
+
+
+def test_an_idle_connection_that_died_is_replaced_before_it_is_used(
+    own: Database, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert own.is_ready()
+    monkeypatch.setattr("payments.repositories.database._TRUSTED_SECONDS", 0.0)
+    end_connections(postgres)
+    for _ in range(4):
+        with own.transaction() as tx:
+            tx.execute("SELECT 1")
+
+
+def test_a_connection_that_dies_in_use_is_answered_503_and_the_next_request_is_served(
+    database: Database, journal: Database, key: ApiKey, postgres: Postgres
+) -> None:
+    client = Client(sandbox_context(database, journal), key)
+    client.json(client.create())
+    end_connections(postgres)
+    statuses = [client.create().status_code for _ in range(40)]
+    assert set(statuses) <= {201, 202, 503}, "never 500"
+    assert statuses[-1] == 201
+
+
+class Failing(SandboxProcessor):
+    """Loses every database connection between the call and the recording of its outcome."""
+
+    postgres: Postgres
+
+    def authorize(self, call: Call) -> Result:
+        result = super().authorize(call)
+        end_connections(self.postgres)
+        return result
+
+
+def test_an_outcome_is_recorded_over_a_failover(
+    own: Database, journal: Database, key: ApiKey, postgres: Postgres
+) -> None:
+    processor = Failing(journal, public_base_url="https://x")
+    processor.postgres = postgres
+    client = Client(context_with(own, processor), key)
+    answer = client.create()
+    assert (answer.status_code, answer.get_json()["status"]) == (201, "succeeded")
+    assert count(postgres, "ledger_transfers") == 2
+
+
+class Gone(SandboxProcessor):
+    """The database is gone when the processor has answered."""
+
+    database: Database
+
+    def authorize(self, call: Call) -> Result:
+        result = super().authorize(call)
+        self.database.close()
+        return result
+
+
+def test_an_outcome_that_cannot_be_recorded_is_answered_as_open(
+    own: Database, journal: Database, key: ApiKey, postgres: Postgres
+) -> None:
+    processor = Gone(journal, public_base_url="https://x")
+    processor.database = own
+    answer = Client(context_with(own, processor), key).create(key="same")
+    assert (answer.status_code, answer.get_json()["status"]) == (202, "processing")
+    assert count(postgres, "attempts") == 1
+
+
+def test_a_pool_that_is_used_up_refuses_before_anything_is_begun(
+    own: Database, journal: Database, key: ApiKey, postgres: Postgres
+) -> None:
+    client = Client(sandbox_context(own, journal), key)
+    client.json(client.create())
+    with own.transaction(), own.transaction():
+        with pytest.raises(DatabaseUnavailable), own.transaction():
+            pass
+        assert not own.is_ready()
+        answer = client.create(key="new")
+    assert (answer.status_code, answer.get_json()["code"]) == (503, "service_unavailable")
+    assert answer.headers["Retry-After"]
+    assert count(postgres, "payments") == 1
+    assert client.create(key="new").status_code == 201
+
+
+def test_refused_credentials_are_noticed(postgres: Postgres) -> None:
+    database = Database(make_conninfo(postgres.app, password="rotated-away"), size=1, timeout=0.1)
+    try:
+        assert database.credentials_refused.wait(10)
+        assert not database.is_ready()
+    finally:
+        database.close()
+
+
+def test_an_unreachable_server_is_not_taken_for_refused_credentials() -> None:
+    database = Database("host=/nowhere", size=1, timeout=0.1)
+    try:
+        assert not database.credentials_refused.wait(0.5)
+    finally:
+        database.close()
+
+
+def test_a_writer_that_became_a_reader_is_left(own: Database) -> None:
+    pids = []
+
+    def write_to_a_reader() -> None:
+        with own.transaction() as tx:
+            pids.append(tx.info.backend_pid)
+            tx.execute("SET TRANSACTION READ ONLY")
+            tx.execute("INSERT INTO merchants (id, name) VALUES ('mer_x', 'x')")
+
+    with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+        write_to_a_reader()
+    for _ in range(3):
+        with own.transaction() as tx:
+            assert tx.info.backend_pid not in pids
+
+
+def test_the_service_recovers_by_itself_from_a_restart_of_the_database() -> None:
+    server = PostgresServer(RUN, FAST)
+    database: Any = None
+    try:
+        server.start()
+        database = Database(server.conninfo, size=2, timeout=1.0)
+        assert database.is_ready()
+        server.halt()
+        assert not database.is_ready()
+        server.start()
+        end = time.monotonic() + 20
+        while not database.is_ready():
+            assert time.monotonic() < end
+            time.sleep(0.1)
+    finally:
+        if database is not None:
+            database.close()
+        server.stop()

@@ -1,0 +1,292 @@
+"""What people on call and the environment tell the service: settings, logs, metrics, commands, loops."""
+
+import io
+import json
+import logging
+import threading
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from payments import cli, logs, timing
+from payments.assembly import make_context, routes
+from payments.metrics import Metrics
+from payments.repositories.database import Database, DatabaseUnavailable
+from payments.services import oversight
+from payments.services.context import Context
+from payments.services.oversight import OversightError
+from payments.settings import Settings, SettingsError
+from payments.worker.loops import Loop, run_loop
+from payments.worker.main import loops
+from tests.service.api import Client, sandbox_context
+from tests.service.conftest import ApiKey, Postgres
+
+
+@pytest.fixture
+def client(database: Database, journal: Database, key: ApiKey) -> Client:
+    return Client(sandbox_context(database, journal), key)
+
+
+# ---- settings ----------------------------------------
+def test_settings_are_those_of_the_task_definition() -> None:
+    settings = Settings.from_environment(
+        {
+            "ENVIRONMENT": "dev-alice",
+            "BIND_HOST": "0.0.0.0",
+            "PORT": "8443",
+            "PUBLIC_BASE_URL": "https://api.example/",
+            "ALLOW_LIVE_KEYS": "true",
+            "PROCESSOR": "stripe",
+            "STRIPE_API_KEY": "sk_live_x",
+            "STRIPE_WEBHOOK_SECRET": "whsec_x",
+            "SOMETHING_ELSE": "is not ours",
+        }
+    )
+    assert (settings.environment, settings.bind_host, settings.port) == ("dev-alice", "0.0.0.0", 8443)
+    assert settings.public_base_url == "https://api.example"
+    assert (settings.allow_live_keys, settings.processor) == (True, "stripe")
+    assert "sk_live_x" not in repr(settings)
+    assert "whsec_x" not in repr(settings)
+
+
+def test_settings_default_to_a_machine_of_ones_own() -> None:
+    assert Settings.from_environment({"PORT": "9000", "PROCESSOR": ""}) == Settings(
+        port=9000, public_base_url="https://localhost:9000"
+    )
+
+
+WRONG = [
+    ({"PORT": "eighty"}, "PORT"),
+    ({"PORT": "65536"}, "PORT"),
+    ({"PUBLIC_BASE_URL": "http://x"}, "PUBLIC_BASE_URL"),
+    ({"ALLOW_LIVE_KEYS": "yes"}, "ALLOW_LIVE_KEYS"),
+    ({"PROCESSOR": "acme"}, "PROCESSOR"),
+    ({"ENVIRONMENT": "a b"}, "ENVIRONMENT"),
+    ({"API_THREADS": "0"}, "API_THREADS"),
+    ({"LOG_LEVEL": "LOUD"}, "LOG_LEVEL"),
+    ({"PROCESSOR": "stripe"}, "STRIPE_API_KEY"),
+    ({"ALLOW_LIVE_KEYS": "true", "ALLOW_LOCAL_WEBHOOKS": "true"}, "ALLOW_LOCAL_WEBHOOKS"),
+]
+
+
+@pytest.mark.parametrize(("environ", "named"), WRONG, ids=str)
+def test_a_setting_that_cannot_be_used_is_named(environ: dict[str, str], named: str) -> None:
+    with pytest.raises(SettingsError, match=named):
+        Settings.from_environment(environ)
+
+
+def test_test_mode_never_goes_to_a_live_account() -> None:
+    live = Settings(processor="stripe", stripe_api_key="sk_live_x", stripe_webhook_secret="x")
+    assert routes(live) == {False: "sandbox", True: "stripe"}
+    test = Settings(processor="stripe", stripe_api_key="sk_test_x", stripe_webhook_secret="x")
+    assert routes(test) == {False: "stripe", True: "stripe"}
+    assert routes(Settings()) == {False: "sandbox", True: "sandbox"}
+
+
+# ---- logs, metrics, timing ---------------------------
+def test_a_log_line_is_one_json_object() -> None:
+    formatter = logs.JsonFormatter(environment="test", process="api")
+    try:
+        raise ValueError("broken")
+    except ValueError:
+        record = logging.getLogger("x").makeRecord(
+            "x", logging.ERROR, "f", 1, "said %s", ("so",), __import__("sys").exc_info(), extra={"payment_id": "pay_1"}
+        )
+    line = json.loads(formatter.format(record))
+    assert (line["message"], line["level"], line["payment_id"], line["process"]) == ("said so", "ERROR", "pay_1", "api")
+    assert "ValueError: broken" in line["exception"]
+    assert "\n" not in formatter.format(record)
+
+
+def test_metrics_are_summed_up_and_written_as_emf() -> None:
+    metrics = Metrics("dev")
+    for _ in range(3):
+        metrics.count("Payments", dimension="Outcome", value="succeeded")
+    for value in range(150):
+        metrics.sample("ProcessorLatency", value, unit="Milliseconds")
+    documents = list(metrics.drain(now=1.5))
+    assert documents[0] == {
+        "_aws": {
+            "Timestamp": 1500,
+            "CloudWatchMetrics": [
+                {
+                    "Namespace": "Payments",
+                    "Dimensions": [["Environment", "Outcome"]],
+                    "Metrics": [{"Name": "Payments", "Unit": "Count"}],
+                }
+            ],
+        },
+        "Environment": "dev",
+        "Outcome": "succeeded",
+        "Payments": 3,
+    }
+    assert [len(document["ProcessorLatency"]) for document in documents[1:]] == [100, 50]
+    assert list(metrics.drain()) == []
+    written: list[str] = []
+    metrics.sample("x", 1, unit="Count")
+    metrics.flush(written.append)
+    assert json.loads(written[0])["x"] == [1]
+
+
+def test_spans_add_up() -> None:
+    timing.begin()
+    for _ in range(2):
+        with timing.span("database"):
+            pass
+    spent = timing.milliseconds()
+    assert set(spent) == {"total", "database"}
+    assert 0 <= spent["database"] <= spent["total"]
+
+
+# ---- the worker's loops ------------------------------
+def test_a_loop_goes_on_while_there_is_work_and_after_failures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("payments.worker.loops._AFTER_FAILURE", 0.0)
+    stop = threading.Event()
+    beats: list[str] = []
+    script: list[Any] = [
+        True,
+        DatabaseUnavailable(),
+        psycopg.OperationalError(),
+        RuntimeError("a mistake"),
+        True,
+        False,
+    ]
+
+    def work() -> bool:
+        step = script.pop(0)
+        if not script:
+            stop.set()
+        if isinstance(step, Exception):
+            raise step
+        return bool(step)
+
+    run_loop(Loop(name="test", interval=0.0, run=work), stop, beats.append)
+    assert beats == ["test"] * 6
+
+
+def test_every_loop_of_the_worker_runs_on_an_empty_database(client: Client) -> None:
+    found = loops(client.context, Settings())
+    names = [loop.name for loop in found]
+    assert {"recovery", "authorizations", "ledger_rollup", "ledger_sealer", "idempotency_keys", "backlog"} <= set(names)
+    assert len(set(names)) == len(names)
+    for loop in found:
+        assert loop.run() is False, loop.name
+
+
+# ---- commands ----------------------------------------
+@pytest.fixture
+def run(client: Client, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Run a command in this process; answers its exit code, its lines on standard output, and standard error."""
+
+    def context(_: Settings, *, name: str) -> Context:
+        return client.context
+
+    monkeypatch.setattr("payments.oncall.make_context", context)
+    monkeypatch.setattr(logs, "configure", lambda **_: None)
+
+    def command(*arguments: str) -> tuple[int, list[dict[str, Any]], str]:
+        code = cli.main(list(arguments))
+        written = capsys.readouterr()
+        return code, [json.loads(line) for line in written.out.splitlines()], written.err
+
+    return command
+
+
+def test_ledger_verify_reports_and_says_by_its_exit_code(run: Any, client: Client, postgres: Postgres) -> None:
+    client.create()
+    code, (report,), _ = run("ledger", "verify")
+    assert (code, report["problems"], report["unsealed_transfers"]) == (0, [], 2)
+    with psycopg.connect(postgres.superuser) as connection:
+        connection.execute("UPDATE payments SET amount_refunded = 1")
+    code, (report,), _ = run("ledger", "verify")
+    assert (code, report["problems"][0]["problem"]) == (1, "payment_differs")
+
+
+def test_stuck_and_resolve(run: Any, client: Client, postgres: Postgres) -> None:
+    assert run("stuck") == (0, [], "")
+    client.create("tok_lost_approved")
+    with psycopg.connect(postgres.superuser) as connection:
+        connection.execute("UPDATE attempts SET created_at = now() - interval '1 hour'")
+    code, (row,), _ = run("stuck")
+    assert (code, row["kind"], row["amount"], row["outcome"]) == (1, "payment", 1000, "unknown")
+    arguments = ("resolve", row["attempt"], "--outcome", "approved", "--evidence", "dashboard")
+    assert run(*arguments)[0] == 0
+    code, _, error = run(*arguments)
+    assert (code, "payments stuck" in error) == (1, True)
+    assert run("stuck")[0] == 0
+
+
+HEADER = "kind,reference,currency,amount,fee,settled_on\n"
+
+
+def references(postgres: Postgres) -> dict[str, str]:
+    with psycopg.connect(postgres.superuser) as connection:
+        rows = connection.execute(
+            "SELECT 'charge', processor_reference FROM payments UNION ALL"
+            " SELECT 'refund', processor_reference FROM operations"
+        ).fetchall()
+    return dict(rows)
+
+
+def test_reconcile_lists_what_differs(run: Any, client: Client, postgres: Postgres, tmp_path: Path) -> None:
+    payment_id = client.json(client.create())["id"]
+    client.json(client.post(f"/v1/payments/{payment_id}/refunds", {"amount": 300}))
+    ours = references(postgres)
+    with psycopg.connect(postgres.superuser) as connection:
+        ((today,),) = connection.execute("SELECT (now() AT TIME ZONE 'UTC')::date").fetchall()
+    report = tmp_path / "agreeing.csv"
+    charge, refund = f"charge,{ours['charge']},EUR,1000,20,{today}\n", f"refund,{ours['refund']},EUR,300,0,{today}\n"
+    report.write_text(HEADER + charge + refund)
+    assert run("reconcile", str(report), "--processor", "sandbox") == (0, [], "")
+    assert run("reconcile", str(report), "--processor", "sandbox") == (0, [], ""), "again is the same"
+    differing = tmp_path / "differing.csv"
+    differing.write_text(
+        HEADER
+        + f"charge,{ours['charge']},EUR,999,20,{today}\n"
+        + f"refund,{ours['refund']},USD,300,0,{today}\n"
+        + f"charge,theirs_only,EUR,5,0,{today}\n"
+    )
+    client.create()
+    code, rows, _ = run("reconcile", str(differing), "--processor", "sandbox")
+    assert code == 1
+    assert [(row["difference"], row["line"]) for row in rows] == [
+        ("amount_differs", 2),
+        ("currency_differs", 3),
+        ("not_in_our_books", 4),
+        ("not_in_the_report", None),
+    ]
+    assert (rows[0]["our_amount"], rows[0]["their_amount"]) == (1000, 999)
+
+
+BAD_REPORTS = {
+    "kind,reference\n": "columns",
+    HEADER + "fee,x,EUR,1,0,2026-11-24\n": "Line 2: kind",
+    HEADER + "charge,,EUR,1,0,2026-11-24\n": "Line 2: kind",
+    HEADER + "charge,x,ABC,1,0,2026-11-24\n": "Line 2: kind",
+    HEADER + "charge,x,EUR,1.5,0,2026-11-24\n": "Line 2: amount",
+    HEADER + "charge,x,EUR,1,,2026-11-24\n": "Line 2: amount",
+    HEADER + "charge,x,EUR,1,0,yesterday\n": "Line 2: settled_on",
+}
+
+
+@pytest.mark.parametrize(("text", "error"), BAD_REPORTS.items(), ids=range(len(BAD_REPORTS)))
+def test_a_report_that_cannot_be_read_is_refused_whole(client: Client, text: str, error: str) -> None:
+    with pytest.raises(OversightError, match=error):
+        oversight.reconcile(client.context, io.StringIO(text), processor="sandbox", livemode=False, report="r")
+
+
+def test_a_report_that_is_not_there(run: Any, tmp_path: Path) -> None:
+    code, _, error = run("reconcile", str(tmp_path / "none.csv"), "--processor", "sandbox")
+    assert (code, "none.csv" in error) == (1, True)
+
+
+def test_a_context_has_the_configured_processors(monkeypatch: pytest.MonkeyPatch, postgres: Postgres) -> None:
+    monkeypatch.setenv("PGHOST", "/nowhere")
+    context = make_context(
+        Settings(processor="stripe", stripe_api_key="sk_test_x", stripe_webhook_secret="whsec_x"), name="test"
+    )
+    context.database.close()
+    assert set(context.processors) == {"sandbox", "stripe"}
+    assert context.processor_for(livemode=False).name == "stripe"
