@@ -22,7 +22,8 @@ GATES = ("ruff", "mypy", "hadolint", "secrets", "sast", "licences", "sbom", "dep
 #: What the change report exports, and the file that holds it.
 REPORT_VARIABLES = {"SUMMARY": "summary.txt", "REPORT_URL": "url.txt"}
 _PYTHON = "3.13"
-_PIP = ".venv/bin/python -m pip --quiet --disable-pip-version-check"
+_HASHED = "--require-hashes --requirement pipeline/jobs/requirements.txt"
+_PACKAGES = {"PYTHONPATH": "packages"}
 _ACCEPTED = "accepted_vulnerabilities.json"
 _REPORTS = ".run/reports"
 _CACHE = ".run/cache/**/*"
@@ -79,16 +80,14 @@ def smoke_step(
         project_name=project_name(config, smoke_purpose(stage.name)),
         role=role,
         env={
+            **_PACKAGES,
             "SMOKE_ROLE_ARN": deployed.smoke_reader_role_arn,
             "SMOKE_SECRET_NAME": deployed.smoke_key_secret_name,
             "SMOKE_REGION": stage.environment.region,
             **({"CERTIFICATE_ARN": foreign} if (foreign := stage.environment.foreign_certificate_arn) else {}),
         },
         env_from_cfn_outputs={"BASE_URL": deployed.api_url},
-        install_commands=install_jobs(),
-        commands=[
-            ".venv/bin/python -m pipeline.jobs.with_smoke_key .venv/bin/python -m integ --junit reports/smoke.xml"
-        ],
+        commands=["python3 -m pipeline.jobs.with_smoke_key python3 -m integ --junit reports/smoke.xml"],
         timeout=Duration.minutes(15),
         partial_build_spec=_build_spec(
             reports={_report(config, "smoke"): _files("JUNITXML", "reports", "smoke.xml")},
@@ -107,8 +106,8 @@ def image_scan_step(
         additional_inputs={ASSEMBLY: assembly},
         project_name=project_name(config, "scan-image"),
         role=role,
-        install_commands=install_jobs(),
-        commands=[f".venv/bin/python -m pipeline.jobs.image_scan {inputs}"],
+        env=_PACKAGES,
+        commands=[f"python3 -m pipeline.jobs.image_scan {inputs}"],
         timeout=Duration.minutes(30),
         partial_build_spec=_build_spec(),
     )
@@ -131,9 +130,9 @@ def change_report_step(
         additional_inputs={ASSEMBLY: assembly},
         project_name=project_name(config, report_purpose(stage.name)),
         role=role,
-        install_commands=install_jobs(),
+        env=_PACKAGES,
         commands=[
-            f".venv/bin/python -m pipeline.jobs.change_report {stage.name} {inputs} --output report",
+            f"python3 -m pipeline.jobs.change_report {stage.name} {inputs} --output report",
             *(f'export {variable}="$(cat report/{file})"' for variable, file in REPORT_VARIABLES.items()),
         ],
         timeout=Duration.minutes(15),
@@ -141,19 +140,13 @@ def change_report_step(
     )
 
 
-def install_jobs() -> list[str]:
-    """What a step after the synth step does first: the few packages that `pipeline/jobs` and `integ` need."""
-    return [
-        "python3 -m venv .venv",
-        f"{_PIP} install --require-hashes --requirement pipeline/jobs/requirements.txt",
-    ]
-
-
 def _pack_jobs() -> list[str]:
+    """What later steps run, with the packages that it needs: they install nothing and wait for no registry."""
     return [
         f"mkdir -p {JOBS}/pipeline",
         f"cp -R pipeline/__init__.py pipeline/jobs {JOBS}/pipeline/",
         f"cp -R integ pipeline/gates/{_ACCEPTED} {JOBS}/",
+        f".venv/bin/uv pip install --quiet --python .venv/bin/python --target {JOBS}/packages {_HASHED}",
         f"git log -1 --format=%B > {JOBS}/commit-message.txt",
         f".venv/bin/python -m pipeline.gates.create_only cdk.out {JOBS}/create-only.json",
     ]

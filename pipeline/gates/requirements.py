@@ -12,7 +12,7 @@ from pipeline.gates.findings import GateError
 SERVICE = Path("service/requirements.txt")
 """What the image is built from."""
 JOBS = Path("pipeline/jobs/requirements.txt")
-"""What pipeline steps install."""
+"""What steps after the synth step run with."""
 DEVELOPMENT = Path("requirements-dev.txt")
 """All that synthesis, checks, tests and the rehearsal install."""
 

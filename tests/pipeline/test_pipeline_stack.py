@@ -130,9 +130,17 @@ def test_every_tool_that_a_build_installs_is_pinned(synthesized: Synthesized) ->
         f"npm install -g aws-cdk@{npm_version('aws-cdk')}",
         f"npm install -g cdk-assets@{npm_version('cdk-assets')}",
     ]
-    for name in ("smoke-dev", "smoke-prod", "changes-prod", "scan-image"):
-        commands = " ".join(synthesized.build_spec(name)["phases"]["install"]["commands"])
-        assert "--require-hashes" in commands
+    (packages,) = [one for one in synthesized.build_spec("synth")["phases"]["build"]["commands"] if "uv pip" in one]
+    assert "--require-hashes" in packages
+
+
+@pytest.mark.parametrize("name", ["smoke-dev", "smoke-prod", "changes-prod", "scan-image"])
+def test_a_step_after_the_synth_step_installs_nothing(synthesized: Synthesized, name: str) -> None:
+    """The synth step hands over the packages, so that a registry that is down stops no deployment half-way."""
+    commands = [one for phase in synthesized.build_spec(name)["phases"].values() for one in phase.get("commands", ())]
+    assert not [one for one in commands if "install" in one or "curl" in one]
+    variables = {one["Name"]: one["Value"] for one in synthesized.project(name)["Environment"]["EnvironmentVariables"]}
+    assert variables["PYTHONPATH"] == "packages"
 
 
 def test_the_asset_publisher_reads_what_the_library_writes(synthesized: Synthesized, tmp_path: Path) -> None:
