@@ -30,6 +30,14 @@ def count(postgres: Postgres, table: str) -> int:
     return int(row[0])
 
 
+@pytest.fixture(autouse=True)
+def _heal(_pool: Database, _journal_pool: Database) -> Iterator[None]:
+    """The pools that all tests share have no dead connection when the next test begins."""
+    yield
+    for shared in (_pool, _journal_pool):
+        shared._pool.check()
+
+
 @pytest.fixture
 def own(postgres: Postgres) -> Iterator[Database]:
     database = Database(postgres.app, size=2, timeout=2.0)

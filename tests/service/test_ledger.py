@@ -159,7 +159,9 @@ def test_verify_finds_what_even_the_owner_should_not_have_done(
     with psycopg.connect(postgres.superuser) as connection:
         connection.execute("SET session_replication_role = replica")
         connection.execute(statement)
-    assert not ledger_books.verify(client.context.database).is_sound
+    report = ledger_books.verify(client.context.database)
+    assert not report.is_sound
+    assert "seal_differs" in {problem["problem"] for problem in report.problems}
 
 
 @pytest.mark.parametrize(
