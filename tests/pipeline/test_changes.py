@@ -240,6 +240,7 @@ def test_the_summary_says_what_matters_first_and_fits() -> None:
         "permissions broadened (1): Role: allow s3:GetObject on ${Bucket.Arn}. new stacks: payment-service-prod"
     )
     assert "network" not in summary
+    assert report_of(new).summary() == "prod: new stacks: payment-service-prod"
     assert report_of(compare(before, before)).summary() == "prod: no change"
     many = template(**{f"Role{n}": ("AWS::EC2::SecurityGroupIngress", {"CidrIp": f"10.0.0.{n}/32"}) for n in range(99)})
     long = report_of(compare(template(), many)).summary()

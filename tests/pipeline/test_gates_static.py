@@ -16,6 +16,8 @@ from pipeline.gates import static, templates
 from pipeline.gates.findings import Finding, GateError, Outcome, fail
 from tests.pipeline.model import PROJECT
 
+pytestmark = pytest.mark.rehearsal  # whole tools run here, some for half a minute
+
 SOUND_TEMPLATE: Mapping[str, Any] = {
     "Resources": {"Key": {"Type": "AWS::KMS::Key", "Properties": {"KeyPolicy": {"Statement": []}}}}
 }

@@ -87,9 +87,10 @@ class ChangeReport:
             ("network opened", [one for stack in self.stacks for one in stack.openings]),
         ):
             parts += [f"{what} ({len(lines)}): {'; '.join(lines)}"] if lines else []
-        counted = count([change for change in changes if change.stack not in new])
         parts += [f"new stacks: {', '.join(new)}"] if new else []
-        text = ". ".join([f"{self.environment}: {counted}", *parts])
+        others = [change for change in changes if change.stack not in new]
+        head = [count(others)] if others or not new else []  # "no change" would be wrong beside new stacks
+        text = f"{self.environment}: " + ". ".join([*head, *parts])
         return text if len(text) <= SUMMARY_CHARACTERS else text[: SUMMARY_CHARACTERS - 22] + "... (see the report)"
 
 
