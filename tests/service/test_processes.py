@@ -22,6 +22,8 @@ from psycopg.conninfo import conninfo_to_dict
 
 from tests.service.conftest import ApiKey, Postgres, make_key
 
+pytestmark = pytest.mark.rehearsal
+
 SERVICE = Path(__file__).parents[2] / "service"
 PAYMENT = {"amount": 1000, "currency": "EUR", "payment_method": "tok_visa"}
 IN_FLIGHT = 64
