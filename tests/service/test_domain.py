@@ -313,6 +313,25 @@ def test_an_open_capture_or_void_keeps_others_out_but_not_refunds() -> None:
     assert busy.check_refund(400) == 400
 
 
+def test_a_void_that_comes_through_after_a_decline_leaves_the_payment_failed() -> None:
+    waiting = payment(status=PaymentStatus.REQUIRES_ACTION, pending_operation="void")
+    declined = settle_payment(
+        waiting, Result(outcome=Outcome.DECLINED), now=NOW, authorization_validity=VALIDITY, announced=True
+    ).payment
+    change = settle(
+        declined,
+        operation(CallKind.VOID, 1000),
+        CallKind.VOID,
+        Result(outcome=Outcome.APPROVED),
+        now=NOW,
+        authorization_validity=VALIDITY,
+        announced=True,
+    )
+    assert (change.payment.status, change.payment.pending_operation, change.events) == (PaymentStatus.FAILED, None, ())
+    assert change.operation is not None
+    assert change.operation.status is OperationStatus.SUCCEEDED
+
+
 def test_amounts_default_to_all_that_is_left() -> None:
     part = payment(
         status=PaymentStatus.PARTIALLY_CAPTURED,

@@ -165,11 +165,13 @@ def settle_capture(payment: Payment, operation: Operation, result: Result, *, no
 def settle_void(payment: Payment, operation: Operation, result: Result, *, now: datetime) -> Change:
     """The outcome of a void, asked for by the merchant or by an authorization's end."""
     if result.outcome in (Outcome.APPROVED, Outcome.EXPIRED):
-        changed = replace(_released(payment), pending_operation=None)
+        # The creation may have ended by itself meanwhile (declined, expired): nothing is left to release, or to tell.
+        over = not TRANSITIONS[payment.status]
+        changed = replace(payment if over else _released(payment), pending_operation=None)
         return Change(
             payment=changed,
             operation=_succeeded(operation, result, now),
-            events=(_REACHED[changed.status],),
+            events=() if over else (_REACHED[changed.status],),
             settled=True,
             status=_OK,
         )
