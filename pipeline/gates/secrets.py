@@ -58,7 +58,7 @@ def history(repository: Path) -> Iterator[Line]:
     """
     top = _git(repository, "rev-parse", "--show-toplevel").strip()
     if Path(top).resolve() != repository.resolve():
-        raise GateError(f"{repository.resolve()} has no history of its own, only that of {top} around it. Clone in full.")
+        raise GateError(f"{repository.resolve()} has no history, only that of {top} around it. Clone in full.")
     if _git(repository, "rev-parse", "--is-shallow-repository").strip() != "false":
         raise GateError("the clone is shallow, so most of the history would go unseen. Clone in full.")
     with subprocess.Popen(
