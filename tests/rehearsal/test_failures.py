@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from rehearsal.codepipeline.execution import StageFailedError
+from rehearsal.codepipeline.source import Commit
 from rehearsal.timeline import Status
 from tests.rehearsal.conftest import Session
 
@@ -68,8 +69,6 @@ def watched(session: Session) -> Iterator[dict[str, Client]]:
 
 def fails(session: Session, *, stage: str, action: str) -> StageFailedError:
     """Run the newest commit, which must fail there; nothing of a later stage may have begun."""
-    from rehearsal.codepipeline.source import Commit
-
     with pytest.raises(StageFailedError) as caught:
         session.rehearsal.run(Commit.resolve(session.checkout.folder, "HEAD"))
     assert caught.value.stage == stage
@@ -139,8 +138,6 @@ def test_a_failing_smoke_check_stops_before_prod_and_shows_the_answer(session: S
 
 
 def test_a_commit_that_adds_an_environment_mutates_the_pipeline_and_the_new_stage_runs(session: Session) -> None:
-    from rehearsal.codepipeline.source import Commit
-
     environments = json.loads((session.checkout.folder / "environments.json").read_text())["environments"]
     session.checkout.change("environments.json", environments=[*environments, {"name": "staging", "approval": False}])
     before = len(session.rehearsal.timeline.entries())
@@ -156,8 +153,6 @@ def test_a_commit_that_adds_an_environment_mutates_the_pipeline_and_the_new_stag
 
 
 def back_to_the_good_release(session: Session) -> None:
-    from rehearsal.codepipeline.source import Commit
-
     session.checkout.git("checkout", "--quiet", "HEAD~1", "--", ".")
     session.rehearsal.run(session.checkout.commit("Go back to the good release"))
     assert Commit.resolve(session.checkout.folder, "HEAD").subject.startswith("Go back")
