@@ -1,0 +1,9 @@
+"""What holds for every test."""
+
+from hypothesis import settings
+
+# How long an example takes says something about the machine, nothing about the promise. The rest stays as Hypothesis
+# chooses it: random at a desk, derandomized in CI.
+_CURRENT = settings.get_profile(settings.get_current_profile_name())
+settings.register_profile("untimed", _CURRENT, deadline=None)
+settings.load_profile("untimed")
