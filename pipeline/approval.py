@@ -5,7 +5,7 @@ from aws_cdk import aws_codepipeline as codepipeline
 from aws_cdk import aws_codepipeline_actions as actions
 from aws_cdk import pipelines
 
-#: CodePipeline's own limit for the text of an approval.
+#: CodePipeline's own limit for the text of an approval, with its variables filled in.
 TEXT_CHARACTERS = 1_000
 
 

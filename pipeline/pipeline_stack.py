@@ -38,6 +38,7 @@ class PipelineStack(Stack):
         )
         self._config = config
         self._stacks: dict[str, list[str]] = {}
+        self._dashboards: dict[str, str] = {}
         self._storage = PipelineStorage(
             self,
             "Storage",
@@ -110,6 +111,7 @@ class PipelineStack(Stack):
         self._stacks[stage.name] = [one.stack_name for one in deployed.node.children if isinstance(one, Stack)]
         if stage.approval:
             self._ask_before(stage, deployed)
+        self._dashboards[stage.name] = str(deployed.dashboard_url.value)
         role = self._roles.smoke_role(stage, deployed.smoke_reader_role_arn)
         self.pipeline.add_stage(
             deployed,
@@ -137,10 +139,17 @@ class PipelineStack(Stack):
         approval = InformedApproval(
             f"Approve{stage.stage_name}",
             report=report,
-            text=f"{report.exported_variable('SUMMARY')} | {self._source.source_attribute('CommitId')}",
+            text=self._approval_text(report.exported_variable("SUMMARY")),
             link=report.exported_variable("REPORT_URL"),
         )
         self.pipeline.add_wave(f"Approve{stage.stage_name}", post=[report, approval])
+
+    def _approval_text(self, summary: str) -> str:
+        """What would change, of which commit, and how the environment does that has the commit already."""
+        parts = [summary, f"commit {self._source.source_attribute('CommitId')}"]
+        for earlier in list(self._dashboards)[-1:]:
+            parts.append(f"dashboard of {earlier}: {self._dashboards[earlier]}")
+        return " | ".join(parts)
 
     def _reports(self) -> None:
         """Declared, because CodeBuild would otherwise make groups that outlive the stack."""

@@ -204,8 +204,8 @@ def make_display(timeline: Timeline, console: Console) -> Display:
 def request_lines(request: Request) -> list[str]:
     """An approval request as plain text."""
     lines = [f"{request.stage} waits for approval ({request.action})", *request.text.splitlines()]
-    lines += request.changes
-    return [*lines, request.link] if request.link else lines
+    lines += [request.link] if request.link else []
+    return [*lines, *(f"on this machine: {log}" for log in request.logs)]
 
 
 def approval_panel(request: Request) -> Panel:

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from rehearsal.account import Account, SetupError
-from rehearsal.codepipeline.actions import CancelledError, Provider, Surroundings
+from rehearsal.codepipeline.actions import CancelledError, Provider
 from rehearsal.codepipeline.approval import Approval, Approver
-from rehearsal.codepipeline.changes import upcoming_changes
 from rehearsal.codepipeline.cloudformation import CloudFormation
 from rehearsal.codepipeline.codebuild import CodeBuild
 from rehearsal.codepipeline.definition import Pipeline
@@ -133,9 +132,6 @@ class Rehearsal:
             found: Mapping[str, Any] = codebuild.batch_get_projects(names=[name])["projects"][0]
             return found
 
-        def changes(around: Surroundings) -> tuple[str, ...]:
-            return upcoming_changes(pipeline.stages, around.stage, around.artifacts, cloudformation)
-
         return {
             "Source": Source(commit=commit),
             "CodeBuild": CodeBuild(
@@ -152,7 +148,7 @@ class Rehearsal:
                 upload=lambda key, body: account.upload(pipeline.artifact_bucket, key, body),
                 localize=account.runtime.localize,
             ),
-            "Approval": Approval(approver=self.approver, changes=changes),
+            "Approval": Approval(approver=self.approver),
         }
 
     @contextmanager

@@ -1,7 +1,8 @@
-"""Manual approvals: a person decides in the terminal, having read what is about to change."""
+"""Manual approvals: a person decides in the terminal, having read what the real approver would read."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from rehearsal.codepipeline.actions import ActionError, Surroundings
@@ -10,13 +11,14 @@ from rehearsal.codepipeline.definition import Action
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What the approver is asked: the action's own text, and what the stage behind it would change."""
+    """What the approver is asked: text and link of the action, with their variables filled in."""
 
     stage: str
     action: str
     text: str
     link: str
-    changes: tuple[str, ...]
+    logs: tuple[Path, ...] = ()
+    """Logs of what ran before in the same stage: the link of a report leads to a console, these are on this machine."""
 
 
 class Approver(Protocol):
@@ -33,10 +35,9 @@ class RejectedError(ActionError):
 
 @dataclass(frozen=True, kw_only=True)
 class Approval:
-    """Runs approval actions. `changes` lists, in words, what the actions behind the approval would change."""
+    """Runs approval actions."""
 
     approver: Approver
-    changes: Callable[[Surroundings], tuple[str, ...]]
 
     def run(self, action: Action, around: Surroundings) -> Mapping[str, str]:
         """Ask; see `Provider.run`."""
@@ -46,9 +47,9 @@ class Approval:
             action=action.name,
             text=configuration.get("CustomData", ""),
             link=configuration.get("ExternalEntityLink", ""),
-            changes=self.changes(around),
+            logs=tuple(sorted(path for path in around.log.parent.glob(f"{around.stage}.*.log") if path != around.log)),
         )
-        around.log.write_text("\n".join((request.text, request.link, *request.changes)) + "\n", encoding="utf-8")
+        around.log.write_text(f"{request.text}\n{request.link}\n", encoding="utf-8")
         around.progress("waiting for a decision")
         if not self.approver.approve(request):
             msg = f"{action.name} was rejected; nothing behind it was touched"

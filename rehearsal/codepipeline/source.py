@@ -20,13 +20,19 @@ class Commit:
 
     repository: Path
     id: str
-    subject: str
+    message: str
+    """All of it, as CodePipeline's variable `CommitMessage` carries it too."""
+
+    @property
+    def subject(self) -> str:
+        """First line of the message."""
+        return self.message.partition("\n")[0]
 
     @classmethod
     def resolve(cls, repository: Path, revision: str) -> "Commit":
         """The commit that `revision` names in `repository`."""
         result = subprocess.run(
-            ["git", "-C", str(repository), "log", "-1", "--format=%H%n%s", revision, "--"],
+            ["git", "-C", str(repository), "log", "-1", "--format=%H%n%B", revision, "--"],
             capture_output=True,
             text=True,
             check=False,
@@ -34,8 +40,8 @@ class Commit:
         if result.returncode != 0:
             msg = f"{revision} is not a commit of {repository}: {result.stderr.strip()}"
             raise RevisionError(msg)
-        commit_id, _, subject = result.stdout.strip().partition("\n")
-        return cls(repository=repository, id=commit_id, subject=subject)
+        commit_id, _, message = result.stdout.strip().partition("\n")
+        return cls(repository=repository, id=commit_id, message=message)
 
     def clone_into(self, target: Path) -> None:
         """A full clone with this commit checked out, which shares nothing with the repository."""
@@ -66,7 +72,7 @@ class Source:
         around.progress(f"{self.commit.id[:12]} {self.commit.subject}")
         return {
             "CommitId": self.commit.id,
-            "CommitMessage": self.commit.subject,
+            "CommitMessage": self.commit.message,
             "BranchName": action.configuration.get("BranchName", "main"),
             "FullRepositoryName": action.configuration.get("FullRepositoryId", "local/rehearsal"),
         }

@@ -11,6 +11,8 @@ import pytest
 from aws_cdk import App, Stack
 from aws_cdk import aws_codepipeline as codepipeline
 
+from pipeline.approval import TEXT_CHARACTERS
+from pipeline.jobs.changes.report import SUMMARY_CHARACTERS
 from pipeline.rollback import roll_back_on_failure
 from pipeline.versions import npm_version
 from tests.pipeline.conftest import synthesize
@@ -96,8 +98,26 @@ def test_the_approver_reads_what_would_change_and_of_which_commit(synthesized: S
     source = synthesized.action("Source", "Source")
     assert f"#{{{report['Namespace']}.SUMMARY}}" in text
     assert f"#{{{source['Namespace']}.CommitId}}" in text
+    assert text.endswith("cloudwatch/home?region=us-east-1#dashboards/dashboard/dashboard-dev")
     assert approval["Configuration"]["ExternalEntityLink"] == f"#{{{report['Namespace']}.REPORT_URL}}"
     assert {"SUMMARY", "REPORT_URL"} <= set(synthesized.build_spec("changes-prod")["env"]["exported-variables"])
+
+
+def test_the_longest_summary_fits_into_the_approval(tmp_path: Path) -> None:
+    longest = {
+        "region": "ap-southeast-2",
+        "availability_zone_ids": "apse2-az1,apse2-az2,apse2-az3",
+        "certificate_arn": CONFIGURED["certificate_arn"].replace("us-east-1", "ap-southeast-2"),
+        "environment_suffix": "longest",
+    }
+    synthesized = synthesize(tmp_path, {**CONFIGURED, **longest})
+    report, approval = synthesized.stages["ApproveProd"]
+    source = synthesized.action("Source", "Source")
+    text = approval["Configuration"]["CustomData"]
+    text = text.replace(f"#{{{report['Namespace']}.SUMMARY}}", "s" * SUMMARY_CHARACTERS)
+    text = text.replace(f"#{{{source['Namespace']}.CommitId}}", "c" * 40)
+    assert "#{" not in text
+    assert len(text) <= TEXT_CHARACTERS
 
 
 def test_a_failed_deployment_rolls_back_and_a_rejection_does_not(synthesized: Synthesized) -> None:

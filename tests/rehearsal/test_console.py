@@ -11,7 +11,7 @@ from rehearsal.console import Display, PlainDisplay, TerminalDisplay, make_displ
 from rehearsal.timeline import Status, Timeline
 
 REQUEST = Request(
-    stage="Prod", action="Approve", text="3 resources replaced", link="https://example.com", changes=("a: new",)
+    stage="Prod", action="Approve", text="3 resources replaced", link="https://example.com", logs=(Path("report.log"),)
 )
 
 
@@ -76,7 +76,8 @@ def test_the_approver_reads_the_request_and_must_answer_clearly(
     assert display.ask(REQUEST) is decision
     display.stop()
     assert "3 resources replaced" in out.getvalue()
-    assert "a: new" in out.getvalue()
+    assert "https://example.com" in out.getvalue()
+    assert "report.log" in out.getvalue()
 
 
 def test_the_live_view_shows_what_runs_now_and_folds_what_is_done(timeline: Timeline, tmp_path: Path) -> None:

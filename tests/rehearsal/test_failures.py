@@ -125,7 +125,7 @@ def test_a_rejected_approval_does_not_touch_prod(session: Session) -> None:
     assert "rejected" in str(error)
     assert prod.release() == "1"
     assert client(session, "dev").release() == "3"
-    assert any("fixture-service-prod" in line and "changed" in line for line in session.decider.requests[-1].changes)
+    assert session.decider.requests[-1].action == "ApproveProd"
     back_to_the_good_release(session)
 
 

@@ -12,13 +12,15 @@ from rehearsal.codepipeline.definition import Action
 from rehearsal.codepipeline.source import Commit, RevisionError, Source
 from rehearsal.codepipeline.variables import Variables
 
+MESSAGE = "First commit\n\nReplaces: database/Cluster"
+
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     folder = tmp_path / "repository"
     folder.mkdir()
     (folder / "file").write_text("first")
-    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "First commit"]):
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", MESSAGE]):
         subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@example.com", *command], cwd=folder, check=True)
     return folder
 
@@ -49,10 +51,14 @@ def produce(repository: Path, tmp_path: Path, output_format: str) -> tuple[Path,
 def test_uncommitted_changes_are_not_part_of_the_source(repository: Path, tmp_path: Path) -> None:
     (repository / "file").write_text("changed")
     (repository / "new").write_text("untracked")
-    folder, exported = produce(repository, tmp_path, "CODE_ZIP")
+    folder, _ = produce(repository, tmp_path, "CODE_ZIP")
     assert {path.name for path in folder.iterdir()} == {"file"}
     assert (folder / "file").read_text() == "first"
-    assert exported["CommitMessage"] == "First commit"
+
+
+def test_the_message_is_told_whole_and_its_first_line_is_the_subject(repository: Path, tmp_path: Path) -> None:
+    assert produce(repository, tmp_path, "CODE_ZIP")[1]["CommitMessage"] == MESSAGE
+    assert Commit.resolve(repository, "HEAD").subject == "First commit"
 
 
 def test_only_a_full_clone_has_history(repository: Path, tmp_path: Path) -> None:
