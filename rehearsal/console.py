@@ -81,12 +81,9 @@ class TerminalDisplay:
     def ask(self, request: Request) -> bool:
         """Show the request and read y or n."""
         self.stop()
-        self._console.print(approval_panel(request))
-        answer = ""
-        while answer not in ("y", "yes", "n", "no"):
-            answer = self._console.input("[bold]Approve?[/bold] [y/n] ").strip().lower()
+        approved = ask_in_terminal(self._console, request)
         self.start()
-        return answer.startswith("y")
+        return approved
 
     def fail(self, title: str, cause: str, log: Path | None) -> None:
         """Show the failure with the end of its log."""
@@ -163,7 +160,9 @@ class PlainDisplay:
             self._console.print(f"{now}  {text}", highlight=False, markup=False, soft_wrap=True)
 
     def ask(self, request: Request) -> bool:
-        """Print the request; nobody is there to answer, so it is refused."""
+        """Show the request and read y or n; where nobody can answer, print it and refuse."""
+        if self._console.is_terminal:
+            return ask_in_terminal(self._console, request)
         for line in request_lines(request):
             self.say(line)
         self.say("nobody can answer here: rejected (APPROVE=auto approves)")
@@ -206,6 +205,15 @@ def request_lines(request: Request) -> list[str]:
     lines = [f"{request.stage} waits for approval ({request.action})", *request.text.splitlines()]
     lines += [request.link] if request.link else []
     return [*lines, *(f"on this machine: {log}" for log in request.logs)]
+
+
+def ask_in_terminal(console: Console, request: Request) -> bool:
+    """Show the request and read y or n, until one of them is typed."""
+    console.print(approval_panel(request))
+    answer = ""
+    while answer not in ("y", "yes", "n", "no"):
+        answer = console.input("[bold]Approve?[/bold] [y/n] ").strip().lower()
+    return answer.startswith("y")
 
 
 def approval_panel(request: Request) -> Panel:

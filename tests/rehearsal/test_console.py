@@ -65,6 +65,16 @@ def test_nobody_at_the_terminal_means_rejected(timeline: Timeline) -> None:
     assert "3 resources replaced" in out.getvalue()
 
 
+@pytest.mark.parametrize(("typed", "decision"), [("y\n", True), ("n\n", False)])
+def test_plain_lines_in_a_terminal_ask_too(
+    typed: str, decision: bool, timeline: Timeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = io.StringIO()
+    monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+    assert PlainDisplay(timeline, Console(file=out, force_terminal=True)).ask(REQUEST) is decision
+    assert "3 resources replaced" in out.getvalue()
+
+
 @pytest.mark.parametrize(("typed", "decision"), [("y\n", True), ("maybe\nno\n", False)])
 def test_the_approver_reads_the_request_and_must_answer_clearly(
     typed: str, decision: bool, timeline: Timeline, monkeypatch: pytest.MonkeyPatch
