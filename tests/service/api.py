@@ -11,6 +11,7 @@ from payments.processors.base import Processor
 from payments.processors.sandbox import SandboxProcessor
 from payments.repositories.database import Database
 from payments.services.context import Context
+from payments.services.recovery import Recoverer
 from payments.settings import Settings
 from payments.web.app import create_app
 from tests.service.conftest import ApiKey
@@ -28,6 +29,15 @@ def context_with(database: Database, processor: Processor) -> Context:
     return Context(
         database=database, processors={processor.name: processor}, routes=dict.fromkeys((False, True), processor.name)
     )
+
+
+def recover_due(context: Context) -> bool:
+    """One round of the worker's recovery, to its end; answers whether anything was due."""
+    recoverers = [Recoverer(context, processor) for processor in context.processors]
+    taken = [recoverer.run() for recoverer in recoverers]
+    for recoverer in recoverers:
+        recoverer.close()
+    return any(taken)
 
 
 class Client:

@@ -10,9 +10,8 @@ import pytest
 
 from payments.repositories.database import Database
 from payments.services import ledger_books
-from payments.services.recovery import recover_due
 from tests.service import victim
-from tests.service.api import Client, sandbox_context
+from tests.service.api import Client, recover_due, sandbox_context
 from tests.service.conftest import ApiKey, Postgres
 
 

@@ -162,17 +162,25 @@ def test_a_loop_goes_on_while_there_is_work_and_after_failures(monkeypatch: pyte
             raise step
         return bool(step)
 
-    run_loop(Loop(name="test", interval=0.0, run=work), stop, beats.append)
-    assert beats == ["test"] * 6
+    run_loop(Loop(name="test", interval=0.0, run=work, close=lambda: beats.append("closed")), stop, beats.append)
+    assert beats == [*["test"] * 6, "closed"]
 
 
 def test_every_loop_of_the_worker_runs_on_an_empty_database(client: Client) -> None:
     found = loops(client.context, Settings())
     names = [loop.name for loop in found]
-    assert {"recovery", "authorizations", "ledger_rollup", "ledger_sealer", "idempotency_keys", "backlog"} <= set(names)
+    assert {
+        "recovery_sandbox",
+        "authorizations",
+        "ledger_rollup",
+        "ledger_sealer",
+        "idempotency_keys",
+        "backlog",
+    } <= set(names)
     assert len(set(names)) == len(names)
     for loop in found:
         assert loop.run() is False, loop.name
+        loop.close()
 
 
 # ---- commands ----------------------------------------

@@ -7,8 +7,7 @@ import pytest
 
 from payments.repositories import attempts
 from payments.repositories.database import Database
-from payments.services.recovery import recover_due
-from tests.service.api import Client, sandbox_context
+from tests.service.api import Client, recover_due, sandbox_context
 from tests.service.conftest import ApiKey, Postgres
 
 #: 2.9 % of 1000.

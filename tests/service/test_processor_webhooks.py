@@ -16,8 +16,7 @@ from payments.processors import stripe_api
 from payments.processors.stripe import StripeProcessor
 from payments.repositories.database import Database
 from payments.services import inbox
-from payments.services.recovery import recover_due
-from tests.service.api import Client, context_with, sandbox_context
+from tests.service.api import Client, context_with, recover_due, sandbox_context
 from tests.service.conftest import ApiKey, Postgres
 from tests.service.stripe_standin import API_KEY, WEBHOOK_SECRET, StripeStandin, stripe_standin
 

@@ -9,7 +9,7 @@ from payments.repositories import attempts
 from payments.repositories.database import Database
 from payments.services import execution, recovery
 from payments.services import payments as use_cases
-from tests.service.api import Client, sandbox_context
+from tests.service.api import Client, recover_due, sandbox_context
 from tests.service.conftest import ApiKey
 
 KILLED = 9
@@ -61,5 +61,5 @@ def work(conninfo: str, point: str) -> None:
     """Do one round of the worker and die at ``point``."""
     context = sandbox_context(Database(conninfo, size=2), Database(conninfo, size=2))
     WORKER_POINTS[point]()
-    recovery.recover_due(context)
+    recover_due(context)
     os._exit(0)

@@ -10,6 +10,8 @@ from payments.domain.operations import PROCESSOR_DEADLINE, Attempt, CallKind, Ow
 from payments.repositories.database import Connection
 
 _COLUMNS = ", ".join(field.name for field in fields(Attempt))
+#: The request's own unknown outcome counts as a look, so this leaves the worker's first one.
+_EARLY_LOOKS = 1
 
 
 def _attempt(row: DictRow) -> Attempt:
@@ -69,17 +71,21 @@ def hold(tx: Connection, attempt: Attempt) -> bool:
     return row is not None
 
 
-def take_due(tx: Connection, *, limit: int) -> Sequence[Attempt]:
-    """Take over attempts that are due, each for a processor's deadline; two workers never take the same."""
+def take_due(tx: Connection, *, processor: str, early: bool, limit: int) -> Sequence[Attempt]:
+    """Take over due attempts of ``processor``, each for its deadline; two workers never take the same.
+
+    ``early`` ones are those that the worker has looked at once at most; the others are taken by a call of their own.
+    """
     rows = tx.execute(
         f"""
         UPDATE attempts SET generation = generation + 1, deadline_at = clock_timestamp() + %(deadline)s,
             next_look_at = clock_timestamp() + %(deadline)s
         WHERE id IN (SELECT id FROM attempts WHERE status = 'open' AND next_look_at <= clock_timestamp()
+                        AND processor = %(processor)s AND (looks <= {_EARLY_LOOKS}) = %(early)s
                      ORDER BY next_look_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
         RETURNING {_COLUMNS}
         """,  # noqa: S608
-        {"deadline": PROCESSOR_DEADLINE, "limit": limit},
+        {"deadline": PROCESSOR_DEADLINE, "processor": processor, "early": early, "limit": limit},
     )
     return [_attempt(row) for row in rows]
 
@@ -127,6 +133,17 @@ def postpone(
             next_look_at = clock_timestamp() + %s, stuck_reason = %s WHERE id = %s
         """,
         [outcome, reference, wait, stuck_reason, attempt.id],
+    )
+
+
+def put_off(tx: Connection, attempt: Attempt, *, wait: timedelta, reason: str) -> None:
+    """Look again after ``wait``, with nothing learnt; nothing happens if the attempt is no longer the caller's."""
+    tx.execute(
+        """
+        UPDATE attempts SET looks = looks + 1, next_look_at = clock_timestamp() + %s, stuck_reason = %s
+        WHERE id = %s AND generation = %s AND status = 'open'
+        """,
+        [wait, reason, attempt.id, attempt.generation],
     )
 
 

@@ -45,7 +45,8 @@ def stuck(tx: Connection) -> Sequence[DictRow]:
     return tx.execute(
         f"""
         SELECT a.id AS attempt, a.kind, a.merchant_id, a.livemode, a.payment_id AS payment, a.operation_id AS operation,
-            a.processor, a.processor_reference, p.amount, p.currency, a.outcome, a.stuck_reason AS reason, a.looks,
+            a.processor, a.processor_reference, p.amount, p.currency, a.outcome, a.looks,
+            coalesce(a.stuck_reason, 'not looked at: is its processor configured, and does a worker run?') AS reason,
             a.created_at, a.next_look_at
         {_OPEN} AND a.created_at < clock_timestamp() - %s ORDER BY a.created_at
         """,

@@ -157,15 +157,16 @@ def list_payments(tx: Connection, owner: Owned, wanted: PaymentFilter, *, limit:
     return [_payment(row) for row in rows]
 
 
-def expired_authorizations(tx: Connection, *, limit: int) -> Sequence[Payment]:
-    """Payments, of whichever merchant, whose authorization has ended with nothing in flight."""
+def expired_authorizations(tx: Connection, *, processors: Sequence[str], limit: int) -> Sequence[Payment]:
+    """Payments of ``processors``, of whichever merchant, whose authorization has ended with nothing in flight."""
     rows = tx.execute(
         f"""
         SELECT {_PAYMENT} FROM payments
         WHERE expires_at <= now() AND pending_operation IS NULL AND status IN ('requires_capture', 'partially_captured')
+            AND processor = ANY(%s)
         ORDER BY expires_at LIMIT %s
         """,  # noqa: S608
-        [limit],
+        [list(processors), limit],
     )
     return [_payment(row) for row in rows]
 

@@ -62,7 +62,7 @@ def execute(context: Context, begun: Begun) -> Answer:
         answer = record(context, begun.attempt, result)
     except (psycopg.Error, DatabaseUnavailable) as error:
         # The processor was called and we cannot write down what it said. The worker will ask it.
-        _log.error("outcome not recorded", exc_info=error, extra={"attempt": begun.attempt.id})
+        _log.error("outcome not recorded", exc_info=error, extra=_named(begun.attempt))
         answer = None
     return answer or _accepted(begun.payment, begun.operation)
 
@@ -155,7 +155,8 @@ def _record_once(context: Context, attempt: Attempt, result: Result, *, evidence
             payments.get_operation(tx, attempt, attempt.operation_id, lock=True) if attempt.operation_id else None
         )
         if payment is None or not attempts.hold(tx, attempt):
-            _log.info("attempt was taken over", extra={"attempt": attempt.id, "generation": attempt.generation})
+            extra = {**_named(attempt), "generation": attempt.generation}
+            _log.info("attempt was taken over", extra=extra)
             return None
         change = settle(
             payment,
@@ -254,3 +255,8 @@ def _accepted(payment: Payment, operation: Operation | None) -> Answer:
 def _count(context: Context, attempt: Attempt, before: Payment, after: Payment) -> None:
     if attempt.kind is CallKind.PAYMENT and before.status is not after.status:
         context.metrics.count("Payments", dimension="Outcome", value=after.status)
+
+
+def _named(attempt: Attempt) -> dict[str, str]:
+    """What a log line calls the attempt and its payment: a saved query finds both by the payment's id."""
+    return {"attempt_id": attempt.id, "payment_id": attempt.payment_id, "merchant_id": attempt.merchant_id}

@@ -2,8 +2,9 @@
 
 import logging
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 
-from payments.domain.operations import PROCESSOR_DEADLINE, Attempt, CallKind, OperationStatus
+from payments.domain.operations import Attempt, CallKind, OperationStatus, wait_before_look
 from payments.domain.outcomes import Outcome, Result
 from payments.domain.payments import PaymentStatus
 from payments.processors.base import Processor
@@ -13,20 +14,61 @@ from payments.services.execution import Begun, call_for, record, send
 from payments.services.payments import begin_operation, begin_void, new_operation_id
 
 _log = logging.getLogger("payments.recovery")
-#: Attempts taken at once; each may wait for its processor up to the deadline.
-_BATCH = 8
+#: Attempts of one processor that are looked up at once; each may hang until the processor's deadline.
+_THREADS = 16
+#: Of these, so many are for attempts that were hardly looked at yet: old ones that hang must not keep new ones waiting.
+_RESERVED = 6
+_BATCH = 100
 
 
-def recover_due(context: Context) -> bool:
-    """Settle attempts that are due; answers whether there were any."""
-    with context.database.transaction() as tx:
-        taken = attempts.take_due(tx, limit=_BATCH)
-        tx.commit()
-    started = time.monotonic()
-    for attempt in taken:
-        if time.monotonic() - started < PROCESSOR_DEADLINE.total_seconds():
-            settle_taken(context, attempt, started=started)
-    return bool(taken)
+class Recoverer:
+    """Settles due attempts of one processor, each on a thread of its own: one that hangs or fails holds up no other."""
+
+    def __init__(self, context: Context, processor: str, *, threads: int = _THREADS, reserved: int = _RESERVED) -> None:
+        self._context = context
+        self._processor = processor
+        self._threads = threads
+        self._reserved = reserved
+        self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix=f"recovery-{processor}")
+        self._under_way: set[Future[None]] = set()
+
+    def run(self) -> bool:
+        """Start settling what is due, as far as threads are free; answers whether something was started."""
+        self._under_way = {future for future in self._under_way if not future.done()}
+        free = self._threads - len(self._under_way)
+        if free <= 0:
+            return False
+        started = time.monotonic()  # before the database sets the deadline, so that ours is never the later one
+        with self._context.database.transaction() as tx:
+            taken = list(attempts.take_due(tx, processor=self._processor, early=True, limit=free))
+            limit = free - len(taken) - self._reserved
+            if limit > 0:
+                taken += attempts.take_due(tx, processor=self._processor, early=False, limit=limit)
+            tx.commit()
+        self._under_way |= {self._pool.submit(self._settle, attempt, started) for attempt in taken}
+        return bool(taken)
+
+    def close(self) -> None:
+        """Wait for what is under way."""
+        self._pool.shutdown(wait=True)
+
+    def _settle(self, attempt: Attempt, started: float) -> None:
+        try:
+            settle_taken(self._context, attempt, started=started)
+        except Exception as error:  # noqa: BLE001  # logged with its traceback
+            # The database or a mistake of ours. A pool would swallow what is not caught here.
+            extra = {"attempt_id": attempt.id, "payment_id": attempt.payment_id}
+            _log.exception("attempt could not be settled", extra=extra)
+            self._put_off(attempt, type(error).__name__)
+
+    def _put_off(self, attempt: Attempt, reason: str) -> None:
+        """Back off, so that what fails every time is not tried every time; without a database the lease does it."""
+        try:
+            with self._context.database.transaction() as tx:
+                attempts.put_off(tx, attempt, wait=wait_before_look(attempt.looks), reason=f"failed: {reason}")
+                tx.commit()
+        except Exception:  # noqa: BLE001  # as above
+            _log.exception("attempt could not be put off", extra={"attempt_id": attempt.id})
 
 
 def settle_now(context: Context, attempt_id: str) -> None:
@@ -46,16 +88,18 @@ def settle_taken(context: Context, attempt: Attempt, *, started: float) -> None:
         operation = payments.get_operation(tx, attempt, attempt.operation_id) if attempt.operation_id else None
     if payment is None:
         raise LookupError(f"Attempt {attempt.id} has no payment.")
-    processor = context.processors.get(attempt.processor)
-    if processor is None:
-        _log.error("attempt of a processor that is not configured", extra={"attempt": attempt.id})
-        return
     begun = Begun(payment=payment, operation=operation, attempt=attempt, started=started)
-    result = _find_out(context, processor, begun)
+    result = _find_out(context, context.processors[attempt.processor], begun)
     record(context, attempt, result)
     _log.info(
         "attempt looked up",
-        extra={"attempt": attempt.id, "payment": payment.id, "kind": attempt.kind, "outcome": result.outcome},
+        extra={
+            "attempt_id": attempt.id,
+            "payment_id": payment.id,
+            "merchant_id": payment.merchant_id,
+            "kind": attempt.kind,
+            "outcome": result.outcome,
+        },
     )
 
 
@@ -86,17 +130,19 @@ def _send_again(context: Context, processor: Processor, begun: Begun) -> Result:
 
 
 def end_expired_authorizations(context: Context) -> bool:
-    """Void payments whose authorization has ended; answers whether there were any."""
+    """Begin voids of payments whose authorization has ended; answers whether there were any.
+
+    Recovery sends them, as it does what a request left unsent: no call is made here that could hang.
+    """
+    configured = list(context.processors)
     with context.database.transaction() as tx:
-        due = payments.expired_authorizations(tx, limit=_BATCH)
+        due = payments.expired_authorizations(tx, processors=configured, limit=_BATCH)
     for found in due:
-        started = time.monotonic()
         with context.database.transaction() as tx:
             payment = payments.get_payment(tx, found, found.id, lock=True)
             if payment != found or payment is None:
                 continue  # something happened to it meanwhile
             changed, operation = begin_void(context, payment, new_operation_id(context, CallKind.VOID))
-            begun = begin_operation(tx, context, changed, operation, key_hash=None, started=started)
+            begin_operation(tx, context, changed, operation, key_hash=None, started=time.monotonic())
             tx.commit()
-        record(context, begun.attempt, send(context, context.processors[payment.processor], begun))
     return bool(due)

@@ -23,10 +23,15 @@ class Loop:
     interval: float
     #: Does one batch; answers whether there may be more.
     run: Callable[[], bool]
+    #: Waits for what ``run`` has started and not finished.
+    close: Callable[[], None] = lambda: None
 
 
 def run_loop(loop: Loop, stop: threading.Event, beat: Callable[[str], None]) -> None:
-    """Run ``loop`` until ``stop`` is set. ``beat`` is told its name each time round, work or not, failure or not."""
+    """Run ``loop`` until ``stop`` is set, then close it.
+
+    ``beat`` is told its name each time round, work or not, failure or not.
+    """
     while not stop.is_set():
         try:
             more = loop.run()
@@ -40,3 +45,4 @@ def run_loop(loop: Loop, stop: threading.Event, beat: Callable[[str], None]) -> 
             wait = _AFTER_FAILURE
         beat(loop.name)
         stop.wait(wait)
+    loop.close()

@@ -9,7 +9,7 @@ from tempfile import gettempdir
 
 from payments.services import housekeeping, ledger_books
 from payments.services.context import Context
-from payments.services.recovery import end_expired_authorizations, recover_due
+from payments.services.recovery import Recoverer, end_expired_authorizations
 from payments.settings import Settings
 from payments.worker.loops import Loop, run_loop
 from payments.worker.webhooks import webhook_loops
@@ -20,14 +20,15 @@ HEARTBEAT = Path(gettempdir()) / "payments-worker-heartbeat"
 #: Seconds; a loop that has not come round for longer hangs.
 _LONGEST_ROUND = 120.0
 _EXIT_REFUSED = 3
-#: Seconds that loops get to finish their batch after SIGTERM: more than a processor's deadline.
+#: Seconds that loops get to finish what they began after SIGTERM: more than a processor's deadline or a webhook takes,
+#: less than the container's stop time-out. What is cut off is taken over by lease.
 _DRAIN = 25.0
 
 
 def loops(context: Context, settings: Settings) -> list[Loop]:
     """Everything that the worker does."""
     return [
-        Loop(name="recovery", interval=0.25, run=lambda: recover_due(context)),
+        *(_recovery(context, processor) for processor in context.processors),
         Loop(name="authorizations", interval=30.0, run=lambda: end_expired_authorizations(context)),
         Loop(name="ledger_rollup", interval=5.0, run=lambda: ledger_books.roll_up(context.database)),
         Loop(name="ledger_sealer", interval=5.0, run=lambda: ledger_books.seal(context.database)),
@@ -36,6 +37,12 @@ def loops(context: Context, settings: Settings) -> list[Loop]:
         Loop(name="metrics", interval=30.0, run=lambda: _flush(context)),
         *webhook_loops(context, settings),
     ]
+
+
+def _recovery(context: Context, processor: str) -> Loop:
+    """A loop for each processor: one that hangs keeps no other's attempts waiting."""
+    recoverer = Recoverer(context, processor)
+    return Loop(name=f"recovery_{processor}", interval=0.25, run=recoverer.run, close=recoverer.close)
 
 
 def run(context: Context, settings: Settings, stop: threading.Event) -> int:
@@ -63,6 +70,9 @@ def run(context: Context, settings: Settings, stop: threading.Event) -> int:
     end = time.monotonic() + _DRAIN
     for thread in threads:
         thread.join(max(0.0, end - time.monotonic()))
+    unfinished = [loop.name for loop, thread in zip(found, threads, strict=True) if thread.is_alive()]
+    if unfinished:
+        _log.warning("loops did not finish in time", extra={"loops": unfinished})
     _flush(context)
     _log.info("worker stopped")
     return _EXIT_REFUSED if context.database.credentials_refused.is_set() else 0

@@ -14,7 +14,7 @@ def webhook_loops(context: Context, settings: Settings) -> list[Loop]:
     deliverer = Deliverer(context, Sender(allow_local=settings.allow_local_webhooks))
     return [
         Loop(name="webhook_fan_out", interval=0.25, run=lambda: webhook_delivery.fan_out(context)),
-        Loop(name="webhook_delivery", interval=0.25, run=deliverer.run),
+        Loop(name="webhook_delivery", interval=0.25, run=deliverer.run, close=deliverer.close),
         Loop(name="processor_inbox", interval=1.0, run=lambda: inbox.handle_open(context)),
         Loop(name="webhook_clean_up", interval=300.0, run=lambda: webhook_delivery.clean_up(context)),
         Loop(name="inbox_clean_up", interval=300.0, run=lambda: inbox.clean_up(context)),
