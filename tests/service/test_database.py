@@ -153,20 +153,77 @@ def test_an_unreachable_server_is_not_taken_for_refused_credentials() -> None:
         database.close()
 
 
+def become_readers(database: Database) -> None:
+    """What a failover makes of connections to the former writer that it does not end."""
+    with database.transaction() as one, database.transaction() as other:
+        for tx in (one, other):
+            tx.execute("SET default_transaction_read_only = on")
+            tx.commit()
+
+
 def test_a_writer_that_became_a_reader_is_left(own: Database) -> None:
     pids = []
 
     def write_to_a_reader() -> None:
         with own.transaction() as tx:
             pids.append(tx.info.backend_pid)
-            tx.execute("SET TRANSACTION READ ONLY")
             tx.execute("INSERT INTO merchants (id, name) VALUES ('mer_x', 'x')")
 
-    with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+    become_readers(own)
+    with pytest.raises(DatabaseUnavailable):
         write_to_a_reader()
     for _ in range(3):
         with own.transaction() as tx:
             assert tx.info.backend_pid not in pids
+
+
+def test_a_request_that_meets_a_reader_is_answered_503_and_can_be_repeated(
+    own: Database, journal: Database, key: ApiKey, postgres: Postgres
+) -> None:
+    client = Client(sandbox_context(own, journal), key)
+    client.json(client.create())
+    become_readers(own)
+    statuses = [client.create(key="same").status_code for _ in range(4)]
+    assert set(statuses[:3]) == {503, 201}, "one answer for each connection to the former writer"
+    assert statuses[3] == 201
+    assert count(postgres, "payments") == 2
+
+
+class Demoted(SandboxProcessor):
+    """The writer becomes a reader between the call and the recording of its outcome."""
+
+    database: Database
+
+    def authorize(self, call: Call) -> Result:
+        result = super().authorize(call)
+        become_readers(self.database)
+        return result
+
+
+def test_an_outcome_is_recorded_at_the_new_writer(
+    own: Database, journal: Database, key: ApiKey, postgres: Postgres
+) -> None:
+    processor = Demoted(journal, public_base_url="https://x")
+    processor.database = own
+    answer = Client(context_with(own, processor), key).create()
+    assert (answer.status_code, answer.get_json()["status"]) == (201, "succeeded")
+
+
+def test_credentials_that_are_rotated_under_a_running_process_are_noticed_when_it_connects_anew(
+    own: Database, postgres: Postgres
+) -> None:
+    """Open connections go on; the first new one tells that the process must be replaced."""
+    assert own.is_ready()
+    with psycopg.connect(postgres.superuser, autocommit=True) as connection:
+        connection.execute("ALTER ROLE payments_service PASSWORD 'rotated'")
+        try:
+            assert own.is_ready()
+            assert not own.credentials_refused.is_set()
+            end_connections(postgres)
+            assert not own.is_ready()
+            assert own.credentials_refused.wait(10)
+        finally:
+            connection.execute("ALTER ROLE payments_service PASSWORD 'app-password'")
 
 
 def test_the_service_recovers_by_itself_from_a_restart_of_the_database() -> None:

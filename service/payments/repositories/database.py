@@ -28,7 +28,7 @@ _IDLE_TIMEOUT = 15_000
 
 
 class DatabaseUnavailable(Exception):  # noqa: N818  # a condition, told to the client as 503
-    """No connection to the database could be had in time; nothing was begun."""
+    """The database cannot be written to now; nothing was committed."""
 
 
 class Database:
@@ -87,7 +87,7 @@ class Database:
         """A connection whose transaction is rolled back at the end unless the caller commits it.
 
         Raises:
-            DatabaseUnavailable: none could be had in time.
+            DatabaseUnavailable: none could be had in time, or it leads to a server that only reads.
         """
         with timing.span(self._span):
             yield from self._transaction()
@@ -99,9 +99,9 @@ class Database:
             raise DatabaseUnavailable("No database connection could be had in time.") from error
         try:
             yield connection
-        except psycopg.errors.ReadOnlySqlTransaction:
+        except psycopg.errors.ReadOnlySqlTransaction as error:
             connection.close()  # a writer that became a reader: the pool connects anew, to the new writer
-            raise
+            raise DatabaseUnavailable("The database's writer has become a reader; nothing was committed.") from error
         finally:
             self._give_back(connection)
 
