@@ -20,6 +20,8 @@ from rich.console import Console
 from rehearsal.account import Account, LeftoversError, SetupError
 from rehearsal.codepipeline.execution import StageFailedError
 from rehearsal.codepipeline.source import Commit, RevisionError
+from rehearsal.compute.engine import find_engine
+from rehearsal.compute.errors import EngineError
 from rehearsal.console import Display, make_display
 from rehearsal.foreground import MainThreadApprover, run_in_background
 from rehearsal.options import OptionError, Options, is_interactive
@@ -132,7 +134,7 @@ def main() -> int:
             signal.signal(signal.SIGTERM, _interrupt)
             timeline = Timeline(workspace.timeline)
             approver = MainThreadApprover(decision=options.decision)
-            account = Account(workspace=workspace, ports=ports)
+            account = Account(workspace=workspace, ports=ports, engine=find_engine(os.environ))
             return Command(
                 rehearsal=Rehearsal(account=account, timeline=timeline, approver=approver),
                 options=options,
@@ -141,7 +143,7 @@ def main() -> int:
                 commit=commit,
                 deployed=deployed,
             ).run()
-    except (OptionError, RevisionError, BusyError, PortInUseError) as error:
+    except (OptionError, RevisionError, BusyError, PortInUseError, EngineError) as error:
         console.print(f"rehearsal: {error}", markup=False, highlight=False, soft_wrap=True)
         return 2
 

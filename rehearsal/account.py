@@ -11,6 +11,7 @@ from pathlib import Path
 import boto3.session
 
 from rehearsal.codepipeline.actions import CancelledError
+from rehearsal.compute.engine import Engine
 from rehearsal.compute.processes import record_process, sweep_leftovers
 from rehearsal.compute.runtime import ComputeRuntime, RuntimeSettings
 from rehearsal.emulator import client as emulator_client
@@ -35,20 +36,31 @@ class LeftoversError(Exception):
 
 @dataclass(kw_only=True)
 class Account:
-    """`open` it, use it, and `close` it in any case: nothing that it started outlives it."""
+    """`open` it, use it, and `close` it in any case: nothing that it started outlives it.
+
+    With an `engine` containers are its containers, else processes of this machine.
+    """
 
     workspace: Workspace
     ports: Ports
+    engine: Engine | None = None
     cancelled: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
         """Make the parts; nothing starts yet."""
         images = self.workspace.run / "images"
         self.runtime = ComputeRuntime(
-            RuntimeSettings(directory=self.workspace.run / "compute", images=images, port_for=self.ports.port_for)
+            RuntimeSettings(
+                directory=self.workspace.run / "compute",
+                images=images,
+                port_for=self.ports.port_for,
+                engine=self.engine,
+            )
         )
         self._emulator = EmulatorProcess(data=self.workspace.rehearsal / "emulator", control_url=None)
-        self._toolchain = Toolchain(folder=self.workspace.toolchain, checkout=self.workspace.checkout, images=images)
+        self._toolchain = Toolchain(
+            folder=self.workspace.toolchain, checkout=self.workspace.checkout, images=images, engine=self.engine
+        )
         self._trust = self.workspace.rehearsal / "trust.pem"
         self._baseline: Inventory = {}
 

@@ -24,6 +24,8 @@ from rehearsal.account import Account, SetupError
 from rehearsal.codepipeline.actions import CancelledError
 from rehearsal.codepipeline.execution import StageFailedError
 from rehearsal.codepipeline.source import Commit, RevisionError
+from rehearsal.compute.engine import find_engine
+from rehearsal.compute.errors import EngineError
 from rehearsal.console import PlainDisplay
 from rehearsal.foreground import MainThreadApprover, run_in_background
 from rehearsal.options import OptionError, Options, is_interactive
@@ -143,7 +145,7 @@ def main() -> int:
             ports.check()
             signal.signal(signal.SIGTERM, signal.default_int_handler)
             return _listen(workspace, options, ports, deployed, console)
-    except (OptionError, RevisionError, BusyError, PortInUseError) as error:
+    except (OptionError, RevisionError, BusyError, PortInUseError, EngineError) as error:
         console.print(f"rehearsal: {error}", markup=False, highlight=False, soft_wrap=True)
         return 2
 
@@ -151,7 +153,7 @@ def main() -> int:
 def _listen(workspace: Workspace, options: Options, ports: Ports, deployed: Commit, console: Console) -> int:
     timeline = Timeline(workspace.timeline)
     approver = MainThreadApprover(decision=options.decision)
-    account = Account(workspace=workspace, ports=ports)
+    account = Account(workspace=workspace, ports=ports, engine=find_engine(os.environ))
     display = PlainDisplay(timeline, console)
     remote = Remote(rehearsal=Rehearsal(account=account, timeline=timeline, approver=approver))
     try:

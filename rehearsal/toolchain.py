@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rehearsal.compute.engine import ENGINE_VARIABLE, find_engine
+from rehearsal.compute.engine import PROGRAM_VARIABLE, Engine, client_environment
 
 # What a build may see of this machine: how to reach package registries and whom to trust, nothing of the person.
 _PASSED_ON = ("LANG", "LC_ALL", "TZ", "TERM", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
@@ -26,6 +26,7 @@ class Toolchain:
     folder: Path
     checkout: Path
     images: Path
+    engine: Engine | None = None
 
     def install(self) -> None:
         """Make the folder; what is there already stays."""
@@ -38,17 +39,7 @@ class Toolchain:
             link = binaries / tool
             link.unlink(missing_ok=True)
             link.symlink_to(self.checkout / ".venv" / "nodejs" / tool)
-        docker, project = binaries / "docker", Path(__file__).parents[1]
-        docker.write_text(
-            "#!/bin/sh\n"
-            "# Images become folders whose commands run as processes; a real engine, where one answers, builds too.\n"
-            f"PYTHONPATH={shlex.quote(str(project))} REHEARSAL_IMAGES={shlex.quote(str(self.images))} "
-            f"{ENGINE_VARIABLE}={shlex.quote(find_engine(os.environ.get('PATH', '')))} "
-            f"UV_CACHE_DIR={shlex.quote(str(self._uv_cache))} "
-            f'exec {shlex.quote(sys.executable)} -m rehearsal.compute.docker "$@"\n',
-            encoding="utf-8",
-        )
-        docker.chmod(0o755)
+        self._install_docker(binaries / "docker")
 
     def environment(self, *, home: Path, trust: Path, base: Mapping[str, str] = os.environ) -> dict[str, str]:
         """The environment of a fresh build: nothing of the caller's but its language, proxies and package sources."""
@@ -72,6 +63,20 @@ class Toolchain:
             "TMPDIR": str(_made(home / "tmp")),
             **dict.fromkeys(_TRUST, str(trust)),
         }
+
+    def _install_docker(self, script: Path) -> None:
+        """Write the docker command of the builds: images become folders, and an engine's where there is one."""
+        variables = {
+            **(client_environment() if self.engine else {}),
+            "PYTHONPATH": str(Path(__file__).parents[1]),
+            "REHEARSAL_IMAGES": str(self.images),
+            "UV_CACHE_DIR": str(self._uv_cache),
+            PROGRAM_VARIABLE: self.engine.program if self.engine else "",
+        }
+        exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
+        command = f'exec {shlex.quote(sys.executable)} -m rehearsal.compute.docker "$@"\n'
+        script.write_text(f"#!/bin/sh\n{exports}{command}", encoding="utf-8")
+        script.chmod(0o755)
 
     @property
     def _python(self) -> Path:

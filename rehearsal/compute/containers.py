@@ -1,19 +1,12 @@
-"""One container of a task, as a process.
-
-With a container engine a class of the same shape would run the image itself; nothing above this module would know.
-"""
+"""One container of a task: its process, its health check, its end."""
 
 import asyncio
 import contextlib
 import enum
-import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from rehearsal.compute.environments import Translator
 from rehearsal.compute.errors import TaskFailedError
-from rehearsal.compute.images import Image
+from rehearsal.compute.isolation import Invocation, Isolation
 from rehearsal.compute.processes import ManagedProcess, ProcessTable, tail
 from rehearsal.compute.task_definitions import ContainerDefinition, HealthCheck
 
@@ -29,36 +22,28 @@ class Health(enum.Enum):
     UNHEALTHY = "UNHEALTHY"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Launch:
-    """Everything that one container needs to start."""
+class Container:
+    """A container with its health check; `started`, `healthy` and `exited` are set as they happen.
 
-    definition: ContainerDefinition
-    image: Image
-    translator: Translator
-    secrets: Mapping[str, str] = field(repr=False)
-    log: Path
-    name: str
+    `name` names it in the record of processes; what it writes is appended to `log`.
+    """
 
-
-class ProcessContainer:
-    """A container's process with its health check; `started`, `healthy` and `exited` are set as they happen."""
-
-    def __init__(self, launch: Launch, table: ProcessTable) -> None:
-        self.definition = launch.definition
-        self.log = launch.log
+    def __init__(
+        self, definition: ContainerDefinition, isolation: Isolation, table: ProcessTable, *, log: Path, name: str
+    ) -> None:
+        self.definition = definition
+        self.log = log
         self.health = Health.UNKNOWN
         self.exit_code: int | None = None
         self.started = asyncio.Event()
         self.healthy = asyncio.Event()
         self.unhealthy = asyncio.Event()
         self.exited = asyncio.Event()
-        self._launch = launch
+        self._isolation = isolation
         self._table = table
+        self._record_name = name
         self._process: ManagedProcess | None = None
         self._watchers: list[asyncio.Task[None]] = []
-        self._environment: dict[str, str] = {}
-        self._directory = Path("/")
 
     @property
     def name(self) -> str:
@@ -76,14 +61,8 @@ class ProcessContainer:
         Raises:
             TaskFailedError: its program is not in the image, or cannot be executed.
         """
-        launch, translator = self._launch, self._launch.translator
-        self._environment = translator.environment(self.definition, launch.secrets)
-        self._directory = translator.directory(self.definition)
-        command = self._command()
         try:
-            self._process = await self._table.start(
-                command, name=launch.name, environment=self._environment, cwd=self._directory, log=self.log
-            )
+            self._process = await self._launch(self._isolation.main(), self._record_name, self.log)
         except OSError as error:
             raise TaskFailedError(f"CannotStartContainerError: container {self.name}: {error}") from error
         self.started.set()
@@ -104,24 +83,14 @@ class ProcessContainer:
         """Return the last lines that it wrote, under a line that says where all of it is."""
         return f"the end of {self.log}:\n{tail(self.log, _LOG_LINES)}"
 
-    def _command(self) -> list[str]:
-        definition, config = self.definition, self._launch.image.config
-        entrypoint = config.entrypoint if definition.entrypoint is None else definition.entrypoint
-        # An entry point of the task definition drops the image's command, as with `docker run --entrypoint`.
-        default = config.command if definition.entrypoint is None else ()
-        words = [*entrypoint, *(default if definition.command is None else definition.command)]
-        if not words:
-            raise TaskFailedError(f"CannotStartContainerError: container {self.name} has no command")
-        return self._resolve([self._launch.translator.value(word) for word in words])
-
-    def _resolve(self, words: list[str]) -> list[str]:
-        program = words[0]
-        if "/" not in program:
-            program = shutil.which(program, path=self._environment["PATH"]) or program
-        return [program, *words[1:]]
+    async def _launch(self, invocation: Invocation, name: str, log: Path) -> ManagedProcess:
+        return await self._table.start(
+            invocation.command, name=name, environment=invocation.environment, cwd=invocation.directory, log=log
+        )
 
     async def _watch_exit(self, process: ManagedProcess) -> None:
         self.exit_code = await process.wait()
+        await asyncio.to_thread(self._isolation.clean)
         self.exited.set()
 
     async def _watch_health(self, check: HealthCheck) -> None:
@@ -151,16 +120,10 @@ class ProcessContainer:
 
     async def _check(self, check: HealthCheck) -> bool:
         kind, *words = check.command
-        words = [self._launch.translator.local(word) for word in words]
-        command = ["/bin/sh", "-c", *words] if kind == "CMD-SHELL" else self._resolve(words)
+        invocation = self._isolation.check(["/bin/sh", "-c", *words] if kind == "CMD-SHELL" else words)
+        name, log = f"{self._record_name} (health check)", self.log.with_suffix(".health.log")
         try:
-            process = await self._table.start(
-                command,
-                name=f"{self._launch.name} (health check)",
-                environment=self._environment,
-                cwd=self._directory,
-                log=self.log.with_suffix(".health.log"),
-            )
+            process = await self._launch(invocation, name, log)
         except OSError:  # the program is missing: an unhealthy container, as in ECS
             return False
         try:

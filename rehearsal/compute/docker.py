@@ -1,8 +1,9 @@
 """`python -m rehearsal.compute.docker`: the part of the docker command line that the CDK CLI uses, for process images.
 
-`CDK_DOCKER` points to a script that runs this. Images go to the store in `REHEARSAL_IMAGES` (default `.run/images`
-of the checkout); `push` registers them with the ECR that boto3 finds through the caller's `AWS_*` variables. Exit codes
-are docker's: 1 for a failure, 125 for a command line that is not understood.
+`CDK_DOCKER` points to a script that runs this. With a container engine (its program in `REHEARSAL_ENGINE`) images are
+built there too, and what it has not built is not found. Images go to the store in `REHEARSAL_IMAGES` (default
+`.run/images` of the checkout); `push` registers them with the ECR that boto3 finds through the caller's `AWS_*`
+variables. Exit codes are docker's: 1 for a failure, 125 for a command line that is not understood.
 """
 
 import argparse
@@ -13,7 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from rehearsal.compute.engine import build_with_engine
+from rehearsal.compute.engine import PROGRAM_VARIABLE, Engine
 from rehearsal.compute.errors import ImageError
 from rehearsal.compute.images import Image, ImageStore
 
@@ -85,19 +86,33 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _engine() -> Engine | None:
+    program = os.environ.get(PROGRAM_VARIABLE, "")
+    return Engine(program=program) if program else None
+
+
 def _build(store: ImageStore, options: argparse.Namespace) -> int:
     context: Path = options.context.resolve()
     dockerfile: Path | None = context / options.file if options.file else None
     arguments = dict(pair.partition("=")[::2] for pair in options.build_arg)
-    build_with_engine(context, dockerfile, arguments)
-    image = store.build(context, tags=options.tag, dockerfile=dockerfile, target=options.target, arguments=arguments)
+    engine, engine_id = _engine(), ""
+    if engine is not None:
+        engine_id = engine.build(context, dockerfile=dockerfile, target=options.target, arguments=arguments)
+    image = store.build(
+        context,
+        tags=options.tag,
+        dockerfile=dockerfile,
+        target=options.target,
+        arguments=arguments,
+        engine_id=engine_id,
+    )
     sys.stdout.write(f"{image.digest}\n")
     return 0
 
 
 def _inspect(store: ImageStore, options: argparse.Namespace) -> int:
     image = store.find(options.reference)
-    if image is None:
+    if image is None or (_engine() is not None) != bool(image.engine_id):
         sys.stderr.write(f"Error: No such object: {options.reference}\n")
         return 1
     config = image.config

@@ -1,7 +1,7 @@
 """The environment of a container: exactly what its task definition declares, in this machine's terms.
 
-Nothing is added but what a container engine adds itself: PATH, HOME and HOSTNAME, and TMPDIR, which stands for the
-container's `/tmp`. Values that only make sense inside AWS or inside the image are translated, see `Translator`.
+Values that only make sense inside AWS are translated, see `Translator`; for a container that is a process also those
+that only make sense inside the image, see `ProcessTranslator`.
 """
 
 import os
@@ -60,9 +60,7 @@ class Translator:
     * `0.0.0.0` becomes the task's own loopback address, so that tasks may use the same port and nothing is reachable
       from elsewhere;
     * a database endpoint becomes its TLS gateway's host, and the variable of the same name with PORT its port;
-    * DNS names of load balancers become `localhost:port`;
-    * absolute paths that exist in the image (or are writable in the container) become where they are on this machine;
-    * PGSSLROOTCERT, when the image has the file, becomes the certificate of the authority that signs for the databases.
+    * DNS names of load balancers become `localhost:port`.
     """
 
     def __init__(self, image: Image, place: Place, localities: Localities) -> None:
@@ -71,8 +69,25 @@ class Translator:
         self._localities = localities
 
     def environment(self, container: ContainerDefinition, secrets: Mapping[str, str]) -> dict[str, str]:
-        """Return the complete environment; `secrets` are the resolved values of the container's secrets."""
-        plain = {**self._image.config.environment, **container.environment}
+        """Return the declared environment; `secrets` are the resolved values of the container's secrets."""
+        return self._translated(container.environment, secrets)
+
+    def root_certificates(self, container: ContainerDefinition) -> str | None:
+        """Return the image's file of database roots, for which the authority that signs for our databases stands in."""
+        path = {**self._image.config.environment, **container.environment}.get(_ROOT_CERTIFICATES, "")
+        return path if path and self._image.path(path).is_file() else None
+
+    def value(self, value: str) -> str:
+        """Translate one value or command word."""
+        if value == _ANY_ADDRESS or value.startswith(f"{_ANY_ADDRESS}:"):
+            return value.replace(_ANY_ADDRESS, self._place.address, 1)
+        return self._localities.localize_load_balancers(value)
+
+    def local(self, word: str) -> str:
+        """Translate a word of a health check, which runs inside the task: its localhost is the task's address."""
+        return re.sub(r"(?<![\w.-])(localhost|127\.0\.0\.1)(?![\w.-])", self._place.address, self.value(word))
+
+    def _translated(self, plain: Mapping[str, str], secrets: Mapping[str, str]) -> dict[str, str]:
         declared = {**plain, **secrets}
         result = {**{name: self.value(value) for name, value in plain.items()}, **secrets}
         for name, value in declared.items():
@@ -82,23 +97,33 @@ class Translator:
                 port_name = re.sub("HOST", "PORT", name)
                 if port_name != name and port_name in result:
                     result[port_name] = str(database.port)
-        if _ROOT_CERTIFICATES in declared and self._image.path(declared[_ROOT_CERTIFICATES]).is_file():
+        return result
+
+
+class ProcessTranslator(Translator):
+    """Translates for a container that is a process of this machine.
+
+    Besides what `Translator` does,
+
+    * what a container engine adds is added: the image's own environment, PATH, HOME and HOSTNAME, and TMPDIR, which
+      stands for the container's `/tmp`;
+    * absolute paths that exist in the image (or are writable in the container) become where they are on this machine;
+    * PGSSLROOTCERT, when the image has the file, becomes the certificate of the authority that signs for the databases.
+    """
+
+    def environment(self, container: ContainerDefinition, secrets: Mapping[str, str]) -> dict[str, str]:
+        """Return the complete environment of the process."""
+        plain = {**self._image.config.environment, **container.environment}
+        result = self._translated(plain, secrets)
+        if self.root_certificates(container):
             result[_ROOT_CERTIFICATES] = str(self._localities.certificate_authority)
         engine = {"HOME": str(self._place.temporary), "HOSTNAME": self._place.hostname}
-        always = {"PATH": self._search_path(declared.get("PATH", "")), "TMPDIR": str(self._place.temporary)}
-        return {**engine, **result, **always}
+        search_path = self._search_path({**plain, **secrets}.get("PATH", ""))
+        return {**engine, **result, "PATH": search_path, "TMPDIR": str(self._place.temporary)}
 
     def value(self, value: str) -> str:
         """Translate one value or command word."""
-        if value == _ANY_ADDRESS or value.startswith(f"{_ANY_ADDRESS}:"):
-            return value.replace(_ANY_ADDRESS, self._place.address, 1)
-        if value.startswith("/"):
-            return self._path(value)
-        return self._localities.localize_load_balancers(value)
-
-    def local(self, word: str) -> str:
-        """Translate a word of a health check, which runs inside the task: its localhost is the task's address."""
-        return re.sub(r"(?<![\w.-])(localhost|127\.0\.0\.1)(?![\w.-])", self._place.address, self.value(word))
+        return self._path(value) if value.startswith("/") else super().value(value)
 
     def directory(self, container: ContainerDefinition) -> Path:
         """Return the working directory on this machine."""

@@ -1,4 +1,4 @@
-"""What can go wrong while containers run as processes; every message says what, where and what to do."""
+"""What can go wrong while containers run; every message says what, where and what to do."""
 
 
 class ComputeError(Exception):
@@ -27,6 +27,10 @@ class PortInUseError(ComputeError):
 
 class DatabaseError(ComputeError):
     """A database server could not be made or started; the message holds the end of its log."""
+
+
+class EngineError(ComputeError):
+    """The container engine that the user asked for does not answer."""
 
 
 class NotConnectedError(ComputeError):

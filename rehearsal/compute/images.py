@@ -28,9 +28,13 @@ REQUIREMENTS = "requirements.txt"
 
 @dataclass(frozen=True, kw_only=True)
 class Image:
-    """A built image: its root file system, its virtual environment and its metadata."""
+    """A built image: its root file system, its virtual environment and its metadata.
+
+    `engine_id` is its id at the container engine that built it too; empty where none did.
+    """
 
     digest: str
+    engine_id: str
     root: Path
     venv: Path
     config: ImageConfig
@@ -58,6 +62,7 @@ class ImageStore:
         dockerfile: Path | None = None,
         target: str | None = None,
         arguments: Mapping[str, str] | None = None,
+        engine_id: str = "",
     ) -> Image:
         """Build an image from a context folder and tag it.
 
@@ -72,11 +77,11 @@ class ImageStore:
                 context, dockerfile or context / "Dockerfile", root, target=target, arguments=arguments or {}
             )
             venv = self._ensure_venv(context / REQUIREMENTS)
-            digest = _digest(root, config, venv)
+            digest = _digest(root, config, venv, engine_id)
             home = self._directory / digest.removeprefix("sha256:")
             if not home.exists():
                 compileall.compile_dir(root, quiet=2, stripdir=str(root), prependdir="/")
-                metadata = {"digest": digest, "venv": venv.name, "config": asdict(config)}
+                metadata = {"digest": digest, "engine_id": engine_id, "venv": venv.name, "config": asdict(config)}
                 (scratch / "image.json").write_text(json.dumps(metadata, indent=2))
                 with contextlib.suppress(OSError):  # another build of the same image was faster
                     scratch.rename(home)
@@ -153,7 +158,11 @@ class ImageStore:
         for name in ("entrypoint", "command"):
             config[name] = tuple(config[name])
         return Image(
-            digest=digest, root=home / "root", venv=self._venvs / metadata["venv"], config=ImageConfig(**config)
+            digest=digest,
+            engine_id=metadata.get("engine_id", ""),
+            root=home / "root",
+            venv=self._venvs / metadata["venv"],
+            config=ImageConfig(**config),
         )
 
     def _ensure_venv(self, requirements: Path) -> Path:
@@ -198,9 +207,9 @@ def _run(command: list[str]) -> None:
         raise ImageError(f"{' '.join(command[:3])} ended with {result.returncode}:\n{result.stderr.strip()}")
 
 
-def _digest(root: Path, config: ImageConfig, venv: Path) -> str:
+def _digest(root: Path, config: ImageConfig, venv: Path, engine_id: str) -> str:
     """Hash what the image is made of: every path with its mode and content, the packages and the metadata."""
-    total = hashlib.sha256(json.dumps([asdict(config), venv.name], sort_keys=True).encode())
+    total = hashlib.sha256(json.dumps([asdict(config), venv.name, engine_id], sort_keys=True).encode())
     for path in sorted(root.rglob("*")):
         status = path.lstat()
         content = str(path.readlink()).encode() if path.is_symlink() else b"" if path.is_dir() else path.read_bytes()

@@ -14,9 +14,11 @@ from rehearsal.compute.account import read_load_balancers, read_service, read_ta
 from rehearsal.compute.certificates import CertificateAuthority
 from rehearsal.compute.control import ControlApi
 from rehearsal.compute.databases import Databases, DatabaseSpec
+from rehearsal.compute.engine import Engine
 from rehearsal.compute.environments import Localities
 from rehearsal.compute.errors import ComputeError, NotConnectedError
 from rehearsal.compute.images import ImageStore
+from rehearsal.compute.isolation import container_label
 from rehearsal.compute.load_balancer import Endpoint, LoadBalancers, PortAllocator
 from rehearsal.compute.processes import ProcessTable, sweep_leftovers, tail
 from rehearsal.compute.secrets import SecretResolver
@@ -36,13 +38,15 @@ class RuntimeSettings:
     """Where the runtime keeps its files, and whom it asks and tells.
 
     `port_for` chooses the local port of a listener (load balancer name, listener port; 0 = any free one);
-    `on_event` is told one line for everything that happens, on the runtime's thread.
+    `on_event` is told one line for everything that happens, on the runtime's thread; containers are `engine`'s,
+    if there is one, else processes.
     """
 
     directory: Path
     images: Path
     port_for: PortAllocator = lambda _name, _port: 0
     on_event: Notify = lambda _line: None
+    engine: Engine | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +86,7 @@ class ComputeRuntime:
         """End what a killed rehearsal left, empty the registry, then start the thread and the control API."""
         for name in sweep_leftovers(self._directory):
             self._settings.on_event(f"ended what an earlier rehearsal left running: {name}")
+        self._remove_containers()
         for folder in ("databases", "tasks", "logs"):
             shutil.rmtree(self._directory / folder, ignore_errors=True)
             (self._directory / folder).mkdir(parents=True)
@@ -138,6 +143,13 @@ class ComputeRuntime:
             loop.run_until_complete(loop.shutdown_default_executor())
             loop.close()
             sweep_leftovers(self._directory)
+            self._remove_containers()
+
+    def _remove_containers(self) -> None:
+        """Remove what is left in the engine: its containers outlive the clients that started them."""
+        engine = self._settings.engine
+        if engine is not None:
+            engine.remove(engine.labelled(container_label(self._directory / "tasks")))
 
     def _running(self) -> "_Engine":
         if self._engine is None:
@@ -166,6 +178,7 @@ class _Engine:
         self._table = ProcessTable(directory)
         self._databases = Databases(directory / "databases", logs=logs, table=self._table, authority=authority)
         self._images = ImageStore(settings.images)
+        self._container_engine = settings.engine
         self._addresses = AddressPool()
         self._localities = Localities(
             certificate_authority=authority.certificate,
@@ -278,5 +291,6 @@ class _Engine:
             addresses=self._addresses,
             localities=self._localities,
             secrets=SecretResolver(self._account()),
+            engine=self._container_engine,
         )
         return Task(definition, host, group=f"{cluster}.{name}")

@@ -36,6 +36,20 @@ class HealthCheck:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Confinement:
+    """What a container may do less than others; only a container engine can keep it to that.
+
+    `user` is empty for the image's own; `tmpfs` maps paths in the container to mount options, its size among them.
+    """
+
+    user: str = ""
+    read_only_root: bool = False
+    init: bool = False
+    dropped_capabilities: tuple[str, ...] = ()
+    tmpfs: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ContainerDefinition:
     """One container of a task; times in seconds."""
 
@@ -52,6 +66,7 @@ class ContainerDefinition:
     mounts: Mapping[str, str] = field(default_factory=dict)
     start_timeout: float | None = None
     stop_timeout: float = _STOP_SECONDS
+    confinement: Confinement = field(default_factory=Confinement)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +132,21 @@ def _container(entry: Mapping[str, Any]) -> ContainerDefinition:
         },
         start_timeout=entry.get("startTimeout"),
         stop_timeout=float(entry.get("stopTimeout") or _STOP_SECONDS),
+        confinement=_confinement(entry),
+    )
+
+
+def _confinement(entry: Mapping[str, Any]) -> Confinement:
+    linux = entry.get("linuxParameters") or {}
+    return Confinement(
+        user=str(entry.get("user") or ""),
+        read_only_root=bool(entry.get("readonlyRootFilesystem")),
+        init=bool(linux.get("initProcessEnabled")),
+        dropped_capabilities=tuple((linux.get("capabilities") or {}).get("drop") or ()),
+        tmpfs={
+            mount["containerPath"]: ",".join([*(mount.get("mountOptions") or ()), f"size={mount['size']}m"])
+            for mount in linux.get("tmpfs") or []
+        },
     )
 
 

@@ -10,10 +10,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from rehearsal.compute.containers import Launch, ProcessContainer
-from rehearsal.compute.environments import Localities, Place, Translator
+from rehearsal.compute.containers import Container
+from rehearsal.compute.engine import Engine
+from rehearsal.compute.environments import Localities, Place
 from rehearsal.compute.errors import ComputeError, TaskFailedError
 from rehearsal.compute.images import ImageStore
+from rehearsal.compute.isolation import EngineIsolation, Isolation, Launch, ProcessIsolation
 from rehearsal.compute.processes import ProcessTable
 from rehearsal.compute.secrets import SecretResolver
 from rehearsal.compute.task_definitions import Condition, ContainerDefinition, TaskDefinition
@@ -49,6 +51,7 @@ class TaskHost:
     addresses: AddressPool
     localities: Localities
     secrets: SecretResolver
+    engine: Engine | None = None
 
 
 class Task:
@@ -63,7 +66,7 @@ class Task:
         self.stopped = asyncio.Event()
         self._host = host
         self._directory = host.directory / self.identifier
-        self._containers: dict[str, ProcessContainer] = {}
+        self._containers: dict[str, Container] = {}
         self._supervisor: asyncio.Task[None] | None = None
         self._ready = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -80,7 +83,7 @@ class Task:
         return tuple(container.pid for container in self._containers.values() if container.pid is not None)
 
     @property
-    def containers(self) -> tuple[ProcessContainer, ...]:
+    def containers(self) -> tuple[Container, ...]:
         """Its containers, in the order in which they start."""
         return tuple(self._containers.values())
 
@@ -134,12 +137,23 @@ class Task:
             launch = Launch(
                 definition=definition,
                 image=image,
-                translator=Translator(image, self._place(definition), host.localities),
+                place=self._place(definition),
+                localities=host.localities,
                 secrets=secrets,
+            )
+            self._containers[definition.name] = Container(
+                definition,
+                self._isolation(launch),
+                host.table,
                 log=host.logs / f"{self.group}-{self.identifier}-{definition.name}.log",
                 name=f"container {definition.name} of {self.group}, task {self.identifier}",
             )
-            self._containers[definition.name] = ProcessContainer(launch, host.table)
+
+    def _isolation(self, launch: Launch) -> Isolation:
+        if self._host.engine is None or not launch.image.engine_id:
+            return ProcessIsolation(launch)
+        name = f"rehearsal-{self.identifier}-{launch.definition.name}"
+        return EngineIsolation(launch, self._host.engine, name=name, directory=self._host.directory)
 
     def _place(self, definition: ContainerDefinition) -> Place:
         mounts = {path: self._directory / f"volume-{volume}" for path, volume in definition.mounts.items()}
@@ -171,7 +185,7 @@ class Task:
                 await container.healthy.wait()
         self._ready.set()
 
-    async def _run_container(self, container: ProcessContainer) -> None:
+    async def _run_container(self, container: Container) -> None:
         for name, condition in container.definition.depends_on.items():
             await self._await_dependency(container, self._containers[name], condition)
         await container.start()
@@ -184,9 +198,7 @@ class Task:
             what = f"essential container {container.name} failed its health checks"
         raise TaskFailedError(f"task {self.identifier}: {what}; {container.end_of_log()}")
 
-    async def _await_dependency(
-        self, container: ProcessContainer, dependency: ProcessContainer, condition: Condition
-    ) -> None:
+    async def _await_dependency(self, container: Container, dependency: Container, condition: Condition) -> None:
         limit = dependency.definition.start_timeout
         try:
             async with asyncio.timeout(limit):
@@ -201,7 +213,7 @@ class Task:
             )
             raise TaskFailedError(f"task {self.identifier}: {what}; {dependency.end_of_log()}")
 
-    async def _reach(self, dependency: ProcessContainer, condition: Condition) -> None:
+    async def _reach(self, dependency: Container, condition: Condition) -> None:
         """Wait until the condition is met, or can no longer be."""
         if condition is Condition.START:
             await dependency.started.wait()
@@ -211,7 +223,7 @@ class Task:
             await dependency.exited.wait()
 
 
-def _satisfied(dependency: ProcessContainer, condition: Condition) -> bool:
+def _satisfied(dependency: Container, condition: Condition) -> bool:
     match condition:
         case Condition.START:
             return dependency.started.is_set()
