@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline.gates.emulation import is_emulated
 from pipeline.gates.findings import Finding, GateError, Outcome, fail
 from pipeline.gates.requirements import DEVELOPMENT, JOBS, SERVICE, Requirement, read_requirements
-from pipeline.jobs.emulation import is_emulated
 
 ACCEPTED = Path(__file__).parent / "accepted_vulnerabilities.json"
 _TIMEOUT_SECONDS = 600

@@ -9,7 +9,6 @@ A scan that is missing, failed or does not end is a failure.
 import argparse
 import datetime as dt
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,23 +19,16 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.exceptions import ClientError
 
-from pipeline.jobs.emulation import is_emulated
-
 if TYPE_CHECKING:
     from mypy_boto3_ecr import ECRClient
 
 STOPPING = frozenset({"CRITICAL"})
 """Severities that stop the pipeline."""
-_PAUSE, _DEADLINE = 5.0, 900.0
-_UNKNOWN_OPERATION = frozenset({"InvalidAction", "InvalidParameterValue", "UnknownOperationException"})
+_PAUSE, _DEADLINE = 2.0, 900.0
 
 
 class ScanError(Exception):
     """An image could not be shown to be sound; the message says why and what to do."""
-
-
-class NoScannerError(Exception):
-    """The registry is an emulated one, which does not scan."""
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
@@ -92,7 +84,6 @@ def findings_of(
 
     Raises:
         ScanError: there is no scan and none may be started, it failed, or it does not end.
-        NoScannerError: the registry cannot scan at all.
     """
     if may_start:
         _start(client, image)
@@ -112,10 +103,7 @@ def _start(client: "ECRClient", image: Image) -> None:
     try:
         client.start_image_scan(repositoryName=image.repository, imageId={"imageTag": image.tag})
     except ClientError as error:
-        code = error.response["Error"]["Code"]
-        if code in _UNKNOWN_OPERATION and is_emulated(os.environ):
-            raise NoScannerError(f"{image}: the emulated registry does not scan.") from error
-        if code != "LimitExceededException":  # scanned already today: those findings stand
+        if error.response["Error"]["Code"] != "LimitExceededException":  # scanned already today: those findings stand
             raise ScanError(f"{image}: no scan could be started: {error}") from error
 
 
@@ -167,9 +155,6 @@ def main(arguments: Sequence[str]) -> int:
     for image in images:
         try:
             findings = findings_of(scanner(image, options.account), image, may_start=image.account == options.account)
-        except NoScannerError as error:
-            sys.stdout.write(f"NOT SCANNED: {error}\n")
-            continue
         except ScanError as error:
             sys.stderr.write(f"{error}\n")
             failed = True

@@ -1,7 +1,7 @@
 """Image scans, which the emulator's ECR does not know.
 
-Nothing is scanned: an image has the findings that a file holds, else none. So a gate can be seen to start a scan, to
-wait for it and to read its findings, and a test can plant some.
+Nothing is scanned: a scan ends as a file says, else it finds nothing. So a gate can be seen to start a scan, to wait
+for it and to read its findings, and a test can plant some.
 Source: https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_StartImageScan.html
 """
 
@@ -9,7 +9,6 @@ import json
 import threading
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 from botocore.exceptions import ClientError
 
@@ -20,7 +19,8 @@ from rehearsal.emulator.apis.base import ApiError, Application, Json, JsonApi
 class ImageScanApi(JsonApi):
     """StartImageScan and DescribeImageScanFindings for images that are in a repository.
 
-    `<findings>/<image tag>.json` plants findings: `[{"name": "CVE-2026-0001", "severity": "CRITICAL"}]`.
+    `<findings>/<image tag>.json` plants how a scan ends:
+    `{"status": "FAILED"}`, or `{"findings": [{"name": "CVE-2026-0001", "severity": "CRITICAL"}]}`.
     """
 
     def __init__(self, application: Application, *, port: int, findings: Path) -> None:
@@ -66,14 +66,15 @@ class ImageScanApi(JsonApi):
             first = self._looked_at[key] == 1
         if first:  # a scan takes a while
             return self._answer_for(image, request, {"status": "IN_PROGRESS"})
-        findings = self._planted(image)
+        planted = self._planted(image)
+        findings = planted.get("findings", [])
         counts = Counter(finding["severity"] for finding in findings)
-        answer = self._answer_for(image, request, {"status": "COMPLETE"})
+        answer = self._answer_for(image, request, {"status": planted.get("status", "COMPLETE")})
         return answer | {"imageScanFindings": {"findings": findings, "findingSeverityCounts": dict(counts)}}
 
-    def _planted(self, image: Json) -> list[dict[str, Any]]:
-        files = [self._findings / f"{tag}.json" for tag in image.get("imageTags", ())]
-        return [finding for file in files if file.exists() for finding in json.loads(file.read_text())]
+    def _planted(self, image: Json) -> Json:
+        files = (self._findings / f"{tag}.json" for tag in image.get("imageTags", ()))
+        return next((dict(json.loads(file.read_text())) for file in files if file.exists()), {})
 
     @staticmethod
     def _answer_for(image: Json, request: Json, status: Json) -> Json:

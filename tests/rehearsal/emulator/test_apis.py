@@ -46,7 +46,7 @@ def test_planted_findings_are_found(ecr: "ECRClient", emulator: EmulatorProcess)
     image = push(ecr, "vulnerable", "v2")
     (emulator.data / "findings").mkdir()
     finding = {"name": "CVE-2026-0001", "severity": "CRITICAL"}
-    (emulator.data / "findings" / "v2.json").write_text(json.dumps([finding]))
+    (emulator.data / "findings" / "v2.json").write_text(json.dumps({"findings": [finding]}))
     ecr.start_image_scan(**image)
 
     ecr.get_waiter("image_scan_complete").wait(**image, WaiterConfig={"Delay": 0})
