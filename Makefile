@@ -105,7 +105,7 @@ format: setup ## ruff format
 	$(BIN)/ruff format .
 
 # A home of their own: aws-cdk-lib keeps a cache in it at every synthesis.
-PYTEST := mkdir -p .run/home && HOME=$(CURDIR)/.run/home $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+PYTEST := mkdir -p .run/home && HOME=$(CURDIR)/.run/home $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
 .PHONY: unit-tests
 unit-tests: setup

@@ -1,5 +1,6 @@
 """What holds for every test."""
 
+import pytest
 from hypothesis import settings
 
 # How long an example takes says something about the machine, nothing about the promise. The rest stays as Hypothesis
@@ -7,3 +8,8 @@ from hypothesis import settings
 _CURRENT = settings.get_profile(settings.get_current_profile_name())
 settings.register_profile("untimed", _CURRENT, deadline=None)
 settings.load_profile("untimed")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start what takes minutes first: no worker then waits for another at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("takes_minutes") is None)

@@ -15,6 +15,7 @@ import pytest
 from rehearsal.account import Account
 from rehearsal.codepipeline.approval import Request
 from rehearsal.codepipeline.source import Commit
+from rehearsal.compute.engine import ENGINE_VARIABLE, NO_ENGINE
 from rehearsal.ports import Ports
 from rehearsal.rehearse import Rehearsal
 from rehearsal.timeline import Timeline
@@ -72,7 +73,7 @@ class Checkout:
         return subprocess.Popen(
             [sys.executable, "-m", "rehearsal"],
             cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": str(PROJECT), "REHEARSE_PORT": "0", **variables},
+            env={**os.environ, "PYTHONPATH": str(PROJECT), "REHEARSE_PORT": "0", ENGINE_VARIABLE: NO_ENGINE, **variables},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

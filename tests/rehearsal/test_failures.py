@@ -14,7 +14,7 @@ from rehearsal.codepipeline.source import Commit
 from rehearsal.timeline import Status
 from tests.rehearsal.conftest import Session
 
-pytestmark = [pytest.mark.rehearsal, pytest.mark.xdist_group("fixture-session")]
+pytestmark = [pytest.mark.rehearsal, pytest.mark.takes_minutes, pytest.mark.xdist_group("fixture-session")]
 
 
 @dataclass

@@ -11,7 +11,7 @@ import pytest
 from tests.rehearsal.conftest import PROJECT
 from tests.rehearsal.test_interruption import left_running
 
-pytestmark = pytest.mark.rehearsal
+pytestmark = [pytest.mark.rehearsal, pytest.mark.takes_minutes]
 
 
 def git(folder: Path, *arguments: str) -> str:
