@@ -160,7 +160,7 @@ class NotSupported(ApiError):
 
 
 class TooManyRequests(ApiError):
-    """Requests are shed; try again after ``Retry-After`` seconds."""
+    """More requests are in flight than the service takes. Nothing was begun; try again after ``Retry-After``."""
 
     status, code, title = 429, "too_many_requests", "Too many requests"
 

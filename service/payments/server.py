@@ -23,6 +23,8 @@ KEEP_ALIVE = 75
 #: Seconds that requests in flight get after SIGTERM: more than a request can take (processor deadline and two
 #: transactions), less than the container's stop time-out.
 DRAIN = 25
+#: Threads besides those of requests in flight: for health checks, and to refuse what is too much without delay.
+SPARE_THREADS = 16
 _BACKLOG = 512
 _CONNECTIONS = 1000
 
@@ -43,7 +45,7 @@ class _Server(BaseApplication):
             "bind": f"{settings.bind_host}:{settings.port}",
             "workers": 1,  # a task has one processor at most; more tasks are the unit of scaling
             "worker_class": ProblemWorker,
-            "threads": settings.threads,
+            "threads": settings.max_in_flight + SPARE_THREADS,
             "worker_connections": _CONNECTIONS,
             "backlog": _BACKLOG,
             "keepalive": KEEP_ALIVE,

@@ -33,8 +33,8 @@ class Settings:
     processor: str = "sandbox"
     stripe_api_key: str = field(default="", repr=False)
     stripe_webhook_secret: str = field(default="", repr=False)
-    #: Requests served at once; more wait in the socket's backlog.
-    threads: int = 64
+    #: Requests served at once, most of them waiting for the processor; more are refused with 429. 64 are promised.
+    max_in_flight: int = 128
     #: Connections that requests share. A request holds one inside its transactions only, never during a processor call.
     pool_size: int = 16
     #: Seconds that a request waits for one of them before it answers 503.
@@ -65,7 +65,7 @@ class Settings:
             processor=read("PROCESSOR", _processor, cls.processor),
             stripe_api_key=environ.get("STRIPE_API_KEY", ""),
             stripe_webhook_secret=environ.get("STRIPE_WEBHOOK_SECRET", ""),
-            threads=read("API_THREADS", _positive, cls.threads),
+            max_in_flight=read("MAX_IN_FLIGHT", _positive, cls.max_in_flight),
             pool_size=read("DB_POOL_SIZE", _positive, cls.pool_size),
             allow_local_webhooks=read("ALLOW_LOCAL_WEBHOOKS", _flag, cls.allow_local_webhooks),
             log_level=read("LOG_LEVEL", _log_level, cls.log_level),

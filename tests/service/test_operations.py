@@ -64,7 +64,7 @@ WRONG = [
     ({"ALLOW_LIVE_KEYS": "yes"}, "ALLOW_LIVE_KEYS"),
     ({"PROCESSOR": "acme"}, "PROCESSOR"),
     ({"ENVIRONMENT": "a b"}, "ENVIRONMENT"),
-    ({"API_THREADS": "0"}, "API_THREADS"),
+    ({"MAX_IN_FLIGHT": "0"}, "MAX_IN_FLIGHT"),
     ({"LOG_LEVEL": "LOUD"}, "LOG_LEVEL"),
     ({"PROCESSOR": "stripe"}, "STRIPE_API_KEY"),
     ({"ALLOW_LIVE_KEYS": "true", "ALLOW_LOCAL_WEBHOOKS": "true"}, "ALLOW_LOCAL_WEBHOOKS"),

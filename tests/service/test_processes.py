@@ -103,7 +103,8 @@ def wait_until_well(started: Started) -> None:
 @pytest.fixture
 def api(postgres: Postgres, tmp_path: Path) -> Iterator[Started]:
     patient = "-c lock_timeout=30s -c statement_timeout=30s"
-    started = start("api", environment(postgres, tmp_path, DB_POOL_SIZE="80", PGOPTIONS=patient), tmp_path)
+    variables = environment(postgres, tmp_path, DB_POOL_SIZE="80", MAX_IN_FLIGHT=str(IN_FLIGHT), PGOPTIONS=patient)
+    started = start("api", variables, tmp_path)
     try:
         wait_until_well(started)
         yield started
@@ -133,6 +134,8 @@ def test_the_api_serves_drains_and_ends(api: Started, postgres: Postgres, key: A
         holder.execute("SELECT 1 FROM merchant_modes FOR UPDATE")  # every payment waits for its merchant
         answers = [threads.submit(post, api.url, key, f"key-{number}") for number in range(IN_FLIGHT)]
         wait_for_blocked(postgres, IN_FLIGHT)
+        assert post(api.url, key, "one too many").status_code == 429
+        assert healthcheck(api) == 0, "a full process is not a dead one"
         api.process.send_signal(signal.SIGTERM)
         time.sleep(0.5)
         holder.rollback()
@@ -141,7 +144,7 @@ def test_the_api_serves_drains_and_ends(api: Started, postgres: Postgres, key: A
     assert healthcheck(api) == 1
     lines = api.lines()
     requests_logged = [line for line in lines if line.get("message") == "request" and line["route"] == "/v1/payments"]
-    assert len(requests_logged) == IN_FLIGHT + 1
+    assert len(requests_logged) == IN_FLIGHT + 2
     assert requests_logged[0]["request_id"] == first.headers["Request-Id"]
     counted = [line["Payments"] for line in lines if "_aws" in line and line.get("Outcome") == "succeeded"]
     assert sum(counted) == IN_FLIGHT + 1, "metrics are flushed at the end"

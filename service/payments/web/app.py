@@ -23,6 +23,7 @@ from payments.web import (
     headers,
     health,
     ledger,
+    overload,
     payments,
     problems,
     processor_webhooks,
@@ -48,6 +49,7 @@ def create_app(context: Context, settings: Settings) -> Api:
     state.register(app, context)
     problems.register(app)
     headers.register(app)
+    overload.register(app, max_in_flight=settings.max_in_flight)
 
     def load(key_id: str) -> StoredKey | None:
         with context.database.transaction() as tx:
