@@ -73,7 +73,13 @@ class Checkout:
         return subprocess.Popen(
             [sys.executable, "-m", "rehearsal"],
             cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": str(PROJECT), "REHEARSE_PORT": "0", ENGINE_VARIABLE: NO_ENGINE, **variables},
+            env={
+                **os.environ,
+                "PYTHONPATH": str(PROJECT),
+                "REHEARSE_PORT": "0",
+                ENGINE_VARIABLE: NO_ENGINE,
+                **variables,
+            },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
