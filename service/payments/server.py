@@ -10,7 +10,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.config import Config
 
 from payments.certificates import make_self_signed
-from payments.http_worker import ProblemWorker
+from payments.http_worker import MAX_FIELDS, MAX_LINE, ProblemWorker
 from payments.settings import Settings
 
 if TYPE_CHECKING:
@@ -54,9 +54,9 @@ class _Server(BaseApplication):
             "certfile": str(files.certificate),
             "keyfile": str(files.key),
             "ssl_context": _tls,
-            "limit_request_line": 8190,
-            "limit_request_fields": 64,
-            "limit_request_field_size": 8190,
+            "limit_request_line": MAX_LINE,
+            "limit_request_fields": MAX_FIELDS,
+            "limit_request_field_size": MAX_LINE,
             "control_socket_disable": True,
             "logger_class": "payments.server.Logger",
             "forwarded_allow_ips": "",

@@ -1,5 +1,6 @@
 """What the server cannot read is answered like everything else, and nothing of it is repeated or logged."""
 
+import http.client
 import json
 import logging
 import os
@@ -19,7 +20,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from payments import http_worker
 from payments.http_worker import ProblemWorker
-from tests.service.conftest import Postgres
+from tests.service.conftest import ApiKey, Postgres
 
 _SERVICE = Path(__file__).parents[2] / "service"
 _CARD = b"4111111111111111"
@@ -32,11 +33,9 @@ class Running:
 
     def raw(self, request: bytes) -> tuple[str, dict[str, str], bytes]:
         """Status line, headers and body of whatever is answered to ``request``."""
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         with (
             socket.create_connection(("127.0.0.1", self.port), timeout=10) as plain,
-            context.wrap_socket(plain) as found,
+            _trusting().wrap_socket(plain) as found,
         ):
             found.sendall(request)
             received = b""
@@ -45,6 +44,13 @@ class Running:
         head, _, body = received.partition(b"\r\n\r\n")
         status, *lines = head.decode("latin-1").split("\r\n")
         return status, dict(line.split(": ", 1) for line in lines), body
+
+
+def _trusting() -> ssl.SSLContext:
+    """The certificate is the server's own; nobody vouches for it."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
 
 
 def _free_port() -> int:
@@ -113,7 +119,47 @@ def test_after_such_a_request_the_server_goes_on(server: Running) -> None:
     line, headers, body = server.raw(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     assert line == "HTTP/1.1 200 OK"
     assert json.loads(body) == {"status": "ok"}
-    assert not any(character.isdigit() for character in headers["Server"])
+    assert headers["Server"] == "payments"
+
+
+_POST = b"POST /v1/payments HTTP/1.1\r\nHost: x\r\n"
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (_POST + b"Content-Length: 65537\r\n\r\n" + b" " * 65537, 401),
+        (_POST + b"Content-Length: 99999999999\r\n\r\n", 401),
+        (_POST + b"Transfer-Encoding: chunked\r\n\r\n5\r\n    \n\r\n0\r\n\r\n", 401),
+    ],
+    ids=["too large", "much too large", "length not known"],
+)
+def test_a_connection_is_not_closed_under_the_next_request_without_a_word(
+    server: Running, request_: bytes, status: int
+) -> None:
+    line, headers, _ = server.raw(request_)  # reads until the server closes
+    assert (line.split()[1], headers["Connection"]) == (str(status), "close")
+
+
+def test_after_a_refusal_with_a_body_of_usual_size_the_connection_is_used_again(server: Running) -> None:
+    connection = http.client.HTTPSConnection("127.0.0.1", server.port, context=_trusting(), timeout=10)
+    connection.request("POST", "/v1/payments", b" " * 60_000)
+    refused = connection.getresponse()
+    refused.read()
+    assert (refused.status, refused.headers["Connection"]) == (401, "keep-alive")
+    kept = connection.sock
+    connection.request("GET", "/healthz")
+    assert connection.getresponse().status == 200
+    assert connection.sock is kept
+    connection.close()
+
+
+def test_a_body_whose_framing_is_broken_is_the_clients_mistake(server: Running, key: ApiKey) -> None:
+    headers = f"Authorization: Bearer {key.token}\r\nContent-Type: application/json\r\n".encode()
+    chunked = b"Transfer-Encoding: chunked\r\n\r\nZZ\r\n{}\r\n0\r\n\r\n"
+    line, answered, body = server.raw(_POST + headers + chunked)
+    assert (line.split()[1], answered["Connection"]) == ("400", "close")
+    assert json.loads(body)["code"] == "malformed_request"
 
 
 def test_a_card_number_in_an_address_reaches_no_log(server: Running) -> None:
