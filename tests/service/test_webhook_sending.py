@@ -1,4 +1,4 @@
-"""Webhooks go to public addresses only, are signed as Standard Webhooks, and cannot hold a worker up."""
+"""Webhooks go to public addresses only, and cannot hold a worker up."""
 
 import http.server
 import ipaddress
@@ -11,76 +11,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from payments.delivery import addresses
 from payments.delivery.addresses import AddressRefused
 from payments.delivery.sender import Sender
-from payments.domain import webhooks
 from tests.service.receivers import Receiver, certificate, receiver
 
 _PUBLIC = "93.184.215.14"
-
-
-# ---- signatures -----------------------------------------------------------------------------------------------------
-@given(st.binary(max_size=200))
-def test_the_reference_library_accepts_the_signature(body: bytes) -> None:
-    secret = webhooks.new_secret()
-    text = body.hex().encode()
-    now = int(time.time())
-    headers = {
-        "webhook-id": "evt_1",
-        "webhook-timestamp": str(now),
-        "webhook-signature": webhooks.sign([secret], message_id="evt_1", timestamp=now, body=b'"' + text + b'"'),
-    }
-    Webhook(secret).verify(b'"' + text + b'"', headers)
-    with pytest.raises(WebhookVerificationError):
-        Webhook(secret).verify(b'"' + text + b'x"', headers)
-
-
-def test_during_a_rotation_both_secrets_verify() -> None:
-    old, new = webhooks.new_secret(), webhooks.new_secret()
-    now = int(time.time())
-    headers = {
-        "webhook-id": "evt_1",
-        "webhook-timestamp": str(now),
-        "webhook-signature": webhooks.sign([new, old], message_id="evt_1", timestamp=now, body=b"{}"),
-    }
-    for secret in (old, new):
-        Webhook(secret).verify(b"{}", headers)
-    with pytest.raises(WebhookVerificationError):
-        Webhook(webhooks.new_secret()).verify(b"{}", headers)
-
-
-def test_what_is_no_secret_signs_nothing() -> None:
-    with pytest.raises(ValueError, match="base 64"):
-        webhooks.sign(["whsec_!"], message_id="m", timestamp=1, body=b"")
-
-
-# ---- the schedule ---------------------------------------------------------------------------------------------------
-def test_ten_attempts_over_three_days() -> None:
-    waits = [webhooks.wait_after(attempts, draw=lambda: 0.0) for attempts in range(1, webhooks.MAX_ATTEMPTS)]
-    assert len(waits) == 9
-    assert sum((wait for wait in waits if wait), timedelta()) > timedelta(days=3)
-    assert webhooks.wait_after(webhooks.MAX_ATTEMPTS) is None
-    assert webhooks.wait_after(0) is None
-
-
-@given(st.integers(1, 9), st.floats(0, 1), st.integers(0, 200_000))
-def test_a_receiver_can_only_lengthen_the_wait(attempts: int, draw: float, seconds: int) -> None:
-    asked = timedelta(seconds=seconds)
-    alone = webhooks.wait_after(attempts, draw=lambda: draw)
-    wait = webhooks.wait_after(attempts, retry_after=asked, draw=lambda: draw)
-    assert alone is not None
-    assert wait == max(alone, min(asked, timedelta(days=1)))
-    assert webhooks.RETRY_WAITS[attempts - 1] <= alone <= webhooks.RETRY_WAITS[attempts - 1] * 1.2
-
-
-@pytest.mark.parametrize(("status", "taken"), [(200, True), (204, True), (301, False), (400, False), (None, False)])
-def test_only_2xx_takes_a_message(status: int | None, taken: bool) -> None:
-    assert webhooks.delivered(status) is taken
-    assert webhooks.gone(410)
-    assert not webhooks.gone(status)
 
 
 # ---- where to -------------------------------------------------------------------------------------------------------

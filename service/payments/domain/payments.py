@@ -109,7 +109,7 @@ class Payment:
     def allowed(self) -> list[str]:
         """The operations that the state allows now, whatever is in flight."""
         names = []
-        if self.status in _CAPTURABLE and self.amount_capturable > 0:
+        if self.amount_capturable > 0:
             names.append(CallKind.CAPTURE.value)
         if self.status in _VOIDABLE:
             names.append(CallKind.VOID.value)
