@@ -5,21 +5,17 @@ that no key exists that nobody has; in the cloud that is a secret, never the out
 """
 
 import argparse
-import getpass
-import json
-import os
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from payments.assembly import make_context
+from payments import commands
+from payments.commands import EXIT_FINE, CommandRefused
 from payments.domain.api_keys import ALL_SCOPES, DEFAULT_OVERLAP, MAX_OVERLAP, Scope
 from payments.domain.ids import Prefix, new_id
-from payments.problems import ApiError
 from payments.repositories import api_keys, audit
 from payments.repositories.database import Connection
-from payments.secret_destinations import HELP, DestinationRefused, Write, destination
+from payments.secret_destinations import HELP, Write, destination
 from payments.services import api_keys as use_cases
 from payments.services.context import Context
 from payments.settings import Settings
@@ -28,16 +24,13 @@ _ALL = "all"
 _MAX_FEE = 10_000
 
 
-class _Refused(Exception):  # noqa: N818  # told to the operator
-    """The command cannot be carried out; the message says why and what to do."""
-
-
 def add_merchant_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `merchant`."""
     actions = parser.add_subparsers(dest="action", required=True)
     create = actions.add_parser("create", help="make a merchant, in both modes")
     create.add_argument("--name", required=True)
     create.add_argument("--fee-basis-points", type=int, default=290, help="the platform's share of what is captured")
+    commands.add_actor_argument(create)
 
 
 def add_key_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,12 +43,15 @@ def add_key_arguments(parser: argparse.ArgumentParser) -> None:
     create.add_argument("--scopes", default=_ALL, help=f"comma-separated, or {_ALL}: {', '.join(sorted(ALL_SCOPES))}")
     create.add_argument("--expires-in-days", type=int, help="never if not given")
     create.add_argument("--to", required=True, help=HELP)
+    commands.add_actor_argument(create)
     rotate = actions.add_parser("rotate", help="put a new key in the place of one")
     rotate.add_argument("key", help="id of the key (key_...)")
     rotate.add_argument("--overlap-hours", type=float, default=DEFAULT_OVERLAP / timedelta(hours=1))
     rotate.add_argument("--to", required=True, help=HELP)
+    commands.add_actor_argument(rotate)
     revoke = actions.add_parser("revoke", help="end a key, within five seconds everywhere")
     revoke.add_argument("key", help="id of the key (key_...)")
+    commands.add_actor_argument(revoke)
 
 
 def merchant(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -80,27 +76,21 @@ _Action = Callable[[Context, Settings, argparse.Namespace], dict[str, str]]
 
 
 def _run(settings: Settings, arguments: argparse.Namespace, actions: dict[str, _Action]) -> int:
-    """Carry out the action and print what came of it; 1 with the reason if it cannot be done."""
-    context = make_context(settings, name="admin")
-    try:
-        answer = actions[arguments.action](context, settings, arguments)
-    except (_Refused, DestinationRefused, ApiError) as error:
-        sys.stderr.write(f"payments {arguments.command} {arguments.action}: {error}\n")
-        return 1
-    sys.stdout.write(json.dumps(answer) + "\n")
-    return 0
+    """Carry out the action and print what came of it."""
+    commands.show(actions[arguments.action](commands.context(settings, name="admin"), settings, arguments))
+    return EXIT_FINE
 
 
 def _create_merchant(context: Context, _: Settings, arguments: argparse.Namespace) -> dict[str, str]:
     if not arguments.name.strip() or not 0 <= arguments.fee_basis_points <= _MAX_FEE:
-        raise _Refused(f"--name must not be empty, --fee-basis-points must be from 0 to {_MAX_FEE}.")
-    now = context.now()
+        raise CommandRefused(f"--name must not be empty, --fee-basis-points must be from 0 to {_MAX_FEE}.")
+    by, now = commands.actor(arguments), context.now()
     merchant_id = new_id(Prefix.MERCHANT, now)
     with context.database.transaction() as tx:
         api_keys.insert_merchant(
             tx, merchant_id=merchant_id, name=arguments.name, fee_basis_points=arguments.fee_basis_points
         )
-        audit.record(tx, None, actor=_actor(), action="merchant.create", subject=merchant_id, now=now)
+        audit.record(tx, None, actor=by, action="merchant.create", subject=merchant_id, now=now)
         tx.commit()
     return {"merchant": merchant_id}
 
@@ -108,21 +98,21 @@ def _create_merchant(context: Context, _: Settings, arguments: argparse.Namespac
 def _create_key(context: Context, settings: Settings, arguments: argparse.Namespace) -> dict[str, str]:
     livemode = arguments.mode == "live"
     if livemode and not settings.allow_live_keys:
-        raise _Refused("This environment accepts test keys only. Use --mode test, or set ALLOW_LIVE_KEYS=true.")
+        raise CommandRefused("This environment accepts test keys only. Use --mode test, or set ALLOW_LIVE_KEYS=true.")
     days = arguments.expires_in_days
     if days is not None and days < 1:
-        raise _Refused("--expires-in-days must be at least 1.")
+        raise CommandRefused("--expires-in-days must be at least 1.")
     scopes = _scopes(arguments.scopes)
     write = destination(arguments.to)
-    now = context.now()
+    by, now = commands.actor(arguments), context.now()
     owner = _Owner(arguments.merchant, livemode)
     with context.database.transaction() as tx:
         if not api_keys.merchant_exists(tx, owner.merchant_id):
-            raise _Refused("There is no such merchant. See `payments merchant create`.")
+            raise CommandRefused("There is no such merchant. See `payments merchant create`.")
         made = use_cases.issue(
             tx,
             owner,
-            actor=_actor(),
+            actor=by,
             name=arguments.name,
             scopes=scopes,
             expires_at=None if days is None else now + timedelta(days=days),
@@ -134,21 +124,23 @@ def _create_key(context: Context, settings: Settings, arguments: argparse.Namesp
 def _rotate_key(context: Context, _: Settings, arguments: argparse.Namespace) -> dict[str, str]:
     overlap = timedelta(hours=arguments.overlap_hours)
     if not timedelta(0) <= overlap <= MAX_OVERLAP:
-        raise _Refused(f"--overlap-hours must be from 0 to {MAX_OVERLAP // timedelta(hours=1)}.")
+        raise CommandRefused(f"--overlap-hours must be from 0 to {MAX_OVERLAP // timedelta(hours=1)}.")
     write = destination(arguments.to)
+    by = commands.actor(arguments)
     with context.database.transaction() as tx:
         owner = _owner_of(tx, arguments.key)
         old = api_keys.get(tx, owner, arguments.key, lock=True)
         if old is None:
             raise _no_such_key()
-        made = use_cases.renew(tx, owner, old, actor=_actor(), overlap=overlap, now=context.now())
+        made = use_cases.renew(tx, owner, old, actor=by, overlap=overlap, now=context.now())
         return _hand_over(tx, owner, made, write)
 
 
 def _revoke_key(context: Context, _: Settings, arguments: argparse.Namespace) -> dict[str, str]:
+    by = commands.actor(arguments)
     with context.database.transaction() as tx:
         owner = _owner_of(tx, arguments.key)
-        use_cases.end(tx, owner, arguments.key, actor=_actor(), now=context.now())
+        use_cases.end(tx, owner, arguments.key, actor=by, now=context.now())
         tx.commit()
     return {"revoked": arguments.key}
 
@@ -167,8 +159,8 @@ def _owner_of(tx: Connection, key_id: str) -> _Owner:
     return _Owner(stored.merchant_id, stored.livemode)
 
 
-def _no_such_key() -> _Refused:
-    return _Refused("There is no such API key. Give its id (key_...), not the key itself.")
+def _no_such_key() -> CommandRefused:
+    return CommandRefused("There is no such API key. Give its id (key_...), not the key itself.")
 
 
 def _scopes(text: str) -> frozenset[Scope]:
@@ -177,12 +169,4 @@ def _scopes(text: str) -> frozenset[Scope]:
     try:
         return frozenset(Scope(name.strip()) for name in text.split(","))
     except ValueError as error:
-        raise _Refused(f"--scopes must be {_ALL} or some of: {', '.join(sorted(ALL_SCOPES))}.") from error
-
-
-def _actor() -> str:
-    """Who runs the command; a container's user has a number only."""
-    try:
-        return f"cli:{getpass.getuser()}"
-    except (KeyError, OSError):
-        return f"cli:{os.getuid()}"
+        raise CommandRefused(f"--scopes must be {_ALL} or some of: {', '.join(sorted(ALL_SCOPES))}.") from error

@@ -8,11 +8,21 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TextIO
+
+import psycopg
 
 from payments import admin, logs, oncall
+from payments.commands import EXIT_REFUSED, CommandRefused
+from payments.problems import ApiError
+from payments.repositories.database import DatabaseUnavailable
+from payments.services.oversight import OversightError
+from payments.services.reconciliation import ReportError
 from payments.settings import Settings, SettingsError
 
 _log = logging.getLogger("payments.cli")
+#: What an operator is told in words; anything else is a mistake of ours and ends in a traceback.
+_REFUSALS = (CommandRefused, OversightError, ReportError, ApiError)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -22,16 +32,25 @@ def main(arguments: list[str] | None = None) -> int:
     for name, command in _COMMANDS.items():
         sub_parser = commands.add_parser(name, help=command.description)
         command.add_arguments(sub_parser)
-        sub_parser.set_defaults(run=command.run)
+        sub_parser.set_defaults(run=command.run, log_to=command.log_to)
     parsed = parser.parse_args(arguments)
     try:
         settings = Settings.from_environment(os.environ)
-    except SettingsError as error:
-        sys.stderr.write(f"payments {parsed.command}: {error}\n")
-        return 2
-    logs.configure(environment=settings.environment, process=parsed.command, level=settings.log_level)
-    code: int = parsed.run(settings, parsed)
+        logs.configure(
+            environment=settings.environment, process=parsed.command, level=settings.log_level, stream=parsed.log_to()
+        )
+        code: int = parsed.run(settings, parsed)
+    except (SettingsError, *_REFUSALS) as error:
+        return _refuse(parsed.command, str(error))
+    except (psycopg.Error, DatabaseUnavailable) as error:
+        reason = (str(error).splitlines() or [""])[0]  # what follows may quote rows
+        return _refuse(parsed.command, f"the database could not be used ({type(error).__name__}): {reason}")
     return code
+
+
+def _refuse(command: str, reason: str) -> int:
+    sys.stderr.write(f"payments {command}: {reason}\n")
+    return EXIT_REFUSED
 
 
 def _migrate(_: Settings, __: argparse.Namespace) -> int:
@@ -74,12 +93,20 @@ class Command:
     run: Callable[[Settings, argparse.Namespace], int]
     description: str
     add_arguments: Callable[[argparse.ArgumentParser], None] = _no_arguments
+    #: Where its log goes: beside the result of a command, or, of a process without one, to standard output.
+    log_to: Callable[[], TextIO] = lambda: sys.stderr
+
+
+def _output() -> TextIO:
+    return sys.stdout
 
 
 _COMMANDS = {
-    "migrate": Command(run=_migrate, description="bring the schema up to this release"),
-    "api": Command(run=_api, description="serve the API over HTTPS on BIND_HOST and PORT"),
-    "worker": Command(run=_worker, description="settle open attempts, deliver webhooks, seal the ledger"),
+    "migrate": Command(run=_migrate, description="bring the schema up to this release", log_to=_output),
+    "api": Command(run=_api, description="serve the API over HTTPS on BIND_HOST and PORT", log_to=_output),
+    "worker": Command(
+        run=_worker, description="settle open attempts, deliver webhooks, seal the ledger", log_to=_output
+    ),
     "merchant": Command(run=admin.merchant, description="make merchants", add_arguments=admin.add_merchant_arguments),
     "key": Command(
         run=admin.key, description="make, rotate and revoke API keys", add_arguments=admin.add_key_arguments

@@ -1,11 +1,11 @@
-"""Logs as one JSON object a line on standard output."""
+"""Logs as one JSON object a line."""
 
 import json
 import logging
 import sys
 import traceback
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TextIO
 
 #: What a log record has by itself; everything else in it was given with ``extra=``.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -33,9 +33,9 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, default=str)
 
 
-def configure(*, environment: str, process: str, level: str = "INFO") -> None:
-    """Send every logger's records to standard output, one JSON object a line."""
-    handler = logging.StreamHandler(sys.stdout)
+def configure(*, environment: str, process: str, level: str = "INFO", stream: TextIO | None = None) -> None:
+    """Send every logger's records to ``stream`` (standard output if not given), one JSON object a line."""
+    handler = logging.StreamHandler(stream or sys.stdout)
     handler.setFormatter(JsonFormatter(environment=environment, process=process))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # Alembic and the pool tell at INFO what is only of use to their developers.

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
@@ -19,6 +20,7 @@ from psycopg import sql
 
 from payments.domain.api_keys import ALL_SCOPES, compose, hash_token
 from payments.domain.api_versions import CURRENT_API_VERSION
+from payments.domain.ids import Prefix, new_id
 
 #: Seconds during which an unreachable database is tried again.
 CONNECT_DEADLINE = 120.0
@@ -235,7 +237,7 @@ def _smoke_key_is_stored(connection: psycopg.Connection, inputs: MigrationInputs
 
 def _store_smoke_key(connection: psycopg.Connection, inputs: MigrationInputs) -> None:
     """Keep the hash of the generated test-mode key that smoke checks use; the key itself stays in its secret."""
-    if not inputs.smoke_key_id:
+    if _smoke_key_is_stored(connection, inputs):
         return
     connection.execute(
         "INSERT INTO merchants (id, name) VALUES (%s, 'Smoke checks') ON CONFLICT (id) DO NOTHING", [SMOKE_MERCHANT]
@@ -253,4 +255,22 @@ def _store_smoke_key(connection: psycopg.Connection, inputs: MigrationInputs) ->
             "version": CURRENT_API_VERSION,
         },
     )
+    # A rotation that changes the id too must not leave the former key behind.
+    former = connection.execute(
+        "UPDATE api_keys SET revoked_at = now() WHERE merchant_id = %s AND id <> %s AND revoked_at IS NULL"
+        " AND name = 'Smoke checks' RETURNING id",
+        [SMOKE_MERCHANT, f"key_{inputs.smoke_key_id}"],
+    ).fetchall()
+    _audit(connection, "api_key.create", inputs.smoke_key_id)
+    for (key_id,) in former:
+        _audit(connection, "api_key.revoke", key_id.removeprefix("key_"))
     _log.info("smoke key stored", extra={"key": inputs.smoke_key_id})
+
+
+def _audit(connection: psycopg.Connection, action: str, key_id: str) -> None:
+    """Write down what `migrate` did to a smoke key."""
+    connection.execute(
+        "INSERT INTO audit_log (id, actor, action, merchant_id, livemode, subject)"
+        " VALUES (%s, 'migrate', %s, %s, false, %s)",
+        [new_id(Prefix.AUDIT, datetime.now(UTC)), action, SMOKE_MERCHANT, f"key_{key_id}"],
+    )

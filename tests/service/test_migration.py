@@ -67,6 +67,22 @@ def test_takes_over_a_rotated_smoke_key(empty: Postgres) -> None:
     assert migrate(rotated, conninfo=empty.owner) is False
 
 
+def test_a_rotation_that_changes_the_smoke_keys_id_ends_the_former_one_and_all_is_written_down(
+    empty: Postgres,
+) -> None:
+    migrate(INPUTS, conninfo=empty.owner)
+    migrate(MigrationInputs(smoke_key_id="another", smoke_key_secret="t" * 43), conninfo=empty.owner)
+    with psycopg.connect(empty.owner) as connection:
+        keys = connection.execute("SELECT id, revoked_at IS NULL FROM api_keys ORDER BY created_at").fetchall()
+        acts = connection.execute("SELECT actor, action, subject FROM audit_log ORDER BY id").fetchall()
+    assert keys == [("key_smoketest", False), ("key_another", True)]
+    assert acts == [
+        ("migrate", "api_key.create", "key_smoketest"),
+        ("migrate", "api_key.create", "key_another"),
+        ("migrate", "api_key.revoke", "key_smoketest"),
+    ]
+
+
 def test_refuses_a_smoke_key_that_clients_could_not_send(empty: Postgres) -> None:
     with pytest.raises(MigrationError, match="SMOKE_KEY"):
         migrate(MigrationInputs(smoke_key_id="smoke", smoke_key_secret="short"), conninfo=empty.owner)

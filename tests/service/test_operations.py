@@ -1,22 +1,17 @@
 """What people on call and the environment tell the service: settings, logs, metrics, commands, loops."""
 
-import io
 import json
 import logging
 import threading
-from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
-from payments import cli, logs, timing
+from payments import logs, timing
 from payments.assembly import make_context, routes
 from payments.metrics import Metrics
 from payments.repositories.database import Database, DatabaseUnavailable
-from payments.services import oversight
-from payments.services.context import Context
-from payments.services.oversight import OversightError
 from payments.settings import Settings, SettingsError
 from payments.worker.loops import Loop, run_loop
 from payments.worker.main import loops
@@ -181,113 +176,6 @@ def test_every_loop_of_the_worker_runs_on_an_empty_database(client: Client) -> N
     for loop in found:
         assert loop.run() is False, loop.name
         loop.close()
-
-
-# ---- commands ----------------------------------------
-@pytest.fixture
-def run(client: Client, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
-    """Run a command in this process; answers its exit code, its lines on standard output, and standard error."""
-
-    def context(_: Settings, *, name: str) -> Context:
-        return client.context
-
-    monkeypatch.setattr("payments.oncall.make_context", context)
-    monkeypatch.setattr(logs, "configure", lambda **_: None)
-
-    def command(*arguments: str) -> tuple[int, list[dict[str, Any]], str]:
-        code = cli.main(list(arguments))
-        written = capsys.readouterr()
-        return code, [json.loads(line) for line in written.out.splitlines()], written.err
-
-    return command
-
-
-def test_ledger_verify_reports_and_says_by_its_exit_code(run: Any, client: Client, postgres: Postgres) -> None:
-    client.create()
-    code, (report,), _ = run("ledger", "verify")
-    assert (code, report["problems"], report["unsealed_transfers"]) == (0, [], 2)
-    with psycopg.connect(postgres.superuser) as connection:
-        connection.execute("UPDATE payments SET amount_refunded = 1")
-    code, (report,), _ = run("ledger", "verify")
-    assert (code, report["problems"][0]["problem"]) == (1, "payment_differs")
-
-
-def test_stuck_and_resolve(run: Any, client: Client, postgres: Postgres) -> None:
-    assert run("stuck") == (0, [], "")
-    client.create("tok_lost_approved")
-    with psycopg.connect(postgres.superuser) as connection:
-        connection.execute("UPDATE attempts SET created_at = now() - interval '1 hour'")
-    code, (row,), _ = run("stuck")
-    assert (code, row["kind"], row["amount"], row["outcome"]) == (1, "payment", 1000, "unknown")
-    arguments = ("resolve", row["attempt"], "--outcome", "approved", "--evidence", "dashboard")
-    assert run(*arguments)[0] == 0
-    code, _, error = run(*arguments)
-    assert (code, "payments stuck" in error) == (1, True)
-    assert run("stuck")[0] == 0
-
-
-HEADER = "kind,reference,currency,amount,fee,settled_on\n"
-
-
-def references(postgres: Postgres) -> dict[str, str]:
-    with psycopg.connect(postgres.superuser) as connection:
-        rows = connection.execute(
-            "SELECT 'charge', processor_reference FROM payments UNION ALL"
-            " SELECT 'refund', processor_reference FROM operations"
-        ).fetchall()
-    return dict(rows)
-
-
-def test_reconcile_lists_what_differs(run: Any, client: Client, postgres: Postgres, tmp_path: Path) -> None:
-    payment_id = client.json(client.create())["id"]
-    client.json(client.post(f"/v1/payments/{payment_id}/refunds", {"amount": 300}))
-    ours = references(postgres)
-    with psycopg.connect(postgres.superuser) as connection:
-        ((today,),) = connection.execute("SELECT (now() AT TIME ZONE 'UTC')::date").fetchall()
-    report = tmp_path / "agreeing.csv"
-    charge, refund = f"charge,{ours['charge']},EUR,1000,20,{today}\n", f"refund,{ours['refund']},EUR,300,0,{today}\n"
-    report.write_text(HEADER + charge + refund)
-    assert run("reconcile", str(report), "--processor", "sandbox") == (0, [], "")
-    assert run("reconcile", str(report), "--processor", "sandbox") == (0, [], ""), "again is the same"
-    differing = tmp_path / "differing.csv"
-    differing.write_text(
-        HEADER
-        + f"charge,{ours['charge']},EUR,999,20,{today}\n"
-        + f"refund,{ours['refund']},USD,300,0,{today}\n"
-        + f"charge,theirs_only,EUR,5,0,{today}\n"
-    )
-    client.create()
-    code, rows, _ = run("reconcile", str(differing), "--processor", "sandbox")
-    assert code == 1
-    assert [(row["difference"], row["line"]) for row in rows] == [
-        ("amount_differs", 2),
-        ("currency_differs", 3),
-        ("not_in_our_books", 4),
-        ("not_in_the_report", None),
-    ]
-    assert (rows[0]["our_amount"], rows[0]["their_amount"]) == (1000, 999)
-
-
-BAD_REPORTS = {
-    "kind,reference\n": "columns",
-    HEADER + "fee,x,EUR,1,0,2026-11-24\n": "Line 2: kind",
-    HEADER + "charge,,EUR,1,0,2026-11-24\n": "Line 2: kind",
-    HEADER + "charge,x,ABC,1,0,2026-11-24\n": "Line 2: kind",
-    HEADER + "charge,x,EUR,1.5,0,2026-11-24\n": "Line 2: amount",
-    HEADER + "charge,x,EUR,1,,2026-11-24\n": "Line 2: amount",
-    HEADER + "charge,x,EUR,1,0,yesterday\n": "Line 2: settled_on",
-}
-
-
-@pytest.mark.parametrize(("text", "error"), BAD_REPORTS.items(), ids=range(len(BAD_REPORTS)))
-def test_a_report_that_cannot_be_read_is_refused_whole(client: Client, text: str, error: str) -> None:
-    with pytest.raises(OversightError, match=error):
-        oversight.reconcile(client.context, io.StringIO(text), processor="sandbox", livemode=False, report="r")
-
-
-def test_a_report_that_is_not_there(run: Any, tmp_path: Path) -> None:
-    code, _, error = run("reconcile", str(tmp_path / "none.csv"), "--processor", "sandbox")
-    assert (code, "none.csv" in error) == (1, True)
 
 
 def test_a_context_has_the_configured_processors(monkeypatch: pytest.MonkeyPatch, postgres: Postgres) -> None:

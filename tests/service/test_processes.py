@@ -227,3 +227,14 @@ def test_two_keys_are_used_by_two_merchants(api: Started, postgres: Postgres, ke
     mine = post(api.url, key, "same").json()
     answer = requests.get(f"{api.url}/v1/payments/{mine['id']}", headers=other.headers, verify=False, timeout=5)
     assert answer.status_code == 404
+
+
+def test_a_command_prints_its_result_and_nothing_else(postgres: Postgres, tmp_path: Path) -> None:
+    """So that its output can be read by a program, and the log of a one-off container by a person."""
+    command = [sys.executable, "-m", "payments", "ledger", "verify"]
+    ended = subprocess.run(
+        command, cwd=SERVICE, env=environment(postgres, tmp_path), check=False, capture_output=True, text=True
+    )
+    assert (ended.returncode, ended.stderr) == (0, "payments ledger verify: 0 problems.\n")
+    (line,) = ended.stdout.splitlines()
+    assert json.loads(line)["problems"] == []

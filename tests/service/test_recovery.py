@@ -265,7 +265,10 @@ def test_multicapture_needs_the_processors_capability(client: Client, processor:
 def test_a_person_settles_with_evidence(client: Client, postgres: Postgres, outcome: Outcome, status: str) -> None:
     payment_id = client.json(client.create("pm", key="same"))["id"]
     ((attempt,),) = execute(postgres, "SELECT id FROM attempts")
-    resolution = Resolution(attempt_id=attempt, outcome=outcome, evidence="dashboard, line 7", actor="cli:ann")
+    execute(postgres, "UPDATE attempts SET deadline_at = now()")
+    resolution = Resolution(
+        attempt_id=attempt, outcome=outcome, evidence="dashboard, line 7", actor="cli:ann", reference="ch_1"
+    )
     with pytest.raises(OversightError, match="evidence"):
         oversight.resolve(client.context, replace(resolution, evidence=" "))
     oversight.resolve(client.context, resolution)

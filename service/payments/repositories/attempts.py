@@ -92,11 +92,20 @@ def take_due(tx: Connection, *, processor: str, early: bool, limit: int) -> Sequ
 
 def take(tx: Connection, attempt_id: str) -> Attempt | None:
     """Take one attempt over, whenever it is due; ``None`` if it is settled."""
+    return _take(tx, attempt_id, "")
+
+
+def take_idle(tx: Connection, attempt_id: str) -> Attempt | None:
+    """Take one attempt over that nobody can be sending; ``None`` if somebody can, or it is settled."""
+    return _take(tx, attempt_id, "AND deadline_at <= clock_timestamp()")
+
+
+def _take(tx: Connection, attempt_id: str, condition: str) -> Attempt | None:
     row = tx.execute(
         f"""
         UPDATE attempts SET generation = generation + 1, deadline_at = clock_timestamp() + %(deadline)s,
             next_look_at = clock_timestamp() + %(deadline)s
-        WHERE id = %(id)s AND status = 'open' RETURNING {_COLUMNS}
+        WHERE id = %(id)s AND status = 'open' {condition} RETURNING {_COLUMNS}
         """,  # noqa: S608
         {"deadline": PROCESSOR_DEADLINE, "id": attempt_id},
     ).fetchone()

@@ -1,6 +1,5 @@
 """Keeping the ledger's books: rolling up, sealing, verifying."""
 
-import json
 import logging
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -70,18 +69,24 @@ class Report:
         """Whether everything adds up."""
         return not self.problems
 
-    def as_json(self) -> str:
-        """The report as one line."""
-        return json.dumps(asdict(self))
+    def as_dict(self) -> dict[str, Any]:
+        """The report as plain values."""
+        return asdict(self)
 
 
-def verify(database: Database) -> Report:
-    """Recompute every seal, every roll-up, and every payment's captured and refunded amounts, in one snapshot."""
+def verify(database: Database, *, expected_head: str | None = None) -> Report:
+    """Recompute every seal, every roll-up, and every payment's captured and refunded amounts, in one snapshot.
+
+    ``expected_head``, in hexadecimal, is one that the sealer told the log: the chain must contain it. This alone finds
+    a chain that was rewritten as a whole.
+    """
     report = Report()
     with database.transaction() as tx:
         tx.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         tx.execute("SET LOCAL statement_timeout = 0")
-        _verify_chain(tx, report)
+        heads = _verify_chain(tx, report)
+        if expected_head is not None and expected_head.lower() not in heads:
+            report.problems.append({"problem": "head_not_in_chain", "head": expected_head})
         for row in books.wrong_rollups(tx):
             report.problems.append({"problem": "rollup_differs", **row})
         for row in books.wrong_payments(tx):
@@ -89,8 +94,9 @@ def verify(database: Database) -> Report:
     return report
 
 
-def _verify_chain(tx: Connection, report: Report) -> None:
-    position, head = START, GENESIS
+def _verify_chain(tx: Connection, report: Report) -> set[str]:
+    """Check the chain; answers every head in it."""
+    position, head, heads = START, GENESIS, set[str]()
     while found := books.seals(tx, after=report.seals, limit=_BATCH):
         for link in found:
             rows = books.sealed_rows(tx, after=position, upto=link.upto)
@@ -105,5 +111,7 @@ def _verify_chain(tx: Connection, report: Report) -> None:
             # Go on from what is stored, so that one change is reported once.
             position, head, report.seals = link.upto, link.hash, link.number
             report.sealed_transfers += len(rows)
+            heads.add(head.hex())
     report.head = head.hex() if report.seals else None
     report.unsealed_transfers = books.count_after(tx, position)
+    return heads

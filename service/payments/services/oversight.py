@@ -1,21 +1,17 @@
-"""What people on call do: list what is stuck, settle it with evidence, reconcile with a processor's report."""
+"""What people on call do about single attempts: list what is stuck, settle it with evidence."""
 
-import csv
-import re
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import date
 from typing import Any
 
-from payments.domain.money import MAX_AMOUNT, is_currency
+import psycopg
+
+from payments.domain.operations import Attempt, CallKind
 from payments.domain.outcomes import Outcome, Result
-from payments.repositories import attempts, audit, oversight
-from payments.repositories.oversight import SettlementLine
+from payments.repositories import attempts, audit, oversight, payments
+from payments.repositories.database import Connection
 from payments.services.context import Context
 from payments.services.execution import record
 
-_COLUMNS = ("kind", "reference", "currency", "amount", "fee", "settled_on")
-_AMOUNT = re.compile(r"[0-9]{1,13}")
 #: What a person may establish about an attempt.
 RESOLUTIONS = (Outcome.APPROVED, Outcome.DECLINED, Outcome.NOT_DONE)
 
@@ -38,21 +34,28 @@ class Resolution:
     outcome: Outcome
     evidence: str
     actor: str
+    #: The processor's id of what the attempt made, if it is known only now.
     reference: str | None = None
 
 
-def resolve(context: Context, resolution: Resolution) -> None:
-    """Settle an attempt by a person's evidence; both are kept in the audit log.
+def resolve(context: Context, resolution: Resolution) -> dict[str, str]:
+    """Settle an attempt by a person's evidence, kept in the audit log; answers what became of its payment.
 
     Raises:
-        OversightError: no evidence, no such open attempt, or it was settled meanwhile.
+        OversightError: no evidence, no such open attempt, somebody is asking the processor about it at this moment, or
+            an approved payment could not be captured or refunded later because nobody knows the processor's id of it.
     """
     if not resolution.evidence.strip():
         raise OversightError("Say where the truth can be seen: --evidence 'dashboard of the processor, ...'.")
     with context.database.transaction() as tx:
-        attempt = attempts.take(tx, resolution.attempt_id)
+        # Never from under a holder: it may be sending the very thing that a person has just found not done.
+        attempt = attempts.take_idle(tx, resolution.attempt_id)
         if attempt is None:
-            raise OversightError("There is no open attempt of that id. See `payments stuck`.")
+            raise OversightError(
+                "There is no open attempt of that id, or the processor is being asked about it at this moment: then "
+                "try again in ten seconds. See `payments stuck`."
+            )
+        _require_reference(tx, attempt, resolution)
         audit.record(
             tx,
             attempt,
@@ -60,54 +63,34 @@ def resolve(context: Context, resolution: Resolution) -> None:
             action="attempt.resolve",
             subject=attempt.id,
             now=context.now(),
-            details={"outcome": resolution.outcome.value, "evidence": resolution.evidence},
+            details={
+                "outcome": resolution.outcome.value,
+                "evidence": resolution.evidence,
+                "reference": resolution.reference,
+            },
         )
         tx.commit()
     result = Result(outcome=resolution.outcome, reference=resolution.reference, detail="resolved by a person")
-    if record(context, attempt, result, evidence=resolution.evidence) is None:
-        raise OversightError("The attempt was settled by the worker meanwhile. Read the payment.")
-
-
-def reconcile(
-    context: Context, rows: Iterable[str], *, processor: str, livemode: bool, report: str
-) -> list[dict[str, Any]]:
-    """Store a processor's report (CSV: kind,reference,currency,amount,fee,settled_on) and list where we differ.
-
-    Raises:
-        OversightError: a line that cannot be read; nothing is stored.
-    """
-    lines = list(_read(rows))
-    with context.database.transaction() as tx:
-        tx.execute("SET LOCAL statement_timeout = 0")
-        oversight.import_lines(tx, processor=processor, livemode=livemode, report=report, lines=lines)
-        found = list(oversight.differences(tx, processor=processor, livemode=livemode, report=report))
-        tx.commit()
-    return found
-
-
-def _read(rows: Iterable[str]) -> Iterator[SettlementLine]:
-    reader = csv.DictReader(rows)
-    if tuple(reader.fieldnames or ()) != _COLUMNS:
-        raise OversightError(f"The report must have the columns {','.join(_COLUMNS)}, in this order.")
-    for row in reader:
-        yield _line(reader.line_num, row)
-
-
-def _line(number: int, row: dict[str, str]) -> SettlementLine:
     try:
-        settled_on = date.fromisoformat(row["settled_on"])
-    except (TypeError, ValueError) as error:
-        raise OversightError(f"Line {number}: settled_on must be a date such as 2026-11-24.") from error
-    if row["kind"] not in ("charge", "refund") or not row["reference"] or not is_currency(row["currency"]):
-        raise OversightError(f"Line {number}: kind must be charge or refund, reference given, currency ISO 4217.")
-    if not _AMOUNT.fullmatch(row["amount"] or "") or not _AMOUNT.fullmatch(row["fee"] or ""):
-        raise OversightError(f"Line {number}: amount and fee must be whole minor units up to {MAX_AMOUNT}.")
-    return SettlementLine(
-        line=number,
-        kind=row["kind"],
-        reference=row["reference"],
-        currency=row["currency"],
-        amount=int(row["amount"]),
-        fee=int(row["fee"]),
-        settled_on=settled_on,
-    )
+        answer = record(context, attempt, result, evidence=resolution.evidence)
+    except psycopg.errors.UniqueViolation as error:
+        raise OversightError(f"{resolution.reference} belongs to another attempt. Check --reference.") from error
+    if answer is None:
+        raise OversightError("The attempt was taken over by somebody else meanwhile. Read the payment.")
+    with context.database.transaction() as tx:
+        payment = payments.get_payment(tx, attempt, attempt.payment_id)
+    return {
+        "attempt": attempt.id,
+        "outcome": resolution.outcome.value,
+        "payment": attempt.payment_id,
+        "status": payment.status.value if payment else "",
+    }
+
+
+def _require_reference(tx: Connection, attempt: Attempt, resolution: Resolution) -> None:
+    if attempt.kind is not CallKind.PAYMENT or resolution.outcome is not Outcome.APPROVED:
+        return
+    payment = payments.get_payment(tx, attempt, attempt.payment_id)
+    known = resolution.reference or attempt.processor_reference or (payment and payment.processor_reference)
+    if not known:
+        raise OversightError("Give the processor's id of the payment with --reference: it is captured and refunded by.")

@@ -1,0 +1,135 @@
+"""Comparing a processor's report of what it settled with our own books."""
+
+import csv
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from payments.domain.money import MAX_AMOUNT, is_currency
+from payments.repositories import audit, settlement_lines
+from payments.repositories.settlement_lines import SettlementLine
+from payments.services.context import Context
+
+#: `reference`: the processor's id of the payment or the refund; `settled_on`: the day (UTC) on which money moved.
+COLUMNS = ("kind", "reference", "currency", "amount", "fee", "settled_on")
+_AMOUNT = re.compile(r"[0-9]{1,12}")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_KINDS = ("charge", "refund")
+
+
+class ReportError(Exception):
+    """A report that cannot be used; the message says where and why. Nothing of it is stored."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Which report is imported, and by whom."""
+
+    processor: str
+    livemode: bool
+    name: str
+    actor: str
+
+
+def read(rows: Iterable[str]) -> Sequence[SettlementLine]:
+    """The lines of a report in CSV.
+
+    Raises:
+        ReportError: it is no such report, or has no line: then it says of no day that nothing is missing.
+    """
+    try:
+        lines = list(_read(rows))
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ReportError(f"The report is not CSV in UTF-8: {error}.") from error
+    if not lines:
+        raise ReportError("The report has no line, so there is nothing to compare.")
+    return lines
+
+
+def reconcile(
+    context: Context, report: Report, lines: Sequence[SettlementLine], *, replace: bool = False
+) -> Sequence[dict[str, Any]]:
+    """Store a report and list where it and our books differ. Importing the same once more changes nothing.
+
+    Raises:
+        ReportError: a report of this name has other lines, and ``replace`` is not set.
+    """
+    with context.database.transaction() as tx:
+        tx.execute("SET LOCAL statement_timeout = 0")
+        settlement_lines.lock(tx)
+        stored = settlement_lines.of_report(tx, processor=report.processor, livemode=report.livemode, name=report.name)
+        if stored and stored != lines and not replace:
+            raise ReportError(
+                f"Another report is stored as {report.name!r}. Name this one with --report, or, if it corrects the "
+                "other, say --replace."
+            )
+        if stored != lines:
+            settlement_lines.store(
+                tx, processor=report.processor, livemode=report.livemode, name=report.name, lines=lines
+            )
+        found = settlement_lines.differences(
+            tx,
+            processor=report.processor,
+            livemode=report.livemode,
+            name=report.name,
+            first=min(line.settled_on for line in lines),
+            last=max(line.settled_on for line in lines),
+        )
+        audit.record(
+            tx,
+            None,
+            actor=report.actor,
+            action="report.reconcile",
+            subject=report.name,
+            now=context.now(),
+            details={
+                "processor": report.processor,
+                "livemode": report.livemode,
+                "lines": len(lines),
+                "replaced": bool(stored) and stored != lines,
+                "differences": len(found),
+            },
+        )
+        tx.commit()
+    return found
+
+
+def _read(rows: Iterable[str]) -> Iterator[SettlementLine]:
+    reader = csv.reader(rows, strict=True)
+    if tuple(next(reader, ())) != COLUMNS:
+        raise ReportError(f"The report must begin with the line {','.join(COLUMNS)}.")
+    for row in reader:
+        if len(row) != len(COLUMNS):
+            raise ReportError(f"Line {reader.line_num}: has {len(row)} fields where {len(COLUMNS)} belong.")
+        yield _line(reader.line_num, *row)
+
+
+def _line(number: int, kind: str, reference: str, currency: str, amount: str, fee: str, day: str) -> SettlementLine:
+    if kind not in _KINDS:
+        raise ReportError(f"Line {number}: kind must be {' or '.join(_KINDS)}.")
+    if not reference or not reference.isprintable():
+        raise ReportError(f"Line {number}: reference must be given.")
+    if not is_currency(currency):
+        raise ReportError(f"Line {number}: currency must be a code of ISO 4217 such as EUR.")
+    if not _AMOUNT.fullmatch(amount) or not _AMOUNT.fullmatch(fee):
+        raise ReportError(f"Line {number}: amount and fee must be whole minor units, from 0 to {MAX_AMOUNT}.")
+    return SettlementLine(
+        line=number,
+        kind=kind,
+        reference=reference,
+        currency=currency,
+        amount=int(amount),
+        fee=int(fee),
+        settled_on=_day(number, day),
+    )
+
+
+def _day(number: int, text: str) -> date:
+    try:
+        if _DATE.fullmatch(text):
+            return date.fromisoformat(text)
+    except ValueError:  # such as the 31st of February
+        pass
+    raise ReportError(f"Line {number}: settled_on must be a date such as 2026-11-24.")

@@ -1,0 +1,215 @@
+"""The commands of people on call: what they print, what their exit codes say, and who is written down."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import psycopg
+import pytest
+
+from payments import cli, commands, logs
+from payments.commands import EXIT_FINE, EXIT_FOUND, EXIT_REFUSED
+from payments.repositories.database import Database
+from payments.services import ledger_books
+from payments.services.context import Context
+from payments.settings import Settings
+from tests.service.api import Client, sandbox_context
+from tests.service.conftest import ApiKey, Postgres
+
+Run = Callable[..., tuple[int, list[dict[str, Any]], str]]
+
+
+@pytest.fixture
+def client(database: Database, journal: Database, key: ApiKey) -> Client:
+    return Client(sandbox_context(database, journal), key)
+
+
+@pytest.fixture
+def run(client: Client, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run a command in this process; answers its exit code, its lines on standard output, and standard error."""
+
+    def context(_: Settings, *, name: str) -> Context:
+        return client.context
+
+    monkeypatch.setattr(commands, "context", context)
+    monkeypatch.setattr(logs, "configure", lambda **_: None)
+    for name in ("ECS_CONTAINER_METADATA_URI_V4", "AWS_EXECUTION_ENV"):
+        monkeypatch.delenv(name, raising=False)
+
+    def command(*arguments: str) -> tuple[int, list[dict[str, Any]], str]:
+        code = cli.main(list(arguments))
+        written = capsys.readouterr()
+        return code, [json.loads(line) for line in written.out.splitlines()], written.err
+
+    return command
+
+
+def execute(postgres: Postgres, statement: str) -> list[tuple[Any, ...]]:
+    with psycopg.connect(postgres.superuser, autocommit=True) as connection:
+        cursor = connection.execute(statement)
+        return cursor.fetchall() if cursor.description else []
+
+
+# ---- ledger verify ---------------------------------------------------------------------------------------------------
+def test_ledger_verify_reports_and_says_by_its_exit_code(run: Run, client: Client, postgres: Postgres) -> None:
+    client.create()
+    code, (report,), said = run("ledger", "verify")
+    assert (code, report["problems"], report["unsealed_transfers"]) == (EXIT_FINE, [], 2)
+    assert said == "payments ledger verify: 0 problems.\n"
+    execute(postgres, "UPDATE payments SET amount_refunded = 1")
+    code, (report,), _ = run("ledger", "verify")
+    assert (code, report["problems"][0]["problem"]) == (EXIT_FOUND, "payment_differs")
+
+
+def test_a_chain_that_was_rewritten_as_a_whole_is_found_by_a_head_from_the_log(
+    run: Run, client: Client, postgres: Postgres, database: Database
+) -> None:
+    """Whoever owns the database can make everything in it agree. The log is somebody else's."""
+    client.create()
+    ledger_books.seal(database)
+    _, (before,), _ = run("ledger", "verify")
+    assert run("ledger", "verify", "--head", before["head"].upper())[0] == EXIT_FINE
+    with psycopg.connect(postgres.superuser) as owner:
+        owner.execute("SET session_replication_role = replica")
+        owner.execute("DELETE FROM ledger_seals")
+        owner.execute("UPDATE ledger_transfers SET amount = amount * 2")
+        owner.execute("UPDATE payments SET amount = 2000, amount_authorized = 2000, amount_captured = 2000")
+    ledger_books.seal(database)
+    assert run("ledger", "verify")[0] == EXIT_FINE, "in itself it is sound"
+    code, (report,), _ = run("ledger", "verify", "--head", before["head"])
+    assert (code, report["problems"]) == (EXIT_FOUND, [{"problem": "head_not_in_chain", "head": before["head"]}])
+
+
+# ---- stuck and resolve -----------------------------------------------------------------------------------------------
+def make_stuck(client: Client, postgres: Postgres, token: str = "tok_lost_approved", **fields: Any) -> str:
+    """A payment that nobody could find out about for an hour; answers its attempt."""
+    client.create(token, **fields)
+    hour = "now() - interval '1 hour'"
+    ((attempt,),) = execute(
+        postgres,
+        f"UPDATE attempts SET created_at = {hour}, deadline_at = {hour} WHERE status = 'open' RETURNING id",
+    )
+    return str(attempt)
+
+
+def test_stuck_and_resolve(run: Run, client: Client, postgres: Postgres) -> None:
+    assert run("stuck") == (EXIT_FINE, [], "payments stuck: 0 attempts need a person.\n")
+    attempt = make_stuck(client, postgres)
+    code, (row,), _ = run("stuck")
+    assert (code, row["attempt"], row["kind"], row["amount"]) == (EXIT_FOUND, attempt, "payment", 1000)
+    arguments = ("resolve", attempt, "--outcome", "approved", "--evidence", "dashboard", "--actor", "ann")
+    code, printed, said = run(*arguments)
+    assert (code, printed) == (EXIT_REFUSED, [])
+    assert "--reference" in said
+    assert execute(postgres, "SELECT status FROM attempts") == [("open",)]
+    code, (done,), _ = run(*arguments, "--reference", "sbx_ch_1")
+    assert (code, done) == (
+        EXIT_FINE,
+        {"attempt": attempt, "outcome": "approved", "payment": row["payment"], "status": "succeeded"},
+    )
+    code, _, said = run(*arguments, "--reference", "sbx_ch_1")
+    assert (code, "payments stuck" in said) == (EXIT_REFUSED, True)
+    assert run("stuck")[0] == EXIT_FINE
+    assert execute(postgres, "SELECT actor, details->>'reference' FROM audit_log") == [("cli:ann", "sbx_ch_1")]
+
+
+def test_nobody_resolves_what_is_being_sent_at_this_moment(run: Run, client: Client, postgres: Postgres) -> None:
+    """What a person found not done a minute ago, the worker may be doing now."""
+    attempt = make_stuck(client, postgres)
+    execute(postgres, "UPDATE attempts SET deadline_at = now() + interval '10 s'")
+    code, _, said = run("resolve", attempt, "--outcome", "not_done", "--evidence", "dashboard")
+    assert (code, "ten seconds" in said) == (EXIT_REFUSED, True)
+    assert execute(postgres, "SELECT status, generation FROM attempts") == [("open", 1)]
+
+
+def test_a_reference_that_belongs_to_another_payment_is_refused(run: Run, client: Client, postgres: Postgres) -> None:
+    client.create()
+    ((taken,),) = execute(postgres, "SELECT processor_reference FROM payments")
+    attempt = make_stuck(client, postgres)
+    code, _, said = run("resolve", attempt, "--outcome", "approved", "--evidence", "x", "--reference", taken)
+    assert (code, "belongs to another" in said) == (EXIT_REFUSED, True)
+
+
+# ---- who acts --------------------------------------------------------------------------------------------------------
+@contextmanager
+def task_metadata(answer: bytes) -> Iterator[str]:
+    """What ECS offers to a container about itself."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path == "/v4/abc/task" else 404)
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/v4/abc"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_in_the_cloud_the_audit_log_names_a_person_and_the_task(
+    run: Run, client: Client, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The task is what CloudTrail knows the caller by."""
+    attempt = make_stuck(client, postgres)
+    arguments = ("resolve", attempt, "--outcome", "declined", "--evidence", "dashboard")
+    with task_metadata(b'{"TaskARN": "arn:aws:ecs:us-east-1:111111111111:task/ecs-cluster-dev/0a1b"}') as uri:
+        monkeypatch.setenv("ECS_CONTAINER_METADATA_URI_V4", uri)
+        code, _, said = run(*arguments)
+        assert (code, "--actor" in said) == (EXIT_REFUSED, True)
+        assert execute(postgres, "SELECT count(*) FROM audit_log") == [(0,)]
+        assert run(*arguments, "--actor", "ann")[0] == EXIT_FINE
+    assert execute(postgres, "SELECT actor FROM audit_log") == [("cli:ann task:0a1b",)]
+
+
+def test_a_task_that_is_not_known_is_not_made_up(
+    run: Run, client: Client, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt = make_stuck(client, postgres)
+    with task_metadata(b"not json") as uri:
+        monkeypatch.setenv("ECS_CONTAINER_METADATA_URI_V4", uri)
+        code, _, said = run("resolve", attempt, "--outcome", "declined", "--evidence", "x", "--actor", "ann")
+    assert (code, "which task" in said) == (EXIT_REFUSED, True)
+
+
+@pytest.mark.parametrize("name", ["", "ann\nbob", "x" * 65, "-ann"])
+def test_an_actor_is_one_plain_word(run: Run, name: str) -> None:
+    code, _, said = run("resolve", "att_1", "--outcome", "declined", "--evidence", "x", f"--actor={name}")
+    assert (code, "--actor" in said) == (EXIT_REFUSED, True)
+
+
+def test_a_user_without_a_name_is_written_down_by_number(
+    run: Run, client: Client, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nameless() -> str:
+        raise KeyError("uid not found")
+
+    monkeypatch.setattr("getpass.getuser", nameless)
+    attempt = make_stuck(client, postgres)
+    assert run("resolve", attempt, "--outcome", "declined", "--evidence", "x")[0] == EXIT_FINE
+    ((actor,),) = execute(postgres, "SELECT actor FROM audit_log")
+    assert actor.removeprefix("cli:").isdigit()
+
+
+def test_a_database_that_is_not_there_is_told_without_a_traceback(
+    run: Run, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nowhere = Database("host=/nowhere", size=1, timeout=0.1)
+    try:
+        monkeypatch.setattr(commands, "context", lambda *_, **__: sandbox_context(nowhere, nowhere))
+        code, _, said = run("stuck")
+        assert code == EXIT_REFUSED
+        assert said.startswith("payments stuck: the database could not be used")
+    finally:
+        nowhere.close()
