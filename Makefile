@@ -118,6 +118,21 @@ unit-tests: setup
 rehearsal-tests: setup
 	$(PYTEST) -m rehearsal --junitxml .run/reports/rehearsal-tests.xml
 
+# ---- mutation score ----------------------------------------------------------------------------------------------------
+MUTMUT_VERSION := 3.8.1
+MUTANTS := .run/mutants
+
+.PHONY: mutants
+mutants: setup ## mutation score of the payment domain, in some minutes; docs/mutation.md explains it
+	rm -rf $(MUTANTS) && mkdir -p $(MUTANTS)/tests/service
+	cp -r pyproject.toml service/payments $(MUTANTS)
+	cp tests/conftest.py $(MUTANTS)/tests
+	cp tests/service/*domain*.py $(MUTANTS)/tests/service
+	cd $(MUTANTS); export HOME=$$PWD VIRTUAL_ENV=$(CURDIR)/.venv; \
+	  mutmut="$(BIN)/uv run --quiet --no-project --with mutmut==$(MUTMUT_VERSION) mutmut"; \
+	  $$mutmut run --max-children 1 > run.log; $$mutmut results --all true > results
+	@cut -d. -f3- $(MUTANTS)/results | sed 's/\..*:/:/' | sort | uniq -c; grep -v ': killed$$' $(MUTANTS)/results || true
+
 # ---- AWS ------------------------------------------------------------------------------------------------------------
 .PHONY: synth
 synth: setup ## synthesize into cdk.out; CONTEXT="-c key=value ..." overrides cdk.json

@@ -1,7 +1,7 @@
 """What holds for every test."""
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 # How long an example takes says something about the machine, nothing about the promise. The rest stays as Hypothesis
 # chooses it: random at a desk, derandomized in CI.
@@ -13,3 +13,8 @@ settings.load_profile("untimed")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start what takes minutes first: no worker then waits for another at the end."""
     items.sort(key=lambda item: item.get_closest_marker("takes_minutes") is None)
+
+# `make mutants` runs the same tests hundreds of times: the same few examples each time, and one failure is enough.
+settings.register_profile(
+    "mutants", deadline=None, max_examples=40, derandomize=True, database=None, phases=(Phase.explicit, Phase.generate)
+)

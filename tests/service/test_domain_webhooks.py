@@ -90,6 +90,12 @@ def test_a_receiver_can_only_lengthen_the_wait(attempts: int, draw: float, secon
     assert webhooks.RETRY_WAITS[attempts - 1] <= alone <= webhooks.RETRY_WAITS[attempts - 1] * 1.2
 
 
+@pytest.mark.parametrize(("asked", "waited"), [(3599, 3599), (86_400, 86_400), (86_401, 86_400)])
+def test_a_receiver_can_ask_for_a_day_at_most(asked: int, waited: int) -> None:
+    wait = webhooks.wait_after(1, retry_after=timedelta(seconds=asked))
+    assert wait == timedelta(seconds=waited)
+
+
 def test_waits_are_spread_over_a_fifth() -> None:
     assert webhooks.wait_after(1, draw=lambda: 1.0) == timedelta(seconds=6)
     random.seed(1)
