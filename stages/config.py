@@ -153,6 +153,11 @@ class EnvironmentConfig:
     """Payment processor that tasks use: `sandbox` moves no money."""
     allow_live_keys: bool = False
     """Whether live-mode API keys may exist here."""
+    deployment_strategy: Literal["rolling", "canary"] = "rolling"
+    """How a release of the api replaces the last one: task by task, or as ECS's canary, a tenth of the requests first.
+    Canary has a trap: ECS owns the weights of two listener rules, and an update of the stack that changes such a rule
+    resets them, which can send every request to an empty target group (aws/aws-cdk#36649). Before setting it, and
+    before setting it back, read docs/operations.md#canary-deployments."""
     pipeline_account: str = ""
     """Account of the delivery pipeline, whose smoke step may read the smoke key; empty means `account`."""
     capacity: CapacityConfig = field(default_factory=CapacityConfig)
@@ -210,6 +215,11 @@ class EnvironmentConfig:
         return Names(suffix=self.environment_suffix, account=self.account, region=self.region)
 
     @property
+    def uses_canary(self) -> bool:
+        """Whether a release of the api is tried on a part of the requests first."""
+        return self.deployment_strategy == "canary"
+
+    @property
     def log_retention_days(self) -> int:
         """Days that log groups keep events; see `CapacityConfig`."""
         return self.capacity.log_retention_days
@@ -231,6 +241,9 @@ class EnvironmentConfig:
             raise self._error("region", f"{self.region!r} is not a region name such as us-east-1.")
         if self.processor not in ("sandbox", "stripe"):
             raise self._error("processor", f"{self.processor!r} is unknown. Use sandbox or stripe.")
+        if self.deployment_strategy not in ("rolling", "canary"):
+            raise self._error("deployment_strategy", f"{self.deployment_strategy!r} is unknown. Use rolling (the "
+                              "default) or canary (docs/operations.md#canary-deployments).")  # fmt: skip
 
     def _check_zones(self) -> None:
         zones = self.availability_zone_ids

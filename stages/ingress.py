@@ -36,6 +36,8 @@ class Ingress(Construct):
 
     Attributes:
         load_balancer: the application load balancer.
+        https: its listener for clients, which forwards to `target_group`.
+        certificate: the listener's certificate.
         target_group: where api tasks register.
         base_url: `https://` and the host name that clients use.
     """
@@ -53,9 +55,13 @@ class Ingress(Construct):
         super().__init__(scope, construct_id)
         self._config = config
         self.load_balancer = self._load_balancer(vpc, as_is(self, "Group", group), key)
-        self.target_group = self._target_group(vpc)
+        self.target_group = add_target_group(self, "Targets", name=f"tg-https-{API_PORT}", config=config, vpc=vpc)
         zone = self._zone()
-        self._listeners(zone)
+        self.certificate = self._certificate(zone)
+        self.https = add_https_listener(
+            self.load_balancer, "Https", port=HTTPS, certificate=self.certificate, target_group=self.target_group
+        )
+        self._redirect()
         if zone is not None:
             self._alias(zone)
         self.base_url = f"https://{config.domain_name or self.load_balancer.load_balancer_dns_name}"
@@ -86,31 +92,6 @@ class Ingress(Construct):
         )
         return load_balancer
 
-    def _target_group(self, vpc: ec2.IVpc) -> elbv2.ApplicationTargetGroup:
-        group = elbv2.ApplicationTargetGroup(
-            self,
-            "Targets",
-            # Replaced when protocol or port change, hence both in the name; 32 characters at most.
-            target_group_name=self._config.names.name(f"tg-https-{API_PORT}"),
-            vpc=vpc,
-            protocol=elbv2.ApplicationProtocol.HTTPS,
-            port=API_PORT,
-            target_type=elbv2.TargetType.IP,
-            deregistration_delay=Duration.seconds(DEREGISTRATION_DELAY),
-            load_balancing_algorithm_type=elbv2.TargetGroupLoadBalancingAlgorithmType.LEAST_OUTSTANDING_REQUESTS,
-            health_check=elbv2.HealthCheck(
-                protocol=elbv2.Protocol.HTTPS,
-                path=HEALTH_PATH,
-                healthy_http_codes="200",
-                interval=Duration.seconds(10),
-                timeout=Duration.seconds(5),
-                healthy_threshold_count=2,
-                unhealthy_threshold_count=3,
-            ),
-        )
-        Tags.of(group).add("Name", self._config.names.name(f"tg-https-{API_PORT}"))
-        return group
-
     def _zone(self) -> route53.IHostedZone | None:
         if self._config.hosted_zone_id is None or self._config.hosted_zone_name is None:
             return None
@@ -130,16 +111,7 @@ class Ingress(Construct):
             validation=acm.CertificateValidation.from_dns(zone),
         )
 
-    def _listeners(self, zone: route53.IHostedZone | None) -> None:
-        https = self.load_balancer.add_listener(
-            "Https",
-            port=HTTPS,
-            protocol=elbv2.ApplicationProtocol.HTTPS,
-            open=False,  # the rule is in security_groups.py
-            certificates=[self._certificate(zone)],
-            ssl_policy=elbv2.SslPolicy.TLS13_12_RES_PQ,
-            default_target_groups=[self.target_group],
-        )
+    def _redirect(self) -> None:
         http = self.load_balancer.add_listener(
             "Http",
             port=HTTP,
@@ -155,7 +127,6 @@ class Ingress(Construct):
             ),
         )
         _set_attributes(http, {"server.enabled": "false"})
-        _set_attributes(https, {"server.enabled": "false", **RESPONSE_HEADERS})
 
     def _alias(self, zone: route53.IHostedZone) -> None:
         route53.ARecord(
@@ -165,6 +136,56 @@ class Ingress(Construct):
             record_name=f"{self._config.domain_name}.",
             target=route53.RecordTarget.from_alias(targets.LoadBalancerTarget(self.load_balancer)),
         )
+
+
+def add_target_group(
+    scope: Construct, construct_id: str, *, name: str, config: EnvironmentConfig, vpc: ec2.IVpc
+) -> elbv2.ApplicationTargetGroup:
+    """A target group for api tasks. Replaced when protocol or port change, hence both are in its `name`."""
+    group = elbv2.ApplicationTargetGroup(
+        scope,
+        construct_id,
+        target_group_name=config.names.name(name),  # 32 characters at most
+        vpc=vpc,
+        protocol=elbv2.ApplicationProtocol.HTTPS,
+        port=API_PORT,
+        target_type=elbv2.TargetType.IP,
+        deregistration_delay=Duration.seconds(DEREGISTRATION_DELAY),
+        load_balancing_algorithm_type=elbv2.TargetGroupLoadBalancingAlgorithmType.LEAST_OUTSTANDING_REQUESTS,
+        health_check=elbv2.HealthCheck(
+            protocol=elbv2.Protocol.HTTPS,
+            path=HEALTH_PATH,
+            healthy_http_codes="200",
+            interval=Duration.seconds(10),
+            timeout=Duration.seconds(5),
+            healthy_threshold_count=2,
+            unhealthy_threshold_count=3,
+        ),
+    )
+    Tags.of(group).add("Name", config.names.name(name))
+    return group
+
+
+def add_https_listener(
+    load_balancer: elbv2.ApplicationLoadBalancer,
+    construct_id: str,
+    *,
+    port: int,
+    certificate: acm.ICertificate,
+    target_group: elbv2.ApplicationTargetGroup,
+) -> elbv2.ApplicationListener:
+    """A listener with the current TLS policy and our security headers; who may reach it: see security_groups.py."""
+    listener = load_balancer.add_listener(
+        construct_id,
+        port=port,
+        protocol=elbv2.ApplicationProtocol.HTTPS,
+        open=False,
+        certificates=[certificate],
+        ssl_policy=elbv2.SslPolicy.TLS13_12_RES_PQ,
+        default_target_groups=[target_group],
+    )
+    _set_attributes(listener, {"server.enabled": "false", **RESPONSE_HEADERS})
+    return listener
 
 
 def _set_attributes(listener: elbv2.ApplicationListener, attributes: Mapping[str, str]) -> None:

@@ -1,5 +1,6 @@
 """The metrics that dashboard and alarms share. Periods are one minute unless a metric says otherwise."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from aws_cdk import Duration
@@ -20,7 +21,8 @@ class ServiceMetrics:
 
     config: EnvironmentConfig
     load_balancer: elbv2.IApplicationLoadBalancer
-    target_group: elbv2.IApplicationTargetGroup
+    target_groups: Sequence[elbv2.IApplicationTargetGroup]
+    """One, or with canary deployments two, which take turns."""
     database: rds.IDatabaseCluster
 
     def requests(self) -> cloudwatch.Metric:
@@ -46,9 +48,14 @@ class ServiceMetrics:
         )
 
     def error_rate(self) -> cloudwatch.MathExpression:
-        """Failed requests in per cent of all; 0 without traffic, so that silence is no failure."""
-        return cloudwatch.MathExpression(
-            expression="IF(requests > 0, 100 * (FILL(target, 0) + FILL(balancer, 0)) / requests, 0)",
+        """Failed requests in per cent of all; with two target groups, of the group that fails most.
+
+        A canary's failures would drown in the requests of the release that it is tried beside. The load balancer
+        counts no request for which it found no target, hence its own errors are added to the requests. Sums take what
+        is missing as nothing, which operators do not.
+        """
+        whole = cloudwatch.MathExpression(
+            expression="FILL(100 * SUM([target, balancer]) / SUM([requests, balancer]), 0)",
             using_metrics={
                 "requests": self.requests(),
                 "target": self.target_errors(),
@@ -57,18 +64,42 @@ class ServiceMetrics:
             label="error rate (%)",
             period=MINUTE,
         )
+        if len(self.target_groups) == 1:
+            return whole
+        rates: dict[str, cloudwatch.IMetric] = {"whole": whole}
+        for name, group in zip(("primary", "alternate"), self.target_groups, strict=True):
+            rates[name] = _error_rate_of(name, group)
+        return cloudwatch.MathExpression(
+            expression=f"MAX([{', '.join(rates)}])", using_metrics=rates, label="error rate (%)", period=MINUTE
+        )
 
     def latency(self, statistic: str) -> cloudwatch.Metric:
         """Seconds from the load balancer's request to the task's answer."""
         return self.load_balancer.metrics.target_response_time(period=MINUTE, statistic=statistic, label=statistic)
 
-    def unhealthy_targets(self) -> cloudwatch.Metric:
+    def unhealthy_targets(self) -> cloudwatch.IMetric:
         """Api tasks that fail their health check."""
-        return self.target_group.metrics.unhealthy_host_count(period=MINUTE, statistic="Maximum", label="unhealthy")
+        return self._of_groups(
+            "unhealthy", lambda group: group.metrics.unhealthy_host_count(period=MINUTE, statistic="Maximum")
+        )
 
-    def healthy_targets(self) -> cloudwatch.Metric:
+    def healthy_targets(self) -> cloudwatch.IMetric:
         """Api tasks that pass it."""
-        return self.target_group.metrics.healthy_host_count(period=MINUTE, statistic="Minimum", label="healthy")
+        return self._of_groups(
+            "healthy", lambda group: group.metrics.healthy_host_count(period=MINUTE, statistic="Minimum")
+        )
+
+    def _of_groups(
+        self, label: str, count: Callable[[elbv2.IApplicationTargetGroup], cloudwatch.Metric]
+    ) -> cloudwatch.IMetric:
+        """A count in the only target group, or the sum over both: an empty one reports nothing."""
+        counts = [count(group) for group in self.target_groups]
+        if len(counts) == 1:
+            return counts[0].with_(label=label)
+        named: dict[str, cloudwatch.IMetric] = {f"{label}{number}": each for number, each in enumerate(counts)}
+        return cloudwatch.MathExpression(
+            expression=f"SUM([{', '.join(named)}])", using_metrics=named, label=label, period=MINUTE
+        )
 
     def tasks(self, service: str, state: str) -> cloudwatch.Metric:
         """Tasks of `api` or `worker` that are `Desired` or `Running` (enhanced Container Insights)."""
@@ -136,3 +167,19 @@ class ServiceMetrics:
             period=MINUTE,
             label=f"firewall {action.lower()}",
         )
+
+
+def _error_rate_of(name: str, group: elbv2.IApplicationTargetGroup) -> cloudwatch.MathExpression:
+    """5xx answers of one target group's tasks, in per cent of its requests."""
+    errors, requests = f"{name}_errors", f"{name}_requests"
+    return cloudwatch.MathExpression(
+        expression=f"FILL(100 * {errors} / {requests}, 0)",
+        using_metrics={
+            errors: group.metrics.http_code_target(
+                elbv2.HttpCodeTarget.TARGET_5XX_COUNT, period=MINUTE, statistic="Sum"
+            ),
+            requests: group.metrics.request_count(period=MINUTE, statistic="Sum"),
+        },
+        label=name,
+        period=MINUTE,
+    )

@@ -72,6 +72,11 @@ class Names:
         return self.name("smoke-api-key")
 
     @property
+    def live_key(self) -> str:
+        """The secret into which an administrator's command leaves an API key."""
+        return self.name("live-api-key")
+
+    @property
     def smoke_reader_role(self) -> str:
         """The role that the pipeline's smoke step assumes to read that secret."""
         return self.name("role-smoke-reader")
@@ -95,6 +100,11 @@ class Names:
     def worker_logs(self) -> str:
         """Log group of the worker tasks."""
         return self.name("worker-logs")
+
+    @property
+    def admin_logs(self) -> str:
+        """Log group of the administrators' commands."""
+        return self.name("admin-logs")
 
     @property
     def migrate_logs(self) -> str:
@@ -131,6 +141,7 @@ class Names:
             self.flow_logs,
             self.api_logs,
             self.worker_logs,
+            self.admin_logs,
             self.migrate_logs,
             self.waf_logs,
             self.database_logs,

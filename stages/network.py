@@ -1,6 +1,6 @@
 """Network stack: what everything else stands on, and what must outlive it."""
 
-from aws_cdk import Environment, Stack
+from aws_cdk import CfnOutput, Environment, Stack
 from constructs import Construct
 
 from stages.alarm_topic import AlarmTopic
@@ -29,7 +29,7 @@ class NetworkStack(Stack):
         )
         self.key = EnvironmentKey(self, "Encryption", names=config.names).key
         self.network = Network(self, "Network", config=config, key=self.key)
-        self.groups = SecurityGroups(self, "SecurityGroups", names=config.names, vpc=self.network.vpc)
+        self.groups = SecurityGroups(self, "SecurityGroups", config=config, vpc=self.network.vpc)
         ClosedDefaultGroup(
             self,
             "DefaultGroup",
@@ -38,6 +38,18 @@ class NetworkStack(Stack):
             group_id=self.network.vpc.vpc_default_security_group,
         )
         self.alarm_topic = AlarmTopic(self, "AlarmTopic", config=config, key=self.key).topic
+        self._output_admin_network()
+
+    def _output_admin_network(self) -> None:
+        """What `aws ecs run-task` wants to know of the network, to run an administrator's command."""
+        subnets = ",".join(subnet.subnet_id for subnet in self.network.vpc.private_subnets)
+        group = self.groups.worker.security_group_id
+        CfnOutput(
+            self,
+            "AdminNetwork",
+            value=f"awsvpcConfiguration={{subnets=[{subnets}],securityGroups=[{group}],assignPublicIp=DISABLED}}",
+            description="Network configuration for administrators' commands",
+        )
 
     @property
     def availability_zones(self) -> list[str]:

@@ -13,6 +13,15 @@ from stages.acknowledgements import acknowledge
 #: Action to the reason why its statement says `"Resource": "*"`.
 WILDCARDS: Mapping[str, str] = {
     "ecr:GetAuthorizationToken": "The token is the account's, not a repository's: IAM offers no resource for it.",
+    **dict.fromkeys(
+        (
+            "elasticloadbalancing:DescribeListeners",
+            "elasticloadbalancing:DescribeRules",
+            "elasticloadbalancing:DescribeTargetGroups",
+            "elasticloadbalancing:DescribeTargetHealth",
+        ),
+        "With canary deployments only: reading load balancers, for which Elastic Load Balancing offers no resource.",
+    ),
 }
 _CDK_PIPELINES = "Written by CDK Pipelines into the policy of the artifact {} for roles that it names one by one; {}."
 #: Actions with a wildcard, all of them in resource policies of the pipeline's artifacts, to the reason why.
@@ -59,6 +68,6 @@ def grant(role: iam.Role, *, name: str, statements: Sequence[iam.PolicyStatement
     policy = iam.ManagedPolicy(role, "Policy", managed_policy_name=name, statements=list(statements), roles=[role])
     for statement in statements:
         if "*" in statement.resources:
-            reasons = [WILDCARDS[action] for action in statement.actions]
+            reasons = dict.fromkeys(WILDCARDS[action] for action in statement.actions)
             acknowledge(policy, {"AwsSolutions-IAM5[Resource::*]": " ".join(reasons)})
     return policy

@@ -28,6 +28,10 @@ _RELEASE_ROTATION = (
     "A new value takes effect with the next deployment, when migrate sets it and the tasks read it; an operator "
     "rotates it with one (docs/operations.md#rotate-a-secret). Rotating between releases would cut running tasks off."
 )
+_LIVE_KEY_ROTATION = (
+    "A letter box: `payments key rotate` puts the next key there (docs/operations.md#run-a-command-in-an-environment), "
+    "and only its owner can start to use it."
+)
 _PROCESSOR_ROTATION = "Issued by the processor: an operator rotates it there first, then here."
 
 
@@ -64,6 +68,22 @@ class GeneratedSecret(secretsmanager.Secret):
         acknowledge(
             self,
             dict.fromkeys(("AwsSolutions-SMG4", "NIST.800.53.R5-SecretsManagerRotationEnabled"), rotation),
+        )
+
+
+class LiveKey(GeneratedSecret):
+    """Where `payments key create|rotate --to` leaves a key for a person to hand on; until then it holds no key."""
+
+    def __init__(self, scope: Construct, construct_id: str, *, config: EnvironmentConfig, key: kms.IKey) -> None:
+        super().__init__(
+            scope,
+            construct_id,
+            name=config.names.live_key,
+            description="The API key that an administrator's command made last: api_key, id, merchant",
+            key=key,
+            known={"id": NOT_CONFIGURED, "merchant": NOT_CONFIGURED},
+            generated="api_key",
+            rotation=_LIVE_KEY_ROTATION,
         )
 
 

@@ -1,9 +1,12 @@
 """Who may talk to whom: all security groups and all their rules, in one place, ingress and egress alike.
 
 internet -> alb:443, alb:80 (redirect only)
+with canary deployments: the VPC -> alb:9443 (the release that is being tried)
 alb -> api:8443
 api, worker -> database:5432
 api, worker -> internet:443 (processor, webhook receivers, AWS endpoints)
+
+Administrators' commands run in the worker's group: they need the same ways out, and no way in.
 """
 
 from aws_cdk import Tags
@@ -11,17 +14,18 @@ from aws_cdk import aws_ec2 as ec2
 from constructs import Construct
 
 from stages.acknowledgements import acknowledge
-from stages.naming import Names
+from stages.config import EnvironmentConfig
+from stages.vpc import CIDR
 
-HTTP, HTTPS, API_PORT, DATABASE_PORT = 80, 443, 8443, 5432
+HTTP, HTTPS, TEST_PORT, API_PORT, DATABASE_PORT = 80, 443, 9443, 8443, 5432
 
 
 class SecurityGroups(Construct):
     """The four groups. Other stacks take them `as_is`: a rule added there would make stacks depend both ways."""
 
-    def __init__(self, scope: Construct, construct_id: str, *, names: Names, vpc: ec2.IVpc) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, config: EnvironmentConfig, vpc: ec2.IVpc) -> None:
         super().__init__(scope, construct_id)
-        self._names, self._vpc = names, vpc
+        self._names, self._vpc = config.names, vpc
         self.alb = self._group("alb", "Load balancer: HTTPS from anywhere, HTTP for the redirect")
         self.api = self._group("api", "Api tasks: requests from the load balancer")
         self.worker = self._group("worker", "Worker tasks: no way in")
@@ -29,6 +33,8 @@ class SecurityGroups(Construct):
         anywhere = ec2.Peer.any_ipv4()
         self.alb.add_ingress_rule(anywhere, ec2.Port.tcp(HTTPS), "HTTPS from anywhere")
         self.alb.add_ingress_rule(anywhere, ec2.Port.tcp(HTTP), "HTTP from anywhere, answered with a redirect")
+        if config.uses_canary:  # never from the internet: a release that nobody has approved yet
+            self.alb.add_ingress_rule(ec2.Peer.ipv4(CIDR), ec2.Port.tcp(TEST_PORT), "test traffic from inside the VPC")
         self._connect(self.alb, self.api, API_PORT, "load balancer to api tasks")
         self._connect(self.api, self.database, DATABASE_PORT, "api tasks to database")
         self._connect(self.worker, self.database, DATABASE_PORT, "worker tasks to database")

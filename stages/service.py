@@ -10,7 +10,9 @@ from aws_cdk import aws_rds as rds
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
+from stages import canary
 from stages.alarms import AlarmSpec, add_alarm
+from stages.canary import Canary
 from stages.config import EnvironmentConfig
 from stages.encryption import key_as_is
 from stages.firewall import Firewall
@@ -18,17 +20,18 @@ from stages.ingress import Ingress
 from stages.log_groups import DeclaredLogGroup
 from stages.metrics import ServiceMetrics
 from stages.scaling import scale_api, scale_worker
-from stages.secrets import SecretArns, SmokeKey
-from stages.security_groups import SecurityGroups, as_is
+from stages.secrets import LiveKey, SecretArns, SmokeKey
+from stages.security_groups import API_PORT, SecurityGroups, as_is
 from stages.smoke_access import SmokeReader
-from stages.tasks import SERVICE_FOLDER, PaymentTask, TaskInputs
+from stages.task_definition import SERVICE_FOLDER, TaskInputs
+from stages.tasks import AdminTask, PaymentTask
 
 #: Percent of failed requests, and seconds at the 99th percentile, that alarm and roll back a deployment.
 MAX_ERROR_RATE, MAX_P99_SECONDS = 5, 3
 
 
 class ServiceStack(Stack):
-    """Two services from one image: `api` behind the load balancer, `worker` behind nothing."""
+    """Two services from one image, `api` behind the load balancer and `worker` behind nothing, and `admin` tasks."""
 
     def __init__(
         self,
@@ -54,10 +57,12 @@ class ServiceStack(Stack):
         self._config, self._key = config, key
         ingress = Ingress(self, "Ingress", config=config, key=key, vpc=vpc, group=groups.alb)
         Firewall(self, "Firewall", config=config, key=key, load_balancer_arn=ingress.load_balancer.load_balancer_arn)
+        trial = Canary(self, "Canary", config=config, ingress=ingress, vpc=vpc) if config.uses_canary else None
+        target_groups = [ingress.target_group, trial.alternate] if trial else [ingress.target_group]
         self.metrics = ServiceMetrics(
             config=config,
             load_balancer=ingress.load_balancer,
-            target_group=ingress.target_group,
+            target_groups=target_groups,
             database=database,
         )
         guards = self._deployment_alarms(alarm_topic)
@@ -75,13 +80,17 @@ class ServiceStack(Stack):
             base_url=ingress.base_url,
             migrate_logs=self._logs("Migrate", config.names.migrate_logs),
         )
-        api = self._api(inputs, as_is(self, "ApiGroup", groups.api), guards)
-        api.attach_to_application_target_group(ingress.target_group)
-        scale_api(api, config=config, target_group=ingress.target_group)
+        api = self._api(inputs, as_is(self, "ApiGroup", groups.api), guards, trial)
+        target = api.load_balancer_target(
+            container_name="api", container_port=API_PORT, alternate_target=trial.target if trial else None
+        )
+        target.attach_to_application_target_group(ingress.target_group)
+        scale_api(api, config=config, target_groups=target_groups)
         worker = self._worker(inputs, as_is(self, "WorkerGroup", groups.worker))
         scale_worker(worker, config=config)
         SmokeReader(self, "SmokeReader", config=config, key=key, secret_arn=smoke_key.secret_arn)
         self._outputs(ingress, smoke_key)
+        self._admin(inputs)
 
     def _outputs(self, ingress: Ingress, smoke_key: SmokeKey) -> None:
         self.api_url = CfnOutput(self, "ApiUrl", value=ingress.base_url, description="Base URL of the API")
@@ -94,6 +103,23 @@ class ServiceStack(Stack):
         self.smoke_key_secret_arn = CfnOutput(
             self, "SmokeKeySecretArn", value=smoke_key.secret_arn, description="Secret with the smoke checks' API key"
         )
+
+    def _admin(self, inputs: TaskInputs) -> None:
+        """The task for administrators' commands, and what `aws ecs run-task` wants to know besides its network."""
+        key = LiveKey(self, "LiveKey", config=self._config, key=self._key)
+        task = AdminTask(
+            self,
+            "AdminTask",
+            log_group=self._logs("Admin", self._config.names.admin_logs),
+            live_key=key.secret_arn,
+            inputs=inputs,
+        )
+        for name, value, description in (
+            ("AdminCluster", self._cluster.cluster_name, "Cluster for administrators' commands"),
+            ("AdminTaskDefinition", task.definition.task_definition_arn, "Their task definition"),
+            ("LiveKeySecretArn", key.secret_arn, "Secret into which they leave API keys"),
+        ):
+            CfnOutput(self, name, value=value, description=description)
 
     def _deployment_alarms(self, topic: sns.ITopic) -> list[cloudwatch.Alarm]:
         """Alarms that also roll a deployment back; here, because they must exist before the service names them."""
@@ -130,7 +156,9 @@ class ServiceStack(Stack):
     def _logs(self, construct_id: str, name: str) -> DeclaredLogGroup:
         return DeclaredLogGroup(self, f"{construct_id}Logs", name=name, config=self._config, key=self._key)
 
-    def _api(self, inputs: TaskInputs, group: ec2.ISecurityGroup, guards: list[cloudwatch.Alarm]) -> ecs.FargateService:
+    def _api(
+        self, inputs: TaskInputs, group: ec2.ISecurityGroup, guards: list[cloudwatch.Alarm], trial: Canary | None
+    ) -> ecs.FargateService:
         capacity, names = self._config.capacity, self._config.names
         task = PaymentTask(
             self,
@@ -147,6 +175,7 @@ class ServiceStack(Stack):
             task=task,
             group=group,
             guards=guards,
+            trial=trial,
             # A task registers while its migrations may still wait two minutes for the database.
             health_check_grace_period=Duration.seconds(180),
         )
@@ -172,6 +201,7 @@ class ServiceStack(Stack):
         task: PaymentTask,
         group: ec2.ISecurityGroup,
         guards: list[cloudwatch.Alarm],
+        trial: Canary | None = None,
         health_check_grace_period: Duration | None = None,
     ) -> ecs.FargateService:
         alarms = None
@@ -192,6 +222,9 @@ class ServiceStack(Stack):
             assign_public_ip=False,
             min_healthy_percent=100,
             max_healthy_percent=200,
+            deployment_strategy=canary.STRATEGY if trial else None,
+            canary_configuration=canary.SHIFT if trial else None,
+            bake_time=canary.BAKE_TIME if trial else None,
             circuit_breaker=ecs.DeploymentCircuitBreaker(enable=True, rollback=True),
             deployment_alarms=alarms,
             availability_zone_rebalancing=ecs.AvailabilityZoneRebalancing.ENABLED,
@@ -200,5 +233,5 @@ class ServiceStack(Stack):
             enable_ecs_managed_tags=True,
             propagate_tags=ecs.PropagatedTagSource.SERVICE,
         )
-        service.node.add_dependency(task.ready, *guards)
+        service.node.add_dependency(task.ready, *guards, *([trial.ready] if trial else []))
         return service

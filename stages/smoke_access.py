@@ -7,7 +7,7 @@ from constructs import Construct
 
 from stages.config import EnvironmentConfig
 from stages.policies import grant
-from stages.tasks import decrypt_secrets
+from stages.task_definition import use_key_for_secrets
 
 
 class SmokeReader(Construct):
@@ -30,7 +30,7 @@ class SmokeReader(Construct):
         )
         statements = [
             iam.PolicyStatement(sid="ReadSmokeKey", actions=["secretsmanager:GetSecretValue"], resources=[secret_arn]),
-            decrypt_secrets(config, key),
+            use_key_for_secrets(config, key, "kms:Decrypt"),
         ]
         if config.foreign_certificate_arn:  # public, and what the step verifies TLS against
             statements.append(

@@ -20,7 +20,8 @@ from tests.stages.model import PROJECT, Templates
 TOOLING, OTHER = "111111111111", "222222222222"
 CERTIFICATE = f"arn:aws:acm:us-east-1:{TOOLING}:certificate/00000000-0000-0000-0000-000000000000"
 
-#: One account and nothing but what is required; another account with its own domain; the longest suffix.
+#: One account and nothing but what is required; another account with its own domain; the longest suffix; canary
+#: deployments, with the longest suffix too.
 ENVIRONMENTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "Dev": {"environment_suffix": "dev", "account": TOOLING, "certificate_arn": CERTIFICATE},
@@ -41,12 +42,20 @@ ENVIRONMENTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "log_retention_days": 365,
         },
         "Longest": {"environment_suffix": "prod-alice12", "account": TOOLING, "certificate_arn": CERTIFICATE},
+        "Canary": {
+            "environment_suffix": "canary-alice",
+            "account": TOOLING,
+            "certificate_arn": CERTIFICATE,
+            "deployment_strategy": "canary",
+        },
     }
 )
 
 
-#: What the whole app needs besides cdk.json; findings are shown, so that tests see what each reason covers.
+#: What the whole app needs besides cdk.json; findings are shown, so that tests see what each reason covers. One
+#: environment has canary deployments, so that their findings are seen as well.
 CONTEXT = {
+    "environments": {"dev": {}, "prod": {"approval": True, "deployment_strategy": "canary"}},
     "account": TOOLING,
     "connection_arn": f"arn:aws:codeconnections:us-east-1:{TOOLING}:connection/00000000-0000-0000-0000-000000000000",
     "repository": "owner/name",
@@ -117,6 +126,11 @@ def dev(environments: dict[str, Templates]) -> Templates:
 @pytest.fixture(scope="session")
 def prod(environments: dict[str, Templates]) -> Templates:
     return environments["Prod"]
+
+
+@pytest.fixture(scope="session")
+def canary(environments: dict[str, Templates]) -> Templates:
+    return environments["Canary"]
 
 
 @pytest.fixture(scope="session", params=sorted(ENVIRONMENTS))

@@ -67,7 +67,7 @@ def _physical(templates: Templates, stack: str, value: object) -> str:
 
 
 THROUGH_SECRETS_MANAGER = {"StringEquals": {"kms:ViaService": "secretsmanager.us-east-1.amazonaws.com"}}
-DECRYPT = ("DecryptSecrets", ["kms:Decrypt"], ["KMS"], THROUGH_SECRETS_MANAGER)
+DECRYPT = ("UseKeyForSecrets", ["kms:Decrypt"], ["KMS"], THROUGH_SECRETS_MANAGER)
 WRITE = ["logs:CreateLogStream", "logs:PutLogEvents"]
 
 
@@ -97,6 +97,21 @@ def test_execution_roles_read_their_own_secrets_image_and_logs(dev: Templates, k
         None,
     )
     assert decrypt == DECRYPT
+
+
+def test_an_admin_task_starts_without_the_owners_credentials(dev: Templates) -> None:
+    _, _, logs, secrets, decrypt = granted(dev, "admin-execution")
+    assert logs == ("WriteLogs", WRITE, ["Logs admin-logs-dev"], None)
+    names = [f"SecretsManager {name}-dev" for name in ("db-app-credentials", "processor-keys")]
+    assert secrets == ("ReadOwnSecrets", ["secretsmanager:GetSecretValue"], names, None)
+    assert decrypt == DECRYPT
+
+
+def test_an_admin_command_may_leave_keys_in_one_secret_and_read_none(dev: Templates) -> None:
+    assert granted(dev, "admin-task") == [
+        ("LeaveApiKeys", ["secretsmanager:PutSecretValue"], ["SecretsManager live-api-key-dev"], None),
+        ("UseKeyForSecrets", ["kms:Decrypt", "kms:GenerateDataKey"], ["KMS"], THROUGH_SECRETS_MANAGER),
+    ]
 
 
 @pytest.mark.parametrize("kind", ["api", "worker"])
@@ -145,22 +160,49 @@ def test_custom_resources_do_their_one_thing(dev: Templates) -> None:
     ]
 
 
-def test_these_are_all_the_roles(each: Templates) -> None:
-    suffix = each.one("AWS::CloudWatch::Dashboard")["DashboardName"].removeprefix("dashboard-")
-    assert {str(role["RoleName"]).removesuffix(f"-{suffix}") for role in each.all("AWS::IAM::Role")} == {
-        "role-api-execution",
-        "role-api-task",
-        "role-worker-execution",
-        "role-worker-task",
-        "role-smoke-reader",
-        "role-flow-logs",
-        "role-close-default-group",
-        "role-empty-bucket",
-    }
+def test_ecs_may_shift_requests_between_the_two_target_groups_and_nowhere_else(canary: Templates) -> None:
+    stack, prefix = "payment-service-canary-alice", "elasticloadbalancing:"
+    groups, rules, listeners = (
+        {f"{stack}/{each.logical_id}" for each in canary.all(f"AWS::ElasticLoadBalancingV2::{kind}")}
+        for kind in ("TargetGroup", "ListenerRule", "Listener")
+    )
+    redirect = canary.one("AWS::ElasticLoadBalancingV2::Listener", Port=80)
+    listeners.remove(f"{stack}/{redirect.logical_id}")
+    describe = ("Listeners", "Rules", "TargetGroups", "TargetHealth")
+    assert granted(canary, "api-traffic", "canary-alice") == [
+        ("ReadLoadBalancers", [f"{prefix}Describe{each}" for each in describe], ["*"], None),
+        ("RegisterTasks", [f"{prefix}DeregisterTargets", f"{prefix}RegisterTargets"], sorted(groups), None),
+        ("ShiftRequests", [f"{prefix}ModifyRule"], sorted(rules), None),
+        ("ShiftDefaults", [f"{prefix}ModifyListener"], sorted(listeners), None),
+    ]
+    assert [len(each) for each in (groups, rules, listeners)] == [2, 2, 2]
+
+
+ROLES = {
+    "role-api-execution",
+    "role-api-task",
+    "role-worker-execution",
+    "role-worker-task",
+    "role-admin-execution",
+    "role-admin-task",
+    "role-smoke-reader",
+    "role-flow-logs",
+    "role-close-default-group",
+    "role-empty-bucket",
+}
+
+
+def test_these_are_all_the_roles(environments: dict[str, Templates]) -> None:
+    for name, templates in environments.items():
+        suffix = templates.one("AWS::CloudWatch::Dashboard")["DashboardName"].removeprefix("dashboard-")
+        roles = {str(role["RoleName"]).removesuffix(f"-{suffix}") for role in templates.all("AWS::IAM::Role")}
+        assert roles == (ROLES | {"role-api-traffic"} if name == "Canary" else ROLES)
 
 
 def test_only_the_service_or_account_meant_may_assume_a_role(environments: dict[str, Templates]) -> None:
-    for name, account, pipeline in (("Dev", "111111111111", "111111111111"), ("Prod", "222222222222", "111111111111")):
+    places = {"Dev": "111111111111", "Prod": "222222222222", "Canary": "111111111111"}
+    pipeline = "111111111111"
+    for name, account in places.items():
         templates = environments[name]
         for role in templates.all("AWS::IAM::Role"):
             (statement,) = statements(role["AssumeRolePolicyDocument"])
@@ -173,6 +215,8 @@ def test_only_the_service_or_account_meant_may_assume_a_role(environments: dict[
                         "StringEquals": {"aws:SourceAccount": account},
                         "ArnLike": {"aws:SourceArn": f"arn:aws:ecs:us-east-1:{account}:*"},
                     }
+                case "ecs.amazonaws.com":
+                    assert (role["RoleName"], name) == ("role-api-traffic-canary-alice", "Canary")
                 case "vpc-flow-logs.amazonaws.com":
                     assert condition == {"StringEquals": {"aws:SourceAccount": account}}
                 case "lambda.amazonaws.com":
@@ -272,4 +316,4 @@ def test_wildcard_resources_are_those_of_the_table(app: Path) -> None:
 def test_permissions_are_named_managed_policies(each: Templates) -> None:
     assert not each.all("AWS::IAM::Policy")
     assert not each.all("AWS::IAM::User")
-    assert len(each.all("AWS::IAM::ManagedPolicy")) == 6
+    assert len(each.all("AWS::IAM::ManagedPolicy")) == len(each.all("AWS::IAM::Role")) - 2, "api and worker tasks"

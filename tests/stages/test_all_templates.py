@@ -116,7 +116,7 @@ def test_what_would_be_snapshotted_says_delete(each: Templates) -> None:
 def test_log_groups_are_encrypted_and_expire(each: Templates) -> None:
     key = each.one("AWS::KMS::Key")
     groups = each.all("AWS::Logs::LogGroup")
-    assert len(groups) == 9
+    assert len(groups) == 10
     for group in groups:
         assert each.resolve(group.stack, group["KmsKeyId"]) == f"{key.stack}/{key.logical_id}.Arn"
         assert group["RetentionInDays"] in (30, 365)
@@ -211,6 +211,7 @@ CHANGES = {
     "alarm_email": "alarms@payments.example",
     "processor": "stripe",
     "allow_live_keys": True,
+    "deployment_strategy": "canary",
     "pipeline_account": "333333333333",
     "api_cpu": 1024,
     "api_memory_mib": 4096,
@@ -234,6 +235,11 @@ def test_no_change_of_configuration_replaces_a_named_resource_in_place(dev: Temp
     assert set(CHANGES) == settable - moved - {"capacity"}, "say here what a new key changes"
     synthesize({"Dev": {**ENVIRONMENTS["Dev"], **CHANGES}}, tmp_path)
     assert replaced_in_place(named(dev), named(Templates.of(tmp_path / "assembly-Dev"))) == []
+
+
+def test_a_way_back_from_canary_replaces_nothing_either(canary: Templates, tmp_path: Path) -> None:
+    synthesize({"Canary": {**ENVIRONMENTS["Canary"], "deployment_strategy": "rolling"}}, tmp_path)
+    assert replaced_in_place(named(canary), named(Templates.of(tmp_path / "assembly-Canary"))) == []
 
 
 def test_every_create_only_property_of_a_named_resource_is_guarded(dev: Templates) -> None:

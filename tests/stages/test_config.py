@@ -21,6 +21,7 @@ def test_the_least_configuration_has_sensible_defaults() -> None:
     assert config.availability_zone_ids == ("use1-az1", "use1-az2", "use1-az4")
     assert (config.processor, config.allow_live_keys) == ("sandbox", False)
     assert config.pipeline_account == TOOLING
+    assert config.deployment_strategy == "rolling"
     assert config.capacity == CapacityConfig()
 
 
@@ -92,6 +93,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "e-mail": ({"alarm_email": "ops"}, "'ops' is no e-mail address"),
     "processor": ({"processor": "paypal"}, "processor: 'paypal' is unknown. Use sandbox or stripe"),
+    "deployment strategy": (
+        {"deployment_strategy": "blue-green"},
+        "'blue-green' is unknown. Use rolling (the default) or canary (docs/operations.md#canary-deployments).",
+    ),
     "live keys on the sandbox": ({"allow_live_keys": True}, "Set processor to stripe"),
     "truth value": ({"allow_live_keys": "yes"}, "allow_live_keys: 'yes' is not true or false"),
     "number": ({"api_cpu": "half"}, "api_cpu: 'half' is not a whole number"),

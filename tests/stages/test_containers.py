@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
+from payments import cli, server
 from payments.settings import Settings
+from payments.worker import main as worker
 from tests.stages.model import PROJECT, Resource, Templates
 
 KINDS = ("api", "worker")
@@ -83,7 +85,7 @@ def test_only_migrate_holds_the_owners_credentials(dev: Templates, kind: str) ->
     }
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "admin"])
 def test_every_container_runs_locked_down(each: Templates, kind: str) -> None:
     for definition in task(each, kind)["ContainerDefinitions"]:
         assert definition["ReadonlyRootFilesystem"] is True
@@ -97,10 +99,17 @@ def test_every_container_runs_locked_down(each: Templates, kind: str) -> None:
         assert {"noexec", "nosuid", "nodev"} <= set(tmp["MountOptions"])
 
 
+#: Seconds that each process takes to drain after SIGTERM, at most.
+DRAINS = {"api": server.DRAIN, "worker": worker._DRAIN}
+#: Seconds for what follows a drain: metrics, connections, the interpreter.
+FAREWELL = 10
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_process_may_drain_before_it_is_killed(each: Templates, kind: str) -> None:
     for definition in task(each, kind)["ContainerDefinitions"]:
-        assert 30 < definition["StopTimeout"] <= 120, "Fargate allows two minutes"
+        assert DRAINS[kind] + FAREWELL <= definition["StopTimeout"] <= 120, "Fargate allows two minutes"
+    assert container(each, "worker", "worker")["StopTimeout"] >= 45
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -110,7 +119,7 @@ def test_the_process_is_watched_by_its_own_health_check(each: Templates, kind: s
     assert "HealthCheck" not in migrate
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "admin"])
 def test_the_database_is_reached_with_verified_tls(each: Templates, kind: str) -> None:
     owner, cluster = task(each, kind), each.one("AWS::RDS::DBCluster")
     for definition in owner["ContainerDefinitions"]:
@@ -174,6 +183,47 @@ def test_task_sizes_are_what_the_configuration_says(dev: Templates, prod: Templa
 
     assert (size(dev, "api"), size(dev, "worker")) == (("512", "1024"), ("256", "512"))
     assert (size(prod, "api"), size(prod, "worker")) == (("1024", "2048"), ("256", "512"))
+
+
+def test_an_admin_task_runs_one_harmless_command_unless_told_otherwise(each: Templates) -> None:
+    (admin,) = task(each, "admin")["ContainerDefinitions"]
+    assert (admin["Name"], admin["Essential"]) == ("admin", True)
+    assert admin["Command"] == ["python", "-m", "payments", "stuck"]
+    assert "stuck" in cli._COMMANDS
+    assert "DependsOn" not in admin
+    assert "PortMappings" not in admin
+
+
+def test_an_admin_task_works_with_the_applications_credentials(dev: Templates, prod: Templates) -> None:
+    assert secrets(dev, "admin", "admin") == secrets(dev, "api", "api")
+    told = {name: str(value) for name, value in environment(container(prod, "admin", "admin")).items()}
+    settings = Settings.from_environment(told | dict.fromkeys(secrets(prod, "admin", "admin"), "secret"))
+    assert (settings.environment, settings.processor, settings.allow_live_keys) == ("prod", "stripe", True)
+
+
+def test_outputs_say_all_that_running_an_admin_task_needs(each: Templates) -> None:
+    """Cluster, task definition, network: docs/operations.md names these outputs."""
+    outputs = {
+        name: each.resolve(stack, output["Value"])
+        for stack, template in each.by_stack.items()
+        for name, output in template["Outputs"].items()
+    }
+    admin, cluster = task(each, "admin"), each.one("AWS::ECS::Cluster")
+    assert outputs["AdminCluster"] == f"{cluster.stack}/{cluster.logical_id}"
+    assert outputs["AdminTaskDefinition"] == f"{admin.stack}/{admin.logical_id}"
+    (secret,) = (one for one in each.all("AWS::SecretsManager::Secret") if one["Name"].startswith("live-api-key-"))
+    assert outputs["LiveKeySecretArn"] == f"{secret.stack}/{secret.logical_id}"
+    worker_network = service(each, "worker")["NetworkConfiguration"]["AwsvpcConfiguration"]
+    subnets, groups = (
+        ",".join(each.resolve(service(each, "worker").stack, worker_network[name]))
+        for name in ("Subnets", "SecurityGroups")
+    )
+    assert outputs["AdminNetwork"] == (
+        f"awsvpcConfiguration={{subnets=[{subnets}],securityGroups=[{groups}],assignPublicIp=DISABLED}}"
+    )
+    runbook = (PROJECT / "docs" / "operations.md").read_text()
+    for name in ("AdminCluster", "AdminTaskDefinition", "AdminNetwork", "LiveKeySecretArn"):
+        assert name in runbook
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -41,7 +41,7 @@ def fargate(templates: Templates, size: str, unit: int) -> Decimal:
         "api": templates.one("AWS::ApplicationAutoScaling::ScalableTarget", MaxCapacity=10)["MinCapacity"],
         "worker": templates.one("AWS::ApplicationAutoScaling::ScalableTarget", MaxCapacity=2)["MinCapacity"],
     }
-    return sum((sizes[kind] * tasks[kind] for kind in sizes), Decimal(0))
+    return sum((sizes[kind] * tasks[kind] for kind in tasks), Decimal(0))
 
 
 def quantities(templates: Templates) -> dict[str, Decimal]:

@@ -80,6 +80,7 @@ def test_secrets_are_generated_and_under_the_environments_key(each: Templates) -
         "db-app-credentials",
         "processor-keys",
         "smoke-api-key",
+        "live-api-key",
     }
     for secret in secrets:
         assert each.resolve(secret.stack, secret["KmsKeyId"]) == f"{key.stack}/{key.logical_id}.Arn"
@@ -104,7 +105,7 @@ def test_every_field_that_tasks_read_is_in_its_secret(each: Templates) -> None:
         for container in task["ContainerDefinitions"]
         for secret in container["Secrets"]
     ]
-    assert len(read) == 2 * (6 + 4)
+    assert len(read) == 2 * (6 + 4) + 4
     for value in read:
         reference, field = value.removesuffix("::").rsplit(":", 1)
         assert field in fields[reference], f"{reference} has no {field}"

@@ -42,9 +42,13 @@ def test_https_uses_a_current_policy_and_goes_to_https_targets(each: Templates) 
     assert listener["Protocol"] == "HTTPS"
     assert listener["SslPolicy"] == "ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09"
     (action,) = listener["DefaultActions"]
-    group = each.one("AWS::ElasticLoadBalancingV2::TargetGroup")
-    assert action == {"Type": "forward", "TargetGroupArn": {"Ref": group.logical_id}}
-    assert (group["Protocol"], group["Port"], group["TargetType"]) == ("HTTPS", 8443, "ip")
+    forwarded = {group.logical_id: group for group in each.all("AWS::ElasticLoadBalancingV2::TargetGroup")}
+    assert action["Type"] == "forward"
+    group = forwarded[action["TargetGroupArn"]["Ref"]]
+    assert group["Name"].startswith("tg-https-8443-")
+    assert "-alt-" not in group["Name"], "rolling deployments know no other"
+    for group in forwarded.values():
+        assert (group["Protocol"], group["Port"], group["TargetType"]) == ("HTTPS", 8443, "ip")
 
 
 def test_http_only_redirects(each: Templates) -> None:
@@ -52,7 +56,8 @@ def test_http_only_redirects(each: Templates) -> None:
     (action,) = listener["DefaultActions"]
     assert action["Type"] == "redirect"
     assert action["RedirectConfig"] == {"Port": "443", "Protocol": "HTTPS", "StatusCode": "HTTP_301"}
-    assert len(each.all("AWS::ElasticLoadBalancingV2::Listener")) == 2
+    plain = [each for each in each.all("AWS::ElasticLoadBalancingV2::Listener") if each["Protocol"] == "HTTP"]
+    assert len(plain) == 1
 
 
 def test_answers_do_not_name_the_server(each: Templates) -> None:
@@ -64,16 +69,18 @@ def test_what_never_reaches_the_service_has_its_security_headers(each: Templates
     answered = Flask("answers")
     register(answered)
     headers = answered.test_client().get("/").headers
-    found = attributes(each.one("AWS::ElasticLoadBalancingV2::Listener", Port=443), "ListenerAttributes")
-    for name in ("Strict-Transport-Security", "X-Content-Type-Options"):
-        attribute = f"routing.http.response.{name.lower().replace('-', '_')}.header_value"
-        assert found[attribute] == headers[name]
+    for listener in each.all("AWS::ElasticLoadBalancingV2::Listener"):
+        if listener["Protocol"] == "HTTPS":
+            found = attributes(listener, "ListenerAttributes")
+            for name in ("Strict-Transport-Security", "X-Content-Type-Options"):
+                attribute = f"routing.http.response.{name.lower().replace('-', '_')}.header_value"
+                assert found[attribute] == headers[name]
 
 
 def test_targets_are_checked_without_the_database_and_left_gently(each: Templates) -> None:
-    group = each.one("AWS::ElasticLoadBalancingV2::TargetGroup")
-    assert (group["HealthCheckPath"], group["HealthCheckProtocol"]) == ("/healthz", "HTTPS")
-    assert attributes(group, "TargetGroupAttributes")["deregistration_delay.timeout_seconds"] == "30"
+    for group in each.all("AWS::ElasticLoadBalancingV2::TargetGroup"):
+        assert (group["HealthCheckPath"], group["HealthCheckProtocol"]) == ("/healthz", "HTTPS")
+        assert attributes(group, "TargetGroupAttributes")["deregistration_delay.timeout_seconds"] == "30"
 
 
 def test_a_given_certificate_is_used_as_it_is(dev: Templates) -> None:
@@ -200,6 +207,16 @@ def test_refusals_are_json_problems(each: Templates) -> None:
         response = rule.get("Action", {}).get("Block", {}).get("CustomResponse")
         if response:
             assert response["ResponseCode"] == statuses[response["CustomResponseBodyKey"]]
+
+
+def test_who_is_too_fast_is_told_so_and_when_to_come_back(each: Templates) -> None:
+    bodies = each.one("AWS::WAFv2::WebACL")["CustomResponseBodies"]
+    for name in ("rate-limit-ip", "rate-limit-key"):
+        response = rules(each)[name]["Action"]["Block"]["CustomResponse"]
+        problem = json.loads(bodies[response["CustomResponseBodyKey"]]["Content"])
+        assert response["ResponseCode"] == problem["status"] == 429
+        assert problem["title"] == "Too Many Requests"
+        assert response["ResponseHeaders"] == [{"Name": "retry-after", "Value": "60"}]
 
 
 def test_api_keys_and_bodies_reach_neither_logs_nor_samples(each: Templates) -> None:

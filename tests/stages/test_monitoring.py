@@ -73,21 +73,56 @@ def test_silence_is_no_alarm(each: Templates) -> None:
     assert {alarm["TreatMissingData"] for alarm in alarms(each).values()} == {"notBreaching"}
 
 
-def test_more_than_five_per_cent_of_failed_requests_alarm_and_no_traffic_does_not(each: Templates) -> None:
-    alarm = alarms(each)["error-rate"]
+ERROR_RATE = "FILL(100 * SUM([target, balancer]) / SUM([requests, balancer]), 0)"
+
+
+def parts(alarm: Resource) -> tuple[dict[str, str], dict[str, str], str]:
+    """Metrics and expressions of an alarm by id, and the id of the one that it watches."""
+    items = {item["Id"]: item for item in alarm["Metrics"]}
+    metrics = {name: item["MetricStat"]["Metric"]["MetricName"] for name, item in items.items() if "MetricStat" in item}
+    expressions = {name: item["Expression"] for name, item in items.items() if "Expression" in item}
+    (watched_id,) = (name for name, item in items.items() if item.get("ReturnData", True))
+    return metrics, expressions, watched_id
+
+
+def test_more_than_five_per_cent_of_failed_requests_alarm_and_no_traffic_does_not(dev: Templates) -> None:
+    """The balancer's own errors count as requests: of one that finds no task it counts the error only."""
+    alarm = alarms(dev)["error-rate"]
     assert (alarm["Threshold"], alarm["ComparisonOperator"]) == (5, "GreaterThanThreshold")
-    (expression,) = (metric["Expression"] for metric in alarm["Metrics"] if "Expression" in metric)
-    assert expression == "IF(requests > 0, 100 * (FILL(target, 0) + FILL(balancer, 0)) / requests, 0)"
-    names = {
-        metric["Id"]: metric["MetricStat"]["Metric"]["MetricName"]
-        for metric in alarm["Metrics"]
-        if "MetricStat" in metric
-    }
-    assert names == {
+    metrics, expressions, watched_id = parts(alarm)
+    assert expressions[watched_id] == ERROR_RATE
+    assert metrics == {
         "requests": "RequestCount",
         "target": "HTTPCode_Target_5XX_Count",
         "balancer": "HTTPCode_ELB_5XX_Count",
     }
+
+
+def test_a_canary_that_fails_is_not_lost_among_the_requests_that_do_not(canary: Templates) -> None:
+    metrics, expressions, watched_id = parts(alarms(canary)["error-rate"])
+    assert expressions.pop(watched_id) == "MAX([whole, primary, alternate])"
+    assert expressions == {
+        "whole": ERROR_RATE,
+        "primary": "FILL(100 * primary_errors / primary_requests, 0)",
+        "alternate": "FILL(100 * alternate_errors / alternate_requests, 0)",
+    }
+    assert metrics["alternate_errors"] == "HTTPCode_Target_5XX_Count"
+    assert metrics["alternate_requests"] == "RequestCount"
+    assert len(metrics) <= 10, "all that CloudWatch takes in an alarm"
+    groups = {
+        str(canary.resolve("payment-service-canary-alice", dimension["Value"]))
+        for item in alarms(canary)["error-rate"]["Metrics"]
+        for dimension in item.get("MetricStat", {}).get("Metric", {}).get("Dimensions", [])
+        if dimension["Name"] == "TargetGroup"
+    }
+    assert len(groups) == 2
+
+
+def test_unhealthy_tasks_of_either_release_are_seen(canary: Templates) -> None:
+    metrics, expressions, watched_id = parts(alarms(canary)["unhealthy-targets"])
+    assert set(metrics.values()) == {"UnHealthyHostCount"}
+    assert expressions == {watched_id: f"SUM([{', '.join(metrics)}])"}
+    assert len(metrics) == 2
 
 
 @pytest.mark.parametrize(

@@ -119,25 +119,32 @@ def connections(templates: Templates) -> Iterator[tuple[str, str, str]]:
         yield direction, arrow, f"{rule['IpProtocol']} {rule.get('FromPort')}-{rule.get('ToPort')}"
 
 
+def designed(suffix: str) -> list[tuple[str, str, str]]:
+    alb, api, worker, database = (f"security-group-{name}-{suffix}" for name in ("alb", "api", "worker", "database"))
+    return [
+        ("Ingress", f"internet -> {alb}", "tcp 443-443"),
+        ("Ingress", f"internet -> {alb}", "tcp 80-80"),
+        ("Egress", f"{alb} -> {api}", "tcp 8443-8443"),
+        ("Ingress", f"{alb} -> {api}", "tcp 8443-8443"),
+        ("Egress", f"{api} -> {database}", "tcp 5432-5432"),
+        ("Ingress", f"{api} -> {database}", "tcp 5432-5432"),
+        ("Egress", f"{worker} -> {database}", "tcp 5432-5432"),
+        ("Ingress", f"{worker} -> {database}", "tcp 5432-5432"),
+        ("Egress", f"{api} -> internet", "tcp 443-443"),
+        ("Egress", f"{worker} -> internet", "tcp 443-443"),
+    ]
+
+
 def test_who_may_talk_to_whom_is_exactly_the_design(environments: dict[str, Templates]) -> None:
-    for templates, suffix in ((environments["Dev"], "dev"), (environments["Prod"], "prod")):
-        alb, api, worker, database = (
-            f"security-group-{name}-{suffix}" for name in ("alb", "api", "worker", "database")
-        )
-        assert sorted(connections(templates)) == sorted(
-            [
-                ("Ingress", f"internet -> {alb}", "tcp 443-443"),
-                ("Ingress", f"internet -> {alb}", "tcp 80-80"),
-                ("Egress", f"{alb} -> {api}", "tcp 8443-8443"),
-                ("Ingress", f"{alb} -> {api}", "tcp 8443-8443"),
-                ("Egress", f"{api} -> {database}", "tcp 5432-5432"),
-                ("Ingress", f"{api} -> {database}", "tcp 5432-5432"),
-                ("Egress", f"{worker} -> {database}", "tcp 5432-5432"),
-                ("Ingress", f"{worker} -> {database}", "tcp 5432-5432"),
-                ("Egress", f"{api} -> internet", "tcp 443-443"),
-                ("Egress", f"{worker} -> internet", "tcp 443-443"),
-            ]
-        )
+    for name, suffix in (("Dev", "dev"), ("Prod", "prod"), ("Longest", "prod-alice12")):
+        assert sorted(connections(environments[name])) == sorted(designed(suffix))
+
+
+def test_a_release_that_is_being_tried_is_reached_from_inside_the_network_only(canary: Templates) -> None:
+    network = canary.one("AWS::EC2::VPC")["CidrBlock"]
+    test_traffic = ("Ingress", f"{network} -> security-group-alb-canary-alice", "tcp 9443-9443")
+    assert ipaddress.ip_network(network).is_private
+    assert sorted(connections(canary)) == sorted([*designed("canary-alice"), test_traffic])
 
 
 def test_every_group_denies_egress_unless_told_otherwise(each: Templates) -> None:

@@ -1,0 +1,139 @@
+"""What ECS needs to try a release on a part of the requests before it gets all of them.
+
+Two target groups take turns: a deployment starts the new release in the idle one, lets the test listener forward to
+it, gives it `CANARY_PERCENT` of the clients' requests for `CANARY_MINUTES`, then all of them, and keeps the old release
+for another `BAKE_MINUTES`. An alarm at any point sends the requests back. ECS does that by rewriting the weights of the
+two listener rules made here. A later stack update that touches one of them resets its weights to those written here:
+see docs/operations.md#canary-deployments.
+"""
+
+from collections.abc import Sequence
+
+from aws_cdk import Duration
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_elasticloadbalancingv2 as elbv2
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+from stages.config import EnvironmentConfig
+from stages.ingress import Ingress, add_https_listener, add_target_group
+from stages.policies import grant
+from stages.security_groups import API_PORT, TEST_PORT
+
+#: Enough to see a bad release within the minutes that its alarms need, few enough to harm few.
+CANARY_PERCENT = 10
+#: Longer than any deployment alarm takes to go off.
+CANARY_MINUTES, BAKE_MINUTES = 10, 10
+STRATEGY = ecs.DeploymentStrategy.CANARY
+SHIFT = ecs.TrafficShiftConfig(step_percent=CANARY_PERCENT, step_bake_time=Duration.minutes(CANARY_MINUTES))
+BAKE_TIME = Duration.minutes(BAKE_MINUTES)
+
+
+class Canary(Construct):
+    """The second target group, the listener rules that ECS rewrites, and the role with which it does.
+
+    Attributes:
+        alternate: the target group that is not `ingress.target_group`.
+        target: what the service must know of all this.
+        ready: what the service must depend on, so that ECS can do its work from the first deployment on.
+    """
+
+    def __init__(
+        self, scope: Construct, construct_id: str, *, config: EnvironmentConfig, ingress: Ingress, vpc: ec2.IVpc
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self._config = config
+        self.alternate = add_target_group(self, "Targets", name=f"tg-https-{API_PORT}-alt", config=config, vpc=vpc)
+        groups = (ingress.target_group, self.alternate)
+        test = add_https_listener(
+            ingress.load_balancer,
+            "Test",
+            port=TEST_PORT,
+            certificate=ingress.certificate,
+            target_group=self.alternate,
+        )
+        production_rule = _rule(self, "ProductionRule", listener=ingress.https, groups=groups)
+        test_rule = _rule(self, "TestRule", listener=test, groups=groups)
+        role = self._role(groups=groups, rules=(production_rule, test_rule), listeners=(ingress.https, test))
+        self.target = ecs.AlternateTarget(
+            "Alternate",
+            alternate_target_group=self.alternate,
+            production_listener=ecs.ListenerRuleConfiguration.application_listener_rule(production_rule),
+            test_listener=ecs.ListenerRuleConfiguration.application_listener_rule(test_rule),
+            role=role.without_policy_updates(),
+        )
+
+    def _role(
+        self,
+        *,
+        groups: Sequence[elbv2.ApplicationTargetGroup],
+        rules: Sequence[elbv2.ApplicationListenerRule],
+        listeners: Sequence[elbv2.ApplicationListener],
+    ) -> iam.Role:
+        """The actions of AWS's AmazonECSInfrastructureRolePolicyForLoadBalancers, on what is ours only."""
+        names = self._config.names
+        role = iam.Role(
+            self,
+            "Role",
+            role_name=names.name("role-api-traffic"),
+            # AWS documents no condition for this trust. Only who may pass the role can use it, in this account alone.
+            assumed_by=iam.ServicePrincipal("ecs.amazonaws.com"),
+            description="Lets ECS shift requests between the two target groups of the api",
+        )
+        describe = ("DescribeListeners", "DescribeRules", "DescribeTargetGroups", "DescribeTargetHealth")
+        self.ready = grant(
+            role,
+            name=names.name("policy-api-traffic"),
+            statements=[
+                _allow("ReadLoadBalancers", describe, ["*"]),
+                _allow(
+                    "RegisterTasks",
+                    ("DeregisterTargets", "RegisterTargets"),
+                    [group.target_group_arn for group in groups],
+                ),
+                _allow("ShiftRequests", ("ModifyRule",), [rule.listener_rule_arn for rule in rules]),
+                _allow("ShiftDefaults", ("ModifyListener",), [listener.listener_arn for listener in listeners]),
+            ],
+        )
+        return role
+
+
+def _rule(
+    scope: Construct,
+    construct_id: str,
+    *,
+    listener: elbv2.ApplicationListener,
+    groups: Sequence[elbv2.ApplicationTargetGroup],
+) -> elbv2.ApplicationListenerRule:
+    """A rule for every path. The listener's own default action has no ARN that CloudFormation would tell.
+
+    Its action is written out: CDK's would let the service depend on the rule twice, as cfn-lint finds.
+    """
+    weights = zip(groups, (100, 0), strict=True)
+    return elbv2.ApplicationListenerRule(
+        scope,
+        construct_id,
+        listener=listener,
+        priority=1,
+        conditions=[elbv2.ListenerCondition.path_patterns(["/*"])],
+        action=elbv2.ListenerAction(
+            elbv2.CfnListener.ActionProperty(
+                type="forward",
+                forward_config=elbv2.CfnListener.ForwardConfigProperty(
+                    target_groups=[
+                        elbv2.CfnListener.TargetGroupTupleProperty(
+                            target_group_arn=group.target_group_arn, weight=weight
+                        )
+                        for group, weight in weights
+                    ]
+                ),
+            )
+        ),
+    )
+
+
+def _allow(sid: str, actions: Sequence[str], resources: Sequence[str]) -> iam.PolicyStatement:
+    return iam.PolicyStatement(
+        sid=sid, actions=[f"elasticloadbalancing:{action}" for action in actions], resources=list(resources)
+    )
