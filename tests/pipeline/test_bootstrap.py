@@ -1,0 +1,169 @@
+"""The policies that CloudFormation gets: enough for every template, on our own names, and no more."""
+
+import fnmatch
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cfnlint.schema import PROVIDER_SCHEMA_MANAGER  # type: ignore[import-untyped]
+
+from pipeline.bootstrap import policies
+from pipeline.bootstrap.needs import BESIDES, TYPES, UNUSED_ACTIONS, UNUSED_SERVICES, needs_of
+from tests.pipeline.conftest import synthesize
+from tests.pipeline.model import CONFIGURED, ELSEWHERE, Synthesized, Template
+
+pytestmark = pytest.mark.xdist_group("pipeline")
+
+COMMITTED = sorted(policies.FOLDER.glob("execution-policy-*.json"))
+STATEMENTS: list[Mapping[str, Any]] = [
+    statement for path in COMMITTED for statement in json.loads(path.read_text())["Statement"]
+]
+
+
+@pytest.fixture(scope="module")
+def templates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Template]:
+    """Every template: the pipeline, its replica, dev with a domain of its own, prod in another account and region."""
+    domain = {
+        "environments.dev.domain_name": "pay.example.com",
+        "environments.dev.hosted_zone_id": "Z0123456789ABCDEFGHIJ",
+        "environments.dev.hosted_zone_name": "example.com",
+    }
+    configured = {key: value for key, value in CONFIGURED.items() if key != "certificate_arn"}
+    made = synthesize(tmp_path_factory.mktemp("assembly"), {**configured, **ELSEWHERE, **domain})
+    return read_templates(made)
+
+
+def read_templates(made: Synthesized) -> dict[str, Template]:
+    return {path.name: Template.read(path) for path in made.folder.rglob("*.template.json")}
+
+
+def resources(templates: Mapping[str, Template]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    for template, content in templates.items():
+        for name, resource in content.body["Resources"].items():
+            yield f"{template}/{name}", resource["Type"], resource.get("Properties", {})
+
+
+def allowed(action: str, arn: str = "*") -> bool:
+    """Whether some statement allows an action on a resource, as IAM compares them (conditions aside)."""
+    return any(
+        action.lower() in (one.lower() for one in statement["Action"])
+        and any(fnmatch.fnmatchcase(arn, pattern) for pattern in statement["Resource"])
+        for statement in STATEMENTS
+    )
+
+
+def is_listed(action: str) -> bool:
+    return any(action.lower() in (one.lower() for one in statement["Action"]) for statement in STATEMENTS)
+
+
+def test_every_permission_that_a_template_needs_is_in_some_policy(templates: dict[str, Template]) -> None:
+    """Read from the schemas here once more, so that the tool that writes the policies is not its own judge."""
+    missing = set()
+    for where, kind, _ in resources(templates):
+        if kind.startswith(("Custom::", "AWS::CDK::")):
+            continue
+        handlers = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema.get("handlers", {})
+        named = {one for operation in ("create", "read", "update", "delete")
+                 for one in handlers.get(operation, {}).get("permissions", ())}  # fmt: skip
+        unused = {one for one in named if one in UNUSED_ACTIONS or one.split(":")[0] in UNUSED_SERVICES}
+        missing |= {(where, one) for one in named - unused if not is_listed(one)}
+    assert missing == set()
+
+
+def test_every_type_of_every_template_is_known(templates: dict[str, Template]) -> None:
+    found = {kind for _, kind, _ in resources(templates) if not kind.startswith(("Custom::", "AWS::CDK::"))}
+    assert found - set(TYPES) == set(), "add them to TYPES and run `python -m pipeline.bootstrap`"
+
+
+def test_types_without_handlers_have_their_needs_written_down(templates: dict[str, Template]) -> None:
+    for _, kind, _ in resources(templates):
+        if not kind.startswith("AWS::CDK::"):
+            assert needs_of(kind), kind
+    assert all(is_listed(action) for actions in BESIDES.values() for action in actions)
+
+
+def test_the_committed_policies_are_what_the_tool_writes(tmp_path: Path) -> None:
+    written = policies.write_policies(tmp_path)
+    assert [path.name for path in written] == [path.name for path in COMMITTED]
+    for path, committed in zip(written, COMMITTED, strict=True):
+        assert path.read_text() == committed.read_text(), "run `python -m pipeline.bootstrap`"
+
+
+#: Type to its property with the name, an action that changes it, and its ARN.
+NAMED = {
+    "AWS::CloudWatch::Alarm": ("AlarmName", "cloudwatch:PutMetricAlarm", "arn:aws:cloudwatch:r:1:alarm:{}"),
+    "AWS::CloudWatch::Dashboard": ("DashboardName", "cloudwatch:PutDashboard", "arn:aws:cloudwatch::1:dashboard/{}"),
+    "AWS::CodeBuild::Project": ("Name", "codebuild:UpdateProject", "arn:aws:codebuild:r:1:project/{}"),
+    "AWS::CodeBuild::ReportGroup": ("Name", "codebuild:UpdateReportGroup", "arn:aws:codebuild:r:1:report-group/{}"),
+    "AWS::CodePipeline::Pipeline": ("Name", "codepipeline:UpdatePipeline", "arn:aws:codepipeline:r:1:{}"),
+    "AWS::ECS::Cluster": ("ClusterName", "ecs:DeleteCluster", "arn:aws:ecs:r:1:cluster/{}"),
+    "AWS::Events::Rule": ("Name", "events:PutRule", "arn:aws:events:r:1:rule/{}"),
+    "AWS::IAM::ManagedPolicy": ("ManagedPolicyName", "iam:CreatePolicyVersion", "arn:aws:iam::1:policy/{}"),
+    "AWS::IAM::Role": ("RoleName", "iam:CreateRole", "arn:aws:iam::1:role/{}"),
+    "AWS::Lambda::Function": ("FunctionName", "lambda:UpdateFunctionCode", "arn:aws:lambda:r:1:function:{}"),
+    "AWS::Logs::LogGroup": ("LogGroupName", "logs:CreateLogGroup", "arn:aws:logs:r:1:log-group:{}"),
+    "AWS::RDS::DBCluster": ("DBClusterIdentifier", "rds:DeleteDBCluster", "arn:aws:rds:r:1:cluster:{}"),
+    "AWS::RDS::DBInstance": ("DBInstanceIdentifier", "rds:DeleteDBInstance", "arn:aws:rds:r:1:db:{}"),
+    "AWS::RDS::DBClusterParameterGroup": (
+        "DBClusterParameterGroupName",
+        "rds:ModifyDBClusterParameterGroup",
+        "arn:aws:rds:r:1:cluster-pg:{}",
+    ),
+    "AWS::RDS::DBSubnetGroup": ("DBSubnetGroupName", "rds:ModifyDBSubnetGroup", "arn:aws:rds:r:1:subgrp:{}"),
+    "AWS::S3::Bucket": ("BucketName", "s3:DeleteBucket", "arn:aws:s3:::{}"),
+    "AWS::SNS::Topic": ("TopicName", "sns:SetTopicAttributes", "arn:aws:sns:r:1:{}"),
+    "AWS::SecretsManager::Secret": (
+        "Name",
+        "secretsmanager:DeleteSecret",
+        "arn:aws:secretsmanager:r:1:secret:{}-AbCdEf",
+    ),
+    "AWS::WAFv2::WebACL": ("Name", "wafv2:UpdateWebACL", "arn:aws:wafv2:r:1:regional/webacl/{}/0a1b"),
+    "AWS::ElasticLoadBalancingV2::LoadBalancer": (
+        "Name",
+        "elasticloadbalancing:DeleteLoadBalancer",
+        "arn:aws:elasticloadbalancing:r:1:loadbalancer/app/{}/0a1b",
+    ),
+    "AWS::ElasticLoadBalancingV2::TargetGroup": (
+        "Name",
+        "elasticloadbalancing:ModifyTargetGroup",
+        "arn:aws:elasticloadbalancing:r:1:targetgroup/{}/0a1b",
+    ),
+}
+
+
+def test_what_is_ours_may_be_changed_under_the_name_that_its_template_gives(templates: dict[str, Template]) -> None:
+    met = set()
+    for where, kind, properties in resources(templates):
+        if kind in NAMED:
+            key, action, arn = NAMED[kind]
+            assert allowed(action, arn.format(properties[key])), (where, action, properties[key])
+            met.add(kind)
+    assert met == NAMED.keys()
+
+
+@pytest.mark.parametrize("kind", NAMED)
+def test_what_is_not_ours_may_not_be_changed(kind: str) -> None:
+    _, action, arn = NAMED[kind]
+    assert not allowed(action, arn.format("somebody-elses"))
+
+
+def test_no_policy_is_open_ended_or_too_large() -> None:
+    for statement in STATEMENTS:
+        assert statement["Effect"] == "Allow"
+        assert not [action for action in statement["Action"] if "*" in action]
+    for path in COMMITTED:
+        assert len(re.sub(r"\s", "", path.read_text())) <= policies.POLICY_CHARACTERS
+    assert len(COMMITTED) <= 10  # what IAM attaches to one role
+
+
+def test_only_our_own_policies_can_be_attached_and_the_bootstraps_roles_are_out_of_reach() -> None:
+    (attach,) = [one for one in STATEMENTS if "iam:AttachRolePolicy" in one["Action"]]
+    assert attach["Condition"] == {"ArnLike": {"iam:PolicyARN": "arn:aws:iam::*:policy/policy-*"}}
+    bootstrap = "arn:aws:iam::111111111111:role/cdk-hnb659fds-cfn-exec-role-111111111111-us-east-1"
+    for action in ("iam:AttachRolePolicy", "iam:PassRole", "iam:UpdateAssumeRolePolicy", "iam:DeleteRole"):
+        assert not allowed(action, bootstrap)
+    for action in ("iam:PutRolePolicy", "iam:PutUserPolicy", "iam:CreateUser", "iam:CreateAccessKey"):
+        assert not is_listed(action)
