@@ -212,7 +212,7 @@ def ask_in_terminal(console: Console, request: Request) -> bool:
     console.print(approval_panel(request))
     answer = ""
     while answer not in ("y", "yes", "n", "no"):
-        answer = console.input("[bold]Approve?[/bold] [y/n] ").strip().lower()
+        answer = console.input("[bold]Approve?[/bold] \\[y/n] ").strip().lower()
     return answer.startswith("y")
 
 

@@ -87,6 +87,7 @@ def test_the_approver_reads_the_request_and_must_answer_clearly(
     display.stop()
     assert "3 resources replaced" in out.getvalue()
     assert "https://example.com" in out.getvalue()
+    assert "y/n" in out.getvalue()  # a bracket is markup to rich unless escaped
     assert "report.log" in out.getvalue()
 
 
