@@ -70,10 +70,9 @@ class Command:
 
     def _rehearse(self) -> None:
         self._do(self._to_prod)
-        self.rehearsal.timeline.record(
-            endpoints={name: outputs["ApiUrl"] for name, outputs in self.rehearsal.account.endpoints().items()}
-        )
-        self.display.finish("Every stage succeeded", self._farewell())
+        endpoints = self.rehearsal.account.endpoints()
+        self.rehearsal.timeline.record(endpoints={name: outputs["ApiUrl"] for name, outputs in endpoints.items()})
+        self.display.finish("Every stage succeeded", self._farewell(endpoints))
         if self.options.keep:
             with contextlib.suppress(KeyboardInterrupt):
                 threading.Event().wait()
@@ -88,14 +87,12 @@ class Command:
         self.rehearsal.prepare(self.deployed)
         self.rehearsal.run(self.commit)
 
-    def _farewell(self) -> list[str]:
+    def _farewell(self, endpoints: Mapping[str, Mapping[str, str]]) -> list[str]:
         """The base URLs, a command that works, and where to read more."""
         account = self.rehearsal.account
-        lines = []
-        for stack, outputs in account.endpoints().items():
-            lines += [f"{stack}: {outputs['ApiUrl']}"]
+        lines = [f"{stack}: {outputs['ApiUrl']}" for stack, outputs in endpoints.items()]
         if self.options.keep:
-            for outputs in list(account.endpoints().values())[-1:]:
+            for outputs in list(endpoints.values())[-1:]:
                 lines += ["", "Call it, ready to paste:", *_curl(account, outputs), "", "Ctrl-C destroys everything."]
         return [*lines, f"logs: {account.workspace.logs}", f"timeline: {account.workspace.timeline}"]
 

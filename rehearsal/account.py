@@ -135,14 +135,12 @@ class Account:
 
     def endpoints(self) -> dict[str, Mapping[str, str]]:
         """The outputs of every stack that has an `ApiUrl`, by stack, with local addresses."""
-        found: dict[str, Mapping[str, str]] = {}
-        for stack in self.session.client("cloudformation").describe_stacks()["Stacks"]:
-            outputs = {
-                item["OutputKey"]: self.runtime.localize(item["OutputValue"]) for item in stack.get("Outputs", [])
-            }
-            if "ApiUrl" in outputs:
-                found[stack["StackName"]] = outputs
-        return dict(sorted(found.items()))
+        stacks = self.session.client("cloudformation").describe_stacks()["Stacks"]
+        outputs = {
+            stack["StackName"]: {item["OutputKey"]: item["OutputValue"] for item in stack.get("Outputs", [])}
+            for stack in stacks
+        }
+        return {name: self.runtime.localize(texts) for name, texts in sorted(outputs.items()) if "ApiUrl" in texts}
 
     def build_environment(self) -> dict[str, str]:
         """The environment of a CodeBuild container in this account."""

@@ -27,14 +27,14 @@ _NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
 class CloudFormation:
     """Runs the action modes that CDK Pipelines uses.
 
-    `localize` turns what a stack output says into what is true on this machine (load balancer names into local
+    `localize` turns what stack outputs say into what is true on this machine (load balancer names into local
     addresses). `upload` puts a template into the artifact bucket and answers its URL: a request's own body may hold
     51,200 bytes only.
     """
 
     client: "CloudFormationClient"
     upload: Callable[[str, str], str]
-    localize: Callable[[str], str]
+    localize: Callable[[Mapping[str, str]], dict[str, str]]
 
     def run(self, action: Action, around: Surroundings) -> Mapping[str, str]:
         """Run the action; see `Provider.run`."""
@@ -153,7 +153,7 @@ class CloudFormation:
 
     def _outputs(self, stack: str) -> dict[str, str]:
         outputs = self.client.describe_stacks(StackName=stack)["Stacks"][0].get("Outputs", [])
-        return {output["OutputKey"]: self.localize(output["OutputValue"]) for output in outputs}
+        return self.localize({output["OutputKey"]: output["OutputValue"] for output in outputs})
 
     @staticmethod
     def _wait(ask: Callable[[], _Answer], done: Callable[[_Answer], bool], what: str, around: Surroundings) -> _Answer:

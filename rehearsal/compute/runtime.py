@@ -113,10 +113,11 @@ class ComputeRuntime:
             self._call(engine.synchronize())
         return engine.balancers.endpoints()
 
-    def localize(self, text: str) -> str:
-        """Replace DNS names of load balancers in a text by their local addresses."""
+    def localize(self, texts: Mapping[str, str]) -> dict[str, str]:
+        """Replace DNS names of load balancers in texts by their local addresses; the account is asked once for all."""
         self.endpoints()
-        return self._running().balancers.localize(text)
+        localize = self._running().balancers.localize
+        return {name: localize(text) for name, text in texts.items()}
 
     def status(self) -> RuntimeStatus:
         """Describe everything that runs."""

@@ -189,7 +189,7 @@ def test_a_described_service_is_served_changed_and_deleted(
 
     endpoint = runtime.endpoints()[dns_name]
     assert endpoint == Endpoint(https=endpoint.https, http=endpoint.http)
-    assert runtime.localize(f"https://{dns_name}/v1") == f"https://{endpoint.https}/v1"
+    assert runtime.localize({"Url": f"https://{dns_name}/v1"}) == {"Url": f"https://{endpoint.https}/v1"}
     url = f"https://{endpoint.https}"
     assert get(url, runtime.ca_file)["release"] == f"1 appp won{url}", "secrets, parameters and names are resolved"
     assert get(f"http://{endpoint.http}/x", runtime.ca_file)["path"] == "/x", "HTTP leads to HTTPS"
