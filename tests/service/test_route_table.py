@@ -17,7 +17,7 @@ from werkzeug.test import TestResponse
 from payments.domain.api_keys import Scope
 from payments.problems import all_errors
 from payments.repositories.database import Database
-from payments.web import edge
+from payments.web import edge, pagination
 from payments.web.app import create_app
 from payments.web.openapi import Api
 from tests.service.api import SETTINGS, sandbox_context
@@ -207,13 +207,17 @@ def test_every_body_is_strict(client: FlaskClient, key: ApiKey, route: Route) ->
 @pytest.mark.parametrize("route", [route for route in KEYED if route.method == "GET"], ids=str)
 def test_every_query_is_strict(client: FlaskClient, key: ApiKey, route: Route) -> None:
     path = _path(route)
-    assert client.get(f"{path}?surprise=1", headers=key.headers).status_code in {400, 422}
+    for query in ("surprise=1", "surprise", "=1", "limit=%00", "reference=a%00b", "cursor=%FF", "limit=%ED%A0%80"):
+        assert client.get(f"{path}?{query}", headers=key.headers).status_code in {400, 422}, query
 
 
 @pytest.mark.parametrize("route", [r for r in KEYED if r.method == "GET" and "limit" in str(_operation(r))], ids=str)
 def test_every_page_is_bounded_and_every_cursor_checked(client: FlaskClient, key: ApiKey, route: Route) -> None:
     path = _path(route)
-    wrong = ("limit=0", "limit=101", "limit=1.5", "limit=", "cursor=%21", "cursor=A", "limit=1&limit=1")
+    numbers = ("0", "101", "1.5", "", "%2B5", "05", "5_0", "%205", "1e1", "%D9%A1")
+    foreign = (pagination.encode("x"), pagination.encode(""), pagination.encode("7", "x"), pagination.encode("a", "b"))
+    cursors = ("", "%21", "A", *foreign)
+    wrong = [*(f"limit={text}" for text in numbers), *(f"cursor={text}" for text in cursors), "limit=1&limit=1"]
     for query in wrong:
         assert client.get(f"{path}?{query}", headers=key.headers).status_code in {400, 422}, query
 
@@ -224,7 +228,8 @@ def test_another_method_is_405_and_says_which_are_allowed(route: Route) -> None:
     answer = client.open(path, method="PUT")
     assert (answer.status_code, answer.get_json(force=True)["code"]) == (405, "method_not_allowed")
     assert route.method in answer.headers["Allow"]
-    assert client.open(path + "/", method=route.method).status_code == 404
+    for other in (path + "/", path.replace("/", "//"), path.upper()):
+        assert client.open(other, method=route.method).status_code == 404
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=str)

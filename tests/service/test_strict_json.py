@@ -48,7 +48,8 @@ def test_any_bytes_are_either_json_or_a_problem(body: Any) -> None:
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        (b"", "not JSON"),
+        (b"", "is empty"),
+        (b" \n", "is empty"),
         (b"{", "not JSON"),
         (b"{} {}", "not JSON"),
         (b"{'a': 1}", "not JSON"),
@@ -63,7 +64,7 @@ def test_any_bytes_are_either_json_or_a_problem(body: Any) -> None:
         (b"[" * 9 + b"]" * 9, "nested"),
         (b'{"a":' * 30000, "nested"),
         (b'{"a": ' + b"9" * 33 + b"}", "digits"),
-        ("\ufeff{}".encode(), "not JSON"),
+        ("\ufeff{}".encode(), "byte order mark"),
     ],
 )
 def test_what_parsers_read_differently_is_refused(body: Any, said: str) -> None:

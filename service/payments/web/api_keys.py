@@ -20,7 +20,7 @@ from payments.problems import (
     ValidationFailed,
 )
 from payments.services import api_keys as use_cases
-from payments.web import auth, edge, pagination
+from payments.web import auth, edge, pagination, patterns
 from payments.web.idempotency import idempotent_request, respond
 from payments.web.openapi import WITH_BODY, QueryModel, Strict, responses
 from payments.web.payments import answer_json, principal
@@ -34,13 +34,13 @@ _MAX_SECONDS = int(MAX_OVERLAP.total_seconds())
 
 def _known_scope(text: str) -> str:
     if text not in _SCOPES:
-        raise ValueError("not a scope")
+        raise ValueError(f"Send one of: {', '.join(_SCOPES)}.")
     return text
 
 
 def _in_the_future(moment: int) -> int:
     if moment <= time.time():
-        raise ValueError("not in the future")
+        raise ValueError("Send a time to come, in seconds since 1970.")
     return moment
 
 
@@ -77,7 +77,7 @@ class RevokeApiKey(Strict):
 class ApiKeyPath(QueryModel):
     """Names an API key."""
 
-    key_id: str = Field(pattern="^key_[A-Za-z0-9-]{1,64}$")
+    key_id: str = Field(pattern=patterns.API_KEY_ID)
 
 
 class ApiKey(BaseModel):
@@ -133,7 +133,7 @@ def create_api_key(body: CreateApiKey) -> Response:
 @edge.requires(Scope.API_KEYS_READ)
 def list_api_keys(query: pagination.PageQuery) -> Response:
     """List API keys, newest first, without their secrets."""
-    before = pagination.decode(query.cursor, parts=1)
+    before = pagination.decode(query.cursor, patterns.API_KEY_ID)
     found = use_cases.list_keys(context(), principal(), before=before[0] if before else None, limit=query.limit + 1)
     shown, has_more = pagination.page(found, query.limit)
     now = context().now()

@@ -7,6 +7,7 @@ no endpoint is open by forgetting.
 import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
+from urllib.parse import unquote_to_bytes
 
 from flask import Flask, request
 
@@ -70,8 +71,14 @@ def register(app: Flask) -> None:
 
 
 def _check_query(*, takes_any: bool) -> None:
-    """Each parameter once, and none where none is taken; unknown ones among known are for the view's model."""
+    """UTF-8, each parameter once, and none where none is taken; unknown ones among known are for the view's model."""
     if request.args and not takes_any:
         raise MalformedRequest("This operation takes no query parameters.")
+    try:
+        text = unquote_to_bytes(request.query_string).decode()
+    except UnicodeDecodeError as error:
+        raise MalformedRequest("The query is not UTF-8. Encode it as UTF-8, then per cent.") from error
+    if "\0" in text:
+        raise MalformedRequest("The query holds a NUL. Leave it out.")
     if any(len(values) > 1 for _, values in request.args.lists()):
         raise MalformedRequest("A query parameter is given twice. Give each once.")

@@ -7,13 +7,14 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
 from payments.domain.api_keys import Scope
+from payments.domain.ids import Prefix
 from payments.domain.ledger import Account, balance
 from payments.problems import NotFound, ValidationFailed
 from payments.repositories import events, ledger
 from payments.repositories import payments as payment_repository
 from payments.repositories.cursors import Position
 from payments.services.presentation import timestamp
-from payments.web import auth, edge, pagination, schemas
+from payments.web import auth, edge, pagination, patterns, schemas
 from payments.web.openapi import responses
 from payments.web.payments import answer_json
 from payments.web.state import context
@@ -24,13 +25,14 @@ _LEDGER = Tag(name="Ledger", description="Double entry: where the money is.")
 _NO_PAYMENT = "There is no such payment. Check the id and that the key is of the right merchant and mode."
 
 
-def _position(cursor: str | None) -> Position | None:
-    parts = pagination.decode(cursor, parts=2)
-    if parts is None:
-        return None
-    if not parts[0].isdecimal() or len(parts[0]) > 19:  # digits of an xid8
-        raise pagination.refused()
-    return Position(xid=parts[0], id=parts[1])
+#: Decimal digits that surely fit a column: an xid8, and a 32-bit integer.
+_XID = "[0-9]{1,19}"
+_SEQUENCE = "[0-9]{1,9}"
+
+
+def _position(cursor: str | None, prefix: Prefix) -> Position | None:
+    parts = pagination.decode(cursor, _XID, patterns.identifier(prefix))
+    return None if parts is None else Position(xid=parts[0], id=parts[1])
 
 
 api = APIBlueprint("ledger", __name__, url_prefix="/v1", abp_security=_KEYS)
@@ -43,8 +45,8 @@ def list_events(query: pagination.PageQuery) -> Response:
 
     The order is that of commits: who stops at the newest event that they know has missed none.
     """
-    before = _position(query.cursor)
-    with context().database.transaction() as tx:
+    before = _position(query.cursor, Prefix.EVENT)
+    with context().database.transaction_of(auth.authenticate(request)) as tx:
         found = events.list_of_owner(
             tx, auth.authenticate(request), before=(before.xid, before.id) if before else None, limit=query.limit + 1
         )
@@ -58,7 +60,7 @@ def list_events(query: pagination.PageQuery) -> Response:
 @edge.requires(Scope.EVENTS_READ)
 def get_event(path: schemas.EventPath) -> Response:
     """Read an event."""
-    with context().database.transaction() as tx:
+    with context().database.transaction_of(auth.authenticate(request)) as tx:
         event = events.get(tx, auth.authenticate(request), path.event_id)
     if event is None:
         raise NotFound("There is no such event. Check the id and that the key is of the right merchant and mode.")
@@ -73,11 +75,9 @@ def get_event(path: schemas.EventPath) -> Response:
 @edge.requires(Scope.EVENTS_READ)
 def list_payment_events(path: schemas.PaymentPath, query: pagination.PageQuery) -> Response:
     """List a payment's events, newest first."""
-    parts = pagination.decode(query.cursor, parts=1)
-    if parts is not None and (not parts[0].isdecimal() or len(parts[0]) > 9):  # of an integer
-        raise pagination.refused()
+    parts = pagination.decode(query.cursor, _SEQUENCE)
     owner = auth.authenticate(request)
-    with context().database.transaction() as tx:
+    with context().database.transaction_of(owner) as tx:
         if payment_repository.get_payment(tx, owner, path.payment_id) is None:
             raise NotFound(_NO_PAYMENT)
         found = events.list_of_payment(
@@ -93,7 +93,7 @@ def list_payment_events(path: schemas.PaymentPath, query: pagination.PageQuery) 
 @edge.requires(Scope.LEDGER_READ)
 def list_balances() -> Response:
     """All balances, in one snapshot: always what the entries add up to."""
-    with context().database.transaction() as tx:
+    with context().database.transaction_of(auth.authenticate(request)) as tx:
         totals = ledger.totals(tx, auth.authenticate(request))
     data = [
         {
@@ -113,11 +113,11 @@ def list_balances() -> Response:
 @edge.requires(Scope.LEDGER_READ)
 def list_entries(query: schemas.EntriesQuery) -> Response:
     """List transfers, newest first, in the order of commits."""
-    with context().database.transaction() as tx:
+    with context().database.transaction_of(auth.authenticate(request)) as tx:
         found = ledger.list_of_owner(
             tx,
             auth.authenticate(request),
-            before=_position(query.cursor),
+            before=_position(query.cursor, Prefix.TRANSFER),
             limit=query.limit + 1,
             payment_id=query.payment,
         )

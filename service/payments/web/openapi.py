@@ -27,7 +27,7 @@ from payments.problems import (
     UnsupportedMediaType,
     ValidationFailed,
 )
-from payments.web import card_guard, examples, strict_json
+from payments.web import card_guard, examples, mistakes, strict_json
 from payments.web.problems import MEDIA_TYPE
 
 _PROBLEM = {"$ref": "#/components/schemas/Problem"}
@@ -79,7 +79,7 @@ class Mistake(BaseModel):
     """One mistake in a request."""
 
     pointer: str = Field(description="Where, as a JSON pointer into the body, or the query parameter's name.")
-    detail: str = Field(description="What is wrong.")
+    detail: str = Field(description="What is wrong, or what to send.")
 
 
 class Problem(BaseModel):
@@ -108,28 +108,19 @@ class StrictRequest(Request):
             value = strict_json.read(self)
             card_guard.refuse_in_body(value)
             if not isinstance(value, dict):
-                raise ValidationFailed("The body must be a JSON object.", errors=[_mistake("#", "not an object")])
+                detail = "Send a JSON object as the body."
+                raise ValidationFailed(detail, errors=[{"pointer": "#", "detail": detail}])
             self._strict = value
         return self._strict
-
-
-def _mistake(pointer: str, detail: str) -> dict[str, str]:
-    return {"pointer": pointer, "detail": detail}
 
 
 def refuse_invalid(error: ValidationError) -> NoReturn:
     """Tell a pydantic error as a problem, without the values that were sent."""
     if error.title.endswith(_PATH_SUFFIX):
         raise NotFound("There is no such object. Check the id and that the key is of the right merchant and mode.")
-    found = error.errors(include_input=False, include_url=False, include_context=False)
-    mistakes = [_mistake(_pointer(item["loc"]), item["msg"]) for item in found]
-    first = f"{mistakes[0]['pointer']}: {mistakes[0]['detail']}"
-    more = f" and {len(mistakes) - 1} more" if len(mistakes) > 1 else ""
-    raise ValidationFailed(f"The request is not valid: {first}{more}.", errors=mistakes)
-
-
-def _pointer(location: Iterable[int | str]) -> str:
-    return "#/" + "/".join(str(part).replace("~", "~0").replace("/", "~1") for part in location)
+    found = mistakes.listed(error)
+    more = f" See errors for {len(found) - 1} more." if len(found) > 1 else ""
+    raise ValidationFailed(f"{found[0]['pointer']}: {found[0]['detail']}{more}", errors=found)
 
 
 def responses(
@@ -191,8 +182,9 @@ class Api(OpenAPI):
             doc_ui=False,
             static_folder=None,
         )
-        # A path with a slash at its end is another path, and there is none.
+        # A path with a slash at its end, or with two in a row, is another path, and there is none.
         self.url_map.strict_slashes = True
+        self.url_map.merge_slashes = False
         self.url_map.redirect_defaults = False
 
     def generate_spec_json(self) -> None:

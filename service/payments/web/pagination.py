@@ -2,21 +2,34 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from payments.problems import ValidationFailed
 from payments.web.openapi import QueryModel
 
 _T = TypeVar("_T")
+_WHOLE_NUMBER = re.compile(r"0|[1-9][0-9]{0,17}")
+
+
+def _digits(text: object) -> object:
+    """Refuse what only Python reads as a number, such as ``5_0``, ``+5`` or digits of other scripts."""
+    if isinstance(text, str) and _WHOLE_NUMBER.fullmatch(text) is None:
+        raise ValueError("Send a whole number in decimal digits, without sign, fraction or leading zeros.")
+    return text
+
+
+#: A whole number as a query parameter.
+QueryNumber = Annotated[int, BeforeValidator(_digits)]
 
 
 class PageQuery(QueryModel):
     """Which page of a list."""
 
-    limit: int = Field(default=10, ge=1, le=100, description="Most objects in the page.")
+    limit: QueryNumber = Field(default=10, ge=1, le=100, description="Most objects in the page.")
     cursor: str | None = Field(default=None, max_length=200, description="`next_cursor` of the page before.")
 
 
@@ -25,8 +38,8 @@ def encode(*parts: str) -> str:
     return base64.urlsafe_b64encode("\n".join(parts).encode()).decode().rstrip("=")
 
 
-def decode(cursor: str | None, *, parts: int) -> list[str] | None:
-    """What :func:`encode` was given; ``None`` without a cursor.
+def decode(cursor: str | None, *patterns: str) -> list[str] | None:
+    """What :func:`encode` was given, each part of the form that this list gives it; ``None`` without a cursor.
 
     Raises:
         ValidationFailed: it is no cursor of this list.
@@ -34,18 +47,13 @@ def decode(cursor: str | None, *, parts: int) -> list[str] | None:
     if cursor is None:
         return None
     try:
-        found = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode().split("\n")
+        parts = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode().split("\n")
     except (binascii.Error, ValueError):
-        found = []
-    if len(found) != parts or not all(part.isascii() and part.isprintable() for part in found):
-        raise refused()
-    return found
-
-
-def refused() -> ValidationFailed:
-    """The problem of a cursor that is none."""
-    detail = "The cursor is not one of this list. Use next_cursor of the page before."
-    return ValidationFailed(detail, errors=[{"pointer": "cursor", "detail": detail}])
+        parts = []
+    if len(parts) != len(patterns) or not all(map(re.fullmatch, patterns, parts)):
+        detail = "The cursor is not one of this list. Use next_cursor of the page before."
+        raise ValidationFailed(detail, errors=[{"pointer": "cursor", "detail": detail}])
+    return parts
 
 
 def page(found: Sequence[_T], limit: int) -> tuple[Sequence[_T], bool]:

@@ -26,7 +26,7 @@ from payments.repositories import payments as repository
 from payments.repositories.payments import NewPayment, PaymentFilter
 from payments.services import payments as use_cases
 from payments.services.presentation import dumps, payment_json, refund_json
-from payments.web import auth, edge, pagination, schemas
+from payments.web import auth, edge, pagination, patterns, schemas
 from payments.web.idempotency import idempotent_request, respond
 from payments.web.openapi import WITH_BODY, responses
 from payments.web.state import context
@@ -89,7 +89,7 @@ def create_payment(body: schemas.CreatePayment) -> Response:
 def list_payments(query: schemas.PaymentsQuery) -> Response:
     """List payments, newest first."""
     wanted = _filter(query)
-    with context().database.transaction() as tx:
+    with context().database.transaction_of(principal()) as tx:
         found = repository.list_payments(tx, principal(), wanted, limit=query.limit + 1)
     shown, has_more = pagination.page(found, query.limit)
     cursor = pagination.encode(shown[-1].id) if has_more else None
@@ -101,7 +101,7 @@ def list_payments(query: schemas.PaymentsQuery) -> Response:
 @edge.requires(Scope.PAYMENTS_READ)
 def get_payment(path: schemas.PaymentPath) -> Response:
     """Read a payment."""
-    with context().database.transaction() as tx:
+    with context().database.transaction_of(principal()) as tx:
         payment = repository.get_payment(tx, principal(), path.payment_id)
     if payment is None:
         raise NotFound(_NO_PAYMENT)
@@ -153,8 +153,8 @@ def create_refund(path: schemas.PaymentPath, body: schemas.CreateRefund) -> Resp
 @edge.requires(Scope.REFUNDS_READ)
 def list_refunds(path: schemas.PaymentPath, query: pagination.PageQuery) -> Response:
     """List a payment's refunds, newest first."""
-    before = pagination.decode(query.cursor, parts=1)
-    with context().database.transaction() as tx:
+    before = pagination.decode(query.cursor, patterns.identifier(Prefix.REFUND))
+    with context().database.transaction_of(principal()) as tx:
         payment = repository.get_payment(tx, principal(), path.payment_id)
         if payment is None:
             raise NotFound(_NO_PAYMENT)
@@ -171,7 +171,7 @@ def list_refunds(path: schemas.PaymentPath, query: pagination.PageQuery) -> Resp
 @edge.requires(Scope.REFUNDS_READ)
 def get_refund(path: schemas.RefundPath) -> Response:
     """Read a refund."""
-    with context().database.transaction() as tx:
+    with context().database.transaction_of(principal()) as tx:
         refund = repository.get_operation(tx, principal(), path.refund_id)
         payment = repository.get_payment(tx, principal(), refund.payment_id) if refund else None
     if refund is None or payment is None:
@@ -182,7 +182,7 @@ def get_refund(path: schemas.RefundPath) -> Response:
 def _filter(query: schemas.PaymentsQuery) -> PaymentFilter:
     """Times are in the identifiers, so that a bound on time is a bound on the key."""
     bounds = []
-    before = pagination.decode(query.cursor, parts=1)
+    before = pagination.decode(query.cursor, patterns.identifier(Prefix.PAYMENT))
     if before is not None:
         bounds.append(before[0])
     if query.created_lt is not None:

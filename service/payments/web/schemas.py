@@ -1,23 +1,31 @@
 """Requests and objects of payments, refunds, events and ledger, as the OpenAPI document shows them."""
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from payments.domain.ids import Prefix
 from payments.domain.money import MAX_AMOUNT, is_currency
+from payments.web import patterns
 from payments.web.openapi import QueryModel, Strict
-from payments.web.pagination import PageQuery
+from payments.web.pagination import PageQuery, QueryNumber
 
 _STATUS = Literal[
     "processing", "requires_action", "requires_capture", "partially_captured", "succeeded", "failed", "canceled"
 ]
-_ID = "[0-7][0-9a-hjkmnp-tv-z]{25}"
 
 
 def _known_currency(code: str) -> str:
     if not is_currency(code):
-        raise ValueError("not an ISO 4217 currency that can be paid with")
+        raise ValueError("Send the ISO 4217 code of money that can be paid with, in upper case, such as EUR.")
     return code
+
+
+def _is_return_url(url: str) -> str:
+    if re.fullmatch(patterns.RETURN_URL, url) is None:
+        raise ValueError("Send an https:// URL with a host name, in the ASCII characters of URLs, without a user name.")
+    return url
 
 
 Amount = Annotated[int, Field(ge=1, le=MAX_AMOUNT, description="Minor units of the currency.", examples=[1099])]
@@ -26,6 +34,7 @@ Metadata = Annotated[
     dict[Annotated[str, Field(min_length=1, max_length=40)], Annotated[str, Field(max_length=500)]],
     Field(max_length=50, description="Yours: up to 50 pairs of text.", examples=[{"order": "6735"}]),
 ]
+ReturnUrl = Annotated[str, AfterValidator(_is_return_url), Field(json_schema_extra={"pattern": patterns.RETURN_URL})]
 
 
 class CreatePayment(Strict):
@@ -45,11 +54,8 @@ class CreatePayment(Strict):
     reference: str | None = Field(default=None, min_length=1, max_length=255, description="Yours, for finding it.")
     description: str | None = Field(default=None, min_length=1, max_length=1000)
     metadata: Metadata = Field(default_factory=dict)
-    return_url: str | None = Field(
-        default=None,
-        max_length=2048,
-        pattern=r"^https://[^\s]+$",
-        description="Where the customer comes back to after 3-D Secure.",
+    return_url: ReturnUrl | None = Field(
+        default=None, max_length=2048, description="Where the customer comes back to after 3-D Secure."
     )
 
 
@@ -74,19 +80,19 @@ class CreateRefund(Strict):
 class PaymentPath(QueryModel):
     """Names a payment."""
 
-    payment_id: str = Field(pattern=f"^pay_{_ID}$")
+    payment_id: str = Field(pattern=patterns.identifier(Prefix.PAYMENT))
 
 
 class RefundPath(QueryModel):
     """Names a refund."""
 
-    refund_id: str = Field(pattern=f"^re_{_ID}$")
+    refund_id: str = Field(pattern=patterns.identifier(Prefix.REFUND))
 
 
 class EventPath(QueryModel):
     """Names an event."""
 
-    event_id: str = Field(pattern=f"^evt_{_ID}$")
+    event_id: str = Field(pattern=patterns.identifier(Prefix.EVENT))
 
 
 class PaymentsQuery(PageQuery):
@@ -94,14 +100,18 @@ class PaymentsQuery(PageQuery):
 
     status: _STATUS | None = None
     reference: str | None = Field(default=None, min_length=1, max_length=255)
-    created_gte: int | None = Field(default=None, ge=0, le=10**11, description="Made at or after, Unix seconds.")
-    created_lt: int | None = Field(default=None, ge=0, le=10**11, description="Made before, Unix seconds.")
+    created_gte: QueryNumber | None = Field(
+        default=None, ge=0, le=10**11, description="Made at or after, Unix seconds."
+    )
+    created_lt: QueryNumber | None = Field(default=None, ge=0, le=10**11, description="Made before, Unix seconds.")
 
 
 class EntriesQuery(PageQuery):
     """Which ledger entries."""
 
-    payment: str | None = Field(default=None, pattern=f"^pay_{_ID}$", description="Only those of this payment.")
+    payment: str | None = Field(
+        default=None, pattern=patterns.identifier(Prefix.PAYMENT), description="Only those of this payment."
+    )
 
 
 class Failure(BaseModel):

@@ -3,6 +3,7 @@
 Nothing is coerced here or later: schemas see exactly the types that were sent.
 """
 
+import codecs
 import json
 import re
 from collections.abc import Iterable
@@ -33,7 +34,7 @@ def read(request: Request) -> Any:
     """
     charset = request.mimetype_params.get("charset", "utf-8").lower()
     if request.mimetype != "application/json" or charset != "utf-8":
-        raise UnsupportedMediaType("Send the body as application/json in UTF-8.")
+        raise UnsupportedMediaType("Send the body as application/json in UTF-8; {} where there is nothing to say.")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise UnsupportedMediaType("Send the body without a Content-Encoding.")
     return parse(read_body(request))
@@ -56,6 +57,10 @@ def _too_large(limit: int) -> ContentTooLarge:
 
 def parse(body: bytes) -> Any:
     """``body`` as a JSON value, or :class:`MalformedRequest` that says what is wrong without repeating values."""
+    if not body.strip():
+        raise MalformedRequest("The body is empty. Send a JSON object; {} where there is nothing to say.")
+    if body.startswith(codecs.BOM_UTF8):
+        raise MalformedRequest("The body begins with a byte order mark. Leave it out.")
     _check_depth(body)
     try:
         text = body.decode("utf-8")
@@ -69,7 +74,7 @@ def parse(body: bytes) -> Any:
         raise MalformedRequest(f"The body is not UTF-8: byte {error.start} is not valid.") from error
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        raise MalformedRequest(f"The body is not JSON: {error.msg} at {where}.") from error
+        raise MalformedRequest(f"The body is not JSON: {error.msg.removesuffix(' at')} at {where}.") from error
     _check_strings(value)
     return value
 

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, Field
 
 from payments.delivery.addresses import MAX_URL_LENGTH
 from payments.domain.api_keys import Scope
+from payments.domain.ids import Prefix
 from payments.domain.settlement import EventType
 from payments.domain.webhooks import DEFAULT_OVERLAP, MAX_OVERLAP
 from payments.problems import (
@@ -21,7 +22,7 @@ from payments.problems import (
     ValidationFailed,
 )
 from payments.services.webhooks import Change, Webhooks, delivery_json, endpoint_json
-from payments.web import edge, pagination
+from payments.web import edge, pagination, patterns
 from payments.web.idempotency import idempotent_request, respond
 from payments.web.openapi import WITH_BODY, QueryModel, Strict, responses
 from payments.web.payments import answer_json, principal
@@ -35,12 +36,11 @@ _TAG = Tag(
 _EVENTS = Tag(name="Events")
 _IDEMPOTENT = (*WITH_BODY, IdempotencyKeyMissing, IdempotencyKeyInvalid, IdempotencyMismatch, RequestInProgress)
 _TYPES = ["*", *(event_type.value for event_type in EventType)]
-_ID = "[0-7][0-9a-hjkmnp-tv-z]{25}"
 
 
 def _known_type(text: str) -> str:
     if text not in _TYPES:
-        raise ValueError("not an event type")
+        raise ValueError("Send an event type such as payment.succeeded, or * for all.")
     return text
 
 
@@ -99,7 +99,7 @@ class Redeliver(Strict):
 class WebhookEndpointPath(QueryModel):
     """Names a webhook endpoint."""
 
-    endpoint_id: str = Field(pattern=f"^we_{_ID}$")
+    endpoint_id: str = Field(pattern=patterns.identifier(Prefix.WEBHOOK_ENDPOINT))
 
 
 class WebhookEndpoint(BaseModel):
@@ -203,7 +203,7 @@ def create_webhook_endpoint(body: CreateWebhookEndpoint) -> Response:
 @edge.requires(Scope.WEBHOOKS_READ)
 def list_webhook_endpoints(query: pagination.PageQuery) -> Response:
     """List webhook endpoints, newest first."""
-    before = pagination.decode(query.cursor, parts=1)
+    before = pagination.decode(query.cursor, patterns.identifier(Prefix.WEBHOOK_ENDPOINT))
     found = _webhooks().list_endpoints(principal(), before=before[0] if before else None, limit=query.limit + 1)
     shown, has_more = pagination.page(found, query.limit)
     cursor = pagination.encode(shown[-1].id) if has_more else None
@@ -264,7 +264,7 @@ def rotate_webhook_secret(path: WebhookEndpointPath, body: RotateSecret) -> Resp
 @edge.requires(Scope.WEBHOOKS_READ)
 def list_webhook_deliveries(path: WebhookEndpointPath, query: pagination.PageQuery) -> Response:
     """List attempts to deliver to an endpoint, newest first."""
-    before = pagination.decode(query.cursor, parts=1)
+    before = pagination.decode(query.cursor, patterns.identifier(Prefix.WEBHOOK_DELIVERY))
     found = _webhooks().deliveries(
         principal(), path.endpoint_id, before=before[0] if before else None, limit=query.limit + 1
     )
