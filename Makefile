@@ -65,7 +65,7 @@ bench: setup ## how many payments one api process takes; writes .run/bench.json
 test: gates rehearsal-tests ## every check and test that CI runs
 
 .PHONY: gates
-gates: lint secrets sast licences sbom dependencies unit-tests templates ## what the synth step runs: every gate, each with its report in .run/reports
+gates: lint secrets sast licences sbom dependencies node-dependencies unit-tests templates ## what the synth step runs: every gate, each with its report in .run/reports
 
 # Every gate is a target of its own; those of pipeline/gates write JUnit reports and fail when nothing was checked.
 GATE := mkdir -p .run/home && HOME=$(CURDIR)/.run/home $(BIN)/python -m pipeline.gates
@@ -83,7 +83,7 @@ types: setup
 	@mkdir -p .run/reports
 	$(BIN)/mypy --junit-xml .run/reports/mypy.xml
 
-.PHONY: hadolint sast secrets licences sbom dependencies templates
+.PHONY: hadolint sast secrets licences sbom dependencies node-dependencies templates
 hadolint: setup ## the Dockerfile
 	$(GATE).static hadolint
 sast: setup ## static application security tests
@@ -94,8 +94,10 @@ licences: setup ## licences of what is shipped
 	$(GATE).licences
 sbom: setup ## CycloneDX bill of materials of the image, .run/reports/sbom.cdx.json
 	$(GATE).sbom
-dependencies: setup ## known vulnerabilities of every dependency
+dependencies: setup ## known vulnerabilities of the Python packages
 	$(GATE).dependencies
+node-dependencies: setup ## known vulnerabilities of the Node packages
+	$(GATE).node_dependencies
 templates: setup ## synthesis with its rule packs, then cfn-lint
 	$(GATE).templates
 

@@ -18,7 +18,18 @@ JOBS = "jobs.out"
 ASSEMBLY = "assembly"
 """Folder in which a step finds the cloud assembly next to its own input."""
 #: Every gate, by the name of its report; `make gates` runs them all.
-GATES = ("ruff", "mypy", "hadolint", "secrets", "sast", "licences", "sbom", "dependencies", "cfn-lint")
+GATES = (
+    "ruff",
+    "mypy",
+    "hadolint",
+    "secrets",
+    "sast",
+    "licences",
+    "sbom",
+    "dependencies",
+    "node-dependencies",
+    "cfn-lint",
+)
 #: What the change report exports, and the file that holds it.
 REPORT_VARIABLES = {"SUMMARY": "summary.txt", "REPORT_URL": "url.txt"}
 _PYTHON = "3.13"

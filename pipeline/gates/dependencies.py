@@ -2,10 +2,8 @@
 
 `pip-audit` ends successfully when its advisory service does not know a single package. Here that is a failure, except
 in a rehearsal or at a desk, where the service may be out of reach: then the gate says that it has not checked.
-A vulnerability that does not matter here is accepted in `accepted_vulnerabilities.json`, with a reason and a last day.
 """
 
-import datetime as dt
 import json
 import os
 import subprocess
@@ -15,16 +13,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.gates.emulation import is_emulated
-from pipeline.gates.findings import Finding, GateError, Outcome, fail
+from pipeline.gates.advisories import ACCEPTED, Acceptances, UnreachableError, conclude, judge
+from pipeline.gates.findings import Finding
 from pipeline.gates.requirements import DEVELOPMENT, JOBS, SERVICE, Requirement, read_requirements
 
-ACCEPTED = Path(__file__).parent / "accepted_vulnerabilities.json"
 _TIMEOUT_SECONDS = 600
-
-
-class UnreachableError(GateError):
-    """The advisory service did not answer, or knows nothing of what was asked."""
 
 
 Audit = Callable[[Sequence[Requirement]], list[Mapping[str, Any]]]
@@ -49,7 +42,7 @@ def audit(requirements: Sequence[Requirement]) -> list[Mapping[str, Any]]:
     return answers
 
 
-def examine(requirements: Sequence[Requirement], *, ask: Audit, accepted: Mapping[str, Any]) -> Iterator[Finding]:
+def examine(requirements: Sequence[Requirement], *, ask: Audit, accepted: Acceptances) -> Iterator[Finding]:
     """What the advisory service has against `requirements`.
 
     Raises:
@@ -65,24 +58,10 @@ def examine(requirements: Sequence[Requirement], *, ask: Audit, accepted: Mappin
         if "skip_reason" in answer:
             yield Finding(where=where, rule="not-audited", message=answer["skip_reason"])
         for one in answer.get("vulns", ()):
-            yield from _judge(where, one, accepted)
+            fixed = ", ".join(one.get("fix_versions", ())) or "no release yet"
+            yield from judge(where, [one["id"], *one.get("aliases", ())], f"fixed in {fixed}", accepted)
     for name in sorted(asked):
         yield Finding(where=name, rule="not-audited", message="the advisory service left it out of its answer")
-
-
-def _judge(where: str, vulnerability: Mapping[str, Any], accepted: Mapping[str, Any]) -> Iterator[Finding]:
-    names = {vulnerability["id"], *vulnerability.get("aliases", ())}
-    exceptions = [accepted[name] for name in names if name in accepted]
-    if any(dt.date.fromisoformat(one["until"]) >= dt.datetime.now(dt.UTC).date() for one in exceptions):
-        return
-    fixed = ", ".join(vulnerability.get("fix_versions", ())) or "no release yet"
-    over = "; its acceptance has ended" if exceptions else ""
-    yield Finding(where=where, rule=vulnerability["id"], message=f"known vulnerability, fixed in {fixed}{over}")
-
-
-def must_audit(environ: Mapping[str, str]) -> bool:
-    """Whether "could not audit" is a failure: in CodeBuild, unless AWS itself is only emulated on this machine."""
-    return bool(environ.get("CODEBUILD_BUILD_ID")) and not is_emulated(environ)
 
 
 def check(
@@ -93,18 +72,13 @@ def check(
     accepted: Path = ACCEPTED,
 ) -> int:
     """Audit every package of `files` once and answer the exit status."""
-    try:
+
+    def audit_all(exceptions: Acceptances) -> tuple[list[Requirement], list[Finding]]:
         pins = {(one.name, one.version): one for path in files for one in read_requirements(path)}
         requirements = [pins[key] for key in sorted(pins)]
-        exceptions = json.loads(accepted.read_text(encoding="utf-8"))
-        findings = list(examine(requirements, ask=ask, accepted=exceptions)) if requirements else []
-    except UnreachableError as error:
-        if must_audit(environ):
-            return fail("dependencies", error)
-        return Outcome(gate="dependencies", checked=0, unit="packages", not_checked=str(error)).conclude()
-    except GateError as error:
-        return fail("dependencies", error)
-    return Outcome(gate="dependencies", checked=len(requirements), unit="packages", findings=findings).conclude()
+        return requirements, list(examine(requirements, ask=ask, accepted=exceptions)) if requirements else []
+
+    return conclude("dependencies", audit_all, environ=environ, accepted=accepted)
 
 
 if __name__ == "__main__":

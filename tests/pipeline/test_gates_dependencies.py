@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from pipeline.gates import create_only, dependencies, licences, sbom
+from pipeline.gates.advisories import UnreachableError
 from pipeline.gates.findings import GateError
 from pipeline.gates.requirements import SERVICE, Requirement, read_requirements
 from tests.pipeline.model import PROJECT
@@ -116,7 +117,7 @@ def test_the_audit_reads_the_tools_answer(folder: Path, monkeypatch: pytest.Monk
     assert dependencies.audit(requirements) == [{"name": "one", "vulns": []}]
     assert asked[0][:3] == [sys.executable, "-m", "pip_audit"]
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(stdout="", stderr="no route to host"))
-    with pytest.raises(dependencies.UnreachableError, match="no route to host"):
+    with pytest.raises(UnreachableError, match="no route to host"):
         dependencies.audit(requirements)
 
 

@@ -1,0 +1,139 @@
+"""The audit of Node packages: real `npm audit`, against an advisory service of our own."""
+
+import gzip
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.gates import node_dependencies
+from pipeline.gates.node_dependencies import KNOWN_VULNERABLE
+from tests.pipeline.model import PROJECT
+
+pytestmark = pytest.mark.rehearsal  # not of the synth step: every audit starts Node
+
+CODEBUILD = {"CODEBUILD_BUILD_ID": "project-synth-main:1"}
+REHEARSAL = {**CODEBUILD, "AWS_ENDPOINT_URL": "http://127.0.0.1:4566"}
+
+
+def advisory(identifier: str) -> Mapping[str, Any]:
+    return {
+        "id": 1,
+        "url": f"https://github.com/advisories/{identifier}",
+        "title": "Runs what it reads",
+        "severity": "moderate",
+        "vulnerable_versions": "*",
+    }
+
+
+@dataclass
+class Service:
+    """An advisory service: what it knows, by package, and about which packages it was asked."""
+
+    url: str = ""
+    known: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+    monkeypatch.setenv("PATH", f"{PROJECT / '.venv' / 'nodejs'}:{PROJECT / '.venv' / 'bin'}:/usr/bin:/bin")
+    made = Service(known={KNOWN_VULNERABLE[0]: [advisory("GHSA-xvch-5gv4-984h")]})
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            asked = json.loads(gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body)
+            made.asked += asked
+            self._answer({name: made.known[name] for name in asked if name in made.known})
+
+        def do_GET(self) -> None:
+            name = self.path.strip("/")
+            self._answer({"name": name, "versions": {"1.0.0": {"name": name, "version": "1.0.0"}}})
+
+        def _answer(self, content: Mapping[str, Any]) -> None:
+            body = json.dumps(content).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    made.url = f"http://127.0.0.1:{server.server_port}/"
+    yield made
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with one locked package, `left`."""
+    monkeypatch.chdir(tmp_path)
+    root = {"name": "project", "version": "1.0.0", "dependencies": {"left": "1.0.0"}}
+    (tmp_path / "package.json").write_text(json.dumps(root))
+    packages = {"": root, "node_modules/left": {"version": "1.0.0"}}
+    (tmp_path / "package-lock.json").write_text(json.dumps({**root, "lockfileVersion": 3, "packages": packages}))
+    (tmp_path / "accepted.json").write_text("{}")
+    return tmp_path
+
+
+def audited(folder: Path, service: Service, environ: Mapping[str, str] = CODEBUILD) -> int:
+    return node_dependencies.check(folder, registry=service.url, environ=environ, accepted=folder / "accepted.json")
+
+
+def test_a_locked_package_without_known_vulnerabilities_passes(
+    folder: Path, service: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert audited(folder, service) == 0
+    assert "node-dependencies: 1 packages checked, 0 findings" in capsys.readouterr().out
+    assert service.asked == [KNOWN_VULNERABLE[0], "left"]
+
+
+def test_a_known_vulnerability_fails_until_it_is_accepted(
+    folder: Path, service: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service.known["left"] = [advisory("GHSA-aaaa-bbbb-cccc")]
+    assert audited(folder, service) == 1
+    assert "left *: GHSA-aaaa-bbbb-cccc: known vulnerability, moderate: Runs what it reads" in capsys.readouterr().err
+    (folder / "accepted.json").write_text(
+        json.dumps({"GHSA-aaaa-bbbb-cccc": {"reason": "only at the desk", "until": "9999-12-31"}})
+    )
+    assert audited(folder, service) == 0
+
+
+def test_a_service_that_knows_nothing_has_audited_nothing(
+    folder: Path, service: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """npm itself would find nothing wrong, and end successfully."""
+    service.known.clear()
+    assert audited(folder, service, CODEBUILD) == 1
+    assert "knows nothing" in capsys.readouterr().err
+    for environ in (REHEARSAL, {}):
+        assert audited(folder, service, environ) == 0
+        assert "NOT CHECKED" in capsys.readouterr().out
+
+
+def test_a_service_out_of_reach_fails_in_the_cloud_and_is_said_at_a_desk(
+    folder: Path, service: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service.url = "http://127.0.0.1:9/"
+    assert audited(folder, service, CODEBUILD) == 1
+    assert "npm audit got no answer" in capsys.readouterr().err
+    assert audited(folder, service, REHEARSAL) == 0
+    assert "NOT CHECKED" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"packages": {"": {}}}'])
+def test_without_locked_packages_nothing_was_audited(folder: Path, service: Service, content: str) -> None:
+    (folder / "package-lock.json").write_text(content)
+    assert audited(folder, service) == 1
