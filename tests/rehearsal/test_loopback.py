@@ -1,0 +1,23 @@
+"""While environments serve, nothing of a rehearsal can be reached from elsewhere."""
+
+import ipaddress
+
+import psutil
+import pytest
+
+from tests.rehearsal.conftest import Session
+
+pytestmark = [pytest.mark.rehearsal, pytest.mark.takes_minutes, pytest.mark.xdist_group("fixture-session")]
+
+
+def test_everything_listens_on_loopback_only(session: Session) -> None:
+    own = psutil.Process()
+    addresses = [
+        connection.laddr.ip
+        for process in (own, *own.children(recursive=True))
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    # At least the emulator, the control API, two load balancers, two database gateways and two tasks.
+    assert len(addresses) >= 8, session.account.endpoints()
+    assert [address for address in addresses if not ipaddress.ip_address(address).is_loopback] == []
