@@ -56,7 +56,11 @@ def _cfn_lint(answer: Any) -> Iterator[Finding]:
 
 
 TOOLS: Mapping[str, Tool] = {
-    "ruff": Tool(command=("ruff", "check", "--output-format", "json", "."), files=("**/*.py",), parse=_ruff),
+    "ruff": Tool(
+        command=("ruff", "check", "--output-format", "json", "."),
+        files=("[!.]*.py", "[!.]*/**/*.py"),  # as ruff itself: not what folders with a dot hold
+        parse=_ruff,
+    ),
     "sast": Tool(
         # B104, B108, B310, B608 are S104, S108, S310, S608 of ruff, where each exception has its reason on its line.
         command=("bandit", "--quiet", "--recursive", "--format", "json", "--severity-level", "medium",
