@@ -5,15 +5,19 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import psycopg
+from psycopg import sql
 from psycopg.conninfo import make_conninfo
-from psycopg.pq import TransactionStatus
+from psycopg.pq import ExecStatus, TransactionStatus
+from psycopg.pq.abc import PGresult
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from payments import timing
+from payments.domain.operations import Owned
 
 Connection = psycopg.Connection[DictRow]
 
@@ -86,11 +90,27 @@ class Database:
     def transaction(self) -> Iterator[Connection]:
         """A connection whose transaction is rolled back at the end unless the caller commits it.
 
+        It sees every merchant's rows: for what serves one merchant there is :meth:`transaction_of`.
+
         Raises:
             DatabaseUnavailable: none could be had in time, or it leads to a server that only reads.
         """
         with timing.span(self._span):
             yield from self._transaction()
+
+    @contextmanager
+    def transaction_of(self, owner: Owned) -> Iterator[Connection]:
+        """A :meth:`transaction` that sees and writes rows of ``owner`` only, whatever its statements forget to say.
+
+        Raises:
+            DatabaseUnavailable: as :meth:`transaction`.
+        """
+        with self.transaction() as connection:
+            # By libpq itself: it goes with the BEGIN that psycopg would send, and costs no round trip of its own.
+            result = connection.pgconn.exec_(_begin_as(owner.merchant_id, owner.livemode))
+            if result.status != ExecStatus.COMMAND_OK:
+                raise _error(result)
+            yield connection
 
     def _transaction(self) -> Iterator[Connection]:
         try:
@@ -138,6 +158,22 @@ def _defaults(name: str) -> dict[str, Any]:
         f"-c idle_in_transaction_session_timeout={_IDLE_TIMEOUT} -c timezone=UTC " + os.environ.get("PGOPTIONS", ""),
         # libpq would ignore its own variable beside the option; what it says comes last and so wins.
     }
+
+
+def _error(result: PGresult) -> psycopg.Error:
+    """What psycopg raises for ``result``; without an SQLSTATE it is libpq that speaks, of a lost connection."""
+    error = psycopg.errors.error_from_result(result)
+    return error if error.sqlstate else psycopg.OperationalError(str(error))
+
+
+@lru_cache(maxsize=4096)
+def _begin_as(merchant_id: str, livemode: bool) -> bytes:  # noqa: FBT001  # a key of the cache
+    """Begin a transaction that row-level security holds to one merchant and mode (migration 0004)."""
+    return (
+        sql.SQL("BEGIN; SET LOCAL ROLE payments_merchant; SET LOCAL app.merchant_id = {}; SET LOCAL app.livemode = {}")
+        .format(sql.Literal(merchant_id), sql.Literal("true" if livemode else "false"))
+        .as_bytes(None)
+    )
 
 
 def _check(connection: Any) -> None:

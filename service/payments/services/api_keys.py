@@ -187,7 +187,7 @@ def end(tx: Connection, owner: Owned, key_id: str, *, actor: str, now: datetime)
 
 def list_keys(context: Context, owner: Owned, *, before: str | None, limit: int) -> Sequence[ApiKey]:
     """Up to ``limit`` keys of ``owner``, newest first."""
-    with context.database.transaction() as tx:
+    with context.database.transaction_of(owner) as tx:
         return api_keys.list_of_owner(tx, owner, before=before, limit=limit)
 
 

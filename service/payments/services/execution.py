@@ -93,7 +93,7 @@ def _authorize(context: Context, processor: Processor, begun: Begun, call: Call)
         if prepared.outcome is not Outcome.PREPARED or prepared.reference is None:
             return prepared
         reference = prepared.reference
-        with context.database.transaction() as tx:
+        with context.database.transaction_of(begun.attempt) as tx:
             kept = attempts.store_reference(tx, begun.attempt, reference)
             tx.commit()
         if not kept:
@@ -147,7 +147,7 @@ def record(context: Context, attempt: Attempt, result: Result, *, evidence: str 
 
 def _record_once(context: Context, attempt: Attempt, result: Result, *, evidence: str) -> Answer | None:
     now = context.now()
-    with context.database.transaction() as tx:
+    with context.database.transaction_of(attempt) as tx:
         # Lock order everywhere: key, payment, operation, attempt, ledger, outbox.
         key = attempt.idempotency_key_hash and idempotency.get(tx, attempt, attempt.idempotency_key_hash, lock=True)
         payment = payments.get_payment(tx, attempt, attempt.payment_id, lock=True)

@@ -111,7 +111,7 @@ def run_local(
     Raises:
         IdempotencyMismatch, RequestInProgress: as :func:`claim_or_replay`; and what ``work`` raises, with nothing kept.
     """
-    with database.transaction() as tx:
+    with database.transaction_of(owner) as tx:
         replay = claim_or_replay(tx, owner, request)
         if replay is not None:
             return replay

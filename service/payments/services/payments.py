@@ -39,7 +39,7 @@ def create_payment(context: Context, principal: Principal, request: IdempotentRe
     refusal = processor.refuses_method(new.payment_method)
     if refusal is not None:
         raise ValidationFailed(refusal, errors=[{"pointer": "#/payment_method", "detail": refusal}])
-    with context.database.transaction() as tx:
+    with context.database.transaction_of(principal) as tx:
         payment_id = new_id(Prefix.PAYMENT, now)
         replay = claim_or_replay(tx, principal, request, payment_id=payment_id)
         if replay is not None:
@@ -140,7 +140,7 @@ def _operate(
     begin: Callable[[Payment, Processor, str], tuple[Payment, Operation]],
 ) -> Answer:
     started, operation_id = time.monotonic(), new_operation_id(context, kind)
-    with context.database.transaction() as tx:
+    with context.database.transaction_of(owner) as tx:
         replay = claim_or_replay(tx, owner, request, payment_id=payment_id, operation_id=operation_id)
         if replay is not None:
             return replay

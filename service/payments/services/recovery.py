@@ -64,7 +64,7 @@ class Recoverer:
     def _put_off(self, attempt: Attempt, reason: str) -> None:
         """Back off, so that what fails every time is not tried every time; without a database the lease does it."""
         try:
-            with self._context.database.transaction() as tx:
+            with self._context.database.transaction_of(attempt) as tx:
                 attempts.put_off(tx, attempt, wait=wait_before_look(attempt.looks), reason=f"failed: {reason}")
                 tx.commit()
         except Exception:  # noqa: BLE001  # as above
@@ -83,7 +83,7 @@ def settle_now(context: Context, attempt_id: str) -> None:
 
 def settle_taken(context: Context, attempt: Attempt, *, started: float) -> None:
     """Ask what became of an attempt that this process has just taken over, and record it."""
-    with context.database.transaction() as tx:
+    with context.database.transaction_of(attempt) as tx:
         payment = payments.get_payment(tx, attempt, attempt.payment_id)
         operation = payments.get_operation(tx, attempt, attempt.operation_id) if attempt.operation_id else None
     if payment is None:
@@ -138,7 +138,7 @@ def end_expired_authorizations(context: Context) -> bool:
     with context.database.transaction() as tx:
         due = payments.expired_authorizations(tx, processors=configured, limit=_BATCH)
     for found in due:
-        with context.database.transaction() as tx:
+        with context.database.transaction_of(found) as tx:
             payment = payments.get_payment(tx, found, found.id, lock=True)
             if payment != found or payment is None:
                 continue  # something happened to it meanwhile

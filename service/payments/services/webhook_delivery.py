@@ -137,7 +137,7 @@ class Deliverer:
             duration_ms=round(answer.duration / timedelta(milliseconds=1)),
             created_at=now,
         )
-        with self._context.database.transaction() as tx:
+        with self._context.database.transaction_of(message) as tx:
             webhook_messages.log(tx, message, message.endpoint_id, delivery)
             # The endpoint's row before its messages', as everywhere, so that nobody waits in a circle.
             if taken:

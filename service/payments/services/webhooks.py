@@ -122,12 +122,12 @@ class Webhooks:
         Raises:
             NotFound: none of ``owner``'s.
         """
-        with self._context.database.transaction() as tx:
+        with self._context.database.transaction_of(owner) as tx:
             return _existing(tx, owner, endpoint_id)
 
     def list_endpoints(self, owner: Owned, *, before: str | None, limit: int) -> Sequence[Endpoint]:
         """Up to ``limit`` endpoints, newest first."""
-        with self._context.database.transaction() as tx:
+        with self._context.database.transaction_of(owner) as tx:
             return webhook_endpoints.list_of_owner(tx, owner, before=before, limit=limit)
 
     def update(self, principal: Principal, endpoint_id: str, change: Change) -> Endpoint:
@@ -139,7 +139,7 @@ class Webhooks:
         """
         if change.url is not None:
             self._check(change.url)
-        with self._context.database.transaction() as tx:
+        with self._context.database.transaction_of(principal) as tx:
             old = _existing(tx, principal, endpoint_id, lock=True)
             status = change.status or old.status
             changed = replace(
@@ -167,7 +167,7 @@ class Webhooks:
         Raises:
             NotFound: none of the caller's.
         """
-        with self._context.database.transaction() as tx:
+        with self._context.database.transaction_of(principal) as tx:
             if not webhook_endpoints.delete(tx, principal, endpoint_id):
                 raise _not_found()
             self._write_down(tx, principal, "webhook_endpoint.delete", endpoint_id)
@@ -222,7 +222,7 @@ class Webhooks:
         Raises:
             NotFound: no such endpoint of ``owner``'s.
         """
-        with self._context.database.transaction() as tx:
+        with self._context.database.transaction_of(owner) as tx:
             _existing(tx, owner, endpoint_id)
             return webhook_messages.list_deliveries(tx, owner, endpoint_id, before=before, limit=limit)
 
