@@ -102,6 +102,14 @@ def test_a_refusal_names_the_state_and_what_is_allowed() -> None:
         payment(status=S.SUCCEEDED).check_capture(None)
     assert (str(refusal.value), refusal.value.detail) == (ended, ended)
     assert (refusal.value.state, refusal.value.allowed) == (S.SUCCEEDED, [])
+    waiting = "Nothing is allowed until what is in flight has ended: wait for its event, or read the payment."
+    for unsettled in (
+        payment(status=S.PROCESSING),
+        payment(status=S.SUCCEEDED, amount_captured=10, amount_refund_pending=10),
+    ):
+        with pytest.raises(NotAllowed) as refusal:
+            unsettled.check_refund(None)
+        assert str(refusal.value) == f"A payment that is {unsettled.status} does not allow a refund. {waiting}"
     early = "A payment that is requires_capture does not allow a refund. Allowed now: capture, void."
     with pytest.raises(NotAllowed) as refusal:
         payment(status=S.REQUIRES_CAPTURE, amount_authorized=1000).check_refund(None)

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 import psycopg
 import pytest
 
+from payments.domain.outcomes import Advice
 from payments.repositories import attempts
 from payments.repositories.database import Database
+from payments.services import presentation
 from tests.service.api import Client, recover_due, sandbox_context
 from tests.service.conftest import ApiKey, Postgres
 
@@ -388,3 +390,24 @@ def test_refusal_tells_code_advice_and_payment(client: Client) -> None:
     assert (problem["advice"], problem["retryable"]) == ("try_again_later", True)
     assert problem["payment"]["last_error"]["decline_code"] == "insufficient_funds"
     assert problem["payment"]["status"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("token", "detail"),
+    [
+        (
+            "tok_insufficient_funds",
+            "refused: insufficient_funds. The same may succeed later, under a new Idempotency-Key.",
+        ),
+        ("tok_processor_error", "failed and did nothing: processing_error. The same may succeed later"),
+        ("tok_declined", "refused: generic_decline. Ask the customer to contact the issuer"),
+        ("tok_expired_card", "refused: expired_card. Ask the customer to correct the details."),
+        ("tok_fraudulent", "refused: fraudulent. Do not try again."),
+    ],
+)
+def test_refusal_says_what_to_do(client: Client, token: str, detail: str) -> None:
+    assert client.create(token).get_json()["detail"].startswith(f"The processor {detail}")
+
+
+def test_there_are_words_for_every_advice() -> None:
+    assert set(presentation.ADVICE_WORDS) == set(Advice)

@@ -228,7 +228,7 @@ def test_another_method_is_405_and_says_which_are_allowed(route: Route) -> None:
     answer = client.open(path, method="PUT")
     assert (answer.status_code, answer.get_json(force=True)["code"]) == (405, "method_not_allowed")
     assert route.method in answer.headers["Allow"]
-    for other in (path + "/", path.replace("/", "//"), path.upper()):
+    for other in {f"{path}/", path.upper(), path.replace("/v1/", "/v1//")} - {path}:
         assert client.open(other, method=route.method).status_code == 404
 
 

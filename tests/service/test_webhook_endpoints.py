@@ -123,6 +123,7 @@ def test_what_is_not_named_in_a_change_stays(alice: Client) -> None:
     assert changed == {**made, "description": "e", "secret": None}
     changed = alice.json(_patch(alice, made["id"], {"url": _URL + "2", "event_types": ["*"]}))
     assert (changed["url"], changed["event_types"], changed["description"]) == (_URL + "2", ["*"], "e")
+    assert alice.json(_patch(alice, made["id"], {"description": None})) == {**changed, "description": None}
 
 
 def test_a_deleted_endpoint_is_gone(alice: Client) -> None:

@@ -149,9 +149,15 @@ class Payment:
     def _check(self, kind: CallKind) -> None:
         allowed = self.allowed()
         if kind not in allowed:
-            what = f"Allowed now: {', '.join(allowed)}." if allowed else "Nothing is allowed any more."
-            detail = f"A payment that is {self.status} does not allow a {kind}. {what}"
+            detail = f"A payment that is {self.status} does not allow a {kind}. {self._what_now(allowed)}"
             raise NotAllowed(detail, state=self.status, allowed=allowed)
+
+    def _what_now(self, allowed: list[str]) -> str:
+        if allowed:
+            return f"Allowed now: {', '.join(allowed)}."
+        if self.status is _S.PROCESSING or self.amount_refund_pending:
+            return "Nothing is allowed until what is in flight has ended: wait for its event, or read the payment."
+        return "Nothing is allowed any more."
 
     def _check_free(self) -> None:
         if self.pending_operation is not None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from payments.domain.operations import CallKind, Owned
+from payments.domain.operations import KEY_LEASE, CallKind, Owned
 from payments.problems import IdempotencyMismatch, RequestInProgress
 from payments.repositories import idempotency, payments
 from payments.repositories.database import Connection, Database
@@ -74,10 +74,21 @@ def _replay(tx: Connection, owner: Owned, request: IdempotentRequest) -> Answer:
         return Answer(status=stored.response_status, body=stored.response_body, replayed=True)
     if stored.lease_left > 0:
         raise RequestInProgress(
-            "A request with this Idempotency-Key is being executed. Try again later.",
-            retry_after=math.ceil(stored.lease_left),
+            "A request with this Idempotency-Key is being executed. Send the same again after the seconds that "
+            "Retry-After says: the answer will be that of the first.",
+            retry_after=wait_for_owner(stored.lease_left),
         )
     return current_state(tx, owner, payment_id=stored.payment_id, operation_id=stored.operation_id)
+
+
+def wait_for_owner(lease_left: float) -> int:
+    """Seconds to wait for a request that owns its key for ``lease_left`` more: as long again as it has taken so far.
+
+    Most have an answer within a second, and one that died is asked after rarely. At the end of the lease the answer is
+    sure to be another.
+    """
+    taken = KEY_LEASE.total_seconds() - lease_left
+    return max(1, math.ceil(min(taken, lease_left)))
 
 
 def current_state(tx: Connection, owner: Owned, *, payment_id: str | None, operation_id: str | None) -> Answer:

@@ -5,8 +5,18 @@ from datetime import datetime
 from typing import Any
 
 from payments.domain.operations import Operation
+from payments.domain.outcomes import Advice
 from payments.domain.payments import Payment
 from payments.problems import PaymentFailed
+
+#: What the detail of a refusal says to do.
+ADVICE_WORDS = {
+    Advice.TRY_AGAIN_LATER: "The same may succeed later, under a new Idempotency-Key.",
+    Advice.USE_ANOTHER_METHOD: "Ask the customer for another payment method.",
+    Advice.CONTACT_ISSUER: "Ask the customer to contact the issuer, or for another payment method.",
+    Advice.CORRECT_DETAILS: "Ask the customer to correct the details.",
+    Advice.DO_NOT_RETRY: "Do not try again.",
+}
 
 
 def timestamp(moment: datetime) -> int:
@@ -61,11 +71,11 @@ def refusal_json(
     payment: Payment, error: dict[str, Any], *, refund: Operation | None, request_id: str
 ) -> dict[str, Any]:
     """The problem that answers what a processor refused."""
-    advice = str(error["advice"]).replace("_", " ")
     members: dict[str, Any] = {name: error[name] for name in ("decline_code", "advice", "retryable")}
     if refund is not None:
         members["refund"] = refund_json(refund, payment.currency)
-    detail = f"The processor refused: {error['decline_code']}. Advice: {advice}."
+    did = "failed and did nothing" if error["code"] == "processor_error" else "refused"
+    detail = f"The processor {did}: {error['decline_code']}. {ADVICE_WORDS[Advice(error['advice'])]}"
     return PaymentFailed(detail, **members, payment=payment_json(payment)).body(request_id)
 
 

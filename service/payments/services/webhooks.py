@@ -26,10 +26,11 @@ _OK, _CREATED, _ACCEPTED = 200, 201, 202
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """What a PATCH asks for; ``None`` leaves a member as it is."""
+    """What a PATCH asks for; ``None`` leaves a member as it is, except that a description can be taken away."""
 
     url: str | None = None
     description: str | None = None
+    clears_description: bool = False
     event_types: list[str] | None = None
     status: str | None = None
 
@@ -145,7 +146,7 @@ class Webhooks:
             changed = replace(
                 old,
                 url=change.url or old.url,
-                description=old.description if change.description is None else change.description,
+                description=None if change.clears_description else change.description or old.description,
                 event_types=sorted(set(change.event_types)) if change.event_types else old.event_types,
                 status=status,
                 disabled_reason=(old.disabled_reason or "requested") if status == "disabled" else None,

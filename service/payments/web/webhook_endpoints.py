@@ -73,7 +73,7 @@ class UpdateWebhookEndpoint(Strict):
     """What to change; what is not given stays."""
 
     url: Url | None = None
-    description: Description | None = None
+    description: Description | None = Field(default=None, description="`null` takes it away.")
     event_types: Types | None = None
     status: Literal["enabled", "disabled"] | None = Field(
         default=None,
@@ -224,7 +224,13 @@ def get_webhook_endpoint(path: WebhookEndpointPath) -> Response:
 @edge.requires(Scope.WEBHOOKS_WRITE)
 def update_webhook_endpoint(path: WebhookEndpointPath, body: UpdateWebhookEndpoint) -> Response:
     """Change a webhook endpoint, or disable and enable it."""
-    change = Change(url=body.url, description=body.description, event_types=body.event_types, status=body.status)
+    change = Change(
+        url=body.url,
+        description=body.description,
+        clears_description="description" in body.model_fields_set and not body.description,
+        event_types=body.event_types,
+        status=body.status,
+    )
     return answer_json(endpoint_json(_webhooks().update(principal(), path.endpoint_id, change)))
 
 
