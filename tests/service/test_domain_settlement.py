@@ -4,12 +4,14 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from hypothesis import given
 
+from payments.domain.money import share
 from payments.domain.outcomes import FINAL, Outcome
-from payments.domain.payments import PaymentStatus
+from payments.domain.payments import CaptureMethod, Payment, PaymentStatus
 from payments.domain.settlement import ACTION_VALIDITY, Change, EventType, resume_after_action
-from tests.service.domain import settled
-from tests.service.domain_outcome_table import ASKED, BEGUN, ROWS, TAKEN, Row, result
+from tests.service.domain import AMOUNTS, RATES, payment, settled
+from tests.service.domain_outcome_table import ASKED, AUTHORIZED, BEGUN, FAILED, PART, ROWS, TAKEN, Row, result
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
@@ -47,6 +49,20 @@ def test_a_customer_who_acted_leaves_the_payment_processing() -> None:
     assert timedelta(hours=24) == ACTION_VALIDITY
     expected = replace(ASKED, status=PaymentStatus.PROCESSING, next_action=None, expires_at=None)
     assert resume_after_action(ASKED) == expected
+
+
+@given(AMOUNTS, RATES)
+def test_an_automatic_payment_pays_its_fee_on_the_whole_amount(amount: int, rate: int) -> None:
+    begun = payment(capture_method=CaptureMethod.AUTOMATIC, amount=amount, fee_basis_points=rate)
+    _, *fee = settled(begun, result(Outcome.APPROVED)).postings
+    assert sum(posting.amount for posting in fee) == share(amount, rate)
+
+
+@pytest.mark.parametrize("before", [AUTHORIZED, PART, TAKEN, FAILED], ids=lambda before: before.status)
+@pytest.mark.parametrize("method", CaptureMethod)
+def test_nothing_is_authorized_twice(before: Payment, method: CaptureMethod) -> None:
+    with pytest.raises(AssertionError, match=f"{before.status} -> processing"):
+        settled(replace(before, capture_method=method), result(Outcome.APPROVED))
 
 
 def test_a_change_that_the_machine_does_not_have_is_a_mistake_of_ours() -> None:

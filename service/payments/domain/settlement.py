@@ -85,8 +85,8 @@ def settle_payment(
 
 def _authorized(payment: Payment, result: Result, expires_at: datetime) -> Change:
     automatic = payment.capture_method is CaptureMethod.AUTOMATIC
-    # A customer who acted is back in `processing` while the processor is asked.
-    payment = _step(payment, _S.PROCESSING) if payment.status is _S.REQUIRES_ACTION else payment
+    # A customer who acted is back in `processing` while the processor is asked; nothing is authorized twice.
+    payment = _step(payment, _S.PROCESSING)
     changed = replace(
         _step(_with_reference(payment, result), _S.SUCCEEDED if automatic else _S.REQUIRES_CAPTURE),
         amount_authorized=payment.amount,
