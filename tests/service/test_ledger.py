@@ -141,6 +141,9 @@ TAMPERING = {
     "a changed amount": "UPDATE ledger_transfers SET amount = amount + 1 WHERE kind = 'capture'",
     "swapped accounts": "UPDATE ledger_transfers SET debit_account = credit_account, credit_account = debit_account",
     "a removed transfer": "DELETE FROM ledger_transfers WHERE kind = 'fee'",
+    "a transfer added behind the seals": """
+        INSERT INTO ledger_transfers SELECT 'tr_0', xid, merchant_id, livemode, currency, debit_account, credit_account,
+            amount, 'added', payment_id, attempt_id, created_at FROM ledger_transfers LIMIT 1""",
     "a moved transfer": "UPDATE ledger_transfers SET created_at = created_at - interval '1 day'",
     "a removed seal": "DELETE FROM ledger_seals WHERE number = 1",
     "a rewritten head": "UPDATE ledger_seals SET hash = decode(repeat('ab', 32), 'hex')",
@@ -162,6 +165,45 @@ def test_verify_finds_what_even_the_owner_should_not_have_done(
     report = ledger_books.verify(client.context.database)
     assert not report.is_sound
     assert "seal_differs" in {problem["problem"] for problem in report.problems}
+
+
+def columns_of_a_transfer(postgres: Postgres) -> dict[str, str]:
+    """Every column and its type, from the catalogue: a new one has to be sealed too."""
+    with psycopg.connect(postgres.superuser) as connection:
+        rows = connection.execute(
+            "SELECT column_name, data_type FROM information_schema.columns"
+            " WHERE table_schema = 'public' AND table_name = 'ledger_transfers'"
+        ).fetchall()
+    return dict(rows)
+
+
+#: Another value of the same type, which every check of the table allows.
+_CHANGED = {
+    "text": "{0} || 'x'",
+    "bigint": "{0} + 1",
+    "boolean": "NOT {0}",
+    "xid8": "({0}::text::bigint + 1)::text::xid8",
+    "timestamp with time zone": "{0} + interval '1 microsecond'",
+}
+_CHECKED = {"currency": "'USD'", "debit_account": "'suspense'", "credit_account": "'suspense'"}
+
+
+def test_a_seal_covers_every_column_of_a_transfer(client: Client, postgres: Postgres) -> None:
+    client.create()
+    ledger_books.seal(client.context.database)
+    columns = columns_of_a_transfer(postgres)
+    assert len(columns) >= 12
+    for column, data_type in columns.items():
+        value = _CHECKED.get(column) or _CHANGED[data_type].format(column)
+        with psycopg.connect(postgres.superuser, autocommit=True) as owner:
+            owner.execute("SET session_replication_role = replica")
+            owner.execute("CREATE TEMPORARY TABLE kept AS SELECT * FROM ledger_transfers")
+            owner.execute(f"UPDATE ledger_transfers SET {column} = {value} WHERE kind = 'capture'")
+            problems = ledger_books.verify(client.context.database).problems
+            assert {"problem": "seal_differs", "seal": 1} in problems, column
+            owner.execute("DELETE FROM ledger_transfers")
+            owner.execute("INSERT INTO ledger_transfers SELECT * FROM kept")
+    assert ledger_books.verify(client.context.database).is_sound, "each change was taken back"
 
 
 @pytest.mark.parametrize(

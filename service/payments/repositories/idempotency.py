@@ -1,7 +1,6 @@
 """Idempotency keys: who used one, for what request, and the final answer."""
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from payments.domain.operations import KEY_LEASE, KEY_RETENTION, Owned
 from payments.repositories.database import Connection
@@ -92,14 +91,14 @@ def release(tx: Connection, owner: Owned, key_hash: bytes) -> None:
     )
 
 
-def delete_expired(tx: Connection, *, now: datetime, limit: int) -> int:
-    """Forget up to ``limit`` final answers whose retention is over; answers how many."""
+def delete_expired(tx: Connection, *, limit: int) -> int:
+    """Forget up to ``limit`` final answers whose retention is over by the database's clock; answers how many."""
     deleted = tx.execute(
         """
         DELETE FROM idempotency_keys WHERE (merchant_id, livemode, key_hash) IN (
             SELECT merchant_id, livemode, key_hash FROM idempotency_keys
-            WHERE expires_at <= %s ORDER BY expires_at LIMIT %s FOR UPDATE SKIP LOCKED)
+            WHERE expires_at <= clock_timestamp() ORDER BY expires_at LIMIT %s FOR UPDATE SKIP LOCKED)
         """,
-        [now, limit],
+        [limit],
     )
     return deleted.rowcount

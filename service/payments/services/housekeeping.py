@@ -9,7 +9,7 @@ _BATCH = 1000
 def delete_expired_keys(context: Context) -> bool:
     """Forget final answers whose retention is over, one batch; answers whether there were any."""
     with context.database.transaction() as tx:
-        deleted = idempotency.delete_expired(tx, now=context.now(), limit=_BATCH)
+        deleted = idempotency.delete_expired(tx, limit=_BATCH)
         tx.commit()
     return deleted > 0
 
