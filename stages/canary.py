@@ -14,10 +14,13 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_elasticloadbalancingv2 as elbv2
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_sns as sns
 from constructs import Construct
 
+from stages.alarms import AlarmSpec, add_alarm
 from stages.config import EnvironmentConfig
 from stages.ingress import Ingress, add_https_listener, add_target_group
+from stages.metrics import MINUTE
 from stages.policies import grant
 from stages.security_groups import API_PORT, TEST_PORT
 
@@ -40,7 +43,14 @@ class Canary(Construct):
     """
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, config: EnvironmentConfig, ingress: Ingress, vpc: ec2.IVpc
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        config: EnvironmentConfig,
+        ingress: Ingress,
+        vpc: ec2.IVpc,
+        alarm_topic: sns.ITopic,
     ) -> None:
         super().__init__(scope, construct_id)
         self._config = config
@@ -62,6 +72,22 @@ class Canary(Construct):
             production_listener=ecs.ListenerRuleConfiguration.application_listener_rule(production_rule),
             test_listener=ecs.ListenerRuleConfiguration.application_listener_rule(test_rule),
             role=role.without_policy_updates(),
+        )
+        # Here, not with the other alarms: an export that their stack imports could not go when rolling comes back.
+        add_alarm(
+            self,
+            AlarmSpec(
+                name="unhealthy-alternate",
+                sentence="At least one api task of the alternate target group has failed its health check for five "
+                "minutes.",
+                metric=self.alternate.metrics.unhealthy_host_count(
+                    period=MINUTE, statistic="Maximum", label="unhealthy"
+                ),
+                threshold=0,
+                periods=5,
+            ),
+            config=config,
+            topic=alarm_topic,
         )
 
     def _role(

@@ -61,7 +61,7 @@ def _machinery(metrics: ServiceMetrics) -> list[cloudwatch.IWidget]:
             unit="tasks",
         ),
         _graph("Task CPU", metrics.service_cpu("api"), metrics.service_cpu("worker"), unit="%"),
-        _graph("Targets", metrics.healthy_targets(), metrics.unhealthy_targets(), unit="tasks"),
+        _graph("Targets", metrics.targets("Healthy"), metrics.targets("UnHealthy"), unit="tasks"),
     ]
 
 

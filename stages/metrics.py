@@ -1,6 +1,5 @@
 """The metrics that dashboard and alarms share. Periods are one minute unless a metric says otherwise."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from aws_cdk import Duration
@@ -21,8 +20,8 @@ class ServiceMetrics:
 
     config: EnvironmentConfig
     load_balancer: elbv2.IApplicationLoadBalancer
-    target_groups: Sequence[elbv2.IApplicationTargetGroup]
-    """One, or with canary deployments two, which take turns."""
+    target_group: elbv2.IApplicationTargetGroup
+    """The primary one. What other stacks show must not depend on a second one, which comes and goes with canary."""
     database: rds.IDatabaseCluster
 
     def requests(self) -> cloudwatch.Metric:
@@ -48,13 +47,12 @@ class ServiceMetrics:
         )
 
     def error_rate(self) -> cloudwatch.MathExpression:
-        """Failed requests in per cent of all; with two target groups, of the group that fails most.
+        """Failed requests in per cent of all; 0 without traffic, so that silence is no failure.
 
-        A canary's failures would drown in the requests of the release that it is tried beside. The load balancer
-        counts no request for which it found no target, hence its own errors are added to the requests. Sums take what
-        is missing as nothing, which operators do not.
+        The load balancer counts no request for which it found no target, hence its own errors are added to the
+        requests. Sums take what is missing as nothing, which operators do not.
         """
-        whole = cloudwatch.MathExpression(
+        return cloudwatch.MathExpression(
             expression="FILL(100 * SUM([target, balancer]) / SUM([requests, balancer]), 0)",
             using_metrics={
                 "requests": self.requests(),
@@ -64,42 +62,31 @@ class ServiceMetrics:
             label="error rate (%)",
             period=MINUTE,
         )
-        if len(self.target_groups) == 1:
-            return whole
-        rates: dict[str, cloudwatch.IMetric] = {"whole": whole}
-        for name, group in zip(("primary", "alternate"), self.target_groups, strict=True):
-            rates[name] = _error_rate_of(name, group)
-        return cloudwatch.MathExpression(
-            expression=f"MAX([{', '.join(rates)}])", using_metrics=rates, label="error rate (%)", period=MINUTE
-        )
 
     def latency(self, statistic: str) -> cloudwatch.Metric:
         """Seconds from the load balancer's request to the task's answer."""
         return self.load_balancer.metrics.target_response_time(period=MINUTE, statistic=statistic, label=statistic)
 
-    def unhealthy_targets(self) -> cloudwatch.IMetric:
-        """Api tasks that fail their health check."""
-        return self._of_groups(
-            "unhealthy", lambda group: group.metrics.unhealthy_host_count(period=MINUTE, statistic="Maximum")
-        )
+    def unhealthy_targets(self) -> cloudwatch.Metric:
+        """Api tasks of the target group that fail their health check."""
+        return self.target_group.metrics.unhealthy_host_count(period=MINUTE, statistic="Maximum", label="unhealthy")
 
-    def healthy_targets(self) -> cloudwatch.IMetric:
-        """Api tasks that pass it."""
-        return self._of_groups(
-            "healthy", lambda group: group.metrics.healthy_host_count(period=MINUTE, statistic="Minimum")
-        )
-
-    def _of_groups(
-        self, label: str, count: Callable[[elbv2.IApplicationTargetGroup], cloudwatch.Metric]
-    ) -> cloudwatch.IMetric:
-        """A count in the only target group, or the sum over both: an empty one reports nothing."""
-        counts = [count(group) for group in self.target_groups]
-        if len(counts) == 1:
-            return counts[0].with_(label=label)
-        named: dict[str, cloudwatch.IMetric] = {f"{label}{number}": each for number, each in enumerate(counts)}
+    def targets(self, state: str) -> cloudwatch.MathExpression:
+        """Api tasks that are `Healthy` or `UnHealthy`, in each target group that there is; for graphs only."""
         return cloudwatch.MathExpression(
-            expression=f"SUM([{', '.join(named)}])", using_metrics=named, label=label, period=MINUTE
+            expression=f'SEARCH(\'{{AWS/ApplicationELB,LoadBalancer,TargetGroup}} MetricName="{state}HostCount" '
+            f"LoadBalancer=\"{self.load_balancer_name}\"', '{'Minimum' if state == 'Healthy' else 'Maximum'}', 60)",
+            using_metrics={},
+            label=state.lower(),
+            period=MINUTE,
         )
+
+    @property
+    def load_balancer_name(self) -> str:
+        """The load balancer's name as metrics have it, `app/alb-dev/0123456789abcdef`."""
+        dimensions = self.requests().dimensions
+        assert dimensions is not None  # noqa: S101 - a metric of one load balancer
+        return str(dimensions["LoadBalancer"])
 
     def tasks(self, service: str, state: str) -> cloudwatch.Metric:
         """Tasks of `api` or `worker` that are `Desired` or `Running` (enhanced Container Insights)."""
@@ -167,19 +154,3 @@ class ServiceMetrics:
             period=MINUTE,
             label=f"firewall {action.lower()}",
         )
-
-
-def _error_rate_of(name: str, group: elbv2.IApplicationTargetGroup) -> cloudwatch.MathExpression:
-    """5xx answers of one target group's tasks, in per cent of its requests."""
-    errors, requests = f"{name}_errors", f"{name}_requests"
-    return cloudwatch.MathExpression(
-        expression=f"FILL(100 * {errors} / {requests}, 0)",
-        using_metrics={
-            errors: group.metrics.http_code_target(
-                elbv2.HttpCodeTarget.TARGET_5XX_COUNT, period=MINUTE, statistic="Sum"
-            ),
-            requests: group.metrics.request_count(period=MINUTE, statistic="Sum"),
-        },
-        label=name,
-        period=MINUTE,
-    )

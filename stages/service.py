@@ -10,10 +10,10 @@ from aws_cdk import aws_rds as rds
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
-from stages import canary
-from stages.alarms import AlarmSpec, add_alarm
+from stages import canary, deployment_alarms
 from stages.canary import Canary
 from stages.config import EnvironmentConfig
+from stages.deployment_alarms import add_deployment_alarms
 from stages.encryption import key_as_is
 from stages.firewall import Firewall
 from stages.ingress import Ingress
@@ -25,9 +25,6 @@ from stages.security_groups import API_PORT, SecurityGroups, as_is
 from stages.smoke_access import SmokeReader
 from stages.task_definition import SERVICE_FOLDER, TaskInputs
 from stages.tasks import AdminTask, PaymentTask
-
-#: Percent of failed requests, and seconds at the 99th percentile, that alarm and roll back a deployment.
-MAX_ERROR_RATE, MAX_P99_SECONDS = 5, 3
 
 
 class ServiceStack(Stack):
@@ -57,15 +54,19 @@ class ServiceStack(Stack):
         self._config, self._key = config, key
         ingress = Ingress(self, "Ingress", config=config, key=key, vpc=vpc, group=groups.alb)
         Firewall(self, "Firewall", config=config, key=key, load_balancer_arn=ingress.load_balancer.load_balancer_arn)
-        trial = Canary(self, "Canary", config=config, ingress=ingress, vpc=vpc) if config.uses_canary else None
-        target_groups = [ingress.target_group, trial.alternate] if trial else [ingress.target_group]
+        trial = None
+        if config.uses_canary:
+            trial = Canary(self, "Canary", config=config, ingress=ingress, vpc=vpc, alarm_topic=alarm_topic)
+        target_groups = {"primary": ingress.target_group} | ({"alternate": trial.alternate} if trial else {})
         self.metrics = ServiceMetrics(
             config=config,
             load_balancer=ingress.load_balancer,
-            target_groups=target_groups,
+            target_group=ingress.target_group,
             database=database,
         )
-        guards = self._deployment_alarms(alarm_topic)
+        guards = add_deployment_alarms(
+            self, metrics=self.metrics, target_groups=target_groups, config=config, topic=alarm_topic
+        )
         self._cluster = self._make_cluster(vpc)
         smoke_key = SmokeKey(self, "SmokeKey", config=config, key=key)
         inputs = TaskInputs(
@@ -85,7 +86,7 @@ class ServiceStack(Stack):
             container_name="api", container_port=API_PORT, alternate_target=trial.target if trial else None
         )
         target.attach_to_application_target_group(ingress.target_group)
-        scale_api(api, config=config, target_groups=target_groups)
+        scale_api(api, config=config, target_groups=list(target_groups.values()))
         worker = self._worker(inputs, as_is(self, "WorkerGroup", groups.worker))
         scale_worker(worker, config=config)
         SmokeReader(self, "SmokeReader", config=config, key=key, secret_arn=smoke_key.secret_arn)
@@ -120,25 +121,6 @@ class ServiceStack(Stack):
             ("LiveKeySecretArn", key.secret_arn, "Secret into which they leave API keys"),
         ):
             CfnOutput(self, name, value=value, description=description)
-
-    def _deployment_alarms(self, topic: sns.ITopic) -> list[cloudwatch.Alarm]:
-        """Alarms that also roll a deployment back; here, because they must exist before the service names them."""
-        specs = (
-            AlarmSpec(
-                name="error-rate",
-                sentence=f"More than {MAX_ERROR_RATE} % of requests failed with a 5xx for three minutes.",
-                metric=self.metrics.error_rate(),
-                threshold=MAX_ERROR_RATE,
-            ),
-            AlarmSpec(
-                name="p99-latency",
-                sentence=f"One request in a hundred took longer than {MAX_P99_SECONDS} seconds for five minutes.",
-                metric=self.metrics.latency("p99"),
-                threshold=MAX_P99_SECONDS,
-                periods=5,
-            ),
-        )
-        return [add_alarm(self, spec, config=self._config, topic=topic) for spec in specs]
 
     def _make_cluster(self, vpc: ec2.IVpc) -> ecs.Cluster:
         names = self._config.names
@@ -207,7 +189,7 @@ class ServiceStack(Stack):
         alarms = None
         if guards:  # by physical name: a reference would make service and alarm depend on each other
             alarms = ecs.DeploymentAlarmConfig(
-                alarm_names=[self._config.names.name(f"alarm-{guard}") for guard in ("error-rate", "p99-latency")],
+                alarm_names=[self._config.names.name(f"alarm-{guard}") for guard in deployment_alarms.NAMES],
                 behavior=ecs.AlarmBehavior.ROLLBACK_ON_ALARM,
             )
         service = ecs.FargateService(

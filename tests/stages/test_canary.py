@@ -127,6 +127,22 @@ def test_scaling_counts_the_requests_of_both_groups(canary: Templates, dev: Temp
     assert ids[policy.logical_id] == "scaling-policy-api-requests", "or a switch would delete the policy it just made"
 
 
+def test_no_other_stack_needs_what_goes_when_rolling_comes_back(canary: Templates, dev: Templates) -> None:
+    """CloudFormation deletes no export that is in use, and the stack that uses it is updated later."""
+
+    def exports(templates: Templates) -> set[str]:
+        return {
+            output["Export"]["Name"].split(":")[1]
+            for stack, template in templates.by_stack.items()
+            if stack.startswith("payment-service-")
+            for output in template["Outputs"].values()
+            if "Export" in output
+        }
+
+    assert exports(canary) == exports(dev)
+    assert len(exports(dev)) >= 2
+
+
 def test_the_worker_stays_rolling(canary: Templates) -> None:
     assert "Strategy" not in service(canary, "worker")["DeploymentConfiguration"]
 

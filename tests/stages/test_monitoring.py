@@ -44,8 +44,9 @@ def watched(alarm: Resource) -> tuple[str, list[dict[str, str]]]:
     return metric["MetricName"], metric["Dimensions"]
 
 
-def test_everything_that_can_go_wrong_has_an_alarm(each: Templates) -> None:
-    assert set(alarms(each)) == ALARMS
+def test_everything_that_can_go_wrong_has_an_alarm(environments: dict[str, Templates]) -> None:
+    for name, templates in environments.items():
+        assert set(alarms(templates)) == (ALARMS | {"unhealthy-alternate"} if name == "Canary" else ALARMS)
 
 
 def test_every_alarm_reaches_the_topic_when_it_starts_and_when_it_ends(each: Templates) -> None:
@@ -119,10 +120,22 @@ def test_a_canary_that_fails_is_not_lost_among_the_requests_that_do_not(canary: 
 
 
 def test_unhealthy_tasks_of_either_release_are_seen(canary: Templates) -> None:
-    metrics, expressions, watched_id = parts(alarms(canary)["unhealthy-targets"])
-    assert set(metrics.values()) == {"UnHealthyHostCount"}
-    assert expressions == {watched_id: f"SUM([{', '.join(metrics)}])"}
-    assert len(metrics) == 2
+    groups = set()
+    for name in ("unhealthy-targets", "unhealthy-alternate"):
+        metric, dimensions = watched(alarms(canary)[name])
+        assert (metric, alarms(canary)[name]["Threshold"]) == ("UnHealthyHostCount", 0)
+        (group,) = (item["Value"] for item in dimensions if item["Name"] == "TargetGroup")
+        groups.add(str(canary.resolve(alarms(canary)[name].stack, group)))
+    assert len(groups) == 2
+
+
+def test_the_dashboard_finds_the_targets_of_whichever_group_serves(each: Templates) -> None:
+    (graph,) = (widget for widget in dashboard(each) if widget["title"] == "Targets")
+    balancer = each.one("AWS::ElasticLoadBalancingV2::LoadBalancer")
+    own = f"{balancer.stack}/{balancer.logical_id}.LoadBalancerFullName"
+    for (search,), state in zip(graph["metrics"], ("Healthy", "UnHealthy"), strict=True):
+        assert search["expression"].startswith("SEARCH('{AWS/ApplicationELB,LoadBalancer,TargetGroup} ")
+        assert f'MetricName="{state}HostCount" LoadBalancer="{own}"' in search["expression"]
 
 
 @pytest.mark.parametrize(

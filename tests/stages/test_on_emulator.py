@@ -1,6 +1,10 @@
-"""On the emulator: two installations side by side, and nothing left after each has been made and destroyed twice."""
+"""On the emulator: two installations side by side, and nothing left after each has been made and destroyed twice.
+
+One of them is switched to canary deployments and back in between.
+"""
 
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -17,9 +21,15 @@ pytestmark = pytest.mark.rehearsal
 
 CERTIFICATE = f"arn:aws:acm:us-east-1:{client.ACCOUNT_ID}:certificate/00000000-0000-0000-0000-000000000000"
 INSTALLATIONS: Mapping[str, Mapping[str, Any]] = {
-    name: {"environment_suffix": suffix, "account": client.ACCOUNT_ID, "certificate_arn": CERTIFICATE}
+    name: {
+        "environment_suffix": suffix,
+        "account": client.ACCOUNT_ID,
+        "certificate_arn": CERTIFICATE,
+    }
     for name, suffix in (("Dev", "dev"), ("Longest", "dev-alice123"))
 }
+#: The second one again, with another strategy.
+SWITCHED = {"Longest": {**INSTALLATIONS["Longest"], "deployment_strategy": "canary"}}
 ORDER = ("network", "database", "service", "monitoring")
 
 
@@ -47,6 +57,27 @@ class Account:
                 StackName=name, TemplateURL=f"{self._url}/templates/{name}", Capabilities=["CAPABILITY_NAMED_IAM"]
             )
             self._wait(name, "CREATE_COMPLETE")
+
+    def update(self, templates: Templates) -> None:
+        """Update the stacks of which the template is another one than before."""
+        for name in sorted(templates.by_stack, key=lambda stack: ORDER.index(stack.split("-")[1])):
+            if self._cloudformation.get_template(StackName=name)["TemplateBody"] == templates.by_stack[name]:
+                continue
+            body = json.dumps(templates.by_stack[name])
+            self.session.client("s3").put_object(Bucket="templates", Key=name, Body=body.encode())
+            self._cloudformation.update_stack(
+                StackName=name, TemplateURL=f"{self._url}/templates/{name}", Capabilities=["CAPABILITY_NAMED_IAM"]
+            )
+            self._wait(name, "UPDATE_COMPLETE")
+
+    def physical_ids(self, stack: str) -> dict[str, str]:
+        """Physical by logical id."""
+        pages = self._cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack)
+        return {
+            each["LogicalResourceId"]: each.get("PhysicalResourceId", "")
+            for page in pages
+            for each in page["StackResourceSummaries"]
+        }
 
     def destroy(self, templates: Templates) -> None:
         for name in sorted(templates.by_stack, key=lambda stack: -ORDER.index(stack.split("-")[1])):
@@ -90,8 +121,15 @@ def installations(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Templat
     return read(INSTALLATIONS, outdir)
 
 
+@pytest.fixture(scope="module")
+def switched(tmp_path_factory: pytest.TempPathFactory) -> Templates:
+    outdir = tmp_path_factory.mktemp("switched")
+    synthesize(SWITCHED, outdir)
+    return read(SWITCHED, outdir)["Longest"]
+
+
 def test_two_installations_live_side_by_side_and_leave_nothing(
-    account: Account, installations: dict[str, Templates]
+    account: Account, installations: dict[str, Templates], switched: Templates
 ) -> None:
     before = account.inventory()
     dev, alice = installations["Dev"], installations["Longest"]
@@ -100,6 +138,7 @@ def test_two_installations_live_side_by_side_and_leave_nothing(
     try:
         check_made(account, dev, "dev")
         check_made(account, alice, "dev-alice123")
+        check_switched(account, alice, switched)
         account.destroy(dev)
         account.deploy(dev)
     finally:
@@ -111,6 +150,32 @@ def test_two_installations_live_side_by_side_and_leave_nothing(
     describe = account.session.client("ecs").describe_task_definition
     for revision in revisions:  # AWS keeps them, inactive; `make destroy` sweeps them
         assert describe(taskDefinition=revision)["taskDefinition"]["status"] == "INACTIVE"
+
+
+def check_switched(account: Account, before: Templates, after: Templates) -> None:
+    """From rolling to canary and back: what serves stays where it is, and what only canary needs comes and goes."""
+    stack = "payment-service-dev-alice123"
+    rolling = account.physical_ids(stack)
+    account.update(after)
+    canary = account.physical_ids(stack)
+    assert {name: canary[name] for name in rolling} == rolling
+    added = [re.sub("[0-9A-F]{8}$", "", name) for name in set(canary) - set(rolling)]
+    assert sorted(added) == [
+        "CanaryProductionRule",
+        "CanaryRole",
+        "CanaryRolePolicy",
+        "CanaryTargets",
+        "CanaryTestRule",
+        "CanaryUnhealthyAlternate",
+        "IngressLoadBalancerTest",
+    ]
+    ecs = account.session.client("ecs")
+    (service,) = ecs.describe_services(cluster="ecs-cluster-dev-alice123", services=["ecs-service-api-dev-alice123"])[
+        "services"
+    ]
+    assert service["deploymentConfiguration"]["strategy"] == "CANARY"
+    account.update(before)
+    assert account.physical_ids(stack) == rolling
 
 
 def check_made(account: Account, templates: Templates, suffix: str) -> None:
