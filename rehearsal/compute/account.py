@@ -39,6 +39,7 @@ class ServiceDescription:
     targets: tuple[tuple[str, int], ...]
     minimum_healthy_percent: int
     maximum_percent: int
+    strategy: str
 
 
 def read_service(session: boto3.session.Session, cluster: str, name: str) -> ServiceDescription:
@@ -64,6 +65,7 @@ def read_service(session: boto3.session.Session, cluster: str, name: str) -> Ser
         ),
         minimum_healthy_percent=deployment.get("minimumHealthyPercent", 100),
         maximum_percent=deployment.get("maximumPercent", 200),
+        strategy=deployment.get("strategy", "ROLLING"),
     )
 
 

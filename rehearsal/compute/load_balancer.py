@@ -75,9 +75,10 @@ class LoadBalancer:
 
     @property
     def endpoint(self) -> Endpoint:
-        """Where clients find it."""
+        """Where clients find it: of two listeners of a protocol, the one with the higher port is for tests."""
         found = {
-            listener.settings.protocol: f"localhost:{listener.local_port}" for listener in self._listeners.values()
+            listener.settings.protocol: f"localhost:{listener.local_port}"
+            for _, listener in sorted(self._listeners.items(), reverse=True)
         }
         return Endpoint(https=found.get("HTTPS"), http=found.get("HTTP"))
 

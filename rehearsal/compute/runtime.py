@@ -219,6 +219,11 @@ class _Engine:
         session = self._account()
         await self.synchronize()
         description = await asyncio.to_thread(read_service, session, cluster, name)
+        if description.strategy != "ROLLING":
+            self._notify(
+                f"service {name} asks for a {description.strategy} deployment: only AWS can show one. Here its tasks "
+                "are replaced as in a rolling one, in the primary target group, and no listener rule's weights change"
+            )
         registrations = []
         for arn, port in description.targets:
             group = self.groups.get(arn)

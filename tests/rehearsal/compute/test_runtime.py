@@ -53,8 +53,15 @@ class Caller:
 
 
 @pytest.fixture
-def runtime(tmp_path: Path) -> Iterator[ComputeRuntime]:
-    runtime = ComputeRuntime(RuntimeSettings(directory=tmp_path / "compute", images=tmp_path / "images"))
+def events() -> list[str]:
+    """What the runtime has told."""
+    return []
+
+
+@pytest.fixture
+def runtime(tmp_path: Path, events: list[str]) -> Iterator[ComputeRuntime]:
+    settings = RuntimeSettings(directory=tmp_path / "compute", images=tmp_path / "images", on_event=events.append)
+    runtime = ComputeRuntime(settings)
     runtime.start()
     yield runtime
     runtime.stop()
@@ -212,6 +219,35 @@ def test_a_described_service_is_served_changed_and_deleted(
     assert runtime.endpoints() == {}
     assert call("DELETE", "/databases/aurora-cluster-dev") == (204, "")
     assert runtime.status().databases == {}
+
+
+def test_a_canary_deployment_is_a_plain_replacement_that_says_so(
+    runtime: ComputeRuntime,
+    call: Caller,
+    account: boto3.session.Session,
+    events: list[str],
+    images: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    push_the_stand_in(account, tmp_path / "images", monkeypatch)
+    assert call("PUT", "/databases/aurora-cluster-dev", DATABASE) == (204, "")
+    dns_name = describe_the_service(account, release="1")
+    assert call("PUT", "/services/cluster-dev/api") == (204, "")
+    assert not [event for event in events if "CANARY" in event]
+    clients = runtime.endpoints()[dns_name]
+    elbv2: Any = account.client("elbv2")
+    balancer = elbv2.describe_load_balancers()["LoadBalancers"][0]["LoadBalancerArn"]
+    (https,) = (one for one in elbv2.describe_listeners(LoadBalancerArn=balancer)["Listeners"] if one["Port"] == 443)
+    elbv2.create_listener(LoadBalancerArn=balancer, Port=9443, Protocol="HTTPS", DefaultActions=https["DefaultActions"])
+    account.client("ecs").update_service(
+        cluster="cluster-dev", service="api", deploymentConfiguration={"strategy": "CANARY"}
+    )
+    describe_the_service(account, release="2")
+    assert call("PUT", "/services/cluster-dev/api") == (204, "")
+    assert len([event for event in events if "CANARY deployment: only AWS can show one" in event]) == 1
+    assert runtime.endpoints()[dns_name] == clients, "the test listener is not for clients"
+    assert get(f"https://{clients.https}", runtime.ca_file)["release"].startswith("2 ")
 
 
 def test_a_failed_deployment_is_answered_with_its_cause(
