@@ -1,5 +1,6 @@
 """What the emulated account says about services and load balancers, read with boto3; blocking."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -103,12 +104,7 @@ def read_load_balancers(session: boto3.session.Session) -> list[LoadBalancerSett
         arn = balancer["LoadBalancerArn"]
         attributes = _attributes(elbv2.describe_load_balancer_attributes(LoadBalancerArn=arn)["Attributes"])
         listeners = [
-            ListenerSettings(
-                port=listener["Port"],
-                protocol=listener["Protocol"],
-                rules=_rules(elbv2.describe_rules(ListenerArn=listener["ListenerArn"])["Rules"]),
-            )
-            for listener in elbv2.describe_listeners(LoadBalancerArn=arn)["Listeners"]
+            _listener(elbv2, listener) for listener in elbv2.describe_listeners(LoadBalancerArn=arn)["Listeners"]
         ]
         found.append(
             LoadBalancerSettings(
@@ -121,6 +117,23 @@ def read_load_balancers(session: boto3.session.Session) -> list[LoadBalancerSett
             )
         )
     return found
+
+
+def _listener(elbv2: Any, listener: Mapping[str, Any]) -> ListenerSettings:
+    arn = listener["ListenerArn"]
+    attributes = _attributes(elbv2.describe_listener_attributes(ListenerArn=arn)["Attributes"])
+    named = {key: re.fullmatch(r"routing\.http\.response\.(\w+)\.header_value", key) for key in attributes}
+    return ListenerSettings(
+        port=listener["Port"],
+        protocol=listener["Protocol"],
+        rules=_rules(elbv2.describe_rules(ListenerArn=arn)["Rules"]),
+        response_headers={
+            match[1].replace("_", "-").title(): attributes[key]
+            for key, match in named.items()
+            if match and attributes[key]
+        },
+        names_server=attributes.get("routing.http.response.server.enabled") != "false",
+    )
 
 
 def _attributes(entries: Iterable[Mapping[str, Any]]) -> dict[str, str]:

@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from aiohttp import web
 
 from rehearsal.compute.certificates import CertificateAuthority
 from rehearsal.compute.errors import PortInUseError
-from rehearsal.compute.proxy import error_response, fixed_response, forward
+from rehearsal.compute.proxy import RelayedResponse, error_response, fixed_response, forward, origin_form
 from rehearsal.compute.routing import (
     Arrival,
     FixedResponse,
@@ -116,27 +116,33 @@ class LoadBalancer:
     async def handle(self, request: web.BaseRequest, listener: ListenerSettings) -> web.StreamResponse:
         """Answer one request as the listener's rules say."""
         began = time.perf_counter()
+        response, served_by = await self._answer(request, listener)
+        if not response.prepared:
+            listener.dress(response.headers)
+        milliseconds = (time.perf_counter() - began) * 1000
+        self._write_log(f"{request.method} {request.raw_path} {response.status} {served_by} {milliseconds:.1f} ms")
+        return response
+
+    async def _answer(self, request: web.BaseRequest, listener: ListenerSettings) -> tuple[web.StreamResponse, str]:
+        target = origin_form(request.raw_path)
+        if target is None:
+            return error_response(400), "-"
         arrival = Arrival(
             method=request.method,
-            path=request.raw_path.partition("?")[0],
+            path=target.partition("?")[0],
             query=request.query_string,
             host=(request.host or "").rsplit(":", 1)[0],
             client=request.remote or _LOOPBACK,
             headers=request.headers,
         )
         action = listener.action(arrival)
-        served_by = "-"
-        response: web.StreamResponse
         if isinstance(action, Redirect):
             location = action.location(arrival, protocol=listener.protocol, port=listener.port, local_ports=self.ports)
-            response = web.Response(status=action.status, headers={"Location": location, "Server": "awselb/2.0"})
-        elif isinstance(action, FixedResponse):
-            response = fixed_response(action)
-        else:
-            response, served_by = await self._forward(request, listener, action)
-        milliseconds = (time.perf_counter() - began) * 1000
-        self._write_log(f"{request.method} {request.raw_path} {response.status} {served_by} {milliseconds:.1f} ms")
-        return response
+            headers = {"Location": location, "Server": "awselb/2.0"}
+            return RelayedResponse(status=action.status, headers=headers), "-"
+        if isinstance(action, FixedResponse):
+            return fixed_response(action), "-"
+        return await self._forward(request, listener, action)
 
     async def _forward(
         self, request: web.BaseRequest, listener: ListenerSettings, action: Forward
@@ -157,6 +163,7 @@ class LoadBalancer:
                 port=listener.port,
                 idle_timeout=self.settings.idle_timeout,
                 drop_invalid_headers=self.settings.drop_invalid_headers,
+                dress=listener.dress,
             )
         finally:
             target.end_request()
@@ -176,6 +183,39 @@ class LoadBalancer:
         self._log.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {line}\n")
 
 
+class _Protocol(web.RequestHandler):
+    """HTTP with one client, whose broken requests get a load balancer's page: nothing of them or of this library."""
+
+    def __init__(self, server: "_Server", **options: Any) -> None:
+        super().__init__(server, loop=asyncio.get_running_loop(), **options)
+        self._listener = server.listener
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,  # noqa: ARG002
+        status: int = 500,
+        exc: BaseException | None = None,  # noqa: ARG002
+        message: str | None = None,  # noqa: ARG002
+    ) -> web.StreamResponse:
+        """The answer to what could not be read, or not be handled."""
+        response = error_response(500 if status >= 500 else 400)
+        self._listener.settings.dress(response.headers)
+        response.force_close()
+        return response
+
+
+class _Server(web.Server):
+    """Speaks :class:`_Protocol` with every client."""
+
+    def __init__(self, listener: "_Listener", **options: Any) -> None:
+        super().__init__(listener.handle)
+        self.listener = listener
+        self._options = options
+
+    def __call__(self) -> web.RequestHandler:
+        return _Protocol(self, **self._options)
+
+
 class _Listener:
     """One listening socket."""
 
@@ -183,7 +223,7 @@ class _Listener:
         self.settings = settings
         self.local_port = 0
         self._owner = owner
-        self._protocols: web.Server | None = None
+        self._protocols: _Server | None = None
         self._server: asyncio.Server | None = None
 
     async def open(self, port: int, context: ssl.SSLContext | None) -> None:
@@ -192,9 +232,10 @@ class _Listener:
         )
         listening = listen(port, name)
         self.local_port = int(listening.getsockname()[1])
-        self._protocols = web.Server(
-            self._handle,
+        self._protocols = _Server(
+            self,
             access_log=None,
+            auto_decompress=False,
             keepalive_timeout=self._owner.settings.idle_timeout,
             max_line_size=_MAX_LINE_BYTES,
             max_field_size=_MAX_HEADER_BYTES,
@@ -215,7 +256,8 @@ class _Listener:
             await self._protocols.shutdown(_SHUTDOWN_SECONDS)
             self._server = self._protocols = None
 
-    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request."""
         return await self._owner.handle(request, self.settings)
 
 

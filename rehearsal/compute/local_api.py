@@ -26,6 +26,11 @@ from rehearsal.compute.target_groups import TargetGroups, TargetGroupSettings
 _GROUP = "api"
 _DATABASE = "payments"
 _KEY_ID = "serve"
+#: As the deployed listener has it (`stages/ingress.py`).
+_RESPONSE_HEADERS = {
+    "Strict-Transport-Security": "max-age=63072000; includeSubDomains",
+    "X-Content-Type-Options": "nosniff",
+}
 _START_SECONDS = 120.0
 _STOP_SECONDS = 30.0
 _POLL_SECONDS = 0.05
@@ -134,7 +139,13 @@ class LocalApi:
         shutil.rmtree(self._directory / "tmp", ignore_errors=True)
 
     def _balancer_settings(self) -> LoadBalancerSettings:
-        listener = ListenerSettings(port=443, protocol="HTTPS", rules=(Rule(action=Forward(groups={_GROUP: 1})),))
+        listener = ListenerSettings(
+            port=443,
+            protocol="HTTPS",
+            rules=(Rule(action=Forward(groups={_GROUP: 1})),),
+            response_headers=_RESPONSE_HEADERS,
+            names_server=False,
+        )
         return LoadBalancerSettings(arn="serve", name="serve", dns_name="localhost", listeners=(listener,))
 
     def _environment(self, database: DatabaseServer, url: str) -> dict[str, str]:

@@ -6,6 +6,7 @@ Source: "Application Load Balancers", user guide: HTTP headers, and "Troubleshoo
 import re
 import secrets
 import time
+from collections.abc import Callable, MutableMapping
 
 import aiohttp
 from aiohttp import web
@@ -20,7 +21,13 @@ _HOP_BY_HOP = frozenset(
 )
 _VALID_HEADER = re.compile(r"[A-Za-z0-9-]+")
 _WHOLE_RESPONSES_UP_TO_BYTES = 64 * 1024
-_REASONS = {502: "Bad Gateway", 503: "Service Temporarily Unavailable", 504: "Gateway Time-out"}
+_REASONS = {
+    400: "Bad Request",
+    500: "Internal Server Error",
+    502: "Bad Gateway",
+    503: "Service Temporarily Unavailable",
+    504: "Gateway Time-out",
+}
 
 
 class RelayedStream(web.StreamResponse):
@@ -42,12 +49,20 @@ def error_response(status: int) -> web.Response:
     title = f"{status} {_REASONS[status]}"
     head, heading = f"<head><title>{title}</title></head>", f"<center><h1>{title}</h1></center>"
     body = f"<html>\r\n{head}\r\n<body>\r\n{heading}\r\n</body>\r\n</html>\r\n"
-    return web.Response(status=status, text=body, content_type="text/html", headers={"Server": "awselb/2.0"})
+    return RelayedResponse(status=status, text=body, content_type="text/html", headers={"Server": "awselb/2.0"})
+
+
+def origin_form(target: str) -> str | None:
+    """A request's target as a path with its query; ``None`` where it has none, as `*` and `host:port`."""
+    if target.startswith("/"):
+        return target
+    absolute = re.fullmatch(r"https?://[^/?#]+(/[^#]*)?", target, re.IGNORECASE)
+    return absolute and (absolute[1] or "/")
 
 
 def fixed_response(action: FixedResponse) -> web.Response:
     """Return the answer of a fixed-response action."""
-    return web.Response(
+    return RelayedResponse(
         status=action.status,
         text=action.body,
         content_type=action.content_type,
@@ -64,10 +79,11 @@ async def forward(
     port: int,
     idle_timeout: float,
     drop_invalid_headers: bool,
+    dress: Callable[[MutableMapping[str, str]], None],
 ) -> web.StreamResponse:
     """Forward a request over `protocol`; the client came over `scheme` to the listener's `port`."""
     headers = _request_headers(request, scheme=scheme, port=port, drop_invalid=drop_invalid_headers)
-    url = URL(f"{protocol.lower()}://{target}{request.raw_path}", encoded=True)
+    url = URL(f"{protocol.lower()}://{target}{origin_form(request.raw_path)}", encoded=True)
     if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     try:
@@ -79,15 +95,18 @@ async def forward(
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=idle_timeout),
         ) as answer:
-            return await _relay(request, answer)
+            return await _relay(request, answer, dress)
     except TimeoutError:
         return error_response(504)
     except aiohttp.ClientError:
         return error_response(502)
 
 
-async def _relay(request: web.BaseRequest, answer: aiohttp.ClientResponse) -> web.StreamResponse:
+async def _relay(
+    request: web.BaseRequest, answer: aiohttp.ClientResponse, dress: Callable[[MutableMapping[str, str]], None]
+) -> web.StreamResponse:
     headers = _end_to_end(answer.headers)
+    dress(headers)
     length = answer.content_length
     if length is not None and length <= _WHOLE_RESPONSES_UP_TO_BYTES:
         body = await answer.read()

@@ -3,7 +3,7 @@
 import fnmatch
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 
 from rehearsal.compute.errors import ComputeError
@@ -118,6 +118,15 @@ class ListenerSettings:
     port: int
     protocol: str
     rules: tuple[Rule, ...]
+    #: Set on every answer, whoever makes it.
+    response_headers: Mapping[str, str] = field(default_factory=dict)
+    names_server: bool = True
+
+    def dress(self, headers: MutableMapping[str, str]) -> None:
+        """Change the headers of an answer as the listener's attributes say."""
+        headers.update(self.response_headers)
+        if not self.names_server:
+            headers.pop("Server", None)
 
     def action(self, arrival: Arrival) -> Action:
         """Return what to do with a request."""

@@ -2,10 +2,13 @@
 
 import asyncio
 import contextlib
+import gzip
 import io
+import json
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +186,78 @@ def test_invalid_header_names_are_dropped_when_the_attribute_says_so(
         assert headers["X-Good"] == "1"
 
     play(scenario, drop_invalid_headers=drop)
+
+
+async def raw(stage: Stage, request: bytes) -> tuple[str, dict[str, str], bytes]:
+    """Status line, headers and body of the answer to ``request``, after which the connection ends."""
+    port = int(str(stage.endpoint.https).rpartition(":")[2])
+    trust = ssl.create_default_context(cafile=stage.authority.certificate)
+    reader, writer = await asyncio.open_connection("localhost", port, ssl=trust)
+    writer.write(request)
+    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    status, *lines = head.decode("latin-1").split("\r\n")
+    return status, dict(line.split(": ", 1) for line in lines), body
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"secret\r\n\r\n",
+        b"GET / HTTP/1.1\r\nsecret value: 1\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    ],
+)
+def test_a_broken_request_gets_the_page_of_a_load_balancer(play: Callable[..., None], request_: bytes) -> None:
+    async def scenario(stage: Stage) -> None:
+        await stage.target(echo)
+        status, headers, body = await raw(stage, request_)
+        assert status.endswith(" 400 Bad Request")
+        assert headers["Server"] == "awselb/2.0"
+        assert b"<h1>400 Bad Request</h1>" in body
+        assert b"secret" not in body
+
+    play(scenario)
+
+
+def test_an_absolute_target_is_forwarded_as_its_path(play: Callable[..., None]) -> None:
+    async def scenario(stage: Stage) -> None:
+        await stage.target(echo)
+        request = b"GET https://elsewhere.example/v1?x=1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        status, _, body = await raw(stage, request)
+        assert status == "HTTP/1.1 200 OK"
+        assert json.loads(body)["path"] == "/v1?x=1"
+
+    play(scenario)
+
+
+def test_a_compressed_body_is_forwarded_as_it_is(play: Callable[..., None]) -> None:
+    async def scenario(stage: Stage) -> None:
+        await stage.target(echo)  # unpacks what says that it is packed
+        async with stage.client() as client:
+            packed, headers = gzip.compress(b"content"), {"Content-Encoding": "gzip"}
+            async with client.post("/", data=packed, headers=headers) as answer:
+                assert (await answer.json())["body"] == "content"
+
+    play(scenario)
+
+
+def test_a_listener_sets_headers_and_hides_the_server_on_every_answer(play: Callable[..., None]) -> None:
+    async def scenario(stage: Stage) -> None:
+        https, http = stage.settings.listeners
+        dressed = replace(https, response_headers={"Strict-Transport-Security": "max-age=9"}, names_server=False)
+        await stage.balancers.synchronize([replace(stage.settings, listeners=(dressed, http))])
+        close = b"Host: x\r\nConnection: close\r\n\r\n"
+        none = await raw(stage, b"GET / HTTP/1.1\r\n" + close)
+        await stage.target(echo)
+        answers = [none, await raw(stage, b"GET / HTTP/1.1\r\n" + close), await raw(stage, b"broken\r\n\r\n")]
+        assert [int(status.split()[1]) for status, _, _ in answers] == [503, 200, 400]
+        for _, headers, _ in answers:
+            assert headers["Strict-Transport-Security"] == "max-age=9"
+            assert "Server" not in headers
+
+    play(scenario)
 
 
 def test_long_bodies_are_streamed_both_ways(play: Callable[..., None]) -> None:
