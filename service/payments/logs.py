@@ -2,17 +2,25 @@
 
 import json
 import logging
+import re
 import sys
 import traceback
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
+#: Keys to APIs and signing secrets, ours and processors': callers never log them, but an exception may quote one.
+_SECRETS = re.compile(r"\b([sr]k_(?:test|live)_|whsec_)[A-Za-z0-9+/=_-]{8,}")
+#: Where PostgreSQL quotes whole rows.
+_QUOTED_ROWS = re.compile(r"(?m)^DETAIL: .*$")
 #: What a log record has by itself; everything else in it was given with ``extra=``.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
 class JsonFormatter(logging.Formatter):
-    """Time, level, logger, message, and whatever ``extra`` names. Callers never pass secrets or card numbers."""
+    """Time, level, logger, message, and whatever ``extra`` names.
+
+    Callers never pass secrets or card numbers; what looks like a secret all the same is blacked out.
+    """
 
     def __init__(self, *, environment: str, process: str) -> None:
         super().__init__()
@@ -29,8 +37,9 @@ class JsonFormatter(logging.Formatter):
             **{name: value for name, value in vars(record).items() if name not in _STANDARD},
         }
         if record.exc_info:
-            line["exception"] = "".join(traceback.format_exception(*record.exc_info))
-        return json.dumps(line, default=str)
+            trace = "".join(traceback.format_exception(*record.exc_info))
+            line["exception"] = _QUOTED_ROWS.sub("DETAIL: (not logged)", trace)
+        return _SECRETS.sub(r"\1(not logged)", json.dumps(line, default=str))
 
 
 def configure(*, environment: str, process: str, level: str = "INFO", stream: TextIO | None = None) -> None:

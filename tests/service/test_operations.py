@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 import threading
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 
 from payments import logs, timing
 from payments.assembly import make_context, routes
+from payments.domain import webhooks
+from payments.domain.api_keys import compose, new_secret
 from payments.metrics import Metrics
 from payments.repositories.database import Database, DatabaseUnavailable
 from payments.settings import Settings, SettingsError
@@ -93,6 +96,29 @@ def test_a_log_line_is_one_json_object() -> None:
     assert (line["message"], line["level"], line["payment_id"], line["process"]) == ("said so", "ERROR", "pay_1", "api")
     assert "ValueError: broken" in line["exception"]
     assert "\n" not in formatter.format(record)
+
+
+def test_no_secret_gets_into_a_log_line_not_even_by_an_exception(postgres: Postgres) -> None:
+    formatter = logs.JsonFormatter(environment="test", process="api")
+    token = compose(livemode=True, key_id="0123456789ab", secret=new_secret())
+    signing = webhooks.new_secret()
+    with psycopg.connect(postgres.superuser) as connection:
+        try:
+            connection.execute(
+                "INSERT INTO merchants (id, name, fee_basis_points) VALUES ('mer_1', %s, -1)", ["Ann " + "Smith"]
+            )
+        except psycopg.errors.CheckViolation:
+            quoting = sys.exc_info()
+    record = logging.getLogger("x").makeRecord(
+        "x", logging.ERROR, "f", 1, "said %s", (token,), quoting, extra={"header": f"Bearer {token}", "also": signing}
+    )
+    line = formatter.format(record)
+    for secret in (token, token.rpartition("_")[2], signing, "Ann Smith"):
+        assert secret not in line
+    assert "sk_live_(not logged)" in line
+    assert "DETAIL: (not logged)" in line
+    assert "whsec_(not logged)" in line
+    assert "merchants_fee_basis_points_check" in json.loads(line)["exception"], "what went wrong is still told"
 
 
 def test_metrics_are_summed_up_and_written_as_emf() -> None:
