@@ -351,6 +351,19 @@ def test_many_look_ups_that_hang_keep_a_new_one_waiting_no_more_than_any_other(
     assert execute(postgres, "SELECT count(*) FROM attempts WHERE looks = 10") == [(2,)]
 
 
+def test_no_more_is_taken_than_asked_for_whatever_plan_the_database_makes(
+    client: Client, database: Database, postgres: Postgres
+) -> None:
+    """A subquery that locks must run once: run again for every row, it locks the next ones each time."""
+    for _ in range(8):
+        client.create("pm")
+    execute(postgres, "UPDATE attempts SET next_look_at = now()")
+    with database.transaction() as tx:
+        for way in ("hashjoin", "mergejoin", "hashagg", "sort", "material", "indexscan", "bitmapscan"):
+            tx.execute(f"SET LOCAL enable_{way} = off")
+        assert len(attempts.take_due(tx, processor="scripted", early=True, limit=2)) == 2
+
+
 def test_while_every_thread_hangs_nothing_more_is_taken(database: Database, key: ApiKey, postgres: Postgres) -> None:
     """Taken and not begun, an attempt would lose its deadline for nothing."""
     processor = Hanging()

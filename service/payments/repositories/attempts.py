@@ -75,14 +75,16 @@ def take_due(tx: Connection, *, processor: str, early: bool, limit: int) -> Sequ
     """Take over due attempts of ``processor``, each for its deadline; two workers never take the same.
 
     ``early`` ones are those that the worker has looked at once at most; the others are taken by a call of their own.
+    The ids are an array, which is made once: a subquery that the plan runs again would lock other rows each time.
     """
     rows = tx.execute(
         f"""
         UPDATE attempts SET generation = generation + 1, deadline_at = clock_timestamp() + %(deadline)s,
             next_look_at = clock_timestamp() + %(deadline)s
-        WHERE id IN (SELECT id FROM attempts WHERE status = 'open' AND next_look_at <= clock_timestamp()
-                        AND processor = %(processor)s AND (looks <= {_EARLY_LOOKS}) = %(early)s
-                     ORDER BY next_look_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+        WHERE id = ANY(ARRAY(
+            SELECT id FROM attempts WHERE status = 'open' AND next_look_at <= clock_timestamp()
+                AND processor = %(processor)s AND (looks <= {_EARLY_LOOKS}) = %(early)s
+            ORDER BY next_look_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
         RETURNING {_COLUMNS}
         """,  # noqa: S608
         {"deadline": PROCESSOR_DEADLINE, "processor": processor, "early": early, "limit": limit},

@@ -95,9 +95,9 @@ def delete_expired(tx: Connection, *, limit: int) -> int:
     """Forget up to ``limit`` final answers whose retention is over by the database's clock; answers how many."""
     deleted = tx.execute(
         """
-        DELETE FROM idempotency_keys WHERE (merchant_id, livemode, key_hash) IN (
-            SELECT merchant_id, livemode, key_hash FROM idempotency_keys
-            WHERE expires_at <= clock_timestamp() ORDER BY expires_at LIMIT %s FOR UPDATE SKIP LOCKED)
+        DELETE FROM idempotency_keys WHERE ctid = ANY(ARRAY(
+            SELECT ctid FROM idempotency_keys
+            WHERE expires_at <= clock_timestamp() ORDER BY expires_at LIMIT %s FOR UPDATE SKIP LOCKED))
         """,
         [limit],
     )
