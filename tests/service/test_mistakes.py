@@ -46,6 +46,7 @@ def _told(client: Client, path: str, body: Any) -> tuple[str, str]:
         ({"metadata": {"k" * 41: ""}}, f"#/metadata/{'k' * 41}", "Its name: Too long: send 40 or fewer characters."),
         ({"amonut": 1}, "#/amonut", "There is no such thing here. Check the spelling, or leave it out."),
         ({"return_url": "http://shop.example/"}, "#/return_url", "Send an https:// URL"),
+        ({"return_url": f"https://a/{'a' * 2039}"}, "#/return_url", "Too long: send 2048 or fewer characters."),
     ],
     ids=lambda value: json.dumps(value)[:40],
 )

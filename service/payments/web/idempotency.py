@@ -52,7 +52,7 @@ def read_key(values: list[str]) -> str:
             "Send one Idempotency-Key of printable ASCII, bare (without spaces, commas and quotes) or in double quotes."
         )
     if len(key) > MAX_LENGTH:
-        raise IdempotencyKeyInvalid(f"The Idempotency-Key is longer than {MAX_LENGTH} characters.")
+        raise IdempotencyKeyInvalid(f"The Idempotency-Key is longer than {MAX_LENGTH} characters. A UUID is enough.")
     return key
 
 

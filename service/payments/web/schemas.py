@@ -34,7 +34,9 @@ Metadata = Annotated[
     dict[Annotated[str, Field(min_length=1, max_length=40)], Annotated[str, Field(max_length=500)]],
     Field(max_length=50, description="Yours: up to 50 pairs of text.", examples=[{"order": "6735"}]),
 ]
-ReturnUrl = Annotated[str, AfterValidator(_is_return_url), Field(json_schema_extra={"pattern": patterns.RETURN_URL})]
+ReturnUrl = Annotated[
+    str, Field(max_length=2048, json_schema_extra={"pattern": patterns.RETURN_URL}), AfterValidator(_is_return_url)
+]
 
 
 class CreatePayment(Strict):
@@ -54,9 +56,7 @@ class CreatePayment(Strict):
     reference: str | None = Field(default=None, min_length=1, max_length=255, description="Yours, for finding it.")
     description: str | None = Field(default=None, min_length=1, max_length=1000)
     metadata: Metadata = Field(default_factory=dict)
-    return_url: ReturnUrl | None = Field(
-        default=None, max_length=2048, description="Where the customer comes back to after 3-D Secure."
-    )
+    return_url: ReturnUrl | None = Field(default=None, description="Where the customer comes back to after 3-D Secure.")
 
 
 class CapturePayment(Strict):
