@@ -133,6 +133,16 @@ def test_a_reference_that_belongs_to_another_payment_is_refused(run: Run, client
     assert (code, "belongs to another" in said) == (EXIT_REFUSED, True)
 
 
+def test_an_attempt_of_a_processor_that_is_not_configured_is_refused_in_words(
+    run: Run, client: Client, postgres: Postgres
+) -> None:
+    attempt = make_stuck(client, postgres)
+    execute(postgres, "UPDATE attempts SET processor = 'gone'")
+    code, _, said = run("resolve", attempt, "--outcome", "declined", "--evidence", "x")
+    assert (code, "gone is not configured" in said) == (EXIT_REFUSED, True)
+    assert execute(postgres, "SELECT generation FROM attempts") == [(1,)], "nothing was taken over"
+
+
 # ---- who acts --------------------------------------------------------------------------------------------------------
 @contextmanager
 def task_metadata(answer: bytes) -> Iterator[str]:

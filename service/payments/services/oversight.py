@@ -42,8 +42,9 @@ def resolve(context: Context, resolution: Resolution) -> dict[str, str]:
     """Settle an attempt by a person's evidence, kept in the audit log; answers what became of its payment.
 
     Raises:
-        OversightError: no evidence, no such open attempt, somebody is asking the processor about it at this moment, or
-            an approved payment could not be captured or refunded later because nobody knows the processor's id of it.
+        OversightError: no evidence, no such open attempt, somebody is asking the processor about it at this moment, its
+            processor is not configured, or an approved payment could not be captured or refunded later because nobody
+            knows the processor's id of it.
     """
     if not resolution.evidence.strip():
         raise OversightError("Say where the truth can be seen: --evidence 'dashboard of the processor, ...'.")
@@ -55,6 +56,8 @@ def resolve(context: Context, resolution: Resolution) -> dict[str, str]:
                 "There is no open attempt of that id, or the processor is being asked about it at this moment: then "
                 "try again in ten seconds. See `payments stuck`."
             )
+        if attempt.processor not in context.processors:
+            raise OversightError(f"The processor {attempt.processor} is not configured here. Set its keys first.")
         _require_reference(tx, attempt, resolution)
         audit.record(
             tx,
