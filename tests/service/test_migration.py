@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from payments.migration import MigrationError, MigrationInputs, connect, migrate
+from payments.migration import _ADVISORY_LOCK, MigrationError, MigrationInputs, connect, migrate
 from tests.service.conftest import Postgres, make_database
 
 INPUTS = MigrationInputs(
@@ -125,3 +125,31 @@ def test_gives_up_a_lock_that_traffic_holds(empty: Postgres, monkeypatch: pytest
         holder.execute("LOCK TABLE api_keys IN SHARE MODE")
         with pytest.raises(MigrationError, match="pg_stat_activity"):
             migrate(rotated, conninfo=empty.owner)
+
+
+def test_gives_up_waiting_for_another_migration(empty: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("payments.migration.MIGRATOR_TIMEOUT", 100)
+    with psycopg.connect(empty.owner) as holder:
+        holder.execute("SELECT pg_advisory_lock(%s)", [_ADVISORY_LOCK])
+        with pytest.raises(MigrationError, match="Another migration holds the lock"):
+            migrate(INPUTS, conninfo=empty.owner)
+    assert migrate(INPUTS, conninfo=empty.owner)
+
+
+def test_an_older_release_makes_its_role_and_key_beside_a_newer_schema(empty: Postgres) -> None:
+    migrate(MigrationInputs(), conninfo=empty.owner)
+    with psycopg.connect(empty.owner) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'of-tomorrow'")
+    assert migrate(INPUTS, conninfo=empty.owner)
+    assert not migrate(INPUTS, conninfo=empty.owner), "nothing is left to do"
+    with psycopg.connect(empty.owner) as connection:
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("of-tomorrow",)]
+
+
+def test_a_role_that_is_declared_later_is_made(empty: Postgres) -> None:
+    migrate(MigrationInputs(), conninfo=empty.owner)
+    declared = MigrationInputs(app_user="declared_later", app_password="a" * 20)
+    assert migrate(declared, conninfo=empty.owner)
+    with psycopg.connect(empty.owner, user="declared_later") as connection:
+        assert connection.execute("SELECT count(*) FROM payments").fetchone() == (0,)
+    assert not migrate(declared, conninfo=empty.owner), "nothing is left to do"

@@ -53,6 +53,16 @@ def test_within_five_minutes_it_is_read(age: float) -> None:
     assert _read(body, headers).references == ("pi_1",)
 
 
+@pytest.mark.parametrize(
+    "obj",
+    [{"object": "refund", "id": 7}, {"object": "refund", "id": ""}, {"object": "refund", "id": "r" * 256}, {}, None],
+)
+def test_a_signed_body_that_names_nothing_usable_is_no_event(obj: Any) -> None:
+    body, headers = StripeStandin().webhook("some.event", obj)
+    with pytest.raises(SignatureRefused, match="not an event"):
+        _read(body, headers)
+
+
 def test_another_secret_is_refused_and_so_is_none() -> None:
     body, headers = StripeStandin().webhook("some.event", _INTENT, secret="whsec_other")
     with pytest.raises(SignatureRefused):

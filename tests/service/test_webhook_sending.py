@@ -48,6 +48,11 @@ def test_public_addresses_pass(address: str) -> None:
     assert (found.address, found.host, found.port, found.path) == (address, "hooks.example.com", 443, "/x?y=1")
 
 
+@pytest.mark.parametrize(("host", "address"), [(_PUBLIC, _PUBLIC), ("[2606:4700:4700::1111]", "2606:4700:4700::1111")])
+def test_a_public_address_may_stand_in_the_url_itself(host: str, address: str) -> None:
+    assert addresses.target(f"https://{host}/", resolve=lambda name, _: [name]).address == address
+
+
 def test_one_inner_address_among_outer_ones_is_refused() -> None:
     with pytest.raises(AddressRefused):
         addresses.target("https://hooks.example.com/", resolve=lambda *_: [_PUBLIC, "10.0.0.1"])

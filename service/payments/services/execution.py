@@ -135,14 +135,15 @@ def record(context: Context, attempt: Attempt, result: Result, *, evidence: str 
 
     ``None`` if the attempt was taken over or settled meanwhile.
     """
-    for tries_left in range(_RECORD_TRIES - 1, -1, -1):
+    tries = 0
+    while True:
+        tries += 1
         try:
             return _record_once(context, attempt, result, evidence=evidence)
         except (psycopg.OperationalError, DatabaseUnavailable):
-            if not tries_left:
+            if tries == _RECORD_TRIES:
                 raise
             time.sleep(0.1)
-    raise AssertionError("unreachable")
 
 
 def _record_once(context: Context, attempt: Attempt, result: Result, *, evidence: str) -> Answer | None:

@@ -2,21 +2,20 @@
 
 from payments.domain.payments import PaymentStatus
 from payments.domain.settlement import EventType, resume_after_action
-from payments.processors.sandbox import SandboxProcessor
+from payments.processors.sandbox import Challenge, SandboxProcessor
 from payments.repositories import attempts, payments
 from payments.services import events
 from payments.services.context import Context
 from payments.services.recovery import settle_now
 
 
-def complete(context: Context, sandbox: SandboxProcessor, token: str, *, approve: bool) -> bool:
+def complete(context: Context, sandbox: SandboxProcessor, challenge: Challenge, token: str, *, approve: bool) -> bool:
     """Take the customer's decision, once, and settle the payment; ``False`` if the page was answered before.
 
     The payment leaves `requires_action` first: if the process dies in between, the worker asks the sandbox, which
     either knows the decision or asks the customer again.
     """
-    challenge = sandbox.challenge(token)
-    if challenge is None or not _resume(context, challenge.attempt_id):
+    if not _resume(context, challenge.attempt_id):
         return False
     decided = sandbox.decide(token, approve=approve)
     settle_now(context, challenge.attempt_id)

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 
 import psycopg
 
@@ -35,8 +36,8 @@ def make_app(settings: Settings) -> Api:
 
 
 def _flush_for_ever(app: Api, context: Context) -> None:
-    pause = threading.Event()
-    while not pause.wait(_FLUSH_SECONDS):
+    while True:
+        time.sleep(_FLUSH_SECONDS)
         flush(app, context)
 
 

@@ -76,7 +76,7 @@ def answer_challenge(path: ChallengePath) -> Response:
         raise MalformedRequest("Send decision=approve or decision=refuse as a form.")
     sandbox = _sandbox()
     challenge = sandbox.challenge(path.token)
-    if challenge is None or not complete(context(), sandbox, path.token, approve=decision == "approve"):
+    if challenge is None or not complete(context(), sandbox, challenge, path.token, approve=decision == "approve"):
         raise NotFound(_GONE)
     if challenge.return_url:
         return Response(status=303, headers={"Location": challenge.return_url})
