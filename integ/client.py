@@ -14,8 +14,15 @@ from integ.settings import Settings
 
 TIMEOUT = (5.0, 30.0)
 """Seconds to connect, and to wait for an answer: longer than the API's own deadline at its processor."""
-#: What a load balancer answers while targets come and go; the same request may be sent again.
-_TRANSIENT = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
+#: What a load balancer answers while targets come and go, and the API while it is busy; the same may be sent again.
+_TRANSIENT = frozenset(
+    {
+        HTTPStatus.TOO_MANY_REQUESTS,
+        HTTPStatus.BAD_GATEWAY,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        HTTPStatus.GATEWAY_TIMEOUT,
+    }
+)
 _SHOWN_CHARACTERS = 2_000
 _SHOWN_HEADERS = ("content-type", "idempotency-replayed", "location", "retry-after", "server")
 

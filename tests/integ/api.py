@@ -34,6 +34,7 @@ class Api(ThreadingHTTPServer):
         self.payments: dict[str, dict[str, Any]] = {}
         self.answers: dict[str, tuple[int, bytes]] = {}
         self.failures_left = 0
+        self.failure = 503
         self.https_url = https_url
         self._context = context
         self.url = f"{'https' if context else 'http'}://127.0.0.1:{self.server_address[1]}"
@@ -208,7 +209,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _send_bytes(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
         if self.server.failures_left:
             self.server.failures_left -= 1
-            status = 503
+            status = self.server.failure
         if self._broken("no json"):
             body = b"<html>"
         if self._broken("list"):

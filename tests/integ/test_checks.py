@@ -56,11 +56,15 @@ def test_an_outcome_that_is_found_out_a_moment_later_is_waited_for(api: Api, cli
     payments.payment_goes_all_its_way(client)
 
 
-def test_a_load_balancer_that_changes_targets_is_asked_again(api: Api, client: Client) -> None:
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+def test_a_busy_api_and_a_load_balancer_that_changes_targets_are_asked_again(
+    api: Api, client: Client, status: int
+) -> None:
+    api.failure = status
     api.failures_left = client.attempts - 1
     edge.ready(client)
     api.failures_left = client.attempts
-    with pytest.raises(CheckError, match="want status 200, got 503"):
+    with pytest.raises(CheckError, match=f"want status 200, got {status}"):
         edge.ready(client)
 
 
