@@ -48,7 +48,7 @@ OPEN_ENDS: Mapping[str, str] = {
     "s3:GetObjectVersion": "As s3:GetObject, for the versions of objects.",
     "s3:PutObject": "Artifacts of the pipeline in their one bucket, whose keys the writer chooses.",
     "s3:GetObject": "Objects of one bucket (image layers of ECR, artifacts of the pipeline), under keys that nobody "
-    "knows beforehand.",
+    "knows beforehand; what may pass the S3 endpoint: objects of this account's buckets, for those who may read them.",
 }
 
 

@@ -42,7 +42,7 @@ class Network(Construct):
             ],
         )
         self._name_subnets(config)
-        self._reach_image_layers(config)
+        self._reach_s3(config)
         self._log_flows(config, key)
         self._acknowledge()
 
@@ -63,7 +63,11 @@ class Network(Construct):
                 resource.availability_zone_id = zone_id
                 Tags.of(subnet).add("Name", config.names.name(f"subnet-{kind}-{zone_id}"))
 
-    def _reach_image_layers(self, config: EnvironmentConfig) -> None:
+    def _reach_s3(self, config: EnvironmentConfig) -> None:
+        """Image layers, and reports in buckets of this account, to which `payments reconcile` is given a signed link.
+
+        All S3 traffic of the region goes this way and not through the NAT gateway, so nothing else gets through.
+        """
         endpoint = self.vpc.add_gateway_endpoint("S3", service=ec2.GatewayVpcEndpointAwsService.S3)
         endpoint.add_to_policy(
             iam.PolicyStatement(
@@ -71,6 +75,15 @@ class Network(Construct):
                 principals=[iam.AnyPrincipal()],
                 actions=["s3:GetObject"],
                 resources=[f"arn:aws:s3:::prod-{config.region}-starport-layer-bucket/*"],
+            )
+        )
+        endpoint.add_to_policy(
+            iam.PolicyStatement(
+                sid="OwnBuckets",
+                principals=[iam.AnyPrincipal()],
+                actions=["s3:GetObject"],
+                resources=["arn:aws:s3:::*/*"],
+                conditions={"StringEquals": {"aws:ResourceAccount": config.account}},
             )
         )
         Tags.of(endpoint).add("Name", config.names.name("endpoint-s3"))

@@ -81,12 +81,13 @@ def test_flow_logs_record_all_traffic_into_an_encrypted_group(each: Templates) -
     assert "KmsKeyId" in each.one("AWS::Logs::LogGroup", LogGroupName=flow_log["LogGroupName"]).properties
 
 
-def test_image_layers_and_nothing_else_come_through_the_s3_endpoint(dev: Templates) -> None:
+def test_image_layers_and_reports_and_nothing_else_come_through_the_s3_endpoint(dev: Templates) -> None:
     endpoint = dev.one("AWS::EC2::VPCEndpoint")
     assert endpoint["VpcEndpointType"] == "Gateway"
-    (statement,) = endpoint["PolicyDocument"]["Statement"]
-    assert statement["Action"] == "s3:GetObject"
-    assert statement["Resource"] == "arn:aws:s3:::prod-us-east-1-starport-layer-bucket/*"
+    layers, reports = endpoint["PolicyDocument"]["Statement"]
+    assert layers["Action"] == reports["Action"] == "s3:GetObject"
+    assert layers["Resource"] == "arn:aws:s3:::prod-us-east-1-starport-layer-bucket/*"
+    assert reports["Condition"] == {"StringEquals": {"aws:ResourceAccount": "111111111111"}}
 
 
 def connections(templates: Templates) -> Iterator[tuple[str, str, str]]:
