@@ -5,7 +5,6 @@ a name that resolves differently the second time (DNS rebinding) gains nothing.
 """
 
 import ipaddress
-import re
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,8 +14,6 @@ Resolve = Callable[[str, int], Sequence[str]]
 _HTTPS_PORT = 443
 _HTTP_PORT = 80
 MAX_URL_LENGTH = 2048
-#: Printable ASCII without the backslash, which browsers and libraries read in two ways.
-_PLAIN = re.compile(r"[!-\[\]-~]+")
 #: IANA special-purpose registry of IPv4, and multicast: not public.
 _CLOSED_V4 = tuple(
     ipaddress.IPv4Network(network)
