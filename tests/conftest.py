@@ -14,6 +14,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start what takes minutes first: no worker then waits for another at the end."""
     items.sort(key=lambda item: item.get_closest_marker("takes_minutes") is None)
 
+
 # `make mutants` runs the same tests hundreds of times: the same few examples each time, and one failure is enough.
 settings.register_profile(
     "mutants", deadline=None, max_examples=40, derandomize=True, database=None, phases=(Phase.explicit, Phase.generate)
