@@ -131,11 +131,12 @@ def main() -> int:
             signal.signal(signal.SIGTERM, _interrupt)
             timeline = Timeline(workspace.timeline)
             approver = MainThreadApprover(decision=options.decision)
-            account = Account(workspace=workspace, ports=ports, engine=find_engine(os.environ))
+            display = make_display(timeline, console)
+            account = Account(workspace=workspace, ports=ports, engine=find_engine(os.environ), say=display.say)
             return Command(
                 rehearsal=Rehearsal(account=account, timeline=timeline, approver=approver),
                 options=options,
-                display=make_display(timeline, console),
+                display=display,
                 approver=approver,
                 commit=commit,
                 deployed=deployed,

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,12 +38,14 @@ class LeftoversError(Exception):
 class Account:
     """`open` it, use it, and `close` it in any case: nothing that it started outlives it.
 
-    With an `engine` containers are its containers, else processes of this machine.
+    With an `engine` containers are its containers, else processes of this machine. `say` shows a line to the person who
+    rehearses: what of the deployment only AWS can do.
     """
 
     workspace: Workspace
     ports: Ports
     engine: Engine | None = None
+    say: Callable[[str], None] = lambda _line: None
     cancelled: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
@@ -55,6 +57,7 @@ class Account:
                 images=images,
                 port_for=self.ports.port_for,
                 engine=self.engine,
+                on_limit=self.say,
             )
         )
         self._emulator = EmulatorProcess(data=self.workspace.rehearsal / "emulator", control_url=None)

@@ -153,8 +153,8 @@ def main() -> int:
 def _listen(workspace: Workspace, options: Options, ports: Ports, deployed: Commit, console: Console) -> int:
     timeline = Timeline(workspace.timeline)
     approver = MainThreadApprover(decision=options.decision)
-    account = Account(workspace=workspace, ports=ports, engine=find_engine(os.environ))
     display = PlainDisplay(timeline, console)
+    account = Account(workspace=workspace, ports=ports, engine=find_engine(os.environ), say=display.say)
     remote = Remote(rehearsal=Rehearsal(account=account, timeline=timeline, approver=approver))
     try:
         run_in_background(lambda: remote.rehearsal.prepare(deployed), approver, display, account.cancelled)

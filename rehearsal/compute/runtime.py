@@ -38,14 +38,15 @@ class RuntimeSettings:
     """Where the runtime keeps its files, and whom it asks and tells.
 
     `port_for` chooses the local port of a listener (load balancer name, listener port; 0 = any free one);
-    `on_event` is told one line for everything that happens, on the runtime's thread; containers are `engine`'s,
-    if there is one, else processes.
+    `on_event` is told one line for everything that happens, `on_limit` what only AWS can do, both on the runtime's
+    thread; containers are `engine`'s, if there is one, else processes.
     """
 
     directory: Path
     images: Path
     port_for: PortAllocator = lambda _name, _port: 0
     on_event: Notify = lambda _line: None
+    on_limit: Notify = lambda _line: None
     engine: Engine | None = None
 
 
@@ -173,7 +174,7 @@ class _Engine:
         self.groups = TargetGroups()
         logs = directory / "logs"
         self.balancers = LoadBalancers(groups=self.groups, authority=authority, port_for=settings.port_for, logs=logs)
-        self._notify = settings.on_event
+        self._notify, self._tell_limit = settings.on_event, settings.on_limit
         self._directory = directory
         self._logs = logs
         self._table = ProcessTable(directory)
@@ -220,7 +221,7 @@ class _Engine:
         await self.synchronize()
         description = await asyncio.to_thread(read_service, session, cluster, name)
         if description.strategy != "ROLLING":
-            self._notify(
+            self._tell_limit(
                 f"service {name} asks for a {description.strategy} deployment: only AWS can show one. Here its tasks "
                 "are replaced as in a rolling one, in the primary target group, and no listener rule's weights change"
             )
