@@ -441,6 +441,50 @@ def test_an_outcome_that_comes_after_the_attempt_was_taken_over_is_not_recorded(
     assert client.event_types(seen[0]) == ["payment.failed"]
 
 
+def test_an_outcome_that_comes_while_another_holds_the_attempt_is_left_to_that_one(
+    client: Client, processor: Scripted, postgres: Postgres
+) -> None:
+    """Still open, and somebody else's: only the generation tells."""
+
+    def authorize(call: Call) -> Result:
+        execute(postgres, "UPDATE attempts SET generation = generation + 1")
+        return APPROVED
+
+    processor.authorize = authorize  # type: ignore[method-assign]
+    answer = client.create("pm")
+    assert (answer.status_code, answer.get_json()["status"]) == (202, "processing")
+    payment_id = answer.get_json()["id"]
+    assert client.entries(payment_id) == []
+    assert execute(postgres, "SELECT status, outcome FROM attempts") == [("open", None)]
+    processor.answers = {"look_up": APPROVED}
+    look(client, postgres)
+    assert client.payment(payment_id)["status"] == "succeeded"
+    assert client.event_types(payment_id) == ["payment.succeeded"]
+
+
+def test_an_outcome_whose_commit_was_not_confirmed_is_recorded_once(
+    client: Client, processor: Scripted, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection ends after COMMIT was done and before we are told: trying again finds the attempt settled."""
+    processor.answers = {"authorize": APPROVED}
+    original, answers = execution._record_once, []
+
+    def unconfirmed(*arguments: Any, **named: Any) -> Any:
+        answers.append(original(*arguments, **named))
+        if len(answers) == 1:
+            raise psycopg.OperationalError("server closed the connection unexpectedly")
+        return answers[-1]
+
+    monkeypatch.setattr(execution, "_record_once", unconfirmed)
+    assert client.create("pm", key="same").status_code == 202
+    assert answers[1] is None, "settled already"
+    repeated = client.create("pm", key="same")
+    assert (repeated.status_code, repeated.get_json()["status"]) == (201, "succeeded")
+    payment_id = repeated.get_json()["id"]
+    assert client.event_types(payment_id) == ["payment.succeeded"]
+    assert len(client.entries(payment_id)) == 2
+
+
 def test_the_workers_deadline_is_never_later_than_the_databases(
     client: Client, processor: Scripted, monkeypatch: pytest.MonkeyPatch, postgres: Postgres
 ) -> None:
