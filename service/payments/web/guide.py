@@ -11,7 +11,8 @@ Amounts are whole minor units: 1099 with currency EUR is 10.99 euros. Times are 
 Idempotency: every POST needs an Idempotency-Key, a new random value for each new request. If an answer does not \
 arrive, send the very same request again with the same key: it is executed once, and answered alike with \
 `Idempotency-Replayed: true`. 409 request_in_progress means that the first is still being executed. Secrets are not \
-replayed: `secret` is then null.
+replayed: `secret` is then null. 429 and 503 mean that nothing was begun: send the same again under the same key after \
+the seconds that `Retry-After` says.
 
 Unknown outcomes: 202 means that the processor has not told the outcome yet. The object says `processing` or \
 `pending`; an event tells its end. Do not send the payment again under another key.

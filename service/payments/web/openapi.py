@@ -54,6 +54,20 @@ _IDEMPOTENCY_KEY = {
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
     "example": "4c9f1f5e-2a3b-4b53-9d0e-6f0f1f2a7c11",
 }
+_REQUEST_ID = {"description": "Finds our log of this request.", "schema": {"type": "string"}}
+_RETRY_AFTER = {
+    "Retry-After": {
+        "description": "Seconds after which to send the same again, with the same Idempotency-Key; where that helps.",
+        "schema": {"type": "integer", "minimum": 1},
+    }
+}
+_RETRIED = frozenset({HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
+_REPLAYED = {
+    "Idempotency-Replayed": {
+        "description": "On the answer to a repetition of an earlier request: nothing was executed again.",
+        "schema": {"const": "true"},
+    }
+}
 _EXAMPLE_ID = "req_0b2f6c8e5d6f4b0c9a1f3f1f7c2f9d11"
 
 
@@ -97,6 +111,9 @@ class Problem(BaseModel):
     decline_code: str | None = Field(default=None, description="Why the processor refused, for payment_failed.")
     advice: str | None = Field(default=None, description="What to do about it, for payment_failed.")
     retryable: bool | None = Field(default=None, description="Whether trying again can help, for payment_failed.")
+    payment: dict[str, Any] | None = Field(default=None, description="The payment as it is now, for payment_failed.")
+    refund: dict[str, Any] | None = Field(default=None, description="The refund, for payment_failed of a refund.")
+    scopes: list[str] | None = Field(default=None, description="What the key lacks, for scope_missing.")
 
 
 class StrictRequest(Request):
@@ -139,7 +156,7 @@ def responses(
 def _error_response(status: int, kinds: list[type[ApiError]]) -> dict[str, Any]:
     return {
         "description": "; ".join(f"`{kind.code}`: {kind.title}" for kind in kinds),
-        "headers": {"Request-Id": {"description": "Finds our log of this request.", "schema": {"type": "string"}}},
+        "headers": {"Request-Id": _REQUEST_ID, **(_RETRY_AFTER if status in _RETRIED else {})},
         "content": {
             MEDIA_TYPE: {
                 "schema": _PROBLEM,
@@ -192,6 +209,10 @@ class Api(OpenAPI):
         super().generate_spec_json()  # type: ignore[no-untyped-call]  # the library leaves it untyped
         schemas = self.spec_json["components"]["schemas"]
         schemas.update({name: schema for name, schema in _whole_schemas().items() if name in schemas})
+        for member in ("payment", "refund"):  # their models are made from what is in this module
+            if member.title() in schemas:
+                reference = {"$ref": f"#/components/schemas/{member.title()}"}
+                schemas["Problem"]["properties"][member]["anyOf"] = [reference, {"type": "null"}]
         paths = self.spec_json["paths"]
         for rule in self.url_map.iter_rules():
             item = paths.get(_RULE_PARAMETER.sub(r"{\1}", rule.rule), {})
@@ -227,3 +248,6 @@ def _tidy(operation: dict[str, Any], *, name: str) -> None:
     malformed = answers.get(str(HTTPStatus.BAD_REQUEST), {}).get("content", {}).get(MEDIA_TYPE, {})
     if IdempotencyKeyMissing.code in malformed.get("examples", {}):
         operation["parameters"] = [*operation.get("parameters", ()), _IDEMPOTENCY_KEY]
+        for status, answer in answers.items():
+            if status.startswith("2") or status == str(HTTPStatus.PAYMENT_REQUIRED):
+                answer["headers"] = {**answer.get("headers", {}), **_REPLAYED}
