@@ -17,7 +17,7 @@ from payments.services.oversight import OversightError, Resolution
 from payments.services.recovery import end_expired_authorizations
 from tests.service.api import Client, context_with, recover_due, sandbox_context
 from tests.service.conftest import ApiKey, Postgres
-from tests.service.test_recovery import APPROVED, Preparing, Scripted, execute
+from tests.service.scripted import APPROVED, Preparing, Scripted, execute
 from tests.service.test_three_d_secure import start
 
 PREPARED = Result(outcome=Outcome.PREPARED, reference="pi_1")

@@ -1,78 +1,23 @@
 """The worker's part: never guess, ask; send again only while it is the same attempt to the processor; end waits."""
 
-import queue
-import threading
-import time
 from dataclasses import replace
 from datetime import timedelta
-from types import SimpleNamespace
 from typing import Any
 
-import psycopg
 import pytest
 
-from payments.domain.operations import FIRST_LOOK, LONGEST_LOOK, PROCESSOR_DEADLINE, wait_before_look
+from payments.domain.operations import FIRST_LOOK, LONGEST_LOOK, wait_before_look
 from payments.domain.outcomes import DeclineCode, Outcome, Result
-from payments.processors.base import Call, Capabilities
+from payments.processors.base import Call
 from payments.processors.sandbox import SandboxProcessor
-from payments.repositories import attempts
 from payments.repositories.database import Database
-from payments.services import execution, oversight, recovery
+from payments.services import oversight
 from payments.services.housekeeping import measure_backlog
 from payments.services.oversight import OversightError, Resolution
-from payments.services.recovery import Recoverer, end_expired_authorizations
+from payments.services.recovery import end_expired_authorizations
 from tests.service.api import Client, context_with, recover_due, sandbox_context
 from tests.service.conftest import ApiKey, Postgres
-
-UNKNOWN = Result(outcome=Outcome.UNKNOWN, detail="time-out")
-APPROVED = Result(outcome=Outcome.APPROVED, reference="ref_1")
-
-
-class Scripted:
-    """A processor that answers what it is told, and notes what it was asked."""
-
-    name = "scripted"
-    capabilities = Capabilities(
-        multicapture=False, prepares=False, key_validity=timedelta(hours=23), authorization_validity=timedelta(days=7)
-    )
-
-    def __init__(self, **answers: Result) -> None:
-        self.answers = answers
-        self.calls: list[tuple[str, Call]] = []
-
-    def asked(self) -> list[str]:
-        return [name for name, _ in self.calls]
-
-    def refuses_method(self, payment_method: str) -> str | None:
-        return None
-
-    def is_available(self) -> bool:
-        return True
-
-    def _answer(self, name: str, call: Call) -> Result:
-        self.calls.append((name, call))
-        return self.answers.get(name, UNKNOWN)
-
-    def prepare(self, call: Call) -> Result:
-        return self._answer("prepare", call)
-
-    def authorize(self, call: Call) -> Result:
-        return self._answer("authorize", call)
-
-    def capture(self, call: Call) -> Result:
-        return self._answer("capture", call)
-
-    def void(self, call: Call) -> Result:
-        return self._answer("void", call)
-
-    def refund(self, call: Call) -> Result:
-        return self._answer("refund", call)
-
-    def look_up(self, call: Call) -> Result:
-        return self._answer("look_up", call)
-
-    def abandon(self, call: Call) -> Result:
-        return self._answer("abandon", call)
+from tests.service.scripted import APPROVED, UNKNOWN, Preparing, Scripted, execute, look
 
 
 @pytest.fixture
@@ -83,18 +28,6 @@ def processor() -> Scripted:
 @pytest.fixture
 def client(database: Database, key: ApiKey, processor: Scripted) -> Client:
     return Client(context_with(database, processor), key)
-
-
-def execute(postgres: Postgres, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
-    with psycopg.connect(postgres.superuser, autocommit=True) as connection:
-        cursor = connection.execute(statement, parameters or None)
-        return cursor.fetchall() if cursor.description else []
-
-
-def look(client: Client, postgres: Postgres) -> None:
-    """The worker looks now, however long it meant to wait."""
-    execute(postgres, "UPDATE attempts SET next_look_at = now() WHERE status = 'open'")
-    assert recover_due(client.context)
 
 
 def test_not_found_is_no_evidence_the_same_attempt_is_sent_again(
@@ -184,12 +117,6 @@ def test_nothing_is_sent_after_the_deadline(
     assert processor.asked() == []
 
 
-class Preparing(Scripted):
-    """Makes an object first, like Stripe."""
-
-    capabilities = replace(Scripted.capabilities, prepares=True)
-
-
 def test_the_prepared_objects_id_is_committed_before_it_is_confirmed(
     database: Database, key: ApiKey, postgres: Postgres
 ) -> None:
@@ -218,20 +145,6 @@ def test_what_was_not_prepared_is_not_confirmed(database: Database, key: ApiKey,
     processor = Preparing(prepare=prepared)
     assert Client(context_with(database, processor), key).create("pm").status_code == status
     assert processor.asked() == ["prepare"]
-
-
-def test_an_attempt_taken_over_between_preparing_and_confirming_is_not_confirmed(
-    database: Database, key: ApiKey, postgres: Postgres
-) -> None:
-    processor = Preparing()
-
-    def prepare(call: Call) -> Result:
-        execute(postgres, "UPDATE attempts SET generation = generation + 1")
-        return Result(outcome=Outcome.PREPARED, reference="pi_1")
-
-    processor.prepare = prepare  # type: ignore[method-assign]
-    assert Client(context_with(database, processor), key).create("pm").status_code == 202
-    assert processor.asked() == []
 
 
 def test_an_authorization_that_has_ended_is_released(client: Client, processor: Scripted, postgres: Postgres) -> None:
@@ -301,209 +214,6 @@ def test_a_payment_of_a_processor_that_is_not_configured_waits(client: Client, p
     assert (stuck["processor"], "configured" in stuck["reason"]) == ("gone", True)
     execute(postgres, "UPDATE payments SET processor = 'gone', status = 'requires_capture', expires_at = now()")
     assert end_expired_authorizations(client.context) is False
-
-
-class Hanging(Scripted):
-    """Does not answer about some attempts until it is released."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sick: set[str] = set()
-        self.released = threading.Event()
-        self.answered: queue.SimpleQueue[str] = queue.SimpleQueue()
-
-    def look_up(self, call: Call) -> Result:
-        if call.attempt_id in self.sick:
-            assert self.released.wait(60)
-            return UNKNOWN
-        self.answered.put(call.attempt_id)
-        return APPROVED
-
-
-def attempt_ids(postgres: Postgres) -> set[str]:
-    return {row[0] for row in execute(postgres, "SELECT id FROM attempts WHERE status = 'open'")}
-
-
-def test_many_look_ups_that_hang_keep_a_new_one_waiting_no_more_than_any_other(
-    database: Database, key: ApiKey, postgres: Postgres
-) -> None:
-    """The first look-up comes within five seconds, also while a processor lets old ones hang until the deadline."""
-    processor = Hanging()
-    client = Client(context_with(database, processor), key)
-    recoverer = Recoverer(client.context, processor.name, threads=4, reserved=2)
-    try:
-        for _ in range(8):
-            client.create("pm")
-        processor.sick = attempt_ids(postgres)
-        execute(postgres, "UPDATE attempts SET looks = 9, next_look_at = now() - interval '1 hour'")
-        assert recoverer.run()
-        assert recoverer.run() is False, "old ones take only their share"
-        assert execute(postgres, "SELECT count(*) FROM attempts WHERE generation > 1") == [(2,)]
-        client.create("pm")
-        (new,) = attempt_ids(postgres) - processor.sick
-        execute(postgres, "UPDATE attempts SET next_look_at = now() WHERE id = %s", new)
-        assert recoverer.run()
-        assert processor.answered.get(timeout=30) == new, "while the others still hang"
-    finally:
-        processor.released.set()
-        recoverer.close()
-    assert processor.sick == attempt_ids(postgres), "what closing waited for is recorded"
-    assert execute(postgres, "SELECT count(*) FROM attempts WHERE looks = 10") == [(2,)]
-
-
-def test_no_more_is_taken_than_asked_for_whatever_plan_the_database_makes(
-    client: Client, database: Database, postgres: Postgres
-) -> None:
-    """A subquery that locks must run once: run again for every row, it locks the next ones each time."""
-    for _ in range(8):
-        client.create("pm")
-    execute(postgres, "UPDATE attempts SET next_look_at = now()")
-    with database.transaction() as tx:
-        for way in ("hashjoin", "mergejoin", "hashagg", "sort", "material", "indexscan", "bitmapscan"):
-            tx.execute(f"SET LOCAL enable_{way} = off")
-        assert len(attempts.take_due(tx, processor="scripted", early=True, limit=2)) == 2
-
-
-def test_while_every_thread_hangs_nothing_more_is_taken(database: Database, key: ApiKey, postgres: Postgres) -> None:
-    """Taken and not begun, an attempt would lose its deadline for nothing."""
-    processor = Hanging()
-    client = Client(context_with(database, processor), key)
-    recoverer = Recoverer(client.context, processor.name, threads=2, reserved=0)
-    try:
-        for _ in range(3):
-            client.create("pm")
-        processor.sick = attempt_ids(postgres)
-        execute(postgres, "UPDATE attempts SET next_look_at = now()")
-        assert recoverer.run()
-        assert recoverer.run() is False
-        assert execute(postgres, "SELECT count(*) FROM attempts WHERE generation > 1") == [(2,)]
-    finally:
-        processor.released.set()
-        recoverer.close()
-
-
-def test_an_attempt_that_fails_every_time_backs_off_and_harms_no_other(
-    client: Client, processor: Scripted, postgres: Postgres
-) -> None:
-    poison = client.json(client.create("pm"))["id"]
-    others = [client.json(client.create("pm"))["id"] for _ in range(3)]
-
-    def look_up(call: Call) -> Result:
-        if call.payment_id == poison:
-            raise RuntimeError("a mistake of ours")
-        return replace(APPROVED, reference=f"ref_{call.attempt_id}")
-
-    processor.look_up = look_up  # type: ignore[method-assign]
-    look(client, postgres)
-    assert [client.payment(other)["status"] for other in others] == ["succeeded"] * 3
-    assert client.payment(poison)["status"] == "processing"
-    for _ in range(12):
-        look(client, postgres)
-    ((looks, reason, wait),) = execute(
-        postgres, "SELECT looks, stuck_reason, next_look_at - now() FROM attempts WHERE status = 'open'"
-    )
-    assert (looks, reason) == (14, "failed: RuntimeError")
-    assert wait > timedelta(minutes=14)
-
-
-def test_an_attempt_that_somebody_else_took_is_not_put_off(database: Database, key: ApiKey, postgres: Postgres) -> None:
-    processor = Scripted()
-    client = Client(context_with(database, processor), key)
-    client.create("pm")
-
-    def look_up(call: Call) -> Result:
-        execute(postgres, "UPDATE attempts SET generation = generation + 1")
-        raise RuntimeError("a mistake of ours")
-
-    processor.look_up = look_up  # type: ignore[method-assign]
-    look(client, postgres)
-    assert execute(postgres, "SELECT looks, stuck_reason FROM attempts") == [(1, None)]
-
-
-def test_an_outcome_that_comes_after_the_attempt_was_taken_over_is_not_recorded(
-    client: Client, processor: Scripted, postgres: Postgres
-) -> None:
-    """Fenced by generation: the holder before may say what it likes, late."""
-    seen: list[str] = []
-
-    def authorize(call: Call) -> Result:
-        execute(postgres, "UPDATE attempts SET next_look_at = now()")
-        processor.answers = {"look_up": Result(outcome=Outcome.DECLINED, decline_code=DeclineCode.GENERIC_DECLINE)}
-        assert recover_due(client.context), "the worker takes it over and settles it"
-        seen.append(call.payment_id)
-        return APPROVED
-
-    processor.authorize = authorize  # type: ignore[method-assign]
-    assert client.create("pm").status_code == 202
-    payment = client.payment(seen[0])
-    assert (payment["status"], payment["amount_captured"]) == ("failed", 0)
-    assert client.entries(seen[0]) == []
-    assert client.event_types(seen[0]) == ["payment.failed"]
-
-
-def test_an_outcome_that_comes_while_another_holds_the_attempt_is_left_to_that_one(
-    client: Client, processor: Scripted, postgres: Postgres
-) -> None:
-    """Still open, and somebody else's: only the generation tells."""
-
-    def authorize(call: Call) -> Result:
-        execute(postgres, "UPDATE attempts SET generation = generation + 1")
-        return APPROVED
-
-    processor.authorize = authorize  # type: ignore[method-assign]
-    answer = client.create("pm")
-    assert (answer.status_code, answer.get_json()["status"]) == (202, "processing")
-    payment_id = answer.get_json()["id"]
-    assert client.entries(payment_id) == []
-    assert execute(postgres, "SELECT status, outcome FROM attempts") == [("open", None)]
-    processor.answers = {"look_up": APPROVED}
-    look(client, postgres)
-    assert client.payment(payment_id)["status"] == "succeeded"
-    assert client.event_types(payment_id) == ["payment.succeeded"]
-
-
-def test_an_outcome_whose_commit_was_not_confirmed_is_recorded_once(
-    client: Client, processor: Scripted, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The connection ends after COMMIT was done and before we are told: trying again finds the attempt settled."""
-    processor.answers = {"authorize": APPROVED}
-    original, answers = execution._record_once, []
-
-    def unconfirmed(*arguments: Any, **named: Any) -> Any:
-        answers.append(original(*arguments, **named))
-        if len(answers) == 1:
-            raise psycopg.OperationalError("server closed the connection unexpectedly")
-        return answers[-1]
-
-    monkeypatch.setattr(execution, "_record_once", unconfirmed)
-    assert client.create("pm", key="same").status_code == 202
-    assert answers[1] is None, "settled already"
-    repeated = client.create("pm", key="same")
-    assert (repeated.status_code, repeated.get_json()["status"]) == (201, "succeeded")
-    payment_id = repeated.get_json()["id"]
-    assert client.event_types(payment_id) == ["payment.succeeded"]
-    assert len(client.entries(payment_id)) == 2
-
-
-def test_the_workers_deadline_is_never_later_than_the_databases(
-    client: Client, processor: Scripted, monkeypatch: pytest.MonkeyPatch, postgres: Postgres
-) -> None:
-    """Its clock starts before the statement that sets the deadline, however long that takes."""
-    client.create("pm")
-    clock = [100.0]
-    take_due = attempts.take_due
-
-    def slow(*arguments: Any, **named: Any) -> Any:
-        clock[0] += 3.0
-        return take_due(*arguments, **named)
-
-    monkeypatch.setattr(attempts, "take_due", slow)
-    for module in (recovery, execution):
-        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock[0], sleep=time.sleep))
-    look(client, postgres)
-    ((_, call),) = [made for made in processor.calls if made[0] == "look_up"]
-    # Two statements were slow: one for new attempts, one for old.
-    assert call.timeout == PROCESSOR_DEADLINE.total_seconds() - 6.0
 
 
 def test_a_refund_that_is_looked_up_again_is_never_sent_again(

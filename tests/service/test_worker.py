@@ -15,7 +15,7 @@ from payments.worker import main as worker
 from tests.service.api import Client, context_with
 from tests.service.conftest import ApiKey, Postgres
 from tests.service.receivers import Receiver, receiver
-from tests.service.test_recovery import Scripted
+from tests.service.scripted import Scripted
 
 WAIT = 60.0
 

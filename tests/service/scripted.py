@@ -1,0 +1,80 @@
+"""A processor that answers what a test tells it, and how tests let time pass for the worker."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+
+from payments.domain.outcomes import Outcome, Result
+from payments.processors.base import Call, Capabilities
+from tests.service.api import Client, recover_due
+from tests.service.conftest import Postgres
+
+UNKNOWN = Result(outcome=Outcome.UNKNOWN, detail="time-out")
+APPROVED = Result(outcome=Outcome.APPROVED, reference="ref_1")
+
+
+class Scripted:
+    """A processor that answers what it is told, and notes what it was asked."""
+
+    name = "scripted"
+    capabilities = Capabilities(
+        multicapture=False, prepares=False, key_validity=timedelta(hours=23), authorization_validity=timedelta(days=7)
+    )
+
+    def __init__(self, **answers: Result) -> None:
+        self.answers = answers
+        self.calls: list[tuple[str, Call]] = []
+
+    def asked(self) -> list[str]:
+        return [name for name, _ in self.calls]
+
+    def refuses_method(self, payment_method: str) -> str | None:
+        return None
+
+    def is_available(self) -> bool:
+        return True
+
+    def _answer(self, name: str, call: Call) -> Result:
+        self.calls.append((name, call))
+        return self.answers.get(name, UNKNOWN)
+
+    def prepare(self, call: Call) -> Result:
+        return self._answer("prepare", call)
+
+    def authorize(self, call: Call) -> Result:
+        return self._answer("authorize", call)
+
+    def capture(self, call: Call) -> Result:
+        return self._answer("capture", call)
+
+    def void(self, call: Call) -> Result:
+        return self._answer("void", call)
+
+    def refund(self, call: Call) -> Result:
+        return self._answer("refund", call)
+
+    def look_up(self, call: Call) -> Result:
+        return self._answer("look_up", call)
+
+    def abandon(self, call: Call) -> Result:
+        return self._answer("abandon", call)
+
+
+class Preparing(Scripted):
+    """Makes an object first, like Stripe."""
+
+    capabilities = replace(Scripted.capabilities, prepares=True)
+
+
+def execute(postgres: Postgres, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    with psycopg.connect(postgres.superuser, autocommit=True) as connection:
+        cursor = connection.execute(statement, parameters or None)
+        return cursor.fetchall() if cursor.description else []
+
+
+def look(client: Client, postgres: Postgres) -> None:
+    """The worker looks now, however long it meant to wait."""
+    execute(postgres, "UPDATE attempts SET next_look_at = now() WHERE status = 'open'")
+    assert recover_due(client.context)
