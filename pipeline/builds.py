@@ -38,6 +38,9 @@ _PACKAGES = {"PYTHONPATH": "packages"}
 _ACCEPTED = "accepted_vulnerabilities.json"
 _REPORTS = ".run/reports"
 _CACHE = ".run/cache/**/*"
+#: Of a merge, what it merges counts as well. From the clone: CodePipeline breaks its variable `CommitMessage` where it
+#: puts it into JSON (aws/aws-cdk#8458), and no action configuration holds more than 1,000 characters.
+_MESSAGES = "git log --format=%B"
 
 
 def build_defaults(storage: PipelineStorage) -> pipelines.CodeBuildOptions:
@@ -158,7 +161,7 @@ def _pack_jobs() -> list[str]:
         f"cp -R pipeline/__init__.py pipeline/jobs {JOBS}/pipeline/",
         f"cp -R integ pipeline/gates/{_ACCEPTED} {JOBS}/",
         f".venv/bin/uv pip install --quiet --python .venv/bin/python --target {JOBS}/packages {_HASHED}",
-        f"git log -1 --format=%B > {JOBS}/commit-message.txt",
+        f"({_MESSAGES} HEAD^1..HEAD 2>/dev/null || {_MESSAGES} HEAD) > {JOBS}/commit-message.txt",
         f".venv/bin/python -m pipeline.gates.create_only cdk.out {JOBS}/create-only.json",
     ]
 

@@ -1,4 +1,4 @@
-"""After CDK Pipelines has made the pipeline: our names and roles in the places where it takes none.
+"""After CDK Pipelines has made the pipeline: our names, roles and cache in the places where it takes none.
 
 It has no property for the roles of self-mutation and of asset publishing. Ours are put into the projects themselves,
 and the broad ones that it made are taken out of the tree.
@@ -32,6 +32,8 @@ def take_over(pipeline: pipelines.CodePipeline, *, config: PipelineConfig, roles
         assert isinstance(resource, codebuild.CfnProject)  # noqa: S101 - what a project is made of
         resource.name = project_name(config, purpose)
         resource.service_role = role.role_arn
+        if child == "DockerAsset":
+            resource.cache = _LAYERS
     for construct in pipeline.node.find_all():
         if isinstance(construct, codebuild.CfnProject):
             construct.node.add_dependency(*roles.policies)
@@ -39,6 +41,8 @@ def take_over(pipeline: pipelines.CodePipeline, *, config: PipelineConfig, roles
     pipeline.pipeline.node.add_dependency(*roles.policies)
 
 
+#: Of the host that a build happens to get: there is no build cache that CodeBuild keeps for images.
+_LAYERS = codebuild.CfnProject.ProjectCacheProperty(type="LOCAL", modes=["LOCAL_DOCKER_LAYER_CACHE"])
 _NO_REPOSITORY = "Its source is the pipeline's artifact, not a repository; the rule finds no URL and cannot tell."
 
 

@@ -61,6 +61,7 @@ OURS: Mapping[str, Sequence[str]] = {
     "s3": ("arn:aws:s3:::alb-logs-*", "arn:aws:s3:::pipeline-artifacts-*"),
     "secretsmanager": (
         "arn:aws:secretsmanager:*:*:secret:db-*",
+        "arn:aws:secretsmanager:*:*:secret:live-api-key-*",
         "arn:aws:secretsmanager:*:*:secret:processor-keys-*",
         "arn:aws:secretsmanager:*:*:secret:smoke-api-key-*",
     ),

@@ -21,9 +21,8 @@ def subject(summary: str) -> str:
     return summary.partition("\n")[0]
 
 
-def commit_of(client: Any, execution: str) -> list[str]:
+def commit_of(found: dict[str, Any]) -> list[str]:
     """The commit of an execution, as lines."""
-    found = client.get_pipeline_execution(pipelineName=PIPELINE, pipelineExecutionId=execution)["pipelineExecution"]
     lines = []
     for one in found.get("artifactRevisions", []):
         lines += [f"Commit {one.get('revisionId', '?')[:12]}: {subject(one.get('revisionSummary', ''))}"]
@@ -62,16 +61,17 @@ def handler(event: dict[str, Any], context: Any) -> None:  # noqa: ARG001 - Lamb
     """Publish the message of one event."""
     client, detail = boto3.client("codepipeline"), event["detail"]
     execution, state = detail["execution-id"], detail["state"]
+    found = client.get_pipeline_execution(pipelineName=PIPELINE, pipelineExecutionId=execution)["pipelineExecution"]
     lines = []
     if "action" in detail:
         what = f"waits for approval: {detail['stage']}"
         lines = [line for one in actions_of(client, execution, "InProgress") for line in request(one)]
     else:
-        what = state.lower()
+        what = ("rollback " if found.get("executionType") == "ROLLBACK" else "") + state.lower()
         if state == "FAILED":
             lines = [line for one in actions_of(client, execution, "Failed") for line in failure(one)]
     console = f"https://{event['region']}.console.aws.amazon.com/codesuite/codepipeline/pipelines/{PIPELINE}"
-    lines += [*commit_of(client, execution), f"{console}/executions/{execution}/timeline"]
+    lines += [*commit_of(found), f"{console}/executions/{execution}/timeline"]
     boto3.client("sns").publish(
         TopicArn=TOPIC, Subject=f"{PIPELINE} {what}"[:100], Message="\n".join([f"{PIPELINE} {what}", "", *lines])
     )

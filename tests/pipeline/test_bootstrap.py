@@ -25,14 +25,15 @@ STATEMENTS: list[Mapping[str, Any]] = [
 
 @pytest.fixture(scope="module")
 def templates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Template]:
-    """Every template: the pipeline, its replica, dev with a domain of its own, prod in another account and region."""
-    domain = {
+    """Every template: the pipeline, its replica, dev with a domain of its own, prod with a canary and far away."""
+    variants = {
+        "environments.prod.deployment_strategy": "canary",
         "environments.dev.domain_name": "pay.example.com",
         "environments.dev.hosted_zone_id": "Z0123456789ABCDEFGHIJ",
         "environments.dev.hosted_zone_name": "example.com",
     }
     configured = {key: value for key, value in CONFIGURED.items() if key != "certificate_arn"}
-    made = synthesize(tmp_path_factory.mktemp("assembly"), {**configured, **ELSEWHERE, **domain})
+    made = synthesize(tmp_path_factory.mktemp("assembly"), {**configured, **ELSEWHERE, **variants})
     return read_templates(made)
 
 

@@ -18,13 +18,14 @@ EXECUTION = "11111111-2222"
 class CodePipeline:
     """One execution, as CodePipeline describes it."""
 
-    def __init__(self, actions: list[dict[str, Any]], revisions: list[dict[str, Any]]) -> None:
+    def __init__(self, actions: list[dict[str, Any]], revisions: list[dict[str, Any]], kind: str = "STANDARD") -> None:
         self.actions = actions
         self.revisions = revisions
+        self.kind = kind
 
     def get_pipeline_execution(self, **asked: Any) -> Any:
         assert asked == {"pipelineName": "pipeline-main", "pipelineExecutionId": EXECUTION}
-        return {"pipelineExecution": {"artifactRevisions": self.revisions}}
+        return {"pipelineExecution": {"artifactRevisions": self.revisions, "executionType": self.kind}}
 
     def get_paginator(self, name: str) -> Any:
         assert name == "list_action_executions"
@@ -108,6 +109,11 @@ def test_a_success_is_short(load: Callable[..., ModuleType], topic: Topic) -> No
     (message,) = topic.messages
     assert message["Subject"] == "pipeline-main succeeded"
     assert "Commit abc: plain text" in message["Message"]
+
+
+def test_a_rollback_is_not_told_as_a_release(load: Callable[..., ModuleType], topic: Topic) -> None:
+    told(load, CodePipeline([], [REVISION], kind="ROLLBACK"), event("SUCCEEDED"))
+    assert topic.messages[0]["Subject"] == "pipeline-main rollback succeeded"
 
 
 def test_a_failure_without_details_is_told_all_the_same(load: Callable[..., ModuleType], topic: Topic) -> None:

@@ -154,6 +154,39 @@ def test_every_tool_that_a_build_installs_is_pinned(synthesized: Synthesized) ->
     assert "--require-hashes" in packages
 
 
+def test_packages_and_image_layers_are_cached(synthesized: Synthesized) -> None:
+    assert synthesized.project("synth")["Cache"] == {"Type": "LOCAL", "Modes": ["LOCAL_CUSTOM_CACHE"]}
+    assert synthesized.build_spec("synth")["cache"]["paths"] == [".run/cache/**/*"]
+    images = synthesized.project("publish-images")
+    assert images["Cache"] == {"Type": "LOCAL", "Modes": ["LOCAL_DOCKER_LAYER_CACHE"]}
+    assert images["Environment"]["PrivilegedMode"]
+
+
+@pytest.mark.parametrize("merged", [True, False])
+def test_the_message_of_a_commit_and_of_what_it_merges_is_handed_over(
+    synthesized: Synthesized, tmp_path: Path, merged: bool
+) -> None:
+    """Run as the synth step runs it, in a repository with one commit, then with a merge."""
+    (command,) = [one for one in synthesized.build_spec("synth")["phases"]["build"]["commands"] if "message" in one]
+    identity = ("-c", "user.name=Tester", "-c", "user.email=tester@example.com")
+
+    def git(*arguments: str) -> None:
+        subprocess.run(["git", *identity, *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+    git("init", "--initial-branch=main")
+    git("commit", "--allow-empty", "--message", "First\n\nReplaces: payment-database-prod/First")
+    if merged:
+        git("checkout", "-b", "feature")
+        git("commit", "--allow-empty", "--message", "Second\n\nReplaces: payment-database-prod/Second")
+        git("checkout", "main")
+        git("merge", "--no-ff", "--message", "Merge", "feature")
+    (tmp_path / "jobs.out").mkdir()
+    subprocess.run(["bash", "-euc", command], cwd=tmp_path, check=True)
+    message = (tmp_path / "jobs.out" / "commit-message.txt").read_text()
+    assert ("Replaces: payment-database-prod/Second" in message) == merged
+    assert ("Replaces: payment-database-prod/First" in message) != merged
+
+
 @pytest.mark.parametrize("name", ["smoke-dev", "smoke-prod", "changes-prod", "scan-image"])
 def test_a_step_after_the_synth_step_installs_nothing(synthesized: Synthesized, name: str) -> None:
     """The synth step hands over the packages, so that a registry that is down stops no deployment half-way."""
