@@ -82,6 +82,7 @@ def test_a_worker_whose_loop_hangs_stops_beating_and_still_ends(
 ) -> None:
     begun, released, stop = threading.Event(), threading.Event(), threading.Event()
     told: list[str] = []
+    codes: list[int] = []
 
     def hang() -> bool:
         begun.set()
@@ -105,10 +106,14 @@ def test_a_worker_whose_loop_hangs_stops_beating_and_still_ends(
     monkeypatch.setattr(worker, "_LONGEST_ROUND", -1.0)
     monkeypatch.setattr(worker, "_DRAIN", 0.0)
     monkeypatch.setattr(worker, "_log", Log())
-    try:
-        assert worker.run(sandbox_context(database, journal), Settings(), stop) == 0
-    finally:
-        released.set()
+    context = sandbox_context(database, journal)
+    thread = threading.Thread(target=lambda: codes.append(worker.run(context, Settings(), stop)))
+    thread.start()
+    thread.join(20)
+    stop.set()
+    released.set()
+    thread.join(20)
+    assert codes == [0]
     assert begun.is_set()
     assert told == ["loops hang", "loops did not finish in time"]
 
