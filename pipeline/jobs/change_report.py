@@ -149,7 +149,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> i
         ("url.txt", build_url(environ)),
     ):
         (options.output / name).write_text(text, encoding="utf-8")
-    print(report.text())  # noqa: T201 - the build's log is where the approver reads it
+    print(report.text(), flush=True)  # noqa: T201 - the build's log is where the approver reads it
     for change in report.unpermitted:
         sys.stderr.write(
             f"Stopped: {change.name} ({change.type}) would be {change.kind}, and what it holds would be lost. If that "

@@ -13,13 +13,20 @@ from rehearsal.codepipeline.definition import Action, Pipeline, Stage
 from rehearsal.codepipeline.variables import UnknownVariableError, Variables
 from rehearsal.timeline import Entry, Status, Timeline
 
+#: What becomes of a failed stage in CodePipeline and not here, by `OnFailure.Result`.
+_BEYOND = {
+    "ROLLBACK": "\nCodePipeline would now run the stage again with the artifacts of its last successful execution, if "
+    "there is one of this pipeline structure. A rehearsal shows no such rollback: the stage stays as it is.",
+    "RETRY": "\nCodePipeline would now try the stage once more. A rehearsal does not.",
+}
+
 
 class StageFailedError(Exception):
-    """A stage failed: which stage, which action, why, and where its log is."""
+    """A stage failed: which stage, which action, why, where its log is, and what only CodePipeline would do now."""
 
-    def __init__(self, stage: str, action: str, error: ActionError) -> None:
-        super().__init__(f"stage {stage}, action {action}: {error}")
-        self.stage, self.action, self.cause = stage, action, error
+    def __init__(self, stage: Stage, action: str, error: ActionError) -> None:
+        super().__init__(f"stage {stage.name}, action {action}: {error}{_BEYOND.get(stage.on_failure, '')}")
+        self.stage, self.action, self.cause = stage.name, action, error
         self.log = error.log
 
 
@@ -86,7 +93,7 @@ class Execution:
             errors = [(action, error) for action, future in futures if (error := future.exception()) is not None]
             for action, error in errors:
                 if isinstance(error, ActionError):
-                    raise StageFailedError(stage.name, action.name, error) from error
+                    raise StageFailedError(stage, action.name, error) from error
             for _, error in errors:
                 raise error
             if self.pipeline.restart_on_update and self.changed():

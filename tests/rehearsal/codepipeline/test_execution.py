@@ -96,6 +96,14 @@ def test_a_failed_action_stops_the_pipeline_and_names_stage_action_and_cause(tmp
     assert [entry.status for entry in timeline.entries()] == [Status.FAILED, Status.ABANDONED]
 
 
+@pytest.mark.parametrize(("result", "told"), [("ROLLBACK", True), ("FAIL", False)])
+def test_a_failure_says_what_only_codepipeline_would_do_now(tmp_path: Path, result: str, told: bool) -> None:
+    walk, _ = execution(tmp_path, Script(a=fail), Stage(name="Dev", actions=(action("a"),), on_failure=result))
+    with pytest.raises(StageFailedError) as caught:
+        walk.run()
+    assert ("A rehearsal shows no such rollback" in str(caught.value)) == told
+
+
 def test_the_siblings_of_a_failed_action_end_before_the_stage_does(tmp_path: Path) -> None:
     failed = threading.Event()
 
