@@ -3,9 +3,13 @@
 import io
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
+import pytest
+
 from rehearsal.account import Account
+from rehearsal.codepipeline.source import Commit
 from rehearsal.ports import Ports
 from rehearsal.rehearse import Rehearsal
 from rehearsal.remote import Remote
@@ -25,6 +29,57 @@ def test_another_branch_starts_nothing(tmp_path: Path) -> None:
     output = io.StringIO()
     make_remote(tmp_path).run("c0ffee", "feature", output)
     assert output.getvalue().startswith("Failed: the pipeline follows branch main, not feature; nothing was started")
+
+
+class Pusher(io.StringIO):
+    """What a pusher sees; `queued` is set once the push has been told to wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.queued = threading.Event()
+
+    def write(self, text: str) -> int:
+        if "queued" in text:
+            self.queued.set()
+        return super().write(text)
+
+
+def test_a_push_during_a_run_is_told_so_and_runs_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    remote = make_remote(tmp_path)
+    remote.create()
+    first, second = (make_commit(remote.repository, message) for message in ("First", "Second"))
+    begun, go_on, ran = threading.Event(), threading.Event(), list[str]()
+
+    def run(_: Rehearsal, commit: Commit) -> None:
+        ran.append(f"{commit.subject} begins")
+        begun.set()
+        assert go_on.wait(30)
+        ran.append(f"{commit.subject} ends")
+
+    monkeypatch.setattr(Rehearsal, "run", run)
+    monkeypatch.setattr(Account, "endpoints", lambda _: {})
+    outputs = Pusher(), Pusher()
+    threads = [
+        threading.Thread(target=remote.run, args=(commit, "main", output))
+        for commit, output in zip((first, second), outputs, strict=True)
+    ]
+    threads[0].start()
+    assert begun.wait(30)
+    threads[1].start()
+    assert outputs[1].queued.wait(30)
+    assert ran == ["First begins"]
+    go_on.set()
+    for thread in threads:
+        thread.join(30)
+    assert ran == ["First begins", "First ends", "Second begins", "Second ends"]
+    assert [output.getvalue().splitlines()[-1][:9] for output in outputs] == ["Succeeded", "Succeeded"]
+
+
+def make_commit(repository: Path, message: str) -> str:
+    git = ["git", "-C", str(repository), "-c", "user.name=Tester", "-c", "user.email=tester@example.com"]
+    tree = subprocess.run([*git, "mktree"], input="", capture_output=True, text=True, check=True).stdout.strip()
+    made = subprocess.run([*git, "commit-tree", tree, "-m", message], capture_output=True, text=True, check=True)
+    return made.stdout.strip()
 
 
 def test_a_push_while_nobody_listens_says_what_to_do(tmp_path: Path) -> None:
