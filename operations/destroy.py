@@ -29,6 +29,7 @@ from operations.installation import (
 )
 from operations.kept import kept_by_aws
 from operations.log_groups import log_group_names, sweep_log_groups
+from operations.lone_tasks import stop_lone_tasks
 from operations.pipelines import stop_pipelines, wait_until_settled
 from operations.task_definitions import families, sweep_task_definitions
 from operations.validation_records import find_validation_records, sweep_validation_records
@@ -77,6 +78,7 @@ def destroy(
     if environment is None:
         assets = {region: find_assets(session, region, installation, stacks, toolkit=toolkit) for region in regions}
 
+    stop_lone_tasks(session, stacks, say=say)
     problems = delete_stacks(session, stacks, say=say, poll_seconds=pace.poll_seconds)
     if problems:
         raise DestroyError("\n".join(problems))

@@ -147,6 +147,25 @@ def test_running_builds_are_stopped(account: Account) -> None:
     assert codebuild.batch_get_builds(ids=[build])["builds"][0]["buildStatus"] != "IN_PROGRESS"
 
 
+def test_a_command_that_still_runs_is_stopped_and_other_clusters_are_left_alone(account: Account) -> None:
+    definition = resource(
+        "AWS::ECS::TaskDefinition", Family="ecs-task-admin-dev", ContainerDefinitions=[{"Name": "admin", "Image": "i"}]
+    )
+    for suffix, clusters in (("dev", "ecs-cluster-dev"), ("dev-alice", "ecs-cluster-dev-alice")):
+        cluster = resource("AWS::ECS::Cluster", ClusterName=clusters)
+        task = {"Task": definition} if suffix == "dev" else {}
+        account.deploy(f"payment-service-{suffix}", {"Cluster": cluster, **task}, suffix)
+    ecs = account.session.client("ecs")
+    started = {
+        name: ecs.run_task(cluster=f"ecs-cluster-{name}", taskDefinition="ecs-task-admin-dev")["tasks"][0]["taskArn"]
+        for name in ("dev", "dev-alice")
+    }
+    run(account)
+    assert any(f"stopping {started['dev']} (ecs-task-admin-dev:1)" in line for line in account.said)
+    (other,) = ecs.describe_tasks(cluster="ecs-cluster-dev-alice", tasks=[started["dev-alice"]])["tasks"]
+    assert other["lastStatus"] == "RUNNING"
+
+
 def test_assets_of_all_deployments_go_and_shared_ones_stay(account: Account) -> None:
     mine, shared, old, theirs = ("a" * 64, "b" * 64, "c" * 64, "d" * 64)
     images = account.session.client("ecr")
