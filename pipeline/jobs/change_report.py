@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from pipeline.jobs.changes.report import ChangeReport, StackReport
 from pipeline.jobs.changes.resources import CreateOnly, Template
@@ -136,12 +136,16 @@ def main(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> i
     parser.add_argument("--message", type=Path, required=True, help="file with the commit's message")
     parser.add_argument("--output", type=Path, required=True, help="folder to write to")
     options = parser.parse_args(arguments)
-    report = build_report(
-        options.environment,
-        options.assembly,
-        json.loads(options.create_only.read_text(encoding="utf-8")),
-        options.message.read_text(encoding="utf-8"),
-    )
+    create_only = json.loads(options.create_only.read_text(encoding="utf-8"))
+    message = options.message.read_text(encoding="utf-8")
+    try:
+        report = build_report(options.environment, options.assembly, create_only, message)
+    except (BotoCoreError, ClientError) as error:
+        sys.stderr.write(
+            f"Stopped: what is deployed in {options.environment} cannot be read: {error}. In another account the "
+            "bootstrap must trust this one for look-ups (README, --trust-for-lookup).\n"
+        )
+        return 1
     options.output.mkdir(parents=True, exist_ok=True)
     for name, text in (
         ("report.txt", report.text()),

@@ -158,10 +158,14 @@ def test_a_database_is_not_replaced_unless_the_commit_says_so(
     assert workspace.run() == 0
 
 
-def test_what_cannot_be_read_is_a_failure(aws: Aws, workspace: Workspace) -> None:
+def test_what_cannot_be_read_is_a_failure(aws: Aws, workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     aws.stacks["payment-database-prod"] = ("DENIED", TEMPLATE)
-    with pytest.raises(ClientError):
-        workspace.run()
+    assert workspace.run() == 1
+    assert "what is deployed in prod cannot be read" in capsys.readouterr().err
+    aws.stacks.clear()
+    aws.refuse = "arn:aws:iam::222222222222:role/lookup"
+    assert workspace.run() == 1
+    assert "--trust-for-lookup" in capsys.readouterr().err
 
 
 def test_the_approver_gets_an_address_to_read_more(aws: Aws, workspace: Workspace) -> None:
