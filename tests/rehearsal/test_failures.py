@@ -5,6 +5,7 @@ import ssl
 import threading
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
@@ -46,23 +47,34 @@ def client(session: Session, environment: str) -> Client:
     return Client(url, ssl.create_default_context(cafile=session.account.runtime.ca_file))
 
 
-@pytest.fixture
-def watched(session: Session) -> Iterator[dict[str, Client]]:
-    """Clients of dev and prod that call all the time; afterwards the good release is committed again."""
+@contextmanager
+def calling(session: Session) -> Iterator[dict[str, Client]]:
+    """Clients of dev and prod that call all the time, and lose not a single call."""
     clients = {environment: client(session, environment) for environment in ("dev", "prod")}
     threads = [threading.Thread(target=watch.keep_calling) for watch in clients.values()]
     for thread in threads:
         thread.start()
-    yield clients
-    for watch in clients.values():
-        watch.done.set()
-    for thread in threads:
-        thread.join()
+    try:
+        yield clients
+    finally:
+        for watch in clients.values():
+            watch.done.set()
+        for thread in threads:
+            thread.join()
+    for environment, watch in clients.items():
+        assert watch.answers, f"nobody called {environment}"
+        assert watch.failures == [], f"calls to {environment} failed"
+
+
+@pytest.fixture
+def watched(session: Session) -> Iterator[dict[str, Client]]:
+    """Clients that get the good release throughout; afterwards it is committed again."""
+    with calling(session) as clients:
+        yield clients
     session.decider.approves = True
     session.checkout.git("checkout", "--quiet", "HEAD~1", "--", ".")
     session.checkout.commit("Go back to the good release")
     for environment, watch in clients.items():
-        assert watch.failures == [], f"calls to {environment} failed"
         assert set(watch.answers) <= {"1"}, f"{environment} served another release than the good one"
         assert watch.release() == "1"
 
@@ -101,11 +113,25 @@ def test_a_template_that_the_account_refuses_stops_before_anything_is_deployed(
 
 
 def test_a_container_that_crashes_at_start_is_rolled_back_in_dev(session: Session, watched: dict[str, Client]) -> None:
-    session.checkout.change("service/behaviour.json", release="2", crash_at_start=True)
+    session.checkout.change("service/behaviour.json", release="2", crash_in=["dev", "prod"])
     error = fails(session, stage="Dev", action="Deploy")
     assert "no such setting: PAYMENTS_MODE" in str(error)
     status = session.account.session.client("cloudformation").describe_stacks(StackName="fixture-service-dev")
     assert status["Stacks"][0]["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
+
+
+def test_a_container_that_crashes_in_prod_only_leaves_prod_on_its_old_release(session: Session) -> None:
+    """Dev goes on to the new release; prod's stack is rolled back, and neither client loses a call."""
+    with calling(session) as clients:
+        session.checkout.change("service/behaviour.json", release="2", crash_in=["prod"])
+        error = fails(session, stage="Prod", action="Deploy")
+    assert "no such setting: PAYMENTS_MODE" in str(error)
+    status = session.account.session.client("cloudformation").describe_stacks(StackName="fixture-service-prod")
+    assert status["Stacks"][0]["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
+    assert set(clients["prod"].answers) == {"1"}
+    assert clients["prod"].release() == "1"
+    assert clients["dev"].release() == "2"
+    back_to_the_good_release(session)
 
 
 def test_a_migration_that_fails_never_lets_the_release_serve(session: Session, watched: dict[str, Client]) -> None:
