@@ -6,7 +6,6 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from hypothesis import settings
 from psycopg.conninfo import make_conninfo
 
 from payments.domain.api_keys import ALL_SCOPES, Scope, compose, hash_token, new_secret
@@ -14,10 +13,6 @@ from payments.domain.api_versions import CURRENT_API_VERSION
 from payments.migration import MigrationInputs, migrate
 from payments.repositories.database import Database
 from tests.service.postgres_server import PostgresServer
-
-#: How long an example takes says nothing on a machine that other work shares.
-settings.register_profile("service", deadline=None)
-settings.load_profile("service")
 
 #: Inside the checkout, like everything that tests write.
 RUN = Path(__file__).parents[2] / ".run" / "tests"

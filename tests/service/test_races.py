@@ -122,7 +122,11 @@ def test_an_authorization_that_is_captured_as_it_expires_is_not_voided(
 
 
 def test_an_attempt_that_can_be_neither_settled_nor_put_off_harms_nobody(
-    database: Database, key: ApiKey, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+    database: Database,
+    key: ApiKey,
+    postgres: Postgres,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     processor = Scripted()
     client = Client(context_with(database, processor), key)
@@ -136,6 +140,7 @@ def test_an_attempt_that_can_be_neither_settled_nor_put_off_harms_nobody(
         patch.setattr(processor, "look_up", fail)
         patch.setattr(attempts, "put_off", fail)
         assert recover_due(client.context)
+    assert "attempt could not be put off" in caplog.text
     processor.answers["look_up"] = APPROVED
     execute(postgres, "UPDATE attempts SET deadline_at = now(), next_look_at = now()")
     assert recover_due(client.context)
