@@ -31,7 +31,7 @@ class Receiver:
     statuses: list[int] = field(default_factory=lambda: [200])
     answer_headers: dict[str, str] = field(default_factory=dict)
     #: Called instead of answering, with the handler.
-    misbehave: Callable[[http.server.BaseHTTPRequestHandler], None] | None = None
+    misbehave: Callable[[http.server.BaseHTTPRequestHandler], object] | None = None
 
 
 @contextlib.contextmanager
