@@ -9,6 +9,7 @@ with that account's credentials, the pipeline's account last.
 """
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -176,6 +177,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     if stacks and not options.yes and not _confirm(account, stacks, say_line):
         return 2
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are made to ignore it
     pace = Pace(poll_seconds=options.poll, settle_seconds=options.settle)
     try:
         destroy(

@@ -128,7 +128,8 @@ def main() -> int:
             workspace.empty()
             ports = Ports(options.port)
             ports.check()
-            signal.signal(signal.SIGTERM, _interrupt)
+            for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background jobs are made to ignore the first
+                signal.signal(number, _interrupt)
             timeline = Timeline(workspace.timeline)
             approver = MainThreadApprover(decision=options.decision)
             display = make_display(timeline, console)

@@ -143,7 +143,8 @@ def main() -> int:
             workspace.empty()
             ports = Ports(options.port)
             ports.check()
-            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background jobs are made to ignore the first
+                signal.signal(number, signal.default_int_handler)
             return _listen(workspace, options, ports, deployed, console)
     except (OptionError, RevisionError, BusyError, PortInUseError, EngineError) as error:
         console.print(f"rehearsal: {error}", markup=False, highlight=False, soft_wrap=True)

@@ -10,8 +10,16 @@ settings.register_profile("untimed", _CURRENT, deadline=None)
 settings.load_profile("untimed")
 
 
+#: Fixtures that synthesize: whatever uses one of them runs on one worker, so that each synthesis is made once.
+_SYNTHESES = {"assembly", "synthesized", "whole_app"}
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start what takes minutes first: no worker then waits for another at the end."""
+    """Share what is costly to set up, and start what takes minutes first, so that no worker waits at the end."""
+    for item in items:
+        if _SYNTHESES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.xdist_group("synthesis"))
     items.sort(key=lambda item: item.get_closest_marker("takes_minutes") is None)
 
 

@@ -15,8 +15,6 @@ from pipeline.bootstrap.needs import BESIDES, TYPES, UNUSED_ACTIONS, UNUSED_SERV
 from tests.pipeline.conftest import synthesize
 from tests.pipeline.model import CONFIGURED, ELSEWHERE, Synthesized, Template
 
-pytestmark = pytest.mark.xdist_group("pipeline")
-
 COMMITTED = sorted(policies.FOLDER.glob("execution-policy-*.json"))
 STATEMENTS: list[Mapping[str, Any]] = [
     statement for path in COMMITTED for statement in json.loads(path.read_text())["Statement"]

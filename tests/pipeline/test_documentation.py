@@ -3,11 +3,7 @@
 import re
 from collections.abc import Iterator
 
-import pytest
-
 from tests.pipeline.model import PROJECT, Synthesized
-
-pytestmark = pytest.mark.xdist_group("pipeline")
 
 DOCUMENT = (PROJECT / "docs" / "delivery.md").read_text()
 _NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")

@@ -19,7 +19,6 @@ from tests.pipeline.conftest import synthesize
 from tests.pipeline.model import CONFIGURED, PRODUCTION, PROJECT, TOOLING, Synthesized, Template, resolve
 
 #: One worker of a parallel run, so that the app is synthesized once.
-pytestmark = pytest.mark.xdist_group("pipeline")
 
 
 def test_the_stages_follow_the_configuration(synthesized: Synthesized) -> None:

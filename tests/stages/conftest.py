@@ -4,8 +4,7 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -84,32 +83,12 @@ def read(environments: Iterable[str], outdir: Path) -> dict[str, Templates]:
     return {name: Templates.of(outdir / f"assembly-{name}") for name in environments}
 
 
-def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
-    """The folder `name`, filled by `make` in one worker of a session only; the others wait for it."""
-    root = factory.getbasetemp()
-    if os.environ.get("PYTEST_XDIST_WORKER"):
-        root = root.parent
-    folder, done = root / name, root / f"{name}.done"
-    try:
-        folder.mkdir()
-    except FileExistsError:
-        while not done.exists():
-            time.sleep(0.1)
-        assert done.read_text() == "", f"{name} failed in another worker: {done.read_text()}"
-        return folder
-    try:
-        make(folder)
-    except BaseException as error:
-        done.write_text(f"{type(error).__name__}: {error}")
-        raise
-    done.write_text("")
-    return folder
-
-
 @pytest.fixture(scope="session")
 def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where `environments` is synthesized to."""
-    return once(tmp_path_factory, "environments", lambda folder: synthesize(ENVIRONMENTS, folder))
+    folder = tmp_path_factory.mktemp("environments")
+    synthesize(ENVIRONMENTS, folder)
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -140,9 +119,11 @@ def each(request: pytest.FixtureRequest, environments: dict[str, Templates]) -> 
 
 
 @pytest.fixture(scope="session")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole_app(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The whole app with every finding shown, accepted or not."""
-    return once(tmp_path_factory, "app", synthesize_app)
+    folder = tmp_path_factory.mktemp("app")
+    synthesize_app(folder)
+    return folder
 
 
 def synthesize_app(outdir: Path) -> None:

@@ -270,9 +270,9 @@ def test_only_log_delivery_writes_to_the_log_bucket(dev: Templates) -> None:
     assert {action for item in allowed for action in item["Action"]} <= {"s3:PutObject", "s3:GetBucketAcl"}
 
 
-def everything(app: Path) -> list[Templates]:
+def everything(whole_app: Path) -> list[Templates]:
     """The templates of the whole app: the pipeline's and those of each environment."""
-    return [Templates.of(folder) for folder in (app, *sorted(app.glob("assembly-*")))]
+    return [Templates.of(folder) for folder in (whole_app, *sorted(whole_app.glob("assembly-*")))]
 
 
 def test_no_action_is_a_wildcard(each: Templates) -> None:
@@ -282,9 +282,9 @@ def test_no_action_is_a_wildcard(each: Templates) -> None:
             assert not {"NotAction", "NotResource", "NotPrincipal"} & set(statement), str(resource)
 
 
-def test_the_pipelines_wildcard_actions_are_those_of_the_table(app: Path) -> None:
+def test_the_pipelines_wildcard_actions_are_those_of_the_table(whole_app: Path) -> None:
     used, walked = set(), 0
-    for templates in everything(app):
+    for templates in everything(whole_app):
         for resource, statement in policies(templates):
             walked += 1
             wild = {action for action in statement["Action"] if "*" in action}
@@ -297,9 +297,9 @@ def test_the_pipelines_wildcard_actions_are_those_of_the_table(app: Path) -> Non
     assert used == set(WILDCARD_ACTIONS), "the table holds reasons that nothing needs any more"
 
 
-def test_wildcard_resources_are_those_of_the_table(app: Path) -> None:
+def test_wildcard_resources_are_those_of_the_table(whole_app: Path) -> None:
     used: set[str] = set()
-    for templates in everything(app):
+    for templates in everything(whole_app):
         for resource, statement in policies(templates):
             if statement["Effect"] == "Deny" or resource.type in OWN:
                 continue

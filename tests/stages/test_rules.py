@@ -30,15 +30,15 @@ def covers(one: Accepted, finding: tuple[str, str]) -> bool:
     return rule == one.rule and f"{path}/".startswith(f"{one.path}/")
 
 
-def test_all_packs_run(app: Path) -> None:
-    report = json.loads((app / "validation-report.json").read_text())
+def test_all_packs_run(whole_app: Path) -> None:
+    report = json.loads((whole_app / "validation-report.json").read_text())
     assert {plugin["pluginName"] for plugin in report["pluginReports"] if plugin["conclusion"] == "failure"} == PACKS
 
 
-def test_the_packs_see_pipeline_and_environments_alike(app: Path) -> None:
+def test_the_packs_see_pipeline_and_environments_alike(whole_app: Path) -> None:
     """Plug-ins of a stack do not see the stacks inside its stages: they belong on the app."""
-    paths = [path for path, _ in findings(app)]
-    stages = stage_paths(app)
+    paths = [path for path, _ in findings(whole_app)]
+    stages = stage_paths(whole_app)
     assert len(stages) == 2
     for stage in stages:
         assert any(path.startswith(f"{stage}/") for path in paths)
@@ -53,30 +53,32 @@ def paths_of_stacks(manifest: dict[str, Any]) -> set[str]:
     }
 
 
-def test_nothing_is_found_that_nobody_accepted(app: Path) -> None:
-    reasons = list(accepted(app))
-    assert [finding for finding in findings(app) if not any(covers(each, finding) for each in reasons)] == []
+def test_nothing_is_found_that_nobody_accepted(whole_app: Path) -> None:
+    reasons = list(accepted(whole_app))
+    assert [finding for finding in findings(whole_app) if not any(covers(each, finding) for each in reasons)] == []
 
 
-def test_no_reason_is_left_over(app: Path) -> None:
-    found = findings(app)
-    unused = [each for each in accepted(app) if not any(covers(each, finding) for finding in found)]
+def test_no_reason_is_left_over(whole_app: Path) -> None:
+    found = findings(whole_app)
+    unused = [each for each in accepted(whole_app) if not any(covers(each, finding) for finding in found)]
     assert unused == [], "take away what nothing needs any more"
 
 
-def test_reasons_are_specific_to_a_resource(app: Path) -> None:
-    stacks = {stack for file in app.rglob("manifest.json") for stack in paths_of_stacks(json.loads(file.read_text()))}
+def test_reasons_are_specific_to_a_resource(whole_app: Path) -> None:
+    stacks = {
+        stack for file in whole_app.rglob("manifest.json") for stack in paths_of_stacks(json.loads(file.read_text()))
+    }
     assert len(stacks) == 9
-    for each in accepted(app):
+    for each in accepted(whole_app):
         assert not any(f"{stack}/".startswith(f"{each.path}/") for stack in stacks), f"{each.path} holds a whole stack"
         assert len(each.reason) >= 40, f"{each.rule} on {each.path}: {each.reason}"
 
 
-def test_the_security_document_is_up_to_date(app: Path, tmp_path: Path) -> None:
+def test_the_security_document_is_up_to_date(whole_app: Path, tmp_path: Path) -> None:
     document = PROJECT / "docs" / "security.md"
     copy = tmp_path / "security.md"
     copy.write_text(document.read_text())
-    main([str(app), str(copy)])
+    main([str(whole_app), str(copy)])
     assert copy.read_text() == document.read_text(), "run python -m tests.stages.refresh"
 
 

@@ -62,12 +62,13 @@ def limits() -> list[str]:
 def runtime(tmp_path: Path, limits: list[str]) -> Iterator[ComputeRuntime]:
     settings = RuntimeSettings(directory=tmp_path / "compute", images=tmp_path / "images", on_limit=limits.append)
     runtime = ComputeRuntime(settings)
+    before = set(threading.enumerate())
     runtime.start()
     yield runtime
     runtime.stop()
     assert not list((tmp_path / "compute" / "processes").glob("*"))
     assert not list((tmp_path / "compute" / "databases").glob("*"))
-    assert not [thread for thread in threading.enumerate() if thread.name == "compute runtime"]
+    assert not [thread for thread in set(threading.enumerate()) - before if thread.name == "compute runtime"]
 
 
 @pytest.fixture
