@@ -22,7 +22,7 @@ def git(folder: Path, *arguments: str) -> str:
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """A clone of HEAD whose gates are the linters: `make test` has just run all of them on this tree."""
+    """A clone of HEAD with one gate: `make test` has just run all of them on this tree."""
     folder = tmp_path / "clone"
     git(tmp_path, "clone", "--quiet", str(PROJECT), str(folder))
     for tools in (".venv", "node_modules"):
@@ -32,7 +32,7 @@ def clone(tmp_path: Path) -> Path:
     makefile = folder / "Makefile"
     lines = makefile.read_text().splitlines(keepends=True)
     gates = next(number for number, line in enumerate(lines) if line.startswith("gates:"))
-    lines[gates] = "gates: lint\n"
+    lines[gates] = "gates: ruff\n"
     makefile.write_text("".join(lines))
     git(folder, "commit", "--quiet", "--all", "--message", "Trim the gates")
     return folder
