@@ -107,19 +107,20 @@ format: setup ## ruff format
 	$(BIN)/ruff format .
 
 # A home of their own: aws-cdk-lib keeps a cache in it at every synthesis.
-PYTEST := mkdir -p .run/home && HOME=$(CURDIR)/.run/home $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+PYTEST := mkdir -p .run/home && HOME=$(CURDIR)/.run/home $(BIN)/python -m pytest --dist loadgroup --no-loadscope-reorder
 
 .PHONY: unit-tests
 unit-tests: setup
 	rm -f .run/coverage*
-	$(PYTEST) -m "not rehearsal" --cov --cov-report= --junitxml .run/reports/unit-tests.xml
+	$(PYTEST) --numprocesses 2 -m "not rehearsal" --cov --cov-report= --junitxml .run/reports/unit-tests.xml
 	$(BIN)/coverage xml --quiet -o .run/reports/coverage.xml
 	$(BIN)/coverage report --include 'pipeline/*,stages/*,service/*,integ/*' --fail-under 90
 	$(BIN)/coverage report --include 'service/*' --fail-under 96
 
+# One worker more than cores: rehearsals wait a fifth of their time.
 .PHONY: rehearsal-tests
 rehearsal-tests: setup
-	$(PYTEST) -m rehearsal --junitxml .run/reports/rehearsal-tests.xml
+	$(PYTEST) --numprocesses 3 -m rehearsal --junitxml .run/reports/rehearsal-tests.xml
 
 # ---- mutation score ----------------------------------------------------------------------------------------------------
 MUTMUT_VERSION := 3.8.1

@@ -11,7 +11,7 @@ import pytest
 
 from tests.rehearsal.conftest import Checkout
 
-pytestmark = pytest.mark.rehearsal
+pytestmark = [pytest.mark.rehearsal, pytest.mark.takes_minutes]
 
 
 def read_until(process: "subprocess.Popen[str]", text: str) -> str:
