@@ -13,6 +13,7 @@ BIN := $(CURDIR)/.venv/bin
 export UV_CACHE_DIR ?= $(CACHE)/uv
 export npm_config_cache ?= $(CACHE)/npm
 export JSII_RUNTIME_PACKAGE_CACHE_ROOT ?= $(CACHE)/jsii
+export NODE_COMPILE_CACHE ?= $(CACHE)/node
 # jsii and the CDK CLI use the Node of the virtual environment.
 NODE_BIN := $(CURDIR)/.venv/nodejs
 export PATH := $(BIN):$(NODE_BIN):$(CURDIR)/node_modules/.bin:$(PATH)
