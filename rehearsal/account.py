@@ -92,9 +92,11 @@ class Account:
     def close(self) -> None:
         """Stop everything; may be called at any time and twice."""
         self.cancelled.set()
-        self.runtime.stop()
-        self._emulator.stop()
-        sweep_leftovers(self.workspace.run)
+        try:
+            self.runtime.stop()
+        finally:
+            self._emulator.stop()
+            sweep_leftovers(self.workspace.run)
 
     def remember(self) -> None:
         """Take what the account holds now as what may be left at the end."""

@@ -90,8 +90,10 @@ class Container:
 
     async def _watch_exit(self, process: ManagedProcess) -> None:
         self.exit_code = await process.wait()
-        await asyncio.to_thread(self._isolation.clean)
-        self.exited.set()
+        try:
+            await asyncio.to_thread(self._isolation.clean)
+        finally:  # whatever the engine does: who waits for the end must learn of it
+            self.exited.set()
 
     async def _watch_health(self, check: HealthCheck) -> None:
         """Check as ECS does: failures in the start period do not count, `retries` of them in a row are too many.

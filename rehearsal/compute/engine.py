@@ -22,7 +22,7 @@ NO_ENGINE = "none"
 
 _DEFAULT = "docker"
 _ANSWER_SECONDS = 20.0
-_REMOVAL_SECONDS = 60.0
+_REQUEST_SECONDS = 60.0
 # What an engine's client needs of this machine: where its daemon, its storage and its own files are.
 _CLIENT_VARIABLES = ("PATH", "HOME", "XDG_RUNTIME_DIR")
 _CLIENT_PREFIXES = ("DOCKER_", "CONTAINER_", "CONTAINERS_")
@@ -55,17 +55,32 @@ class Engine:
             return identifier.read_text().strip()
 
     def remove(self, names: Iterable[str]) -> None:
-        """Kill and remove containers; one that is gone already is as it should be."""
+        """Kill and remove containers; one that is gone already is as it should be.
+
+        Raises:
+            EngineError: the engine does not answer.
+        """
         for name in names:
-            subprocess.run(
-                [self.program, "rm", "--force", name], capture_output=True, check=False, timeout=_REMOVAL_SECONDS
-            )
+            self._ask("rm", "--force", name)
 
     def labelled(self, label: str) -> list[str]:
-        """The ids of all containers with a label, running or not."""
-        command = [self.program, "ps", "--all", "--quiet", "--filter", f"label={label}"]
-        listed = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_REMOVAL_SECONDS)
-        return listed.stdout.split()
+        """The ids of all containers with a label, running or not.
+
+        Raises:
+            EngineError: the engine does not answer.
+        """
+        return self._ask("ps", "--all", "--quiet", "--filter", f"label={label}").split()
+
+    def _ask(self, *words: str) -> str:
+        """Run a command of the client and return its output, whatever its exit status."""
+        command = [self.program, *words]
+        try:
+            asked = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_REQUEST_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            raise EngineError(
+                f"`{self.program} {words[0]}` has not answered for {_REQUEST_SECONDS:g} seconds; containers may be left"
+            ) from error
+        return asked.stdout
 
 
 def find_engine(environment: Mapping[str, str]) -> Engine | None:

@@ -184,3 +184,29 @@ time.sleep(600)
         "['0000000000000000']",
     ]
     assert engine.labelled(container_label(host.directory)) == []
+
+
+@pytest.mark.rehearsal
+def test_a_task_ends_even_if_its_engine_cannot_remove_the_container(
+    make_host: HostFactory, images: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise EngineError("`docker rm` has not answered for 60 seconds; containers may be left")
+
+    monkeypatch.setattr(Engine, "remove", fail)
+    engine = Engine(program=str(program(tmp_path, "docker", "echo up; exec sleep 600")))
+    store = ImageStore(tmp_path / "store")
+    store.build(tmp_path / "context", tags=["service:1"], engine_id="sha256:abc")
+    store.mark_pushed("service:1")
+    entry = {"name": "api", "image": "service:1", "command": ["serve"]}
+    definition = parse_task_definition({"taskDefinitionArn": "t:1", "containerDefinitions": [entry]})
+    task = Task(definition, replace(make_host(), images=store, engine=engine), group="api")
+
+    async def play() -> None:
+        task.start()
+        await task.wait_until_ready()
+        async with asyncio.timeout(20):
+            await task.stop("the test ends")
+
+    asyncio.run(play())
+    assert task.stopped.is_set()
