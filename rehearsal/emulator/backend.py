@@ -7,7 +7,8 @@ DescribeImages.
 """
 
 import importlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -24,6 +25,17 @@ def account_id() -> str:
 def region() -> str:
     """Return the region that the current request or stack operation works in."""
     return str(importlib.import_module("ministack.core.responses").get_region())
+
+
+@contextmanager
+def in_region(name: str | None) -> Iterator[None]:
+    """Work in a region, as a request to it would; in the current one without a name."""
+    responses: Any = importlib.import_module("ministack.core.responses")
+    token = responses._request_region.set(name or responses.get_region())
+    try:
+        yield
+    finally:
+        responses._request_region.reset(token)
 
 
 def resource_handlers() -> dict[str, dict[str, Any]]:

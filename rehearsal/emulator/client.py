@@ -7,6 +7,7 @@ cache are all replaced by places inside the rehearsal's folder.
 import os
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ ACCOUNT_ID = "000000000000"
 REGION = "us-east-1"
 """The region used where none is given."""
 
-SECRET_ACCESS_KEY = "not-a-secret"  # noqa: S105  the emulator accepts any; as access key it takes the account's id
+SECRET_ACCESS_KEY = "not-a-secret"  # noqa: S105  of the emulated account's root, whose access key is the account's id
 
 _CONFIG = botocore.config.Config(
     connect_timeout=5,
@@ -29,6 +30,25 @@ _CONFIG = botocore.config.Config(
     retries={"total_max_attempts": 3, "mode": "standard"},
     s3={"addressing_style": "path"},
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Credentials:
+    """What signs calls: of a user, of a role's session, or of the account's root, whom no policy restricts."""
+
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    session_token: str | None = field(default=None, repr=False)
+
+    def variables(self) -> dict[str, str]:
+        """Return the environment variables that SDKs and the CLI read."""
+        variables = {"AWS_ACCESS_KEY_ID": self.access_key_id, "AWS_SECRET_ACCESS_KEY": self.secret_access_key}
+        return variables | ({"AWS_SESSION_TOKEN": self.session_token} if self.session_token else {})
+
+
+def root(account: str = ACCOUNT_ID) -> Credentials:
+    """Return the credentials of an account's root: the emulator itself, for what no principal on AWS does."""
+    return Credentials(access_key_id=account, secret_access_key=SECRET_ACCESS_KEY)
 
 
 def endpoint_url(port: int) -> str:
@@ -47,13 +67,13 @@ class _EmulatorSession(botocore.session.Session):
     among threads.
     """
 
-    def __init__(self, url: str, account: str) -> None:
+    def __init__(self, url: str, credentials: "Credentials") -> None:
         super().__init__()
         self._url = url
         self._clients: dict[tuple[Any, ...], Any] = {}
         self._lock = threading.Lock()
         self.register_component("data_loader", _LOADER)
-        self.set_credentials(account, SECRET_ACCESS_KEY)
+        self.set_credentials(credentials.access_key_id, credentials.secret_access_key, credentials.session_token)
         self.set_default_client_config(_CONFIG)
 
     @property
@@ -75,9 +95,15 @@ class _EmulatorSession(botocore.session.Session):
             return self._clients[key]
 
 
-def session(port: int, *, account: str = ACCOUNT_ID, region: str = REGION) -> boto3.session.Session:
-    """Make a session; its clients (`session(port).client("ecs")`) are typed and talk to the emulator on `port`."""
-    return boto3.session.Session(botocore_session=_EmulatorSession(endpoint_url(port), account), region_name=region)
+def session(
+    port: int, *, account: str = ACCOUNT_ID, region: str = REGION, credentials: Credentials | None = None
+) -> boto3.session.Session:
+    """Make a session; its clients (`session(port).client("ecs")`) are typed and talk to the emulator on `port`.
+
+    Without `credentials` it is the root of `account`.
+    """
+    signer = credentials or root(account)
+    return boto3.session.Session(botocore_session=_EmulatorSession(endpoint_url(port), signer), region_name=region)
 
 
 def environment(
@@ -86,9 +112,12 @@ def environment(
     home: Path,
     account: str = ACCOUNT_ID,
     region: str = REGION,
+    credentials: Credentials | None = None,
     base: Mapping[str, str] = os.environ,
 ) -> dict[str, str]:
     """Make the complete environment for a subprocess (`cdk`, a build command) that shall use the emulator on `port`.
+
+    Without `credentials` it is the root of `account`.
 
     `base` without anything about AWS or CDK, plus credentials and endpoint of the emulator and `home` as the
     home directory, so that no real account can be reached and no cache outside the rehearsal's folder is touched.
@@ -100,8 +129,7 @@ def environment(
         "HOME": str(home),
         "CDK_HOME": str(home),
         "AWS_ENDPOINT_URL": endpoint_url(port),
-        "AWS_ACCESS_KEY_ID": account,
-        "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
+        **(credentials or root(account)).variables(),
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,
         "AWS_CONFIG_FILE": str(home / "aws-config"),

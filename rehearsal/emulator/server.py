@@ -20,7 +20,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from rehearsal.emulator.client import ACCOUNT_ID, REGION, endpoint_url
+from rehearsal.emulator.client import ACCOUNT_ID, REGION, SECRET_ACCESS_KEY, endpoint_url
 
 READY_FILE = "ready.json"
 LOG_FILE = "emulator.log"
@@ -70,6 +70,8 @@ def _configure(port: int, data: Path) -> None:
             "MINISTACK_ACCOUNT_ID": ACCOUNT_ID,
             "MINISTACK_REGION": REGION,
             "AWS_ENDPOINT_URL": endpoint_url(port),
+            "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,  # of the account's root, which is the emulator itself
+            "AUTH": "true",
             "IOT_MTLS_ENABLED": "0",
             "SFTP_ENABLED": "0",
             "LAMBDA_EXECUTOR": "local",
@@ -97,11 +99,18 @@ async def _serve(listener: socket.socket, data: Path, *, exit_with_parent: bool)
     from rehearsal.emulator import backend, handlers
     from rehearsal.emulator.apis.codepipeline import CodePipelineApi
     from rehearsal.emulator.apis.ecr import ImageScanApi
+    from rehearsal.emulator.authorization import evaluation
+    from rehearsal.emulator.authorization.api import AuthorizationApi
+    from rehearsal.emulator.authorization.authority import Authority
+    from rehearsal.emulator.authorization.requests import decide_requests
     from rehearsal.emulator.records import Records
 
     port: int = listener.getsockname()[1]
     records = Records(data / "records")
-    handlers.register(records=records, port=port, control_url=os.environ.get("CONTROL_URL"))
+    authority = Authority()
+    evaluation.correct_principal_arn()
+    decide_requests(authority)
+    handlers.register(records=records, port=port, control_url=os.environ.get("CONTROL_URL"), authority=authority)
     backend.refuse_unknown_images()
 
     stopped = asyncio.Event()
@@ -122,8 +131,8 @@ async def _serve(listener: socket.socket, data: Path, *, exit_with_parent: bool)
     config.keep_alive_timeout = 75
     config.graceful_timeout = 1
     config.loglevel = "WARNING"
-    application: Any = CodePipelineApi(
-        ImageScanApi(backend.application(), port=port, findings=data / "findings"), records
+    application: Any = AuthorizationApi(
+        CodePipelineApi(ImageScanApi(backend.application(), port=port, findings=data / "findings"), records), authority
     )
     serving = asyncio.create_task(serve(application, config, shutdown_trigger=stopped.wait))
     # The connection waits in the socket's queue until the application is up.

@@ -23,6 +23,16 @@ class ApiError(Exception):
         self.code = code
 
 
+async def read_body(receive: Receive) -> bytes:
+    """Read a request's body."""
+    body = b""
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            return body
+
+
 class JsonApi:
     """An ASGI application with `operations` of the service whose requests are named `target` (`ECR_V1.Operation`).
 
@@ -42,12 +52,7 @@ class JsonApi:
         if call is None:
             await self._application(scope, receive, send)
             return
-        body = b""
-        while True:
-            message = await receive()
-            body += message.get("body", b"")
-            if not message.get("more_body"):
-                break
+        body = await read_body(receive)
         status, answer = await asyncio.to_thread(_answer, call, json.loads(body or b"{}"))
         headers = [(b"content-type", b"application/x-amz-json-1.1")]
         await send({"type": "http.response.start", "status": status, "headers": headers})

@@ -5,6 +5,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rehearsal.emulator import backend
+from rehearsal.emulator.authorization.authority import Authority
+from rehearsal.emulator.authorization.calls import Call
+from rehearsal.emulator.authorization.stack_roles import StackRoles
 from rehearsal.emulator.control import Control
 from rehearsal.emulator.handlers import (
     autoscaling,
@@ -46,9 +49,21 @@ HANDLERS: tuple[type[Handler], ...] = tuple(
 """Every handler of ours."""
 
 
-def register(*, records: Records, port: int, control_url: str | None) -> None:
+def register(*, records: Records, port: int, control_url: str | None, authority: Authority) -> None:
     """Add our handlers to the emulator; called once, before it serves."""
     account = Account(port=port, records=records, control=Control(control_url))
+    roles = StackRoles()
+    roles.watch(
+        lambda caller, role: authority.require(
+            Call(
+                principal=caller,
+                action="iam:PassRole",
+                resource=role,
+                context={"iam:PassedToService": "cloudformation.amazonaws.com"},
+            ),
+            by="request",
+        )
+    )
     table = backend.resource_handlers()
     for kind in HANDLERS:
         if issubclass(kind, WrappingHandler):

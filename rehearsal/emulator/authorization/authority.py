@@ -1,0 +1,73 @@
+"""Decides calls by the policies of the emulated account, and remembers what it decided."""
+
+import importlib
+import secrets
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from rehearsal.emulator import backend
+from rehearsal.emulator.authorization import documents, evaluation
+from rehearsal.emulator.authorization.calls import AccessDeniedError, Call, ContextValue, Decision
+from rehearsal.emulator.authorization.documents import UnknownPrincipalError
+from rehearsal.emulator.authorization.implied import implied_calls
+from rehearsal.emulator.authorization.journal import Journal
+from rehearsal.emulator.authorization.keys import EncryptionKeys
+
+_SESSION_SECONDS = 12 * 3600
+
+
+class Authority:
+    """Who may do what, in the account and region of the current request."""
+
+    def __init__(self) -> None:
+        self.journal = Journal()
+        self.keys = EncryptionKeys()
+
+    def decide(self, call: Call, *, by: str) -> Decision:
+        """Decide a call and what it implies; the first denial counts."""
+        for one in (call, *implied_calls(call, self.keys)):
+            decision = self._decide(one)
+            self.journal.add(decision, by=by)
+            if not decision.allowed:
+                return decision
+        return decision
+
+    def require(self, call: Call, *, by: str) -> None:
+        """Decide a call.
+
+        Raises:
+            AccessDeniedError: it is not allowed.
+        """
+        decision = self.decide(call, by=by)
+        if not decision.allowed:
+            raise AccessDeniedError(decision)
+
+    def assume(self, role: str, *, service: str, session: str, context: Mapping[str, ContextValue]) -> dict[str, str]:
+        """Return credentials of a role for a service, as STS gives them to it.
+
+        Raises:
+            AccessDeniedError: the role's trust policy does not name the service.
+        """
+        self.require(Call(principal=service, action="sts:AssumeRole", resource=role, context=context), by="service")
+        _, name = documents.principal_of(role)
+        access_key, secret, token = f"ASIA{secrets.token_hex(8).upper()}", secrets.token_hex(20), secrets.token_hex(32)
+        importlib.import_module("ministack.services.sts").register_session(
+            access_key,
+            {
+                "Arn": f"arn:aws:sts::{backend.account_id()}:assumed-role/{name}/{session}",
+                "UserId": f"{name}:{session}",
+                "SecretAccessKey": secret,
+                "SessionToken": token,
+                "Expiration": time.time() + _SESSION_SECONDS,
+            },
+        )
+        return {"access_key_id": access_key, "secret_access_key": secret, "session_token": token}
+
+    @staticmethod
+    def _decide(call: Call) -> Decision:
+        try:
+            policies = documents.policies_for(call)
+        except UnknownPrincipalError as error:
+            return Decision(call=call, allowed=False, reason=str(error))
+        return evaluation.decide(call, policies, account=backend.account_id(), region=backend.region())

@@ -1,0 +1,137 @@
+"""The policy documents of the emulated account, as the emulator holds them at this moment."""
+
+import importlib
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from rehearsal.emulator import backend
+from rehearsal.emulator.authorization.calls import Call, Policies
+from rehearsal.emulator.authorization.evaluation import role_arn
+
+_PRINCIPAL = re.compile(r"^arn:aws[a-z-]*:iam::(\d{12}):(role|user)/(?:.*/)?([^/]+)$")
+
+Document = Mapping[str, object]
+
+
+class UnknownPrincipalError(Exception):
+    """A role or user that the account does not have."""
+
+
+def policies_for(call: Call) -> Policies:
+    """Return the documents that decide a call.
+
+    Raises:
+        UnknownPrincipalError: the principal does not exist.
+    """
+    resource = resource_policy(call.action, call.resource)
+    if call.is_by_service:
+        return Policies(resource=resource)
+    kind, name = principal_of(call.principal)
+    entity = _entity(kind, name)
+    boundary = entity.get("PermissionsBoundary")
+    return Policies(
+        identity=_identity(kind, name, entity),
+        boundary=_managed(boundary) if boundary else None,
+        resource=resource,
+    )
+
+
+def principal_of(principal: str) -> tuple[str, str]:
+    """Return `role` or `user`, and its name.
+
+    Raises:
+        UnknownPrincipalError: the ARN is neither's.
+    """
+    match = _PRINCIPAL.match(role_arn(principal))
+    if match is None:
+        raise UnknownPrincipalError(f"{principal} is neither a role nor a user")
+    return match[2], match[3]
+
+
+def exists(principal: str) -> bool:
+    """Tell whether a role or user is there."""
+    try:
+        _entity(*principal_of(principal))
+    except UnknownPrincipalError:
+        return False
+    return True
+
+
+def role_names() -> list[str]:
+    """Return the names of every role of the account."""
+    return sorted(_iam()._roles.keys())
+
+
+def resource_policy(action: str, resource: str) -> Document | None:
+    """Return the policy of the resource itself; None where it has none, an empty one where IAM demands one.
+
+    CloudWatch Logs keeps its policies by account: all of them together stand for a log group's.
+    """
+    service = action.partition(":")[0]
+    if service == "sts":
+        return trust_policy(resource)
+    if service == "logs":
+        return _log_policies()
+    if not resource.startswith("arn:"):
+        return None
+    found = _evaluator()._resource_policy(service, resource)
+    document = _parsed(found[0]) if found else None
+    return document or ({} if service == "kms" else None)
+
+
+def trust_policy(role: str) -> Document | None:
+    """Return a role's trust policy; None when there is no such role."""
+    try:
+        return _parsed(_entity(*principal_of(role)).get("AssumeRolePolicyDocument"))
+    except UnknownPrincipalError:
+        return None
+
+
+def _entity(kind: str, name: str) -> Mapping[str, Any]:
+    store = _iam()._roles if kind == "role" else _iam()._users
+    entity: Mapping[str, Any] | None = store.get(name)
+    if entity is None:
+        raise UnknownPrincipalError(f"the account has no {kind} {name}")
+    return entity
+
+
+def _identity(kind: str, name: str, entity: Mapping[str, Any]) -> dict[str, Document]:
+    inline = entity.get("InlinePolicies") if kind == "role" else _iam()._user_inline_policies.get(name)
+    documents = {title: _parsed(text) or {} for title, text in (inline or {}).items()}
+    return documents | {arn: _managed(arn) for arn in entity.get("AttachedPolicies", ())}
+
+
+def _managed(arn: str) -> Document:
+    return _parsed(_evaluator()._resolve_managed_policy_document(arn, backend.account_id())) or {}
+
+
+def _log_policies() -> Document | None:
+    policies: Any = importlib.import_module("ministack.services.cloudwatch_logs")._resource_policies
+    statements = [
+        statement
+        for policy in list(policies.values())
+        for statement in _statements(_parsed(policy["policyDocument"]) or {})
+    ]
+    return {"Version": "2012-10-17", "Statement": statements} if statements else None
+
+
+def _statements(document: Document) -> list[object]:
+    found = document.get("Statement", [])
+    return found if isinstance(found, list) else [found]
+
+
+def _parsed(document: object) -> Document | None:
+    if not document:
+        return None
+    parsed: Document = json.loads(document) if isinstance(document, str) else document  # type: ignore[assignment]  # JSON
+    return parsed
+
+
+def _iam() -> Any:
+    return importlib.import_module("ministack.services.iam")
+
+
+def _evaluator() -> Any:
+    return importlib.import_module("ministack.core.iam_evaluator")

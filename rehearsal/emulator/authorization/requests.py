@@ -1,0 +1,58 @@
+"""Has the emulator decide every request through us: its own check first, then what the call implies."""
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+from rehearsal.emulator import backend
+from rehearsal.emulator.authorization.authority import Authority
+from rehearsal.emulator.authorization.calls import Call, Decision
+from rehearsal.emulator.authorization.implied import implied_calls
+
+
+def decide_requests(authority: Authority) -> None:
+    """Wrap the emulator's own check, which knows who signed a request; calls by the emulator's root are its innards."""
+    engine: Any = importlib.import_module("ministack.core.iam_evaluator")
+    original = engine.enforce
+
+    def enforce(
+        access_key: str,
+        action: str,
+        service: str,
+        region: str,
+        resource_arn: str = "*",
+        service_context: Mapping[str, Any] | None = None,
+    ) -> Any:
+        denied = original(
+            access_key, action, service, region, resource_arn=resource_arn, service_context=service_context
+        )
+        principal = engine.resolve_principal(access_key or "", backend.account_id())
+        if isinstance(principal, engine.AuthError) or principal.type == "Root":
+            return denied
+        context = {key: value for key, value in (service_context or {}).items() if value is not None}
+        call = Call(principal=principal.arn, action=action, resource=resource_arn, context=context)
+        reason = "allowed by the policies" if denied is None else "the emulator's own check of the request"
+        authority.journal.add(Decision(call=call, allowed=denied is None, reason=reason), by="request")
+        if denied is None:
+            for implied in implied_calls(call, authority.keys):
+                decision = authority.decide(implied, by="request")
+                if not decision.allowed:
+                    return engine.EvalResult("ImplicitDeny", principal_arn=principal.arn, reason=decision.reason)
+        return denied
+
+    engine.enforce = enforce
+    _count_undecided(authority)
+
+
+def _count_undecided(authority: Authority) -> None:
+    """Remember requests for which the emulator knows no action: it lets those through."""
+    actions: Any = importlib.import_module("ministack.core.iam_actions")
+    original = actions.extract_iam_action
+
+    def extract(service: str, method: str, path: str, headers: Mapping[str, str], *rest: Any) -> Any:
+        action = original(service, method, path, headers, *rest)
+        if action is None:
+            authority.journal.add_undecided(f"{service} {method} {headers.get('x-amz-target') or path}")
+        return action
+
+    actions.extract_iam_action = extract

@@ -1,0 +1,58 @@
+"""Which principal CloudFormation works as in each stack: the role that was passed to it, else the caller.
+
+Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-iam-servicerole.html
+"""
+
+import importlib
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+_OPERATIONS = ("CreateStack", "CreateChangeSet", "UpdateStack", "DeleteStack")
+
+
+class StackRoles:
+    """Learns the role of each stack from the requests that name one; CloudFormation keeps it with the stack."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._roles: dict[str, str] = {}
+
+    def principal_of(self, stack_name: str) -> str | None:
+        """Return the ARN of the role or user that changes a stack's resources; None for the emulator's own root."""
+        with self._lock:
+            return self._roles.get(stack_name)
+
+    def watch(self, pass_role: Callable[[str, str], None]) -> None:
+        """Learn from every request; `pass_role(caller, role)` may raise to refuse one that passes a role."""
+        module: Any = importlib.import_module("ministack.services.cloudformation")
+        for operation in _OPERATIONS:
+            module._ACTION_HANDLERS[operation] = self._learning(module._ACTION_HANDLERS[operation], pass_role)
+
+    def _learning(
+        self, original: Callable[[Mapping[str, Any]], Any], pass_role: Callable[[str, str], None]
+    ) -> Callable[[Mapping[str, Any]], Any]:
+        engine: Any = importlib.import_module("ministack.core.iam_evaluator")
+
+        def handle(params: Mapping[str, Any]) -> Any:
+            caller = engine.caller_arn()
+            stack, role = _value(params, "StackName"), _value(params, "RoleARN")
+            if role and not caller.endswith(":root"):
+                pass_role(caller, role)
+            with self._lock:
+                principal = role or (None if caller.endswith(":root") else caller)
+                if principal and (role or stack not in self._roles):
+                    self._roles[_name(stack)] = principal
+            return original(params)
+
+        return handle
+
+
+def _value(params: Mapping[str, Any], name: str) -> str:
+    value = params.get(name, "")
+    return str(value[0] if isinstance(value, list) else value)
+
+
+def _name(stack: str) -> str:
+    """Return the name of a stack that is named by ARN or name."""
+    return stack.split("/")[1] if stack.startswith("arn:") else stack

@@ -1,0 +1,76 @@
+"""Act as somebody in the emulated account: credentials of roles, and decisions on calls that are only played."""
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rehearsal.emulator.client import Credentials, endpoint_url
+
+_TIMEOUT = 30.0
+
+
+class DeniedError(Exception):
+    """The deployed policies do not allow it; the message names principal, action, resource and missing statement."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Principals:
+    """The questions of `rehearsal.emulator.authorization.api`, asked from outside of the emulator's process."""
+
+    port: int
+
+    def assume(self, role: str, *, service: str, session: str, context: Mapping[str, str] | None = None) -> Credentials:
+        """Return credentials of a role for the service that works as it.
+
+        `session` is the session's name, `context` the condition keys that the service sends (`aws:SourceArn`).
+
+        Raises:
+            DeniedError: the role does not trust the service.
+        """
+        given = self._ask(
+            "credentials", {"role": role, "service": service, "session": session, "context": context or {}}
+        )
+        return Credentials(**given)
+
+    def require(
+        self,
+        principal: str,
+        action: str,
+        resource: str = "*",
+        *,
+        context: Mapping[str, str] | None = None,
+        region: str | None = None,
+    ) -> None:
+        """Have a call decided that happens on AWS and that the rehearsal only plays.
+
+        Raises:
+            DeniedError: it is not allowed.
+        """
+        call = {"principal": principal, "action": action, "resource": resource, "context": context or {}}
+        self._ask("decide", {**call, "region": region})
+
+    def decisions(self) -> "Decisions":
+        """Return what was decided since the emulator started."""
+        found = self._ask("decisions", {})
+        return Decisions(entries=tuple(found["decisions"]), undecided=found["undecided"])
+
+    def _ask(self, question: str, body: Mapping[str, Any]) -> Any:
+        request = urllib.request.Request(  # noqa: S310  our own loopback address
+            f"{endpoint_url(self.port)}/_rehearsal/{question}", data=json.dumps(body).encode(), method="POST"
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:  # noqa: S310
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            raise DeniedError(json.load(error)["message"]) from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decisions:
+    """Every call once: `principal`, `action`, `resource`, `context`, `allowed`, `reason`, `by`, `count`."""
+
+    entries: tuple[Mapping[str, Any], ...] = ()
+    undecided: Mapping[str, int] = field(default_factory=dict)
