@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,12 +14,17 @@ from rehearsal.codepipeline.actions import CancelledError
 from rehearsal.compute.engine import Engine
 from rehearsal.compute.processes import record_process, sweep_leftovers
 from rehearsal.compute.runtime import ComputeRuntime, RuntimeSettings
+from rehearsal.compute.task_roles import TaskRoles
 from rehearsal.emulator import client as emulator_client
+from rehearsal.emulator.client import Credentials
 from rehearsal.emulator.inventory import Inventory, difference, in_words, take_inventory
+from rehearsal.emulator.principals import Principals
 from rehearsal.emulator.process import EmulatorProcess
 from rehearsal.ports import Ports
 from rehearsal.toolchain import Toolchain, write_trust
 from rehearsal.workspace import Workspace
+
+_PERSON = "engineer"
 
 
 class SetupError(Exception):
@@ -66,6 +71,7 @@ class Account:
         )
         self._trust = self.workspace.rehearsal / "trust.pem"
         self._baseline: Inventory = {}
+        self._person = emulator_client.root()
 
     @property
     def records(self) -> Path:
@@ -87,7 +93,9 @@ class Account:
         write_trust(self._trust, self.runtime.ca_file)
         self._emulator = EmulatorProcess(data=self._emulator.data, control_url=self.runtime.control_url)
         self._emulator.start()
-        self.runtime.connect(self.session, self._emulator.url)
+        task_roles = TaskRoles(principals=self.principals, session_for=self.session_of)
+        self.runtime.connect(self.session, self._emulator.url, task_roles=task_roles)
+        self.enroll()
 
     def close(self) -> None:
         """Stop everything; may be called at any time and twice."""
@@ -115,6 +123,33 @@ class Account:
             msg = f"the destroyed account still holds\n{text}"
             raise LeftoversError(msg)
 
+    def enroll(self) -> None:
+        """Make the person who bootstraps, deploys and destroys: a user with AdministratorAccess."""
+        iam = self.session.client("iam")
+        iam.create_user(UserName=_PERSON)
+        iam.attach_user_policy(UserName=_PERSON, PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess")
+        key = iam.create_access_key(UserName=_PERSON)["AccessKey"]
+        self._person = Credentials(access_key_id=key["AccessKeyId"], secret_access_key=key["SecretAccessKey"])
+
+    def create_policies(self, documents: Iterable[Path]) -> list[str]:
+        """Make managed policies of the documents, as the person; return their ARNs."""
+        iam = self.session_of(self._person).client("iam")
+        return [
+            iam.create_policy(
+                PolicyName=f"payment-bootstrap-{number}", PolicyDocument=document.read_text(encoding="utf-8")
+            )["Policy"]["Arn"]
+            for number, document in enumerate(documents, start=1)
+        ]
+
+    def session_of(self, credentials: Credentials) -> boto3.session.Session:
+        """A session of somebody in the account."""
+        return emulator_client.session(self._emulator.port, credentials=credentials)
+
+    @property
+    def principals(self) -> Principals:
+        """Who acts in the account besides those who call its APIs."""
+        return Principals(port=self._emulator.port)
+
     def import_certificate(self) -> str:
         """Import a certificate for this machine's addresses, as somebody without a domain would; answer its ARN."""
         leaf = self.runtime.authority.issue()
@@ -124,14 +159,8 @@ class Account:
         return answer["CertificateArn"]
 
     def secret(self, reference: str) -> str:
-        """The value of a secret: its name or ARN, with `:json-key` behind it as CodeBuild writes it."""
-        name, key = split_secret_reference(reference)
-        value = self.session.client("secretsmanager").get_secret_value(SecretId=name)["SecretString"]
-        return str(json.loads(value)[key]) if key else value
-
-    def parameter(self, name: str) -> str:
-        """The value of an SSM parameter."""
-        return self.session.client("ssm").get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"]
+        """The value of a secret, whoever may read it; see `read_secret`."""
+        return read_secret(self.session, reference)
 
     def upload(self, bucket: str, key: str, body: str) -> str:
         """Put an object into a bucket; its URL."""
@@ -147,10 +176,12 @@ class Account:
         }
         return {name: self.runtime.localize(texts) for name, texts in sorted(outputs.items()) if "ApiUrl" in texts}
 
-    def build_environment(self) -> dict[str, str]:
-        """The environment of a CodeBuild container in this account."""
+    def build_environment(self, credentials: Credentials) -> dict[str, str]:
+        """The environment of a CodeBuild container in this account, or of a terminal, for whom the credentials say."""
         tools = self._toolchain.environment(home=self.workspace.home, trust=self._trust)
-        return emulator_client.environment(self._emulator.port, home=self.workspace.home, base=tools)
+        return emulator_client.environment(
+            self._emulator.port, home=self.workspace.home, credentials=credentials, base=tools
+        )
 
     def run_module(self, name: str, *arguments: str, folder: Path, log: Path) -> None:
         """Run one of this project's Python modules against the account; see `run_tool`."""
@@ -167,7 +198,7 @@ class Account:
             SetupError: it failed.
             CancelledError: the rehearsal is being stopped.
         """
-        environment = self.build_environment() | dict(variables or {})
+        environment = self.build_environment(self._person) | dict(variables or {})
         environment["PATH"] = f"{self.workspace.checkout / '.venv' / 'bin'}:{environment['PATH']}"
         with log.open("ab") as output:
             process = subprocess.Popen(
@@ -189,6 +220,18 @@ class Account:
         if status != 0:
             msg = f"`{' '.join([Path(command[0]).name, *command[1:3]])}` ended with exit status {status}"
             raise SetupError(msg, log=log)
+
+
+def read_secret(session: boto3.session.Session, reference: str) -> str:
+    """Read a secret: its name or ARN, with `:json-key` behind it as CodeBuild writes it."""
+    name, key = split_secret_reference(reference)
+    value = session.client("secretsmanager").get_secret_value(SecretId=name)["SecretString"]
+    return str(json.loads(value)[key]) if key else value
+
+
+def read_parameter(session: boto3.session.Session, name: str) -> str:
+    """Read an SSM parameter."""
+    return session.client("ssm").get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"]
 
 
 def split_secret_reference(reference: str) -> tuple[str, str]:

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rehearsal.account import Account, SetupError
+from rehearsal.account import Account, SetupError, read_parameter, read_secret
 from rehearsal.codepipeline.actions import CancelledError, Provider
 from rehearsal.codepipeline.approval import Approval, Approver
 from rehearsal.codepipeline.cloudformation import CloudFormation
 from rehearsal.codepipeline.codebuild import CodeBuild
 from rehearsal.codepipeline.definition import Pipeline
 from rehearsal.codepipeline.execution import Execution, PipelineChangedError
+from rehearsal.codepipeline.roles import ActionRoles
 from rehearsal.codepipeline.source import Commit, Source
 from rehearsal.compute.processes import record_process
 from rehearsal.emulator.client import ACCOUNT_ID, REGION
@@ -24,6 +25,8 @@ from rehearsal.timeline import Status, Timeline
 
 SETUP, TEARDOWN = "Setup", "Destroy"
 _MAX_RESTARTS = 3
+#: What CloudFormation may do, as the README has a person bootstrap; without such files the CLI's AdministratorAccess.
+_EXECUTION_POLICIES = "pipeline/bootstrap/execution-policy-*.json"
 _CONNECTION = f"arn:aws:codeconnections:{REGION}:{ACCOUNT_ID}:connection/00000000-0000-4000-8000-000000000000"
 
 
@@ -46,13 +49,15 @@ class Rehearsal:
         workspace = self.account.workspace
         cdk = str(workspace.checkout / "node_modules" / ".bin" / "cdk")
         with self._step(SETUP, "cdk bootstrap") as log:
+            commit.clone_into(self._clone)
+            policies = self.account.create_policies(sorted(self._clone.glob(_EXECUTION_POLICIES)))
+            limits = ["--cloudformation-execution-policies", ",".join(policies)] if policies else []
             self.account.run_tool(
-                [cdk, "bootstrap", f"aws://{ACCOUNT_ID}/{REGION}", "--ci"], folder=workspace.home, log=log
+                [cdk, "bootstrap", f"aws://{ACCOUNT_ID}/{REGION}", "--ci", *limits], folder=workspace.home, log=log
             )
             certificate = self.account.import_certificate()
             self.account.remember()
         with self._step(SETUP, "cdk deploy PipelineStack") as log:
-            commit.clone_into(self._clone)
             self.account.run_tool(
                 [
                     *(cdk, "deploy", "PipelineStack", "--ci", "--require-approval", "never"),
@@ -125,7 +130,7 @@ class Rehearsal:
 
     def _providers(self, pipeline: Pipeline, commit: Commit) -> Mapping[str, Provider]:
         account = self.account
-        cloudformation = account.session.client("cloudformation")
+        roles = ActionRoles(pipeline=pipeline, principals=account.principals, session_for=account.session_of)
         codebuild = account.session.client("codebuild")
 
         def project(name: str) -> Mapping[str, Any]:
@@ -133,18 +138,19 @@ class Rehearsal:
             return found
 
         return {
-            "Source": Source(commit=commit),
+            "Source": Source(commit=commit, roles=roles),
             "CodeBuild": CodeBuild(
                 builds=account.workspace.builds,
                 cached=account.workspace.checkout,
-                environment=account.build_environment(),
+                roles=roles,
+                environment=account.build_environment,
                 project=project,
-                secret=account.secret,
-                parameter=account.parameter,
+                secret=read_secret,
+                parameter=read_parameter,
                 started=lambda pid, name: record_process(account.workspace.run, pid, name),
             ),
             "CloudFormation": CloudFormation(
-                client=cloudformation,
+                roles=roles,
                 upload=lambda key, body: account.upload(pipeline.artifact_bucket, key, body),
                 localize=account.runtime.localize,
             ),

@@ -47,6 +47,8 @@ class BuildSpec:
     output: Output | None = None
     secondary_outputs: Mapping[str, Output] = field(default_factory=dict)
     cache_paths: tuple[str, ...] = ()
+    reports: Mapping[str, str] = field(default_factory=dict)
+    """Report group, by name or ARN, and the format of its files."""
 
     @classmethod
     def load(cls, text: str, source: Path) -> "BuildSpec":
@@ -88,6 +90,10 @@ class BuildSpec:
                 name: _output(item) for name, item in (artifacts.get("secondary-artifacts") or {}).items()
             },
             cache_paths=_strings((data.get("cache") or {}).get("paths")),
+            reports={
+                str(group): str(report.get("file-format", "JUNITXML"))
+                for group, report in (data.get("reports") or {}).items()
+            },
         )
 
     def interpreter(self) -> list[str]:

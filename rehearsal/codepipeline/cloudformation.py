@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from rehearsal.codepipeline.actions import ActionError, CancelledError, Surroundings
 from rehearsal.codepipeline.definition import Action
+from rehearsal.codepipeline.roles import ActionRoles
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -27,34 +28,46 @@ _NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
 class CloudFormation:
     """Runs the action modes that CDK Pipelines uses.
 
-    `localize` turns what stack outputs say into what is true on this machine (load balancer names into local
-    addresses). `upload` puts a template into the artifact bucket and answers its URL: a request's own body may hold
-    51,200 bytes only.
+    Every call is signed by the action's role. `localize` turns what stack outputs say into what is true on this
+    machine (load balancer names into local addresses). `upload` puts a template into the artifact bucket, where
+    CodePipeline's artifact would be, and answers its URL: a request's own body may hold 51,200 bytes only.
     """
 
-    client: "CloudFormationClient"
+    roles: ActionRoles
     upload: Callable[[str, str], str]
     localize: Callable[[Mapping[str, str]], dict[str, str]]
 
     def run(self, action: Action, around: Surroundings) -> Mapping[str, str]:
         """Run the action; see `Provider.run`."""
         configuration = around.configuration(action)
+        client = self.roles.action_session(action).client("cloudformation")
+        run = _Run(client=client, upload=self.upload, localize=self.localize)
+        self.roles.read_artifacts(self.roles.performer(action), action.inputs)
         mode = configuration["ActionMode"]
         try:
             match mode:
                 case "CHANGE_SET_REPLACE":
-                    self._prepare(configuration, around)
+                    run.prepare(configuration, around)
                     return {}
                 case "CHANGE_SET_EXECUTE":
-                    self._execute(configuration, around)
-                    return self._outputs(configuration["StackName"])
+                    run.execute(configuration, around)
+                    return run.outputs(configuration["StackName"])
                 case _:
                     msg = f"the rehearsal does not know the action mode {mode}"
                     raise ActionError(msg)
         except ClientError as error:
             raise ActionError(error.response["Error"]["Message"], log=around.log) from error
 
-    def _prepare(self, configuration: Mapping[str, str], around: Surroundings) -> None:
+
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    """One action's calls."""
+
+    client: "CloudFormationClient"
+    upload: Callable[[str, str], str]
+    localize: Callable[[Mapping[str, str]], dict[str, str]]
+
+    def prepare(self, configuration: Mapping[str, str], around: Surroundings) -> None:
         stack, change_set = configuration["StackName"], configuration["ChangeSetName"]
         settings = _settings(configuration, around)
         status = self._status(stack)
@@ -70,6 +83,7 @@ class CloudFormation:
             Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
             Tags=[{"Key": key, "Value": value} for key, value in settings.get("Tags", {}).items()],
             Capabilities=["CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
+            RoleARN=configuration["RoleArn"],
         )
         described = self._wait(
             lambda: self.client.describe_change_set(StackName=stack, ChangeSetName=change_set),
@@ -87,7 +101,7 @@ class CloudFormation:
             _write(around, f"  {detail['Action']} {detail['ResourceType']} {detail['LogicalResourceId']}")
         around.progress(f"{len(changes)} changes")
 
-    def _execute(self, configuration: Mapping[str, str], around: Surroundings) -> None:
+    def execute(self, configuration: Mapping[str, str], around: Surroundings) -> None:
         stack, change_set = configuration["StackName"], configuration["ChangeSetName"]
         described = self.client.describe_change_set(StackName=stack, ChangeSetName=change_set)
         if _is_empty(described):
@@ -151,7 +165,7 @@ class CloudFormation:
                 return None
             raise
 
-    def _outputs(self, stack: str) -> dict[str, str]:
+    def outputs(self, stack: str) -> dict[str, str]:
         outputs = self.client.describe_stacks(StackName=stack)["Stacks"][0].get("Outputs", [])
         return self.localize({output["OutputKey"]: output["OutputValue"] for output in outputs})
 

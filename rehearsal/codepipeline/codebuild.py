@@ -10,13 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import boto3.session
+from botocore.exceptions import ClientError
+
 from rehearsal.codepipeline.actions import ActionError, CancelledError, Surroundings
 from rehearsal.codepipeline.artifacts import Artifacts
 from rehearsal.codepipeline.buildspec import BuildSpec, BuildSpecError, Output
 from rehearsal.codepipeline.definition import Action
+from rehearsal.codepipeline.roles import ActionRoles
+from rehearsal.emulator.client import Credentials
 
 _MARKER = "[Container] Running command "
 _POLL_SECONDS = 0.2
+_COVERAGE_FORMATS = frozenset({"CLOVERXML", "COBERTURAXML", "JACOCOXML", "SIMPLECOV"})
 _STOP_SECONDS = 10.0
 
 
@@ -24,23 +30,27 @@ _STOP_SECONDS = 10.0
 class CodeBuild:
     """Runs the projects that the emulator knows.
 
-    `environment` is what the build image would bring (PATH, HOME, trust roots, AWS endpoint and credentials);
-    `project` answers a project as CodeBuild's BatchGetProjects does; `secret` and `parameter` answer the values of
-    environment variables of those types; `started` is told every process group, so that none outlives the rehearsal.
+    `environment` is what the build image would bring (PATH, HOME, trust roots, AWS endpoint), with the credentials of
+    the project's service role; `project` answers a project as CodeBuild's BatchGetProjects does; `secret` and
+    `parameter` read the values of environment variables of those types with the role's session; `started` is told every
+    process group, so that none outlives the rehearsal.
     """
 
     builds: Path
     cached: Path
-    environment: Mapping[str, str]
+    roles: ActionRoles
+    environment: Callable[[Credentials], Mapping[str, str]]
     project: Callable[[str], Mapping[str, Any]]
-    secret: Callable[[str], str]
-    parameter: Callable[[str], str]
+    secret: Callable[[boto3.session.Session, str], str]
+    parameter: Callable[[boto3.session.Session, str], str]
     started: Callable[[int, str], object]
 
     def run(self, action: Action, around: Surroundings) -> Mapping[str, str]:
         """Run the build; see `Provider.run`."""
         configuration = around.configuration(action)
         project = self.project(configuration["ProjectName"])
+        self.roles.start_build(action)
+        credentials = self.roles.build_credentials(project)
         folder = self.builds / f"{around.stage}.{action.name}"
         shutil.rmtree(folder, ignore_errors=True)
         sources = self._copy_inputs(action, configuration, around.artifacts, folder)
@@ -49,9 +59,10 @@ class CodeBuild:
             spec = BuildSpec.load(project["source"].get("buildspec", ""), source)
         except BuildSpecError as error:
             raise ActionError(str(error)) from error
+        self._decide(action, project, spec)
         self._link_caches(spec, source)
         exports = folder / "exported-variables"
-        environment = self._environment(project, configuration, spec, around)
+        environment = self._environment(project, configuration, spec, around, credentials)
         environment |= {f"CODEBUILD_SRC_DIR_{name}": str(path) for name, path in sources.items() if path != source}
         environment["CODEBUILD_SRC_DIR"] = str(source)
         (folder / "build.sh").write_text(spec.script(exports), encoding="utf-8")
@@ -60,6 +71,19 @@ class CodeBuild:
             raise ActionError(_cause(around.log, status), log=around.log)
         self._collect(action, spec, source, around.artifacts)
         return _read_exports(exports)
+
+    def _decide(self, action: Action, project: Mapping[str, Any], spec: BuildSpec) -> None:
+        """Have decided what the service role does beside the build's commands."""
+        role, name = project["serviceRole"], project["name"]
+        self.roles.read_artifacts(role, action.inputs)
+        cloned = [source for one in action.inputs if (source := self.roles.pipeline.cloning_source(one))]
+        for source in cloned:
+            self.roles.clone_source(role, source.configuration["ConnectionArn"])
+        group = project.get("logsConfig", {}).get("cloudWatchLogs", {}).get("groupName") or f"/aws/codebuild/{name}"
+        self.roles.write_log(role, group, name)
+        for report, file_format in spec.reports.items():
+            self.roles.report(role, report, project=name, coverage=file_format in _COVERAGE_FORMATS)
+        self.roles.write_artifacts(role, action.outputs)
 
     def _copy_inputs(
         self, action: Action, configuration: Mapping[str, str], artifacts: Artifacts, folder: Path
@@ -84,14 +108,20 @@ class CodeBuild:
                 link.symlink_to(kept)
 
     def _environment(
-        self, project: Mapping[str, Any], configuration: Mapping[str, str], spec: BuildSpec, around: Surroundings
+        self,
+        project: Mapping[str, Any],
+        configuration: Mapping[str, str],
+        spec: BuildSpec,
+        around: Surroundings,
+        credentials: Credentials,
     ) -> dict[str, str]:
         """Exactly what CodeBuild gives a build: the image's, its own, the project's and the action's variables."""
+        session = self.roles.session_for(credentials)
         declared: list[Mapping[str, str]] = list(project["environment"].get("environmentVariables", ()))
         declared += json.loads(configuration.get("EnvironmentVariables", "[]"))
         name = configuration["ProjectName"]
         environment = {
-            **self.environment,
+            **self.environment(credentials),
             "CI": "true",
             "CODEBUILD_CI": "true",
             "CODEBUILD_BUILD_ID": f"{name}:{around.execution_id}",
@@ -100,18 +130,21 @@ class CodeBuild:
             "CODEBUILD_RESOLVED_SOURCE_VERSION": around.variables.resolve("#{codepipeline.SourceRevision}"),
             **spec.variables,
         }
-        environment |= {key: self.secret(value) for key, value in spec.secrets.items()}
-        environment |= {key: self.parameter(value) for key, value in spec.parameters.items()}
-        for item in declared:
-            environment[item["name"]] = self._value(item)
+        try:
+            environment |= {key: self.secret(session, value) for key, value in spec.secrets.items()}
+            environment |= {key: self.parameter(session, value) for key, value in spec.parameters.items()}
+            for item in declared:
+                environment[item["name"]] = self._value(session, item)
+        except ClientError as error:
+            raise ActionError(str(error), log=around.log) from error
         return environment
 
-    def _value(self, item: Mapping[str, str]) -> str:
+    def _value(self, session: boto3.session.Session, item: Mapping[str, str]) -> str:
         match item.get("type", "PLAINTEXT"):
             case "SECRETS_MANAGER":
-                return self.secret(item["value"])
+                return self.secret(session, item["value"])
             case "PARAMETER_STORE":
-                return self.parameter(item["value"])
+                return self.parameter(session, item["value"])
             case _:
                 return item["value"]
 

@@ -31,6 +31,7 @@ class Action:
     outputs: tuple[str, ...] = ()
     namespace: str | None = None
     region: str | None = None
+    role_arn: str | None = None
 
     @classmethod
     def parse(cls, data: Json) -> "Action":
@@ -47,6 +48,7 @@ class Action:
                 outputs=tuple(item["Name"] for item in data.get("OutputArtifacts", ())),
                 namespace=data.get("Namespace"),
                 region=data.get("Region"),
+                role_arn=data.get("RoleArn"),
             )
         except KeyError as error:
             msg = f"action {data.get('Name', '?')} of the pipeline definition has no {error}"
@@ -73,11 +75,19 @@ class Pipeline:
 
     name: str
     stages: tuple[Stage, ...]
+    role_arn: str
     pipeline_type: str = "V1"
     execution_mode: str = "SUPERSEDED"
     restart_on_update: bool = False
     artifact_bucket: str = ""
     fingerprint: str = field(default="", compare=False)
+
+    def cloning_source(self, artifact: str) -> Action | None:
+        """Return the source action whose artifact is a reference that a build clones; None for any other artifact."""
+        for action in self.stages[0].actions:
+            if artifact in action.outputs and action.configuration.get("OutputArtifactFormat") == "CODEBUILD_CLONE_REF":
+                return action
+        return None
 
     @classmethod
     def parse(cls, data: Json) -> "Pipeline":
@@ -96,6 +106,7 @@ class Pipeline:
         return cls(
             name=data["Name"],
             stages=stages,
+            role_arn=_text(data.get("RoleArn", "")),
             pipeline_type=data.get("PipelineType", "V1"),
             execution_mode=data.get("ExecutionMode", "SUPERSEDED"),
             restart_on_update=_text(data.get("RestartExecutionOnUpdate", False)) == "true",

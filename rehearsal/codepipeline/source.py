@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rehearsal.codepipeline.actions import ActionError, Surroundings
 from rehearsal.codepipeline.definition import Action
+from rehearsal.codepipeline.roles import ActionRoles
 
 
 class RevisionError(Exception):
@@ -58,9 +59,11 @@ class Source:
     """The source action of any provider whose artifact is a repository's content."""
 
     commit: Commit
+    roles: ActionRoles
 
     def run(self, action: Action, around: Surroundings) -> Mapping[str, str]:
         """Produce the source artifact; a zip artifact has no history, a clone has all of it."""
+        self.roles.fetch_source(action)
         folder = around.artifacts.create(action.outputs[0])
         folder.rmdir()
         try:

@@ -25,6 +25,7 @@ from rehearsal.compute.secrets import SecretResolver
 from rehearsal.compute.services import Notify, Registration, Service, ServiceSpec, ServiceStatus
 from rehearsal.compute.target_groups import TargetGroups
 from rehearsal.compute.task_definitions import TaskDefinition
+from rehearsal.compute.task_roles import TaskRoles
 from rehearsal.compute.tasks import AddressPool, Task, TaskHost
 
 # TLS connections that are cut close in the loop's next turns, before it ends.
@@ -101,10 +102,15 @@ class ComputeRuntime:
             self.stop()
             raise
 
-    def connect(self, session: boto3.session.Session, endpoint_url: str | None = None) -> None:
-        """Tell it the account: a session whose clients talk to the emulator (`endpoint_url` is informational)."""
+    def connect(
+        self, session: boto3.session.Session, endpoint_url: str | None = None, *, task_roles: TaskRoles | None = None
+    ) -> None:
+        """Tell it the account: a session whose clients talk to the emulator (`endpoint_url` is informational).
+
+        With `task_roles`, what a task's agent does is decided by the task's roles.
+        """
         engine = self._running()
-        engine.session = session
+        engine.session, engine.task_roles = session, task_roles
         self._settings.on_event(f"the compute runtime reads the account at {endpoint_url or 'the session endpoint'}")
 
     def endpoints(self) -> dict[str, Endpoint]:
@@ -170,6 +176,7 @@ class _Engine:
 
     def __init__(self, settings: RuntimeSettings, directory: Path, authority: CertificateAuthority) -> None:
         self.session: boto3.session.Session | None = None
+        self.task_roles: TaskRoles | None = None
         self.control = ControlApi(self)
         self.groups = TargetGroups()
         logs = directory / "logs"
@@ -289,6 +296,10 @@ class _Engine:
             )
         return self._services[key]
 
+    def _secrets_for(self, definition: TaskDefinition) -> SecretResolver:
+        account = self._account()
+        return SecretResolver(self.task_roles.prepare(definition) if self.task_roles else account)
+
     def _make_task(self, cluster: str, name: str, definition: TaskDefinition) -> Task:
         host = TaskHost(
             directory=self._directory / "tasks",
@@ -297,7 +308,7 @@ class _Engine:
             images=self._images,
             addresses=self._addresses,
             localities=self._localities,
-            secrets=SecretResolver(self._account()),
+            secrets_for=self._secrets_for,
             engine=self._container_engine,
         )
         return Task(definition, host, group=f"{cluster}.{name}")

@@ -67,6 +67,7 @@ class ContainerDefinition:
     start_timeout: float | None = None
     stop_timeout: float = _STOP_SECONDS
     confinement: Confinement = field(default_factory=Confinement)
+    log_group: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +77,8 @@ class TaskDefinition:
     arn: str
     family: str
     containers: tuple[ContainerDefinition, ...]
+    execution_role: str = ""
+    task_role: str = ""
 
     def container(self, name: str) -> ContainerDefinition:
         """Return a container by name; `TaskDefinitionError` when there is none."""
@@ -107,7 +110,13 @@ def parse_task_definition(description: Mapping[str, Any]) -> TaskDefinition:
         ordered = tuple(containers[name] for name in order)
     except graphlib.CycleError as error:
         raise TaskDefinitionError(f"{arn}: containers wait for each other: {' -> '.join(error.args[1])}") from error
-    return TaskDefinition(arn=arn, family=str(description.get("family", "")), containers=ordered)
+    return TaskDefinition(
+        arn=arn,
+        family=str(description.get("family", "")),
+        containers=ordered,
+        execution_role=str(description.get("executionRoleArn") or ""),
+        task_role=str(description.get("taskRoleArn") or ""),
+    )
 
 
 def _container(entry: Mapping[str, Any]) -> ContainerDefinition:
@@ -133,6 +142,7 @@ def _container(entry: Mapping[str, Any]) -> ContainerDefinition:
         start_timeout=entry.get("startTimeout"),
         stop_timeout=float(entry.get("stopTimeout") or _STOP_SECONDS),
         confinement=_confinement(entry),
+        log_group=((entry.get("logConfiguration") or {}).get("options") or {}).get("awslogs-group", ""),
     )
 
 

@@ -6,7 +6,7 @@ import math
 import random
 import shutil
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +42,7 @@ class AddressPool:
 
 @dataclass(frozen=True, kw_only=True)
 class TaskHost:
-    """What every task needs of its surroundings."""
+    """What every task needs of its surroundings; `secrets_for` reads secrets with the rights of a task, and blocks."""
 
     directory: Path
     logs: Path
@@ -50,7 +50,7 @@ class TaskHost:
     images: ImageStore
     addresses: AddressPool
     localities: Localities
-    secrets: SecretResolver
+    secrets_for: Callable[[TaskDefinition], SecretResolver]
     engine: Engine | None = None
 
 
@@ -131,9 +131,10 @@ class Task:
     async def _prepare(self) -> None:
         """Pull images and secrets, as the agent does before it starts any container."""
         host = self._host
+        resolver = await asyncio.to_thread(host.secrets_for, self.definition)
         for definition in self.definition.containers:
             image = await asyncio.to_thread(host.images.published, definition.image)
-            secrets = await asyncio.to_thread(host.secrets.resolve, definition.secrets)
+            secrets = await asyncio.to_thread(resolver.resolve, definition.secrets)
             launch = Launch(
                 definition=definition,
                 image=image,

@@ -4,7 +4,6 @@ import importlib
 import secrets
 import time
 from collections.abc import Mapping
-from typing import Any
 
 from rehearsal.emulator import backend
 from rehearsal.emulator.authorization import documents, evaluation

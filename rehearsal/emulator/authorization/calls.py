@@ -35,8 +35,8 @@ class Call:
 class Policies:
     """The documents that decide one call, as they stand in the account.
 
-    `identity` are the principal's own policies by name, `boundary` limits them, and `resource` is the resource's own policy: None when it
-    has none.
+    `identity` are the principal's own policies by name, `boundary` limits them, and `resource` is the resource's own
+    policy: None when it has none.
     """
 
     identity: Mapping[str, Mapping[str, object]] = field(default_factory=dict)

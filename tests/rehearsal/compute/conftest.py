@@ -118,7 +118,7 @@ def make_host(tmp_path: Path, images: ImageStore) -> HostFactory:
                 find_database=lambda name: Database() if name == "db.example" else None,
                 localize_load_balancers=lambda text: text.replace("alb.example", "localhost:10443"),
             ),
-            secrets=Secrets({"arn:user": "app", "arn:password": "/app/p w"}),
+            secrets_for=lambda _definition: Secrets({"arn:user": "app", "arn:password": "/app/p w"}),
         )
 
     return make
