@@ -61,12 +61,25 @@ class Command:
             self.display.say("interrupted: stopping everything that was started")
             status = 130
         finally:
+            self._sum_up_decisions(failed=status == 1)
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, signal.SIG_IGN)
             self.rehearsal.account.close()
             self.display.stop()
             self.rehearsal.timeline.record(outcome=_OUTCOMES[status])
         return status
+
+    def _sum_up_decisions(self, *, failed: bool) -> None:
+        """Say how many calls the deployed policies decided; after a failure also which they denied."""
+        decisions = self.rehearsal.decisions()
+        calls = decisions.by_principal()
+        self.rehearsal.timeline.record(decisions=calls)
+        denials = decisions.denials()
+        self.display.say(
+            f"the deployed policies decided {sum(calls.values())} calls of {len(calls)} principals: {len(denials)} denied"
+        )
+        for denial in denials if failed else ():
+            self.display.say(f"  {denial}")
 
     def _rehearse(self) -> None:
         self._do(self._to_prod)

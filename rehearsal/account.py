@@ -18,7 +18,7 @@ from rehearsal.compute.task_roles import TaskRoles
 from rehearsal.emulator import client as emulator_client
 from rehearsal.emulator.client import Credentials
 from rehearsal.emulator.inventory import Inventory, difference, in_words, take_inventory
-from rehearsal.emulator.principals import Principals
+from rehearsal.emulator.principals import Decisions, Principals
 from rehearsal.emulator.process import EmulatorProcess
 from rehearsal.ports import Ports
 from rehearsal.toolchain import Toolchain, write_trust
@@ -144,6 +144,13 @@ class Account:
     def session_of(self, credentials: Credentials) -> boto3.session.Session:
         """A session of somebody in the account."""
         return emulator_client.session(self._emulator.port, credentials=credentials)
+
+    def decisions(self) -> Decisions:
+        """What the policies decided so far; nothing when the emulator does not answer."""
+        try:
+            return self.principals.decisions()
+        except OSError:
+            return Decisions()
 
     @property
     def principals(self) -> Principals:

@@ -21,6 +21,7 @@ from rehearsal.codepipeline.roles import ActionRoles
 from rehearsal.codepipeline.source import Commit, Source
 from rehearsal.compute.processes import record_process
 from rehearsal.emulator.client import ACCOUNT_ID, REGION
+from rehearsal.emulator.principals import Decisions
 from rehearsal.timeline import Status, Timeline
 
 SETUP, TEARDOWN = "Setup", "Destroy"
@@ -85,6 +86,13 @@ class Rehearsal:
             return
         msg = f"the pipeline changed itself {_MAX_RESTARTS + 1} times in a row: its synthesis is not stable"
         raise SetupError(msg)
+
+    def decisions(self) -> Decisions:
+        """What the policies decided so far, kept in the workspace too; nothing before the emulator runs."""
+        found = self.account.decisions()
+        file = self.account.workspace.rehearsal / "decisions.json"
+        file.write_text(json.dumps({"decisions": found.entries, "undecided": found.undecided}, indent=1) + "\n")
+        return found
 
     def destroy(self) -> None:
         """Destroy every stack, then compare the account with what it held after the bootstrap.

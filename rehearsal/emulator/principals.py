@@ -3,6 +3,7 @@
 import json
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -74,3 +75,23 @@ class Decisions:
 
     entries: tuple[Mapping[str, Any], ...] = ()
     undecided: Mapping[str, int] = field(default_factory=dict)
+
+    def by_principal(self) -> dict[str, int]:
+        """Return how many calls each principal made, sessions of one role together, the busiest first."""
+        counts: Counter[str] = Counter()
+        for entry in self.entries:
+            counts[principal_name(entry["principal"])] += entry["count"]
+        return dict(counts.most_common())
+
+    def denials(self) -> list[str]:
+        """Return a line for each call that was denied, in the order of their first time."""
+        return [
+            f"{principal_name(entry['principal'])} may not {entry['action']} on {entry['resource']}: {entry['reason']}"
+            for entry in self.entries
+            if not entry["allowed"]
+        ]
+
+
+def principal_name(principal: str) -> str:
+    """Return the name of a role or user, whichever session of it; a service principal as it is."""
+    return principal.split("/")[1] if "/" in principal else principal
