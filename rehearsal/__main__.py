@@ -75,9 +75,8 @@ class Command:
         calls = decisions.by_principal()
         self.rehearsal.timeline.record(decisions=calls)
         denials = decisions.denials()
-        self.display.say(
-            f"the deployed policies decided {sum(calls.values())} calls of {len(calls)} principals: {len(denials)} denied"
-        )
+        decided = f"{sum(calls.values())} calls of {len(calls)} principals"
+        self.display.say(f"the deployed policies decided {decided} and denied {len(denials)}")
         for denial in denials if failed else ():
             self.display.say(f"  {denial}")
 

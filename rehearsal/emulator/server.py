@@ -108,7 +108,7 @@ async def _serve(listener: socket.socket, data: Path, *, exit_with_parent: bool)
     port: int = listener.getsockname()[1]
     records = Records(data / "records")
     authority = Authority()
-    evaluation.correct_principal_arn()
+    evaluation.correct_condition_keys()
     decide_requests(authority)
     handlers.register(records=records, port=port, control_url=os.environ.get("CONTROL_URL"), authority=authority)
     backend.refuse_unknown_images()

@@ -43,14 +43,20 @@ def role_arn(principal: str) -> str:
     return f"arn:{match[1]}:iam::{match[2]}:role/{match[3]}" if match else principal
 
 
-def correct_principal_arn() -> None:
-    """Have the engine compare `aws:PrincipalArn` with the role, as AWS does, and not with the role's session."""
+def correct_condition_keys() -> None:
+    """Have the engine read two condition keys as AWS does.
+
+    `aws:PrincipalArn` is the role, not its session; and what reaches AWS over TLS reaches the emulator by loopback.
+    """
     engine = _engine()
     original = engine._resolve_condition_key
 
     def resolve(key: str, context: Any) -> Any:
+        name = key.lower()
+        if name == "aws:securetransport":
+            return "true"
         value = original(key, context)
-        return role_arn(value) if key.lower() == "aws:principalarn" and isinstance(value, str) else value
+        return role_arn(value) if name == "aws:principalarn" and isinstance(value, str) else value
 
     engine._resolve_condition_key = resolve
 
