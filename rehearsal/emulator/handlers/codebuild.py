@@ -1,6 +1,28 @@
-"""CodeBuild: report groups; projects are the emulator's own."""
+"""CodeBuild: report groups, and the part of projects that the emulator's own handler drops."""
 
-from rehearsal.emulator.handlers.base import Handler, RecordedHandler, Request, Resource
+from rehearsal.emulator.handlers.api import to_api
+from rehearsal.emulator.handlers.base import Handler, Properties, RecordedHandler, Request, Resource
+from rehearsal.emulator.handlers.wrapping import WrappingHandler
+
+
+class Project(WrappingHandler):
+    """A build project that keeps where it logs."""
+
+    type_name = "AWS::CodeBuild::Project"
+
+    def create(self, request: Request) -> Resource:
+        """Make the project."""
+        return self._with_logs(self.emulated.create(request), request)
+
+    def update(self, resource_id: str, old: Properties, request: Request) -> Resource:
+        """Change the project."""
+        return self._with_logs(self.emulated.update(resource_id, old, request), request)
+
+    def _with_logs(self, project: Resource, request: Request) -> Resource:
+        client = self.account.session.client("codebuild")
+        logs = {"logsConfig": request.properties.get("LogsConfig", {})}
+        client.update_project(name=project.id, **to_api(client, "UpdateProject", logs))
+        return project
 
 
 class ReportGroup(RecordedHandler):
@@ -14,4 +36,4 @@ class ReportGroup(RecordedHandler):
         return Resource(id=arn, attributes={"Arn": arn})
 
 
-HANDLERS: tuple[type[Handler], ...] = (ReportGroup,)
+HANDLERS: tuple[type[Handler], ...] = (Project, ReportGroup)
