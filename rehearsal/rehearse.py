@@ -142,8 +142,10 @@ class Rehearsal:
         codebuild = account.session.client("codebuild")
 
         def project(name: str) -> Mapping[str, Any]:
-            found: Mapping[str, Any] = codebuild.batch_get_projects(names=[name])["projects"][0]
-            return found
+            found = codebuild.batch_get_projects(names=[name])["projects"][0]
+            record = json.loads((account.records / "AWS-CodeBuild-Project" / f"{name}.json").read_text("utf-8"))
+            group = record.get("LogsConfig", {}).get("CloudWatchLogs", {}).get("GroupName")
+            return {**found, "logGroup": group or f"/aws/codebuild/{name}"}
 
         return {
             "Source": Source(commit=commit, roles=roles),

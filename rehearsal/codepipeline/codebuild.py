@@ -31,7 +31,7 @@ class CodeBuild:
     """Runs the projects that the emulator knows.
 
     `environment` is what the build image would bring (PATH, HOME, trust roots, AWS endpoint), with the credentials of
-    the project's service role; `project` answers a project as CodeBuild's BatchGetProjects does; `secret` and
+    the project's service role; `project` answers a project as CodeBuild's BatchGetProjects does, with its `logGroup`; `secret` and
     `parameter` read the values of environment variables of those types with the role's session; `started` is told every
     process group, so that none outlives the rehearsal.
     """
@@ -79,8 +79,7 @@ class CodeBuild:
         cloned = [source for one in action.inputs if (source := self.roles.pipeline.cloning_source(one))]
         for source in cloned:
             self.roles.clone_source(role, source.configuration["ConnectionArn"])
-        group = project.get("logsConfig", {}).get("cloudWatchLogs", {}).get("groupName") or f"/aws/codebuild/{name}"
-        self.roles.write_log(role, group, name)
+        self.roles.write_log(role, project["logGroup"], name)
         for report, file_format in spec.reports.items():
             self.roles.report(role, report, project=name, coverage=file_format in _COVERAGE_FORMATS)
         self.roles.write_artifacts(role, action.outputs)

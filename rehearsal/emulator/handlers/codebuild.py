@@ -1,28 +1,30 @@
-"""CodeBuild: report groups, and the part of projects that the emulator's own handler drops."""
+"""CodeBuild: report groups, and projects with what the emulator's own handler drops."""
 
-from rehearsal.emulator.handlers.api import to_api
 from rehearsal.emulator.handlers.base import Handler, Properties, RecordedHandler, Request, Resource
 from rehearsal.emulator.handlers.wrapping import WrappingHandler
 
 
 class Project(WrappingHandler):
-    """A build project that keeps where it logs."""
+    """A build project; recorded too, since the emulator does not keep where it logs."""
 
     type_name = "AWS::CodeBuild::Project"
 
     def create(self, request: Request) -> Resource:
         """Make the project."""
-        return self._with_logs(self.emulated.create(request), request)
+        project = self.emulated.create(request)
+        self.account.records.write(self.type_name, project.id, request.properties)
+        return project
 
     def update(self, resource_id: str, old: Properties, request: Request) -> Resource:
         """Change the project."""
-        return self._with_logs(self.emulated.update(resource_id, old, request), request)
-
-    def _with_logs(self, project: Resource, request: Request) -> Resource:
-        client = self.account.session.client("codebuild")
-        logs = {"logsConfig": request.properties.get("LogsConfig", {})}
-        client.update_project(name=project.id, **to_api(client, "UpdateProject", logs))
+        project = self.emulated.update(resource_id, old, request)
+        self.account.records.write(self.type_name, project.id, request.properties)
         return project
+
+    def delete(self, resource_id: str, properties: Properties) -> None:
+        """Delete the project."""
+        self.emulated.delete(resource_id, properties)
+        self.account.records.remove(self.type_name, resource_id)
 
 
 class ReportGroup(RecordedHandler):
