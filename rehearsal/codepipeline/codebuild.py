@@ -31,9 +31,9 @@ class CodeBuild:
     """Runs the projects that the emulator knows.
 
     `environment` is what the build image would bring (PATH, HOME, trust roots, AWS endpoint), with the credentials of
-    the project's service role; `project` answers a project as CodeBuild's BatchGetProjects does, with its `logGroup`; `secret` and
-    `parameter` read the values of environment variables of those types with the role's session; `started` is told every
-    process group, so that none outlives the rehearsal.
+    the project's service role; `project` answers a project as CodeBuild's BatchGetProjects does, with its `logGroup`;
+    `secret` and `parameter` read the values of environment variables of those types with the role's session; `started`
+    is told every process group, so that none outlives the rehearsal.
     """
 
     builds: Path
