@@ -7,16 +7,18 @@ variables. Exit codes are docker's: 1 for a failure, 125 for a command line that
 """
 
 import argparse
+import hashlib
 import json
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from rehearsal.compute.engine import PROGRAM_VARIABLE, Engine
 from rehearsal.compute.errors import ImageError
 from rehearsal.compute.images import Image, ImageStore
+from rehearsal.emulator.registry_tokens import credentials_of
 
 _CHECKOUT = Path(__file__).parents[2]
 _ECR_REFERENCE = re.compile(
@@ -46,7 +48,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="docker", description=__doc__)
-    parser.add_argument("--config", help="accepted; there are no credentials to keep")
+    parser.add_argument("--config", type=Path, default=Path.home() / ".docker", help="where logins are kept")
     commands = parser.add_subparsers(required=True, parser_class=_Parser)
 
     build = commands.add_parser("build")
@@ -140,8 +142,12 @@ def _images(store: ImageStore, options: argparse.Namespace) -> int:
 
 
 def _login(_store: ImageStore, options: argparse.Namespace) -> int:
+    """Keep the password: a registry token of the emulator holds the credentials of whoever asked for it."""
     if options.password_stdin:
-        sys.stdin.read()
+        file = _login_file(options)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch(mode=0o600)
+        file.write_text(sys.stdin.read(), encoding="utf-8")
     sys.stdout.write("Login Succeeded\n")
     return 0
 
@@ -159,21 +165,41 @@ def _push(store: ImageStore, options: argparse.Namespace) -> int:
     image = store.find(reference)
     if image is None:
         raise ImageError(f"An image does not exist locally with the tag: {reference}")
-    _register(image, **parts.groupdict())
+    file = _login_file(options)
+    signer = credentials_of(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    _register(image, signer=signer, **parts.groupdict())
     store.mark_pushed(reference)
     sys.stdout.write(f"{parts['tag']}: digest: {image.digest}\n")
     return 0
 
 
-def _register(image: Image, *, account: str, region: str, repository: str, tag: str) -> None:
-    """Put the image's manifest into the registry, as the last step of a push does."""
+def _login_file(options: argparse.Namespace) -> Path:
+    folder: Path = options.config
+    return folder / "rehearsal-login"
+
+
+def _register(image: Image, *, signer: Mapping[str, str], account: str, region: str, repository: str, tag: str) -> None:
+    """Upload one layer, which names the image, and the manifest: the calls of a push, by whoever logged in."""
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError
 
+    layer = image.digest.encode()
+    digest = f"sha256:{hashlib.sha256(layer).hexdigest()}"
     config = {"mediaType": "application/vnd.docker.container.image.v1+json", "size": 0, "digest": image.digest}
     manifest = {"schemaVersion": 2, "mediaType": _MANIFEST_TYPE, "config": config, "layers": []}
     try:
-        boto3.client("ecr", region_name=region).put_image(
+        ecr = boto3.client("ecr", region_name=region, **signer)
+        ecr.batch_check_layer_availability(repositoryName=repository, layerDigests=[digest])
+        upload = ecr.initiate_layer_upload(repositoryName=repository)["uploadId"]
+        ecr.upload_layer_part(
+            repositoryName=repository,
+            uploadId=upload,
+            partFirstByte=0,
+            partLastByte=len(layer) - 1,
+            layerPartBlob=layer,
+        )
+        ecr.complete_layer_upload(repositoryName=repository, uploadId=upload, layerDigests=[digest])
+        ecr.put_image(
             registryId=account,
             repositoryName=repository,
             imageTag=tag,

@@ -96,7 +96,7 @@ async def _serve(listener: socket.socket, data: Path, *, exit_with_parent: bool)
     from hypercorn.asyncio import serve
     from hypercorn.config import Config
 
-    from rehearsal.emulator import backend, handlers
+    from rehearsal.emulator import backend, handlers, registry_tokens
     from rehearsal.emulator.apis.codepipeline import CodePipelineApi
     from rehearsal.emulator.apis.ecr import ImageScanApi
     from rehearsal.emulator.authorization import evaluation
@@ -112,6 +112,7 @@ async def _serve(listener: socket.socket, data: Path, *, exit_with_parent: bool)
     decide_requests(authority)
     handlers.register(records=records, port=port, control_url=os.environ.get("CONTROL_URL"), authority=authority)
     backend.refuse_unknown_images()
+    registry_tokens.identify_tokens()
 
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()

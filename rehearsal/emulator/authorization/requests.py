@@ -1,6 +1,7 @@
 """Has the emulator decide every request through us: its own check first, then what the call implies."""
 
 import importlib
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,6 +9,12 @@ from rehearsal.emulator import backend
 from rehearsal.emulator.authorization.authority import Authority
 from rehearsal.emulator.authorization.calls import Call, Decision
 from rehearsal.emulator.authorization.implied import implied_calls
+
+#: Service to the member of a request that lists names, and what stands before a name in its ARN.
+_LISTS: Mapping[str, tuple[str, str]] = {
+    "ecr": ("repositoryNames", "repository/"),
+    "codebuild": ("names", "project/"),
+}
 
 
 def decide_requests(authority: Authority) -> None:
@@ -41,7 +48,33 @@ def decide_requests(authority: Authority) -> None:
         return denied
 
     engine.enforce = enforce
+    _name_resources()
     _count_undecided(authority)
+
+
+def _name_resources() -> None:
+    """Name the resource of requests that list theirs, for which the emulator decides on `*`."""
+    actions: Any = importlib.import_module("ministack.core.iam_actions")
+    original = actions.extract_resource_arn
+
+    def extract(
+        service: str,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        query: Mapping[str, Any],
+        region: str,
+        account: str,
+    ) -> Any:
+        arn = original(service, method, path, headers, body, query, region, account)
+        member, prefix = _LISTS.get(service, ("", ""))
+        if arn != "*" or not member or not body.startswith(b"{"):
+            return arn
+        names = json.loads(body).get(member) or ()
+        return f"arn:aws:{service}:{region}:{account}:{prefix}{names[0]}" if len(names) == 1 else arn
+
+    actions.extract_resource_arn = extract
 
 
 def _count_undecided(authority: Authority) -> None:
