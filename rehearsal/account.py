@@ -145,6 +145,11 @@ class Account:
         """A session of somebody in the account."""
         return emulator_client.session(self._emulator.port, credentials=credentials)
 
+    def keep_policies(self) -> None:
+        """Write the policies of the account into the workspace: `rehearsal.permission_mutants` tries them."""
+        file = self.workspace.rehearsal / "policies.json"
+        file.write_text(json.dumps(self.principals.policies(), indent=1) + "\n", encoding="utf-8")
+
     def decisions(self) -> Decisions:
         """What the policies decided so far; nothing when the emulator does not answer."""
         try:

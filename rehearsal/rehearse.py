@@ -101,6 +101,7 @@ class Rehearsal:
             SetupError: the command failed.
             LeftoversError: something is left.
         """
+        self.account.keep_policies()
         with self._step(TEARDOWN, "make destroy") as log:
             # What AWS needs minutes for takes the emulator no time.
             patience = ("--settle", "1", "--poll", "0.3")

@@ -58,6 +58,11 @@ class Principals:
         found = self._ask("decisions", {})
         return Decisions(entries=tuple(found["decisions"]), undecided=found["undecided"])
 
+    def policies(self) -> Mapping[str, Any]:
+        """Return the policies of the account: `principals` and `resources` with their documents."""
+        found: Mapping[str, Any] = self._ask("policies", {})
+        return found
+
     def _ask(self, question: str, body: Mapping[str, Any]) -> Any:
         request = urllib.request.Request(  # noqa: S310  our own loopback address
             f"{endpoint_url(self.port)}/_rehearsal/{question}", data=json.dumps(body).encode(), method="POST"

@@ -1,7 +1,7 @@
 """The rehearsal's own questions to the emulated account, beside the AWS APIs: `POST /_rehearsal/<question>`, in JSON.
 
-`credentials` gives those of a role to a service, `decide` decides a call of a service that the rehearsal plays, and
-`decisions` tells what was decided so far.
+`credentials` gives those of a role to a service, `decide` decides a call of a service that the rehearsal plays,
+`decisions` tells what was decided so far, and `policies` by which policies it would be decided now.
 """
 
 import asyncio
@@ -28,6 +28,7 @@ class AuthorizationApi:
             "credentials": self._credentials,
             "decide": self._decide,
             "decisions": self._decisions,
+            "policies": lambda _request: self._authority.snapshot(),
         }
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:

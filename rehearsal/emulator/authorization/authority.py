@@ -1,9 +1,11 @@
 """Decides calls by the policies of the emulated account, and remembers what it decided."""
 
+import contextlib
 import importlib
 import secrets
 import time
 from collections.abc import Mapping
+from typing import Any
 
 from rehearsal.emulator import backend
 from rehearsal.emulator.authorization import documents, evaluation
@@ -14,6 +16,13 @@ from rehearsal.emulator.authorization.journal import Journal
 from rehearsal.emulator.authorization.keys import EncryptionKeys
 
 _SESSION_SECONDS = 12 * 3600
+
+
+def policy_owner(action: str, resource: str) -> str:
+    """Name whose policy is meant: the resource's, its bucket's for an object, the account's own for logs."""
+    if action.startswith("logs:"):
+        return "logs"
+    return resource.partition("/")[0] if action.startswith("s3:") else resource
 
 
 class Authority:
@@ -62,6 +71,22 @@ class Authority:
             },
         )
         return {"access_key_id": access_key, "secret_access_key": secret, "session_token": token}
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return the policies of every role and those of every resource that a call was allowed on, as JSON."""
+        allowed = [entry for entry in self.journal.entries() if entry["allowed"]]
+        owners = {*documents.roles(), *(one["principal"] for one in allowed if one["principal"].startswith("arn:"))}
+        identities = {}
+        for principal in sorted({evaluation.role_arn(owner) for owner in owners}):
+            with contextlib.suppress(UnknownPrincipalError):  # a role of before that is deleted by now
+                found = documents.policies_for(Call(principal=principal, action="sts:GetCallerIdentity"))
+                identities[principal] = {"identity": found.identity, "boundary": found.boundary}
+        resources = {}
+        for entry in allowed:
+            policy = documents.resource_policy(entry["action"], entry["resource"])
+            if policy is not None:
+                resources[policy_owner(entry["action"], entry["resource"])] = policy
+        return {"account": backend.account_id(), "principals": identities, "resources": resources}
 
     @staticmethod
     def _decide(call: Call) -> Decision:

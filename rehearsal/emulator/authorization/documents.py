@@ -59,9 +59,9 @@ def exists(principal: str) -> bool:
     return True
 
 
-def role_names() -> list[str]:
-    """Return the names of every role of the account."""
-    return sorted(_iam()._roles.keys())
+def roles() -> list[str]:
+    """Return the ARN of every role of the account."""
+    return sorted(role["Arn"] for role in _iam()._roles.values())
 
 
 def resource_policy(action: str, resource: str) -> Document | None:

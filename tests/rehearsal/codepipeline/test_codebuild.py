@@ -15,6 +15,7 @@ from rehearsal.codepipeline.artifacts import Artifacts
 from rehearsal.codepipeline.codebuild import CodeBuild
 from rehearsal.codepipeline.definition import Action
 from rehearsal.codepipeline.variables import Variables
+from tests.rehearsal.codepipeline.roles import BUILD_ROLE, PIPELINE_ROLE, Decisions, action_roles
 
 
 class Build:
@@ -27,7 +28,15 @@ class Build:
         self.pids: list[int] = []
         self.cancelled = threading.Event()
         self.said: list[str] = []
-        self._project = {"source": {"buildspec": spec}, "environment": {"environmentVariables": list(variables)}}
+        self.decisions = Decisions()
+        self._project = {
+            "name": "synth",
+            "arn": "arn:aws:codebuild:us-east-1:000000000000:project/synth",
+            "serviceRole": BUILD_ROLE,
+            "logGroup": "builds",
+            "source": {"buildspec": spec},
+            "environment": {"environmentVariables": list(variables)},
+        }
         self._outputs = outputs
         (root / "log").touch()
 
@@ -35,10 +44,11 @@ class Build:
         runner = CodeBuild(
             builds=self.root / "builds",
             cached=self.root,
-            environment={"PATH": "/usr/bin:/bin", "HOME": str(self.root)},
+            roles=action_roles(self.decisions),
+            environment=lambda keys: {"PATH": "/usr/bin:/bin", "HOME": str(self.root), **keys.variables()},
             project=lambda _: self._project,
-            secret=lambda name: f"secret of {name}",
-            parameter=lambda name: f"parameter {name}",
+            secret=lambda _, name: f"secret of {name}",
+            parameter=lambda _, name: f"parameter {name}",
             started=lambda pid, _: self.pids.append(pid),
         )
         action = Action(
@@ -69,6 +79,36 @@ class Build:
 
 def commands(*lines: str, **more: Any) -> str:
     return json.dumps({"version": "0.2", "phases": {"build": {"commands": list(lines)}}, **more})
+
+
+def test_commands_run_with_the_credentials_of_the_projects_role(tmp_path: Path) -> None:
+    build = Build(tmp_path, commands('echo "$AWS_ACCESS_KEY_ID $AWS_SESSION_TOKEN"'))
+    build.run()
+    assert "ASIATEST token" in build.log
+    assert ("codebuild.amazonaws.com", "sts:AssumeRole", BUILD_ROLE) in build.decisions.asked
+
+
+def test_what_codebuild_does_beside_the_commands_is_decided(tmp_path: Path) -> None:
+    output = {"files": ["**/*"], "base-directory": "."}
+    build = Build(tmp_path, commands("true", artifacts=output), outputs=("Output",))
+    build.run()
+    assert [(role, action) for role, action, _ in build.decisions.asked] == [
+        (PIPELINE_ROLE, "codebuild:StartBuild"),
+        (PIPELINE_ROLE, "codebuild:BatchGetBuilds"),
+        ("codebuild.amazonaws.com", "sts:AssumeRole"),
+        (BUILD_ROLE, "s3:GetObject"),
+        (BUILD_ROLE, "logs:CreateLogStream"),
+        (BUILD_ROLE, "logs:PutLogEvents"),
+        (BUILD_ROLE, "s3:PutObject"),
+    ]
+
+
+def test_a_denied_build_does_not_run(tmp_path: Path) -> None:
+    build = Build(tmp_path, commands("touch ran"))
+    build.decisions.denied = frozenset({"logs:PutLogEvents"})
+    with pytest.raises(ActionError, match="not authorized to perform logs:PutLogEvents"):
+        build.run()
+    assert not build.pids
 
 
 def test_the_build_cannot_change_its_input_artifact(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def execution(
     timeline = Timeline(tmp_path / "timeline.json")
     return (
         Execution(
-            pipeline=Pipeline(name="p", stages=stages, restart_on_update=True),
+            pipeline=Pipeline(name="p", role_arn="r", stages=stages, restart_on_update=True),
             commit_id="c0ffee",
             artifacts=tmp_path / "artifacts",
             logs=tmp_path,

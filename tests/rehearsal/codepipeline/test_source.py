@@ -11,6 +11,7 @@ from rehearsal.codepipeline.artifacts import Artifacts
 from rehearsal.codepipeline.definition import Action
 from rehearsal.codepipeline.source import Commit, RevisionError, Source
 from rehearsal.codepipeline.variables import Variables
+from tests.rehearsal.codepipeline.roles import action_roles
 
 MESSAGE = "First commit\n\nReplaces: database/Cluster"
 
@@ -32,7 +33,12 @@ def produce(repository: Path, tmp_path: Path, output_format: str) -> tuple[Path,
         name="Source",
         category="Source",
         provider="CodeStarSourceConnection",
-        configuration={"BranchName": "main", "FullRepositoryId": "a/b", "OutputArtifactFormat": output_format},
+        configuration={
+            "BranchName": "main",
+            "ConnectionArn": "arn:aws:codeconnections:us-east-1:000000000000:connection/1",
+            "FullRepositoryId": "a/b",
+            "OutputArtifactFormat": output_format,
+        },
         outputs=("Source",),
     )
     around = Surroundings(
@@ -44,7 +50,7 @@ def produce(repository: Path, tmp_path: Path, output_format: str) -> tuple[Path,
         progress=lambda _: None,
         cancelled=threading.Event(),
     )
-    exported = Source(commit=commit).run(action, around)
+    exported = Source(commit=commit, roles=action_roles()).run(action, around)
     return artifacts.folder("Source"), dict(exported)
 
 
