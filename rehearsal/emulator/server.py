@@ -102,15 +102,23 @@ async def _serve(listener: socket.socket, data: Path, *, exit_with_parent: bool)
     from rehearsal.emulator.authorization import evaluation
     from rehearsal.emulator.authorization.api import AuthorizationApi
     from rehearsal.emulator.authorization.authority import Authority
+    from rehearsal.emulator.authorization.deliveries import DeferredDeliveries
     from rehearsal.emulator.authorization.requests import decide_requests
     from rehearsal.emulator.records import Records
 
     port: int = listener.getsockname()[1]
     records = Records(data / "records")
     authority = Authority()
-    evaluation.correct_principal_arn()
+    evaluation.correct_condition_keys()
     decide_requests(authority)
-    handlers.register(records=records, port=port, control_url=os.environ.get("CONTROL_URL"), authority=authority)
+    deliveries = DeferredDeliveries(authority)
+    handlers.register(
+        records=records,
+        port=port,
+        control_url=os.environ.get("CONTROL_URL"),
+        authority=authority,
+        deliveries=deliveries,
+    )
     backend.refuse_unknown_images()
 
     stopped = asyncio.Event()
@@ -132,7 +140,9 @@ async def _serve(listener: socket.socket, data: Path, *, exit_with_parent: bool)
     config.graceful_timeout = 1
     config.loglevel = "WARNING"
     application: Any = AuthorizationApi(
-        CodePipelineApi(ImageScanApi(backend.application(), port=port, findings=data / "findings"), records), authority
+        CodePipelineApi(ImageScanApi(backend.application(), port=port, findings=data / "findings"), records),
+        authority,
+        deliveries,
     )
     serving = asyncio.create_task(serve(application, config, shutdown_trigger=stopped.wait))
     # The connection waits in the socket's queue until the application is up.

@@ -23,8 +23,11 @@ class Call:
 
     @property
     def is_by_service(self) -> bool:
-        """Whether an AWS service makes it in its own name, so that only the resource's own policy can allow it."""
-        return not self.principal.startswith("arn:")
+        """Whether an AWS service makes it in its own name, so that only the resource's own policy can allow it.
+
+        Some services do so from an account of AWS's own, whose root the policy names.
+        """
+        return not self.principal.startswith("arn:") or self.principal.endswith(":root")
 
     def key(self) -> str:
         """Equal for equal calls."""
@@ -35,8 +38,8 @@ class Call:
 class Policies:
     """The documents that decide one call, as they stand in the account.
 
-    `identity` are the principal's own policies by name, `boundary` limits them, and `resource` is the resource's own policy: None when it
-    has none.
+    `identity` are the principal's own policies by name, `boundary` limits them, and `resource` is the resource's own
+    policy: None when it has none.
     """
 
     identity: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
@@ -70,5 +73,5 @@ def missing_statement(call: Call) -> str:
     statement: dict[str, object] = {"Effect": "Allow", "Action": call.action, "Resource": call.resource}
     if not call.is_by_service:
         return f"Missing in the policies of {call.principal}: {json.dumps(statement)}"
-    statement["Principal"] = {"Service": call.principal}
+    statement["Principal"] = {"AWS" if call.principal.startswith("arn:") else "Service": call.principal}
     return f"Missing in the policy of {call.resource}: {json.dumps(statement)}"

@@ -43,14 +43,20 @@ def role_arn(principal: str) -> str:
     return f"arn:{match[1]}:iam::{match[2]}:role/{match[3]}" if match else principal
 
 
-def correct_principal_arn() -> None:
-    """Have the engine compare `aws:PrincipalArn` with the role, as AWS does, and not with the role's session."""
+def correct_condition_keys() -> None:
+    """Have the engine read two condition keys as AWS does.
+
+    `aws:PrincipalArn` is the role, not its session; and what reaches AWS over TLS reaches the emulator by loopback.
+    """
     engine = _engine()
     original = engine._resolve_condition_key
 
     def resolve(key: str, context: Any) -> Any:
+        name = key.lower()
+        if name == "aws:securetransport":
+            return "true"
         value = original(key, context)
-        return role_arn(value) if key.lower() == "aws:principalarn" and isinstance(value, str) else value
+        return role_arn(value) if name == "aws:principalarn" and isinstance(value, str) else value
 
     engine._resolve_condition_key = resolve
 
@@ -64,8 +70,11 @@ def _context(call: Call, *, account: str, region: str) -> Any:
     keys: dict[str, Any] = {key.lower(): value for key, value in call.context.items()}
     keys.setdefault("aws:tagkeys", None)
     if call.is_by_service:
-        principal, kind, owner = "*", "Service", ""
-        keys.setdefault("aws:principalservicename", call.principal)
+        if call.principal.startswith("arn:"):
+            principal, kind, owner = call.principal, "Account", call.principal.split(":")[4]
+        else:
+            principal, kind, owner = "*", "Service", ""
+            keys.setdefault("aws:principalservicename", call.principal)
         keys.setdefault("aws:principalisawsservice", "true")
     else:
         principal, kind, owner = _session_arn(call.principal), "AssumedRole", account
