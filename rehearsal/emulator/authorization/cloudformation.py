@@ -57,6 +57,7 @@ class StackAuthorization:
         principal = self._principal_of(operation.stack_name)
         if principal is None:
             return
+        self._require_lasting_control(principal, operation)
         policy = _future_policy(operation)
         for alternatives in handler_calls(principal, operation):
             if len(alternatives) > 1:
@@ -64,7 +65,6 @@ class StackAuthorization:
                 continue
             (call,) = alternatives
             self._authority.require(call, by=_BY, resource_policy=policy if ":key/" in call.resource else None)
-        self._require_lasting_control(principal, operation)
 
     def require_references(self, stack_name: str, references: Sequence[str]) -> None:
         """Decide what a stack's dynamic references (`{{resolve:secretsmanager:<id>:...}}`) read.

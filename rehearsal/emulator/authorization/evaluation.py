@@ -28,13 +28,14 @@ def decide(call: Call, policies: Policies, *, account: str, region: str) -> Deci
     documents = [engine.parse_policy_document(document) for document in policies.identity.values()]
     limits = [[engine.parse_policy_document(policies.boundary)]] if policies.boundary is not None else []
     result = engine.evaluate(context, documents, *limits)
+    by_identity = result.decision == "Allow"
     if policies.resource is not None:
         required = call.action.startswith("kms:")
         result = engine.combine_resource_policy(
             result, context, policies.resource, account, required=required, limits=tuple(limits)
         )
     sources = "identity policies" if policies.resource is None else "identity policies and the resource's own"
-    return _decision(call, result, sources)
+    return _decision(call, result, sources, by_identity=by_identity)
 
 
 def role_arn(principal: str) -> str:
@@ -99,10 +100,15 @@ def _session_arn(principal: str) -> str:
     return f"arn:{match[1]}:sts::{match[2]}:assumed-role/{match[3]}/rehearsal" if match else principal
 
 
-def _decision(call: Call, result: Any, sources: str) -> Decision:
+def _decision(call: Call, result: Any, sources: str, *, by_identity: bool = False) -> Decision:
     verdict: Mapping[str, str] = {
         "Allow": f"allowed by {sources}",
         "Deny": f"explicitly denied in {sources}",
         "ImplicitDeny": f"no statement allows it in {sources}",
     }
-    return Decision(call=call, allowed=result.decision == "Allow", reason=verdict[result.decision])
+    return Decision(
+        call=call,
+        allowed=result.decision == "Allow",
+        reason=verdict[result.decision],
+        lacking_in_resource=by_identity and result.decision == "ImplicitDeny",
+    )

@@ -138,12 +138,16 @@ def arns_of(
 def own_arn(
     type_name: str, properties: Properties, *, name: str = RANDOM_ID, resource_id: str | None = None
 ) -> str | None:
-    """Return the ARN of a resource that is there or will be; None for a type without one that is known."""
-    if resource_id and resource_id.startswith("arn:"):
+    """Return the ARN of a resource that is there or will be; None for a type without one that is known.
+
+    A physical id may be the ARN, the name, or several things at once (`<web ACL>|<load balancer>`), hence the name in
+    the properties comes before it.
+    """
+    if resource_id and resource_id.startswith("arn:") and "|" not in resource_id:
         return resource_id
     if type_name in _FORMATS:
         name_property, template = _FORMATS[type_name]
-        return _filled(template, properties, name=resource_id or value_at(properties, name_property) or name)
+        return _filled(template, properties, name=value_at(properties, name_property) or resource_id or name)
     return _listener(type_name, properties)
 
 
