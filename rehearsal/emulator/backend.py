@@ -1,14 +1,15 @@
 """The seams where `ministack` (untyped) is entered; nothing else in this repository imports it.
 
-Only five of its internals are relied on: the ASGI application, the table of CloudFormation resource handlers,
-the predicate that moves blocking handlers to a thread of their own, the account and region of a request, and ECR's
-DescribeImages.
+Only seven of its internals are relied on: the ASGI application, the table of CloudFormation resource handlers,
+the predicate that moves blocking handlers to a thread of their own, the resolution of dynamic references, the
+invocation of custom resources, the account and region of a request, and ECR's DescribeImages.
 `tests/rehearsal/emulator` fails when a new version moves any of them.
 """
 
 import importlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 
@@ -56,6 +57,53 @@ def run_on_worker_threads(types: Iterable[str]) -> None:
         return resource_type in ours or original(resource_type)
 
     stacks._runs_on_worker_thread = runs_on_worker_thread
+
+
+_references: ContextVar[tuple[str, ...]] = ContextVar("dynamic_references", default=())
+
+
+def dynamic_references() -> tuple[str, ...]:
+    """Return the references (`{{resolve:...}}`) that were read for the resource that is being made or changed."""
+    return _references.get()
+
+
+def watch_dynamic_references() -> None:
+    """Remember, for each resource in its turn, which dynamic references the emulator reads for it."""
+    stacks: Any = importlib.import_module("ministack.services.cloudformation.stacks")
+    original: Callable[..., tuple[Any, Mapping[str, str]]] = stacks._resolve_dynamic_references
+
+    def resolve(
+        value: Any,
+        previous: Mapping[str, str] | None = None,
+        reuse_ssm: bool = False,  # noqa: FBT001, FBT002  the emulator's own signature
+        reuse_secrets: bool = False,  # noqa: FBT001, FBT002
+    ) -> tuple[Any, Mapping[str, str]]:
+        resolved, read = original(value, previous, reuse_ssm, reuse_secrets)
+        kept = (previous or {}) if reuse_secrets else {}
+        _references.set(tuple(literal for literal in read if literal not in kept))
+        return resolved, read
+
+    stacks._resolve_dynamic_references = resolve
+
+
+def before_custom_resources(check: Callable[[str, Mapping[str, Any], str], None]) -> None:
+    """Have `check(type, properties, stack name)` called before the function of a custom resource; it may raise."""
+    module: Any = importlib.import_module("ministack.services.cloudformation.custom_resource")
+    original: Callable[..., Any] = module.invoke_custom_resource
+
+    def invoke(
+        request_type: str,
+        logical_id: str,
+        properties: dict[str, Any],
+        stack_name: str,
+        stack_id: str,
+        resource_type: str,
+        **others: Any,
+    ) -> Any:
+        check(resource_type, properties, stack_name)
+        return original(request_type, logical_id, properties, stack_name, stack_id, resource_type, **others)
+
+    module.invoke_custom_resource = invoke
 
 
 def refuse_unknown_images() -> None:

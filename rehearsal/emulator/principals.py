@@ -53,6 +53,18 @@ class Principals:
         call = {"principal": principal, "action": action, "resource": resource, "context": context or {}}
         self._ask("decide", {**call, "region": region})
 
+    def verify_deliveries(self) -> None:
+        """Have everything decided that services will do in their own name with what stands in the account now.
+
+        On AWS a deployment does not show these: an alarm that may not publish to its topic stays silent.
+
+        Raises:
+            DeniedError: something is not allowed; the message lists all of it.
+        """
+        denials = self._ask("deliveries", {})["denials"]
+        if denials:
+            raise DeniedError("\n".join(denials))
+
     def decisions(self) -> "Decisions":
         """Return what was decided since the emulator started."""
         found = self._ask("decisions", {})

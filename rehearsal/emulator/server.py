@@ -102,6 +102,7 @@ async def _serve(listener: socket.socket, data: Path, *, exit_with_parent: bool)
     from rehearsal.emulator.authorization import evaluation
     from rehearsal.emulator.authorization.api import AuthorizationApi
     from rehearsal.emulator.authorization.authority import Authority
+    from rehearsal.emulator.authorization.deliveries import DeferredDeliveries
     from rehearsal.emulator.authorization.requests import decide_requests
     from rehearsal.emulator.records import Records
 
@@ -110,7 +111,14 @@ async def _serve(listener: socket.socket, data: Path, *, exit_with_parent: bool)
     authority = Authority()
     evaluation.correct_condition_keys()
     decide_requests(authority)
-    handlers.register(records=records, port=port, control_url=os.environ.get("CONTROL_URL"), authority=authority)
+    deliveries = DeferredDeliveries(authority)
+    handlers.register(
+        records=records,
+        port=port,
+        control_url=os.environ.get("CONTROL_URL"),
+        authority=authority,
+        deliveries=deliveries,
+    )
     backend.refuse_unknown_images()
     registry_tokens.identify_tokens()
 
@@ -133,7 +141,9 @@ async def _serve(listener: socket.socket, data: Path, *, exit_with_parent: bool)
     config.graceful_timeout = 1
     config.loglevel = "WARNING"
     application: Any = AuthorizationApi(
-        CodePipelineApi(ImageScanApi(backend.application(), port=port, findings=data / "findings"), records), authority
+        CodePipelineApi(ImageScanApi(backend.application(), port=port, findings=data / "findings"), records),
+        authority,
+        deliveries,
     )
     serving = asyncio.create_task(serve(application, config, shutdown_trigger=stopped.wait))
     # The connection waits in the socket's queue until the application is up.

@@ -1,7 +1,8 @@
 """The rehearsal's own questions to the emulated account, beside the AWS APIs: `POST /_rehearsal/<question>`, in JSON.
 
 `credentials` gives those of a role to a service, `decide` decides a call of a service that the rehearsal plays,
-`decisions` tells what was decided so far, and `policies` by which policies it would be decided now.
+`deliveries` decides what services will do in their own name with all that stands now, `decisions` tells what was
+decided so far, and `policies` by which policies it would be decided now.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from rehearsal.emulator import backend
 from rehearsal.emulator.apis.base import Application, Receive, Send, read_body
 from rehearsal.emulator.authorization.authority import Authority
 from rehearsal.emulator.authorization.calls import AccessDeniedError
+from rehearsal.emulator.authorization.deliveries import DeferredDeliveries
 from rehearsal.emulator.authorization.journal import call_from_json
 
 PREFIX = "/_rehearsal/"
@@ -21,13 +23,15 @@ PREFIX = "/_rehearsal/"
 class AuthorizationApi:
     """An ASGI application in front of the emulator."""
 
-    def __init__(self, application: Application, authority: Authority) -> None:
+    def __init__(self, application: Application, authority: Authority, deliveries: DeferredDeliveries) -> None:
         self._application = application
         self._authority = authority
+        self._deliveries = deliveries
         self._questions: Mapping[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {
             "credentials": self._credentials,
             "decide": self._decide,
             "decisions": self._decisions,
+            "deliveries": self._verify_deliveries,
             "policies": lambda _request: self._authority.snapshot(),
         }
 
@@ -55,6 +59,9 @@ class AuthorizationApi:
         with backend.in_region(request.get("region")):
             self._authority.require(call_from_json(request), by="service")
         return {}
+
+    def _verify_deliveries(self, _request: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {"denials": self._deliveries.denials()}
 
     def _decisions(self, _request: Mapping[str, Any]) -> Mapping[str, Any]:
         journal = self._authority.journal

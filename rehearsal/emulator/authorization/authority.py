@@ -4,8 +4,8 @@ import contextlib
 import importlib
 import secrets
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from rehearsal.emulator import backend
 from rehearsal.emulator.authorization import documents, evaluation
@@ -32,24 +32,39 @@ class Authority:
         self.journal = Journal()
         self.keys = EncryptionKeys()
 
-    def decide(self, call: Call, *, by: str) -> Decision:
-        """Decide a call and what it implies; the first denial counts."""
+    def decide(self, call: Call, *, by: str, resource_policy: documents.Document | None = None) -> Decision:
+        """Decide a call and what it implies; the first denial counts.
+
+        `resource_policy` stands in for that of a resource which is only about to be made or changed.
+        """
         for one in (call, *implied_calls(call, self.keys)):
-            decision = self._decide(one)
+            decision = self._decide(one, resource_policy if one is call else None)
             self.journal.add(decision, by=by)
             if not decision.allowed:
                 return decision
         return decision
 
-    def require(self, call: Call, *, by: str) -> None:
+    def require(self, call: Call, *, by: str, resource_policy: documents.Document | None = None) -> None:
         """Decide a call.
 
         Raises:
             AccessDeniedError: it is not allowed.
         """
-        decision = self.decide(call, by=by)
+        decision = self.decide(call, by=by, resource_policy=resource_policy)
         if not decision.allowed:
             raise AccessDeniedError(decision)
+
+    def require_any(self, calls: Sequence[Call], *, by: str) -> None:
+        """Decide alternatives, of which one is enough; only the one that counts is remembered.
+
+        Raises:
+            AccessDeniedError: none is allowed; the message is about the first.
+        """
+        decisions = [self._decide(call, None) for call in calls]
+        chosen = next((decision for decision in decisions if decision.allowed), decisions[0])
+        self.journal.add(chosen, by=by)
+        if not chosen.allowed:
+            raise AccessDeniedError(chosen)
 
     def assume(self, role: str, *, service: str, session: str, context: Mapping[str, ContextValue]) -> dict[str, str]:
         """Return credentials of a role for a service, as STS gives them to it.
@@ -89,9 +104,11 @@ class Authority:
         return {"account": backend.account_id(), "principals": identities, "resources": resources}
 
     @staticmethod
-    def _decide(call: Call) -> Decision:
+    def _decide(call: Call, resource_policy: documents.Document | None) -> Decision:
         try:
             policies = documents.policies_for(call)
         except UnknownPrincipalError as error:
             return Decision(call=call, allowed=False, reason=str(error))
+        if resource_policy is not None:
+            policies = replace(policies, resource=resource_policy)
         return evaluation.decide(call, policies, account=backend.account_id(), region=backend.region())

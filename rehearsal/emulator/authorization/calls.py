@@ -23,8 +23,11 @@ class Call:
 
     @property
     def is_by_service(self) -> bool:
-        """Whether an AWS service makes it in its own name, so that only the resource's own policy can allow it."""
-        return not self.principal.startswith("arn:")
+        """Whether an AWS service makes it in its own name, so that only the resource's own policy can allow it.
+
+        Some services do so from an account of AWS's own, whose root the policy names.
+        """
+        return not self.principal.startswith("arn:") or self.principal.endswith(":root")
 
     def key(self) -> str:
         """Equal for equal calls."""
@@ -46,11 +49,15 @@ class Policies:
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """What became of a call; `reason` says which kind of policy decided."""
+    """What became of a call; `reason` says which kind of policy decided.
+
+    `lacking_in_resource` says that only the resource's own policy stands in the way.
+    """
 
     call: Call
     allowed: bool
     reason: str
+    lacking_in_resource: bool = False
 
 
 class AccessDeniedError(Exception):
@@ -61,14 +68,14 @@ class AccessDeniedError(Exception):
         call = decision.call
         super().__init__(
             f"AccessDenied: {call.principal} is not authorized to perform {call.action} on {call.resource}"
-            f" ({decision.reason}). {missing_statement(call)}"
+            f" ({decision.reason}). {missing_statement(call, in_resource=decision.lacking_in_resource)}"
         )
 
 
-def missing_statement(call: Call) -> str:
+def missing_statement(call: Call, *, in_resource: bool = False) -> str:
     """Say which statement would allow the call, and where it belongs."""
     statement: dict[str, object] = {"Effect": "Allow", "Action": call.action, "Resource": call.resource}
-    if not call.is_by_service:
+    if not call.is_by_service and not in_resource:
         return f"Missing in the policies of {call.principal}: {json.dumps(statement)}"
-    statement["Principal"] = {"Service": call.principal}
+    statement["Principal"] = {"AWS" if call.principal.startswith("arn:") else "Service": call.principal}
     return f"Missing in the policy of {call.resource}: {json.dumps(statement)}"

@@ -14,6 +14,9 @@ _PRINCIPAL = re.compile(r"^arn:aws[a-z-]*:iam::(\d{12}):(role|user)/(?:.*/)?([^/
 
 Document = Mapping[str, object]
 
+_ON_ALIASES = frozenset({"kms:CreateAlias", "kms:UpdateAlias", "kms:DeleteAlias"})
+"""Decided on the alias by IAM alone, and on its key by the key policy as well."""
+
 
 class UnknownPrincipalError(Exception):
     """A role or user that the account does not have."""
@@ -64,6 +67,21 @@ def roles() -> list[str]:
     return sorted(role["Arn"] for role in _iam()._roles.values())
 
 
+def resources_named_by(principal: str) -> list[str]:
+    """Return the resources of all statements of a principal's own policies, as they stand there, patterns and all.
+
+    Raises:
+        UnknownPrincipalError: the principal does not exist.
+    """
+    kind, name = principal_of(principal)
+    found = [
+        statement.get("Resource", ())
+        for document in _identity(kind, name, _entity(kind, name)).values()
+        for statement in _statements(document)
+    ]
+    return [one for resources in found for one in ([resources] if isinstance(resources, str) else resources)]
+
+
 def resource_policy(action: str, resource: str) -> Document | None:
     """Return the policy of the resource itself; None where it has none, an empty one where IAM demands one.
 
@@ -74,7 +92,7 @@ def resource_policy(action: str, resource: str) -> Document | None:
         return trust_policy(resource)
     if service == "logs":
         return _log_policies()
-    if not resource.startswith("arn:"):
+    if not resource.startswith("arn:") or (action in _ON_ALIASES and ":alias/" in resource):
         return None
     found = _evaluator()._resource_policy(service, resource)
     document = _parsed(found[0]) if found else None
@@ -117,7 +135,7 @@ def _log_policies() -> Document | None:
     return {"Version": "2012-10-17", "Statement": statements} if statements else None
 
 
-def _statements(document: Document) -> list[object]:
+def _statements(document: Document) -> list[Any]:
     found = document.get("Statement", [])
     return found if isinstance(found, list) else [found]
 

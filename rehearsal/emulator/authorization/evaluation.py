@@ -28,13 +28,14 @@ def decide(call: Call, policies: Policies, *, account: str, region: str) -> Deci
     documents = [engine.parse_policy_document(document) for document in policies.identity.values()]
     limits = [[engine.parse_policy_document(policies.boundary)]] if policies.boundary is not None else []
     result = engine.evaluate(context, documents, *limits)
+    by_identity = result.decision == "Allow"
     if policies.resource is not None:
         required = call.action.startswith("kms:")
         result = engine.combine_resource_policy(
             result, context, policies.resource, account, required=required, limits=tuple(limits)
         )
     sources = "identity policies" if policies.resource is None else "identity policies and the resource's own"
-    return _decision(call, result, sources)
+    return _decision(call, result, sources, by_identity=by_identity)
 
 
 def role_arn(principal: str) -> str:
@@ -70,8 +71,11 @@ def _context(call: Call, *, account: str, region: str) -> Any:
     keys: dict[str, Any] = {key.lower(): value for key, value in call.context.items()}
     keys.setdefault("aws:tagkeys", None)
     if call.is_by_service:
-        principal, kind, owner = "*", "Service", ""
-        keys.setdefault("aws:principalservicename", call.principal)
+        if call.principal.startswith("arn:"):
+            principal, kind, owner = call.principal, "Account", call.principal.split(":")[4]
+        else:
+            principal, kind, owner = "*", "Service", ""
+            keys.setdefault("aws:principalservicename", call.principal)
         keys.setdefault("aws:principalisawsservice", "true")
     else:
         principal, kind, owner = _session_arn(call.principal), "AssumedRole", account
@@ -96,10 +100,15 @@ def _session_arn(principal: str) -> str:
     return f"arn:{match[1]}:sts::{match[2]}:assumed-role/{match[3]}/rehearsal" if match else principal
 
 
-def _decision(call: Call, result: Any, sources: str) -> Decision:
+def _decision(call: Call, result: Any, sources: str, *, by_identity: bool = False) -> Decision:
     verdict: Mapping[str, str] = {
         "Allow": f"allowed by {sources}",
         "Deny": f"explicitly denied in {sources}",
         "ImplicitDeny": f"no statement allows it in {sources}",
     }
-    return Decision(call=call, allowed=result.decision == "Allow", reason=verdict[result.decision])
+    return Decision(
+        call=call,
+        allowed=result.decision == "Allow",
+        reason=verdict[result.decision],
+        lacking_in_resource=by_identity and result.decision == "ImplicitDeny",
+    )

@@ -1,12 +1,14 @@
 """CloudFormation handlers for what the emulator lacks, one module per AWS service."""
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from rehearsal.emulator import backend
 from rehearsal.emulator.authorization.authority import Authority
 from rehearsal.emulator.authorization.calls import Call
+from rehearsal.emulator.authorization.cloudformation import StackAuthorization
+from rehearsal.emulator.authorization.deliveries import DeferredDeliveries
 from rehearsal.emulator.authorization.stack_roles import StackRoles
 from rehearsal.emulator.control import Control
 from rehearsal.emulator.handlers import (
@@ -23,8 +25,8 @@ from rehearsal.emulator.handlers import (
     wafv2,
 )
 from rehearsal.emulator.handlers.base import Account, Handler, Request, Resource
-from rehearsal.emulator.handlers.names import NAMED, refuse_existing
-from rehearsal.emulator.handlers.schemas import refuse_invalid
+from rehearsal.emulator.handlers.checking import Checks
+from rehearsal.emulator.handlers.names import NAMED
 from rehearsal.emulator.handlers.wrapping import EmulatedHandler, WrappingHandler
 from rehearsal.emulator.records import Records
 
@@ -49,21 +51,13 @@ HANDLERS: tuple[type[Handler], ...] = tuple(
 """Every handler of ours."""
 
 
-def register(*, records: Records, port: int, control_url: str | None, authority: Authority) -> None:
+def register(
+    *, records: Records, port: int, control_url: str | None, authority: Authority, deliveries: DeferredDeliveries
+) -> None:
     """Add our handlers to the emulator; called once, before it serves."""
     account = Account(port=port, records=records, control=Control(control_url))
     roles = StackRoles()
-    roles.watch(
-        lambda caller, role: authority.require(
-            Call(
-                principal=caller,
-                action="iam:PassRole",
-                resource=role,
-                context={"iam:PassedToService": "cloudformation.amazonaws.com"},
-            ),
-            by="request",
-        )
-    )
+    roles.watch(lambda caller, role: _require_pass_role(authority, caller, role))
     table = backend.resource_handlers()
     for kind in HANDLERS:
         if issubclass(kind, WrappingHandler):
@@ -72,26 +66,25 @@ def register(*, records: Records, port: int, control_url: str | None, authority:
             table[kind.type_name] = kept | _functions(kind(account, EmulatedHandler(original)))
         else:
             table[kind.type_name] = _functions(kind(account))
+    checks = Checks(
+        account,
+        authority=authority,
+        authorization=StackAuthorization(authority, roles.principal_of),
+        deliveries=deliveries,
+    )
     for type_name, functions in table.items():
-        table[type_name] = _checked(account, type_name, functions)
+        table[type_name] = checks.around(type_name, functions)
+    backend.watch_dynamic_references()
+    backend.before_custom_resources(checks.before_custom_resource)
     backend.run_on_worker_threads({kind.type_name for kind in HANDLERS} | NAMED.keys())
 
 
-def _checked(account: Account, type_name: str, functions: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a handler that first refuses what CloudFormation refuses for any type."""
-
-    def create(logical_id: str, properties: dict[str, Any], stack_name: str) -> Any:
-        refuse_invalid(type_name, properties)
-        if type_name in NAMED:
-            refuse_existing(account.session, type_name, properties)
-        return functions["create"](logical_id, properties, stack_name)
-
-    def update(resource_id: str, old: dict[str, Any], new: dict[str, Any], *names: Any) -> Any:
-        refuse_invalid(type_name, new)
-        return functions["update"](resource_id, old, new, *names)
-
-    checked = {name: check for name, check in (("create", create), ("update", update)) if name in functions}
-    return {**functions, **checked}
+def _require_pass_role(authority: Authority, caller: str, role: str) -> None:
+    """Decide whether a caller may hand a role to CloudFormation, and whether CloudFormation may take it."""
+    service = "cloudformation.amazonaws.com"
+    context = {"iam:PassedToService": service}
+    authority.require(Call(principal=caller, action="iam:PassRole", resource=role, context=context), by="request")
+    authority.require(Call(principal=service, action="sts:AssumeRole", resource=role), by="service")
 
 
 def _functions(handler: Handler) -> dict[str, Any]:

@@ -1,51 +1,22 @@
 """Properties checked against the resource type's schema, which the emulator does not read.
 
 CloudFormation refuses a property that the schema does not know, one that is missing and a value outside its
-enumeration; here a typing mistake would otherwise be ignored. The schemas are those that cfn-lint brings, so that both
-agree.
+enumeration; here a typing mistake would otherwise be ignored.
 """
 
-import importlib.util
-import json
 from collections.abc import Iterator, Mapping
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-from rehearsal.emulator.client import REGION
 from rehearsal.emulator.handlers.base import Properties, ResourceError
+from rehearsal.emulator.resource_schemas import schema_of
 
 
 def refuse_invalid(type_name: str, properties: Properties) -> None:
     """Raise `ResourceError` when resolved properties do not fit the schema of their type."""
-    schema = _schema(type_name)
+    schema = schema_of(type_name)
     problems = list(_problems(properties, schema, schema, "#"))
     if problems:
         raise ResourceError(f"Properties validation failed for {type_name}: {'; '.join(problems)}")
-
-
-@cache
-def _index() -> tuple[Path, Mapping[str, str]]:
-    """Return where cfn-lint keeps its schemas, and the file name of each type's.
-
-    The files are read as they are, because importing cfn-lint takes seconds and sixty megabytes.
-    """
-    package = importlib.util.find_spec("cfnlint")
-    assert package is not None  # noqa: S101  a pinned requirement
-    assert package.origin is not None  # noqa: S101
-    folder = Path(package.origin).parent / "data" / "schemas"
-    index: Mapping[str, str] = json.loads((folder / "providers" / f"{REGION}.json").read_text(encoding="utf-8"))
-    return folder / "resources", index
-
-
-@cache
-def _schema(type_name: str) -> Mapping[str, Any]:
-    """Return a type's schema; an empty one, which refuses nothing, for types without one (custom resources)."""
-    folder, index = _index()
-    if type_name not in index:
-        return {}
-    schema: Mapping[str, Any] = json.loads((folder / f"{index[type_name]}.json").read_text(encoding="utf-8"))
-    return schema
 
 
 def _problems(value: object, schema: Mapping[str, Any], root: Mapping[str, Any], path: str) -> Iterator[str]:

@@ -17,10 +17,13 @@ class StackFailedError(Exception):
 
 
 class Stacks:
-    """Deploys templates by change sets, as the CDK does."""
+    """Deploys templates by change sets, as the CDK does; with `role` as that role, without as the emulator's root."""
 
-    def __init__(self, port: int, *, account: str = client.ACCOUNT_ID, region: str = client.REGION) -> None:
+    def __init__(
+        self, port: int, *, account: str = client.ACCOUNT_ID, region: str = client.REGION, role: str | None = None
+    ) -> None:
         self._cloudformation = client.session(port, account=account, region=region).client("cloudformation")
+        self._role = {"RoleARN": role} if role else {}
 
     def deploy(
         self,
@@ -46,6 +49,7 @@ class Stacks:
             TemplateBody=json.dumps(template),
             Capabilities=["CAPABILITY_NAMED_IAM"],
             Tags=[{"Key": key, "Value": value} for key, value in (tags or {}).items()],
+            **self._role,
         )["Id"]
         self._cloudformation.execute_change_set(ChangeSetName=change_set)
         status = self._wait(name)

@@ -1,0 +1,149 @@
+"""Which actions CloudFormation needs for one operation on one resource.
+
+The resource schemas name, for each handler, all that a type could be asked for. All of that is decided, also the
+handler that reads (CloudFormation reads a resource after it has made or changed it), except:
+
+* an action of another service than the type's own counts only when a property holds an ARN of that service (or what
+  `_FOREIGN` says); CloudWatch, EC2, IAM and Logs, whose things are named by ids and names, count always;
+* the actions of `_CONDITIONS` count only with the property that they are for;
+* a name that the service authorization reference does not know is no action (`s3:REST.PUT.OBJECT`), so nothing to
+  decide.
+
+So what this module does not know to be unneeded is decided, and a policy that lacks it is found here.
+
+Sources: https://docs.aws.amazon.com/cloudformation-cli/latest/userguide/resource-type-schema.html (`handlers`,
+`tagging`) and the schemas themselves.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from rehearsal.emulator.authorization.properties import Properties, arns_in, has, service_of
+from rehearsal.emulator.authorization.resource_arns import is_action
+from rehearsal.emulator.resource_schemas import schema_of
+
+Condition = Callable[[Properties], bool]
+
+CUSTOM = ("Custom::", "AWS::CloudFormation::CustomResource")
+"""Types that a function of the account makes."""
+
+_OWN_SERVICES: Mapping[str, str] = {
+    "ApplicationAutoScaling": "application-autoscaling",
+    "CertificateManager": "acm",
+    "CodeStarNotifications": "codestar-notifications",
+    "ElasticLoadBalancingV2": "elasticloadbalancing",
+    "EFS": "elasticfilesystem",
+}
+"""The middle of a type's name -> its service's prefix, where that is not the same in lower case."""
+
+_ALWAYS_RELEVANT = frozenset({"cloudwatch", "ec2", "iam", "logs"})
+
+_MISSING_SCHEMAS: Mapping[str, Mapping[str, Sequence[str]]] = {
+    "AWS::CodeBuild::Project": {  # no registry type, so that its schema has no handlers
+        "create": ("codebuild:CreateProject", "codebuild:BatchGetProjects", "iam:PassRole"),
+        "update": ("codebuild:UpdateProject", "codebuild:BatchGetProjects", "iam:PassRole"),
+        "delete": ("codebuild:DeleteProject",),
+    },
+}
+
+_UNNAMED: Mapping[str, Mapping[str, Sequence[str]]] = {
+    # kubernetes-sigs/aws-load-balancer-controller#3917
+    "AWS::ElasticLoadBalancingV2::LoadBalancer": {"create": ("ec2:GetSecurityGroupsForVpc",)},
+}
+"""What AWS asks for and no schema names."""
+
+
+def _with(*paths: str) -> Condition:
+    return lambda properties: any(has(properties, path) for path in paths)
+
+
+def _never(_properties: Properties) -> bool:
+    return False
+
+
+_CONDITIONS: Mapping[str, Condition] = {
+    "ec2:AcceptAddressTransfer": _with("TransferAddress"),
+    "ecs:PutAccountSetting": _never,  # a setting of the account, which no property of a cluster is
+    "ecs:PutAccountSettingDefault": _never,
+    "iam:AttachGroupPolicy": _with("Groups"),
+    "iam:AttachRolePolicy": _with("ManagedPolicyArns", "Roles"),
+    "iam:AttachUserPolicy": _with("Users"),
+    "iam:DeleteRolePermissionsBoundary": _with("PermissionsBoundary"),
+    "iam:DeleteRolePolicy": _with("Policies"),
+    "iam:DetachGroupPolicy": _with("Groups"),
+    "iam:DetachRolePolicy": _with("ManagedPolicyArns", "Roles"),
+    "iam:DetachUserPolicy": _with("Users"),
+    "iam:PutRolePermissionsBoundary": _with("PermissionsBoundary"),
+    "iam:PutRolePolicy": _with("Policies"),
+    "lambda:PassCapacityProvider": _with("CapacityProviderConfig"),
+    "lambda:AssociateRuntimeAlias": _with("RuntimeManagementConfig"),
+    "rds:AddRoleToDBCluster": _with("AssociatedRoles"),
+    "rds:AddRoleToDBInstance": _with("AssociatedRoles"),
+    "rds:RemoveRoleFromDBCluster": _with("AssociatedRoles"),
+    "rds:RemoveRoleFromDBInstance": _with("AssociatedRoles"),
+    "s3:PutBucketReplication": _with("ReplicationConfiguration"),
+    "s3:PutReplicationConfiguration": _with("ReplicationConfiguration"),
+    "secretsmanager:ReplicateSecretToRegions": _with("ReplicaRegions"),
+    "sns:PutDataProtectionPolicy": _with("DataProtectionPolicy"),
+}
+"""Action -> when it is needed."""
+
+_FOREIGN: Mapping[tuple[str, str], Condition] = {
+    ("AWS::CertificateManager::Certificate", "route53"): _with("DomainValidationOptions"),
+    ("AWS::Lambda::Function", "s3"): _with("Code.S3Bucket"),
+    ("AWS::RDS::DBCluster", "secretsmanager"): _with("ManageMasterUserPassword"),
+    ("AWS::RDS::DBInstance", "secretsmanager"): _with("ManageMasterUserPassword"),
+}
+"""Type and another service -> when it is needed, where no ARN tells."""
+
+
+def needed_actions(
+    type_name: str, operation: str, properties: Properties, *, before: Properties | None = None
+) -> list[str]:
+    """Return the actions for `create`, `update` or `delete` of a resource; `before` are an update's old properties."""
+    if type_name.startswith(CUSTOM):
+        return ["lambda:InvokeFunction"]
+    both = {**(before or {}), **properties}
+    named = dict.fromkeys(_named(type_name, operation, both))
+    return [action for action in named if _counts(type_name, action, both)]
+
+
+def _named(type_name: str, operation: str, properties: Properties) -> Iterator[str]:
+    yield from _MISSING_SCHEMAS.get(type_name, {}).get(operation, ())
+    yield from _UNNAMED.get(type_name, {}).get(operation, ())
+    schema = schema_of(type_name)
+    handlers = schema.get("handlers", {})
+    yield from handlers.get(operation, {}).get("permissions", ())
+    if operation != "delete":
+        yield from handlers.get("read", {}).get("permissions", ())
+    tagging = schema.get("tagging", {})
+    if operation == "update" and has(properties, "Tags"):
+        yield from tagging.get("permissions", ())
+
+
+def _counts(type_name: str, action: str, properties: Properties) -> bool:
+    if not is_action(action):
+        return False
+    condition = _CONDITIONS.get(action)
+    if condition is not None:
+        return condition(properties)
+    service, _, name = action.partition(":")
+    if "VerifiedAccess" in name:
+        return any("verified-access" in arn for arn in arns_in(properties))
+    if service == _own_service(type_name):
+        return True
+    return _foreign(type_name, service, properties)
+
+
+def _foreign(type_name: str, service: str, properties: Properties) -> bool:
+    """Tell whether a resource has to do with a service that is not its own."""
+    if service in _ALWAYS_RELEVANT:
+        return True
+    condition = _FOREIGN.get((type_name, service))
+    if condition is not None:
+        return condition(properties)
+    return any(service_of(arn) == service for arn in arns_in(properties))
+
+
+def _own_service(type_name: str) -> str:
+    middle = type_name.split("::")[1]
+    return _OWN_SERVICES.get(middle, middle.lower())

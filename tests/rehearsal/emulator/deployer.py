@@ -1,0 +1,54 @@
+"""A role that CloudFormation deploys with, and whose policies a test chooses."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rehearsal.emulator import client
+from rehearsal.emulator.process import EmulatorProcess
+
+ROLE = f"arn:aws:iam::{client.ACCOUNT_ID}:role/deployer"
+ADMINISTRATOR = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+
+
+def trust(*services: str) -> dict[str, Any]:
+    """Return a trust policy for services."""
+    statement = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": list(services)}}
+    return {"Version": "2012-10-17", "Statement": [statement]}
+
+
+def allow(*actions: str, resource: str = "*") -> dict[str, Any]:
+    """Return an allowing statement."""
+    return {"Effect": "Allow", "Action": list(actions), "Resource": resource}
+
+
+def deny(*actions: str) -> dict[str, Any]:
+    """Return the administrator's policy without some actions."""
+    statement = {"Effect": "Deny", "Action": list(actions), "Resource": "*"}
+    return {"Version": "2012-10-17", "Statement": [allow("*"), statement]}
+
+
+@contextmanager
+def deploying_with(emulator: EmulatorProcess, *documents: Mapping[str, Any]) -> Iterator[None]:
+    """Give the role these policies; an administrator's again afterwards, so that stacks can be deleted."""
+    iam = client.session(emulator.port).client("iam")
+    _put(iam, documents)
+    try:
+        yield
+    finally:
+        _put(iam, [ADMINISTRATOR])
+
+
+def make_role(emulator: EmulatorProcess) -> None:
+    """Make the role, for CloudFormation."""
+    iam = client.session(emulator.port).client("iam")
+    iam.create_role(RoleName="deployer", AssumeRolePolicyDocument=json.dumps(trust("cloudformation.amazonaws.com")))
+    _put(iam, [ADMINISTRATOR])
+
+
+def _put(iam: Any, documents: Sequence[Mapping[str, Any]]) -> None:
+    for name in iam.list_role_policies(RoleName="deployer")["PolicyNames"]:
+        iam.delete_role_policy(RoleName="deployer", PolicyName=name)
+    for number, document in enumerate(documents):
+        iam.put_role_policy(RoleName="deployer", PolicyName=f"p{number}", PolicyDocument=json.dumps(document))
