@@ -93,7 +93,7 @@ class Account:
         write_trust(self._trust, self.runtime.ca_file)
         self._emulator = EmulatorProcess(data=self._emulator.data, control_url=self.runtime.control_url)
         self._emulator.start()
-        task_roles = TaskRoles(principals=self.principals, session_for=self.session_of)
+        task_roles = TaskRoles(principals=self.principals, account=self.session, session_for=self.session_of)
         self.runtime.connect(self.session, self._emulator.url, task_roles=task_roles)
         self.enroll()
 

@@ -38,12 +38,12 @@ def main() -> int:
             counts["agreed"] += 1
         else:
             counts["disagreed"] += 1
-            print(
-                f"disagreed: {entry['principal']} {entry['action']} on {entry['resource']}: {verdict}, {entry['reason']}"
-            )
+            call = f"{entry['principal']} {entry['action']} on {entry['resource']}"
+            print(f"disagreed: {call}: {verdict}, here {entry['reason']}")
     print(
-        f"{len(decisions)} calls: {counts['agreed']} decided alike, {counts['disagreed']} not, {counts['not judged']} that "
-        f"the other engine does not judge, {len(decisions) - len(known)} by principals that are gone"
+        f"{len(decisions)} calls: {counts['agreed']} decided alike, {counts['disagreed']} not, "
+        f"{counts['not judged']} that the other engine does not judge, "
+        f"{len(decisions) - len(known)} by principals that are gone"
     )
     return 1 if counts["disagreed"] else 0
 

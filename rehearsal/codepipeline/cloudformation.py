@@ -51,6 +51,7 @@ class CloudFormation:
                     return {}
                 case "CHANGE_SET_EXECUTE":
                     run.execute(configuration, around)
+                    self.roles.verify_deliveries()
                     return run.outputs(configuration["StackName"])
                 case _:
                     msg = f"the rehearsal does not know the action mode {mode}"

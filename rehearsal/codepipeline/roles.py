@@ -111,6 +111,17 @@ class ActionRoles:
             actions.insert(0, "codebuild:CreateReportGroup")
         self._require(role, [(action, arn) for action in actions])
 
+    def verify_deliveries(self) -> None:
+        """Have decided what services do in their own name with what stands now.
+
+        Raises:
+            ActionError: something is not allowed, although the deployment itself went through.
+        """
+        try:
+            self.principals.verify_deliveries()
+        except DeniedError as error:
+            raise ActionError(str(error)) from error
+
     def performer(self, action: Action) -> str:
         """Return the ARN of the role that an action works as."""
         return self._performer(action)

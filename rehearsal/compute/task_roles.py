@@ -3,6 +3,7 @@
 Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_execution_IAM_role.html
 """
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from rehearsal.emulator.client import Credentials
 from rehearsal.emulator.principals import DeniedError, Principals
 
 _SERVICE = "ecs-tasks.amazonaws.com"
+_REGISTRY = "ecr.amazonaws.com"
 _PULL = ("ecr:BatchCheckLayerAvailability", "ecr:GetDownloadUrlForLayer", "ecr:BatchGetImage")
 _IMAGE = re.compile(r"^(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com/([^:@]+)")
 
@@ -24,6 +26,7 @@ class TaskRoles:
     """Assumes the roles of tasks and has decided what the agent does as them; blocking."""
 
     principals: Principals
+    account: boto3.session.Session
     session_for: Callable[[Credentials], boto3.session.Session]
 
     def prepare(self, definition: TaskDefinition) -> boto3.session.Session:
@@ -40,11 +43,24 @@ class TaskRoles:
             credentials = self.principals.assume(
                 definition.execution_role, service=_SERVICE, session="agent", context=context
             )
+            self._reach_layers(parts[3])
             for container in definition.containers:
                 self._prepare_container(definition, container)
         except DeniedError as error:
             raise TaskDefinitionError(f"ResourceInitializationError: {error}") from None
         return self.session_for(credentials)
+
+    def _reach_layers(self, region: str) -> None:
+        """Decide whether the policies of S3 gateway endpoints let image layers through.
+
+        Source: https://docs.aws.amazon.com/AmazonECR/latest/userguide/vpc-endpoints.html#ecr-minimum-s3-perms
+        """
+        layers = f"arn:aws:s3:::prod-{region}-starport-layer-bucket/layer"
+        found = self.account.client("ec2").describe_vpc_endpoints()["VpcEndpoints"]
+        for endpoint in found:
+            if endpoint["ServiceName"].endswith(".s3") and endpoint.get("PolicyDocument"):
+                policy = json.loads(endpoint["PolicyDocument"])
+                self.principals.require(_REGISTRY, "s3:GetObject", layers, resource_policy=policy)
 
     def _prepare_container(self, definition: TaskDefinition, container: ContainerDefinition) -> None:
         role = definition.execution_role

@@ -44,14 +44,17 @@ class Principals:
         *,
         context: Mapping[str, str] | None = None,
         region: str | None = None,
+        resource_policy: Mapping[str, Any] | None = None,
     ) -> None:
         """Have a call decided that happens on AWS and that the rehearsal only plays.
+
+        `resource_policy` stands for that of something between, which has no ARN of its own: a VPC endpoint's.
 
         Raises:
             DeniedError: it is not allowed.
         """
         call = {"principal": principal, "action": action, "resource": resource, "context": context or {}}
-        self._ask("decide", {**call, "region": region})
+        self._ask("decide", {**call, "region": region, "resource_policy": resource_policy})
 
     def verify_deliveries(self) -> None:
         """Have everything decided that services will do in their own name with what stands in the account now.

@@ -57,7 +57,8 @@ class AuthorizationApi:
 
     def _decide(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         with backend.in_region(request.get("region")):
-            self._authority.require(call_from_json(request), by="service")
+            policy = request.get("resource_policy")
+            self._authority.require(call_from_json(request), by="service", resource_policy=policy)
         return {}
 
     def _verify_deliveries(self, _request: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from rehearsal.emulator import backend
 from rehearsal.emulator.authorization import documents, evaluation
