@@ -12,8 +12,7 @@ from cfnlint.schema import PROVIDER_SCHEMA_MANAGER  # type: ignore[import-untype
 
 from pipeline.bootstrap import policies
 from pipeline.bootstrap.needs import BESIDES, TYPES, UNUSED_ACTIONS, UNUSED_SERVICES, needs_of
-from tests.pipeline.conftest import synthesize
-from tests.pipeline.model import CONFIGURED, ELSEWHERE, Synthesized, Template
+from tests.pipeline.model import Synthesized, Template
 
 COMMITTED = sorted(policies.FOLDER.glob("execution-policy-*.json"))
 STATEMENTS: list[Mapping[str, Any]] = [
@@ -22,21 +21,8 @@ STATEMENTS: list[Mapping[str, Any]] = [
 
 
 @pytest.fixture(scope="module")
-def templates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Template]:
-    """Every template: the pipeline, its replica, dev with a domain of its own, prod with a canary and far away."""
-    variants = {
-        "environments.prod.deployment_strategy": "canary",
-        "environments.dev.domain_name": "pay.example.com",
-        "environments.dev.hosted_zone_id": "Z0123456789ABCDEFGHIJ",
-        "environments.dev.hosted_zone_name": "example.com",
-    }
-    configured = {key: value for key, value in CONFIGURED.items() if key != "certificate_arn"}
-    made = synthesize(tmp_path_factory.mktemp("assembly"), {**configured, **ELSEWHERE, **variants})
-    return read_templates(made)
-
-
-def read_templates(made: Synthesized) -> dict[str, Template]:
-    return {path.name: Template.read(path) for path in made.folder.rglob("*.template.json")}
+def templates(widest: Synthesized) -> dict[str, Template]:
+    return widest.templates
 
 
 def resources(templates: Mapping[str, Template]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
