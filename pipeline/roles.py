@@ -118,6 +118,10 @@ class PipelineRoles(Construct):
         if own:
             actions = ["ecr:DescribeImageScanFindings", "ecr:StartImageScan"]
             statements.append(_allow("ScanImages", actions, bootstrap_repository_arns(own)))
+            statements.append(_allow("ReadHowItIsScanned", ["ecr:GetRegistryScanningConfiguration"], ["*"]))
+            # Where Amazon Inspector scans, ECR reads its findings with the caller's rights. Source:
+            # https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-scanning-enhanced-iam.html
+            statements.append(_allow("ReadInspector", ["inspector2:ListCoverage", "inspector2:ListFindings"], ["*"]))
         if others:
             statements.append(_allow("ReadScans", ["sts:AssumeRole"], bootstrap_role_arns("lookup", others)))
         return self.build_role("scan-image", purpose="Has images scanned before they run", statements=statements)
@@ -180,7 +184,7 @@ class PipelineRoles(Construct):
         acknowledge(policy, {f"AwsSolutions-IAM5[Resource::<{logical_id}.Arn>/*]": _OPEN_ENDS["s3"]})
         for statement in statements:
             for resource in statement.resources:
-                if not Token.is_unresolved(resource) and resource.endswith("*"):
+                if not Token.is_unresolved(resource) and resource.endswith("*") and resource != "*":
                     reason = _OPEN_ENDS[resource.split(":")[2]]
                     acknowledge(policy, {f"AwsSolutions-IAM5[Resource::{resource}]": reason})
         self.policies.append(policy)

@@ -13,6 +13,11 @@ from stages.acknowledgements import acknowledge
 #: Action to the reason why its statement says `"Resource": "*"`.
 WILDCARDS: Mapping[str, str] = {
     "ecr:GetAuthorizationToken": "The token is the account's, not a repository's: IAM offers no resource for it.",
+    "ecr:GetRegistryScanningConfiguration": "A setting of the whole registry: IAM offers no resource for it.",
+    **dict.fromkeys(
+        ("inspector2:ListCoverage", "inspector2:ListFindings"),
+        "Reading what Amazon Inspector has found in images, for which it offers no resource.",
+    ),
     **dict.fromkeys(
         (
             "elasticloadbalancing:DescribeListeners",
