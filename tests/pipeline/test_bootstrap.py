@@ -12,7 +12,7 @@ from cfnlint.schema import PROVIDER_SCHEMA_MANAGER  # type: ignore[import-untype
 
 from pipeline.bootstrap import policies
 from pipeline.bootstrap.needs import BESIDES, TYPES, UNUSED_ACTIONS, UNUSED_SERVICES, needs_of
-from tests.pipeline.model import Synthesized, Template
+from tests.pipeline.model import PROJECT, Synthesized, Template
 
 COMMITTED = sorted(policies.FOLDER.glob("execution-policy-*.json"))
 STATEMENTS: list[Mapping[str, Any]] = [
@@ -133,6 +133,29 @@ def test_what_is_ours_may_be_changed_under_the_name_that_its_template_gives(temp
 def test_what_is_not_ours_may_not_be_changed(kind: str) -> None:
     _, action, arn = NAMED[kind]
     assert not allowed(action, arn.format("somebody-elses"))
+
+
+def test_every_policy_has_room_for_what_aws_turns_out_to_ask_for() -> None:
+    for path in COMMITTED:
+        size = len(re.sub(r"\s", "", path.read_text()))
+        assert size <= policies.POLICY_CHARACTERS - policies.HEADROOM_CHARACTERS, path
+
+
+def test_the_readme_attaches_every_policy() -> None:
+    readme = (PROJECT / "README.md").read_text()
+    numbers = [path.stem.rpartition("-")[2] for path in COMMITTED]
+    assert f"for n in {' '.join(numbers)}; do" in readme
+    assert f"--cloudformation-execution-policies {','.join(f'$ARN-{number}' for number in numbers)}" in readme
+
+
+def test_what_no_schema_names_has_a_source() -> None:
+    for actions in BESIDES.values():
+        assert all(source.startswith("https://") for source in actions.values())
+
+
+def test_a_load_balancer_can_be_created() -> None:
+    """In some accounts CreateLoadBalancer asks for this one, which no schema names and no documentation."""
+    assert allowed("ec2:GetSecurityGroupsForVpc")
 
 
 def test_no_policy_is_open_ended_or_too_large() -> None:
