@@ -32,6 +32,7 @@ GATES = (
 )
 #: What the change report exports, and the file that holds it.
 REPORT_VARIABLES = {"SUMMARY": "summary.txt", "REPORT_URL": "url.txt"}
+_COMPUTE_TYPES = {"medium": codebuild.ComputeType.MEDIUM, "large": codebuild.ComputeType.LARGE}
 _PYTHON = "3.13"
 _HASHED = "--require-hashes --requirement pipeline/jobs/requirements.txt"
 _PACKAGES = {"PYTHONPATH": "packages"}
@@ -70,7 +71,7 @@ def synth_step(
         install_commands=["make setup"],
         commands=["make synth", *_pack_jobs()],
         primary_output_directory="cdk.out",
-        build_environment=codebuild.BuildEnvironment(compute_type=codebuild.ComputeType.LARGE),
+        build_environment=codebuild.BuildEnvironment(compute_type=_COMPUTE_TYPES[config.synth_compute_type]),
         cache=codebuild.Cache.local(codebuild.LocalCacheMode.CUSTOM),
         partial_build_spec=_build_spec(
             phases={"pre_build": {"commands": ["make gates"]}},

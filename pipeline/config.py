@@ -22,7 +22,11 @@ CONTEXT_OVERRIDES = "CONTEXT_OVERRIDES"
 """Environment variable of the synth step with the overrides as JSON."""
 
 #: Keys that only the pipeline reads. All others of `cdk.json` are defaults for every environment.
-_PIPELINE_KEYS = frozenset({"environment_suffix", "connection_arn", "repository", "branch", "environments"})
+_PIPELINE_KEYS = frozenset(
+    {"environment_suffix", "connection_arn", "repository", "branch", "environments", "synth_compute_type"}
+)
+#: Machines for the synth step. Not CodeBuild's small one: the type check alone needs 3.8 GB when nothing is cached.
+SYNTH_COMPUTE_TYPES = ("medium", "large")
 #: Keys of one environment that tell the pipeline how to deploy it.
 _STAGE_KEYS = frozenset({"approval"})
 #: Fields of an environment's configuration that follow from others and are not for `cdk.json`.
@@ -78,6 +82,8 @@ class PipelineConfig:
     """A push to this branch starts the pipeline."""
     alarm_email: str | None
     """Address for the pipeline's own notifications; environments may name others for their alarms."""
+    synth_compute_type: str
+    """CodeBuild machine of the synth step. New accounts may have no quota for `large`."""
     log_retention_days: int
     """Days that the pipeline's log groups keep events."""
     stages: tuple[StageConfig, ...]
@@ -100,6 +106,11 @@ class PipelineConfig:
             raise ConfigurationError(f"repository: {self.repository!r} is not of the form owner/name.")
         if not _BRANCH.fullmatch(self.branch):
             raise ConfigurationError(f"branch: {self.branch!r} is no name of a git branch.")
+        if self.synth_compute_type not in SYNTH_COMPUTE_TYPES:
+            raise ConfigurationError(
+                f"synth_compute_type: {self.synth_compute_type!r} is none of {', '.join(SYNTH_COMPUTE_TYPES)}. The "
+                "account needs a quota of at least 1 for `Concurrently running builds` of that size (README)."
+            )
         if not self.stages:
             raise ConfigurationError(
                 'environments: none is configured. Name at least one in cdk.json, such as {"dev": {}}.'
@@ -113,6 +124,12 @@ class PipelineConfig:
     def names(self) -> Names:
         """Physical names of the pipeline's own resources; they end in `main` where the installation has no suffix."""
         return Names(suffix=self.environment_suffix or "main", account=self.account, region=self.region)
+
+    @property
+    def unheard(self) -> tuple[str, ...]:
+        """Whose messages reach nobody: `the pipeline` and environments that have no address."""
+        own = () if self.alarm_email else ("the pipeline",)
+        return (*own, *(stage.name for stage in self.stages if not stage.environment.alarm_email))
 
     @property
     def stack_name(self) -> str:
@@ -154,6 +171,7 @@ def read_config(context: Mapping[str, Any], *, file: Path, environ: Mapping[str,
         repository=values["repository"],
         branch=values.get("branch", "main"),
         alarm_email=values.get("alarm_email"),
+        synth_compute_type=values.get("synth_compute_type", SYNTH_COMPUTE_TYPES[0]),
         log_retention_days=first.capacity.log_retention_days if first else 0,
         stages=stages,
         overrides=MappingProxyType(dict(sorted(overrides.items()))),

@@ -14,9 +14,9 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
+from pipeline.bootstrap.resources import bootstrap_role_arns
 from pipeline.config import PipelineConfig
 from pipeline.functions import PipelineFunction
-from pipeline.roles import bootstrap_role_arns
 from pipeline.storage import PipelineStorage
 
 _PUBLISH_KEY_USE = ("kms:Decrypt", "kms:GenerateDataKey")

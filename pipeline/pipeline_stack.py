@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from aws_cdk import Environment, Stack, pipelines
+from aws_cdk import Annotations, CfnOutput, Environment, Stack, pipelines
 from aws_cdk import aws_codebuild as codebuild
 from aws_cdk import aws_codepipeline as codepipeline
 from aws_cdk import aws_iam as iam
@@ -89,6 +89,7 @@ class PipelineStack(Stack):
         self.pipeline.build_pipeline()
         roll_back_on_failure(self.pipeline.pipeline, [stage.stage_name for stage in config.stages])
         PipelineNotifications(self, "Notifications", config=config, storage=self._storage, stacks=self._stacks)
+        self._say_who_hears()
         take_over(self.pipeline, config=config, roles=self._roles)
         tag_all(self, config.names)
 
@@ -139,17 +140,35 @@ class PipelineStack(Stack):
         approval = InformedApproval(
             f"Approve{stage.stage_name}",
             report=report,
-            text=self._approval_text(report.exported_variable("SUMMARY")),
+            text=self._approval_text(stage, report.exported_variable("SUMMARY")),
             link=report.exported_variable("REPORT_URL"),
         )
         self.pipeline.add_wave(f"Approve{stage.stage_name}", post=[report, approval])
 
-    def _approval_text(self, summary: str) -> str:
+    def _approval_text(self, stage: StageConfig, summary: str) -> str:
         """What would change, of which commit, and how the environment does that has the commit already."""
         parts = [summary, f"commit {self._source.source_attribute('CommitId')}"]
+        if stage.name in self._config.unheard:
+            parts.append(f"alarms of {stage.name} reach nobody: alarm_email is not set")
         for earlier in list(self._dashboards)[-1:]:
             parts.append(f"dashboard of {earlier}: {self._dashboards[earlier]}")
         return " | ".join(parts)
+
+    def _say_who_hears(self) -> None:
+        """Say at synthesis and at the end of `make deploy` whose messages reach nobody."""
+        unheard = ", ".join(self._config.unheard)
+        CfnOutput(
+            self,
+            "ReachNobody",
+            value=f"{unheard}: set alarm_email" if unheard else "none",
+            description="Whose alarms and notifications reach nobody",
+        )
+        if unheard:
+            Annotations.of(self).add_warning_v2(
+                "payment-pipeline:reach-nobody",
+                f"Alarms and notifications reach nobody: {unheard}. Set alarm_email in cdk.json or with -c "
+                "alarm_email=..., for one environment as environments.NAME.alarm_email; the address must confirm once.",
+            )
 
     def _reports(self) -> None:
         """Declared, because CodeBuild would otherwise make groups that outlive the stack."""

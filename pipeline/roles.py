@@ -5,27 +5,32 @@ CDK Pipelines gives its own roles more than they need (`s3:GetObject*`, `sts:Ass
 over with policy updates off; see docs/decisions/0201-own-pipeline-roles.md.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from aws_cdk import CfnElement, Stack, Token
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+from pipeline.bootstrap.resources import ANY_REGION, bootstrap_repository_arns, bootstrap_role_arns
 from pipeline.config import PipelineConfig, StageConfig
 from pipeline.replication import Replica, other_regions
 from pipeline.storage import PipelineStorage
 from stages.acknowledgements import acknowledge
 from stages.policies import grant
 
-#: Roles of `cdk bootstrap` by what they are for. Their names hold account and region, so nothing else matches.
-_BOOTSTRAP_QUALIFIER = "hnb659fds"
 #: Service to the reason why a resource of it ends in a wildcard.
 _OPEN_ENDS = {
+    "iam": "Roles of `cdk bootstrap` in this account, in any region: a commit can add a region, and what deploys it is "
+    "the role from before that commit.",
     "kms": "The ARN of a key in another region is not known here; a condition narrows it to the one with our alias.",
     "s3": "Artifacts of one bucket, whose keys are not known beforehand.",
 }
 _BUCKET_USE = ("s3:GetBucketLocation", "s3:GetBucketVersioning", "s3:ListBucket")
 _OBJECT_USE = ("s3:GetObject", "s3:GetObjectVersion", "s3:PutObject")
+#: What CodePipeline asks of its role for a bucket whose policy does not mention it.
+#: Source: https://docs.aws.amazon.com/codepipeline/latest/userguide/how-to-custom-role.html#how-to-custom-role-policy
+_REPLICA_USE = ("s3:GetBucketAcl", *_BUCKET_USE)
+_REPLICA_OBJECT_USE = (*_OBJECT_USE, "s3:PutObjectAcl")
 _KEY_USE = (
     "kms:Decrypt",
     "kms:DescribeKey",
@@ -34,22 +39,6 @@ _KEY_USE = (
     "kms:ReEncryptFrom",
     "kms:ReEncryptTo",
 )
-
-
-def bootstrap_role_arns(kind: str, places: Iterable[tuple[str, str]]) -> list[str]:
-    """ARNs of a bootstrap role (`deploy`, `file-publishing`, `image-publishing`, `lookup`) in accounts and regions."""
-    return [
-        f"arn:aws:iam::{account}:role/cdk-{_BOOTSTRAP_QUALIFIER}-{kind}-role-{account}-{region}"
-        for account, region in dict.fromkeys(places)
-    ]
-
-
-def bootstrap_repository_arns(places: Iterable[tuple[str, str]]) -> list[str]:
-    """ARNs of the bootstrap's image repositories in accounts and regions."""
-    return [
-        f"arn:aws:ecr:{region}:{account}:repository/cdk-{_BOOTSTRAP_QUALIFIER}-container-assets-{account}-{region}"
-        for account, region in places
-    ]
 
 
 class PipelineRoles(Construct):
@@ -71,7 +60,7 @@ class PipelineRoles(Construct):
         self._storage = storage
         self.policies: list[iam.ManagedPolicy] = []
         targets = [(stage.environment.account, stage.environment.region) for stage in config.stages]
-        own = [(config.account, region) for region in (config.region, *other_regions(config))]
+        own = [(config.account, ANY_REGION)]
         self.pipeline = self._role(
             "pipeline",
             service="codepipeline.amazonaws.com",
@@ -129,6 +118,10 @@ class PipelineRoles(Construct):
         if own:
             actions = ["ecr:DescribeImageScanFindings", "ecr:StartImageScan"]
             statements.append(_allow("ScanImages", actions, bootstrap_repository_arns(own)))
+            statements.append(_allow("ReadHowItIsScanned", ["ecr:GetRegistryScanningConfiguration"], ["*"]))
+            # Where Amazon Inspector scans, ECR reads its findings with the caller's rights. Source:
+            # https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-scanning-enhanced-iam.html
+            statements.append(_allow("ReadInspector", ["inspector2:ListCoverage", "inspector2:ListFindings"], ["*"]))
         if others:
             statements.append(_allow("ReadScans", ["sts:AssumeRole"], bootstrap_role_arns("lookup", others)))
         return self.build_role("scan-image", purpose="Has images scanned before they run", statements=statements)
@@ -191,7 +184,7 @@ class PipelineRoles(Construct):
         acknowledge(policy, {f"AwsSolutions-IAM5[Resource::<{logical_id}.Arn>/*]": _OPEN_ENDS["s3"]})
         for statement in statements:
             for resource in statement.resources:
-                if not Token.is_unresolved(resource) and resource.endswith("/*"):
+                if not Token.is_unresolved(resource) and resource.endswith("*") and resource != "*":
                     reason = _OPEN_ENDS[resource.split(":")[2]]
                     acknowledge(policy, {f"AwsSolutions-IAM5[Resource::{resource}]": reason})
         self.policies.append(policy)
@@ -220,8 +213,8 @@ class PipelineRoles(Construct):
         use_key.add_condition("ForAnyValue:StringEquals", {"kms:ResourceAliases": [one.key_alias for one in replicas]})
         buckets = [f"arn:aws:s3:::{one.bucket_name}" for one in replicas]
         return [
-            _allow("FindReplicas", _BUCKET_USE, buckets),
-            _allow("UseReplicas", _OBJECT_USE, [f"{arn}/*" for arn in buckets]),
+            _allow("FindReplicas", _REPLICA_USE, buckets),
+            _allow("UseReplicas", _REPLICA_OBJECT_USE, [f"{arn}/*" for arn in buckets]),
             use_key,
         ]
 

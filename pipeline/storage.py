@@ -56,6 +56,14 @@ def pipeline_key(scope: Construct, config: Place, *, log_groups: list[str], alia
         iam.PolicyStatement(sid="Administration", principals=[account], actions=list(ADMINISTRATION), resources=["*"]),
         # Roles of this account state the same in their own policies; deploy roles of others are added by name.
         iam.PolicyStatement(sid="UseByPolicy", principals=[account], actions=list(USE), resources=["*"]),
+        # Lambda keeps a grant for the role of each function whose environment it encrypts, and makes it as its caller.
+        iam.PolicyStatement(
+            sid="GrantsForFunctions",
+            principals=[account],
+            actions=["kms:CreateGrant"],
+            resources=["*"],
+            conditions={"StringEquals": {"kms:ViaService": f"lambda.{config.region}.amazonaws.com"}},
+        ),
         iam.PolicyStatement(
             sid="LogGroups",
             principals=[iam.ServicePrincipal(f"logs.{config.region}.amazonaws.com")],

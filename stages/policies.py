@@ -13,6 +13,11 @@ from stages.acknowledgements import acknowledge
 #: Action to the reason why its statement says `"Resource": "*"`.
 WILDCARDS: Mapping[str, str] = {
     "ecr:GetAuthorizationToken": "The token is the account's, not a repository's: IAM offers no resource for it.",
+    "ecr:GetRegistryScanningConfiguration": "A setting of the whole registry: IAM offers no resource for it.",
+    **dict.fromkeys(
+        ("inspector2:ListCoverage", "inspector2:ListFindings"),
+        "Reading what Amazon Inspector has found in images, for which it offers no resource.",
+    ),
     **dict.fromkeys(
         (
             "elasticloadbalancing:DescribeListeners",
@@ -41,6 +46,8 @@ WILDCARD_ACTIONS: Mapping[str, str] = {
 }
 #: Action to the reason why its resource ends in `/*` or `:*`.
 OPEN_ENDS: Mapping[str, str] = {
+    "sts:AssumeRole": "The bootstrap's roles of the pipeline's own account in any region: a commit can add one, and "
+    "what deploys it is the self-mutation role from before that commit.",
     "logs:CreateLogStream": "Streams of one log group; whoever writes chooses their names.",
     "logs:PutLogEvents": "As logs:CreateLogStream, for what is written into them.",
     "s3:DeleteObject": "All objects of one bucket are to be deleted; their keys are not known beforehand.",

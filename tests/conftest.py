@@ -11,7 +11,7 @@ settings.load_profile("untimed")
 
 
 #: Fixtures that synthesize: whatever uses one of them runs on one worker, so that each synthesis is made once.
-_SYNTHESES = {"assembly", "synthesized", "whole_app"}
+_SYNTHESES = {"assembly", "synthesized", "whole_app", "widest"}
 
 
 @pytest.hookimpl(tryfirst=True)

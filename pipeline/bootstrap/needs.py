@@ -3,7 +3,7 @@
 Source: the `handlers` and `tagging` permissions of the CloudFormation resource schemas, which come with cfn-lint.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 from cfnlint.schema import PROVIDER_SCHEMA_MANAGER  # type: ignore[import-untyped]
 
@@ -63,22 +63,64 @@ TYPES = (
     "AWS::WAFv2::WebACL",
     "AWS::WAFv2::WebACLAssociation",
 )
-#: What no schema tells.
-BESIDES: Mapping[str, Sequence[str]] = {
-    # AWS::CodeBuild::Project is no registry type, so that its schema has no handlers.
-    "AWS::CodeBuild::Project": (
-        "codebuild:BatchGetProjects",
-        "codebuild:CreateProject",
-        "codebuild:DeleteProject",
-        "codebuild:UpdateProject",
-        "iam:PassRole",
+_ELB = "https://docs.aws.amazon.com/elasticloadbalancing/latest/userguide/elb-api-permissions.html"
+_WAF = "https://docs.aws.amazon.com/waf/latest/developerguide/logging-cw-logs.html"
+_RDS_KEY = "https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/Overview.Encryption.Keys.html"
+_CODEBUILD = "https://docs.aws.amazon.com/codebuild/latest/userguide/auth-and-access-control-permissions-reference.html"
+#: What no schema tells, or not the schema of the type that asks for it: type to actions, each with its source.
+BESIDES: Mapping[str, Mapping[str, str]] = {
+    # No registry type, so that its schema has no handlers.
+    "AWS::CodeBuild::Project": dict.fromkeys(
+        (
+            "codebuild:BatchGetProjects",
+            "codebuild:CreateProject",
+            "codebuild:DeleteProject",
+            "codebuild:UpdateProject",
+            "iam:PassRole",
+        ),
+        _CODEBUILD,
     ),
     # The schema names the connection's old prefix only.
-    "AWS::CodePipeline::Pipeline": ("codeconnections:PassConnection",),
+    "AWS::CodePipeline::Pipeline": {
+        "codeconnections:PassConnection": "https://docs.aws.amazon.com/dtconsole/latest/userguide/rename.html"
+    },
+    "AWS::ElasticLoadBalancingV2::LoadBalancer": {
+        # Asked for in some accounts and not in others; nobody at AWS says in which.
+        "ec2:GetSecurityGroupsForVpc": "https://github.com/kubernetes-sigs/aws-load-balancer-controller/issues/3917",
+        **dict.fromkeys(
+            (
+                "ec2:DescribeAccountAttributes",
+                "ec2:DescribeAddresses",
+                "ec2:DescribeInternetGateways",
+                "ec2:DescribeSecurityGroups",
+                "ec2:DescribeSubnets",
+                "ec2:DescribeVpcs",
+                "iam:CreateServiceLinkedRole",
+            ),
+            _ELB,
+        ),
+    },
+    "AWS::ElasticLoadBalancingV2::TargetGroup": dict.fromkeys(
+        ("ec2:DescribeInternetGateways", "ec2:DescribeVpcs", "iam:CreateServiceLinkedRole"), _ELB
+    ),
+    "AWS::RDS::DBCluster": dict.fromkeys(("kms:CreateGrant", "kms:DescribeKey"), _RDS_KEY),
+    "AWS::WAFv2::LoggingConfiguration": dict.fromkeys(
+        (
+            "logs:CreateLogDelivery",
+            "logs:DeleteLogDelivery",
+            "logs:DescribeLogGroups",
+            "logs:DescribeResourcePolicies",
+            "logs:PutResourcePolicy",
+        ),
+        _WAF,
+    ),
     # The function behind a custom resource is called with CloudFormation's own rights.
-    "Custom::": ("lambda:InvokeFunction",),
+    "Custom::": {
+        "lambda:InvokeFunction": "https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/"
+        "template-custom-resources-lambda.html"
+    },
     # Every template of the CDK reads the version of the bootstrap.
-    "Parameters": ("ssm:GetParameters",),
+    "Parameters": {"ssm:GetParameters": "https://docs.aws.amazon.com/cdk/v2/guide/bootstrapping-env.html"},
 }
 #: Services of features that no template uses: the schemas name all that a type could be asked for.
 UNUSED_SERVICES = frozenset(

@@ -17,6 +17,9 @@ from pipeline.bootstrap.needs import needed_actions
 FOLDER = Path(__file__).parent
 #: IAM's limit for a managed policy; white space does not count.
 POLICY_CHARACTERS = 6_144
+#: Room that each policy keeps, so that what AWS turns out to ask for besides goes into the policies that there are: a
+#: further policy would have to be attached in every account.
+HEADROOM_CHARACTERS = 1_000
 
 _LOAD_BALANCER = "arn:aws:elasticloadbalancing:*:*:loadbalancer/app/alb-*/*"
 #: By service: the ARNs of what is ours.
@@ -132,14 +135,22 @@ def write_policies(folder: Path = FOLDER) -> list[Path]:
 
 
 def documents() -> list[Mapping[str, Any]]:
-    """As many policy documents as the size limit asks for, each as full as it gets."""
-    filled: list[list[Statement]] = []
-    for statement in sorted(statements(), key=_size, reverse=True):
-        room = (one for one in filled if _size(_document([*one, statement])) <= POLICY_CHARACTERS)
-        target = next(room, None)
-        if target is None:
-            filled.append(target := [])
-        target.append(statement)
+    """As few policy documents as leave some room in each, all about equally full."""
+    ordered = sorted(statements(), key=_size, reverse=True)
+    room = POLICY_CHARACTERS - HEADROOM_CHARACTERS
+    count = -(-_size(_document(ordered)) // room)
+    spread = _spread(ordered, count)
+    while max(map(_size, spread)) > room:
+        count += 1
+        spread = _spread(ordered, count)
+    return spread
+
+
+def _spread(ordered: Sequence[Statement], count: int) -> list[Mapping[str, Any]]:
+    """The statements, largest first, each into the document that is the least full."""
+    filled: list[list[Statement]] = [[] for _ in range(count)]
+    for statement in ordered:
+        min(filled, key=lambda one: _size(_document(one))).append(statement)
     return [_document(one) for one in filled]
 
 

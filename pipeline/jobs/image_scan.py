@@ -1,48 +1,40 @@
 """No image with a critical vulnerability goes anywhere: `python -m pipeline.jobs.image_scan --assembly cdk.out ...`.
 
-Looks at every image that the assembly publishes, where it was published. The bootstrap's repository does not scan on
-push, so the scan is started here (ECR allows one a day for an image; its findings then stand). In another account the
-lookup role may read findings but not start a scan: there the registry has to scan on push (README, bootstrap commands).
-A scan that is missing, failed or does not end is a failure.
+Looks at every image that the assembly publishes, where it was published. A scan that is missing, failed or does not end
+is a failure (`scans.py`). A critical finding passes only if Debian says that the installed package does not have it, or
+that it is minor there (`debian.py`), or if it is accepted until a day that has not passed. Where Debian cannot be
+asked, the finding stands. Why: docs/decisions/0208-image-gate.md.
 """
 
 import argparse
 import datetime as dt
 import json
+import re
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import boto3
-from botocore.exceptions import ClientError
-
-if TYPE_CHECKING:
-    from mypy_boto3_ecr import ECRClient
+from pipeline.jobs.debian import Debian
+from pipeline.jobs.scans import Image, ScanError, Vulnerability, registry, vulnerabilities_of
 
 STOPPING = frozenset({"CRITICAL"})
 """Severities that stop the pipeline."""
-_PAUSE, _DEADLINE = 2.0, 900.0
+_BASE = re.compile(r"^FROM\s+(?:--\S+\s+)*\S+[:-](?P<release>[a-z]+)(?:@\S+)?(?:\s|$)", re.MULTILINE | re.IGNORECASE)
 
 
-class ScanError(Exception):
-    """An image could not be shown to be sound; the message says why and what to do."""
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What comes of one finding that could stop the pipeline."""
 
-
-@dataclass(frozen=True, kw_only=True, order=True)
-class Image:
-    """An image where it was published."""
-
-    account: str
-    region: str
-    repository: str
-    tag: str
+    finding: Vulnerability
+    passes: bool
+    reason: str
 
     def __str__(self) -> str:
-        """The image on one line."""
-        return f"{self.repository}:{self.tag[:12]} ({self.account}, {self.region})"
+        """The verdict on one line."""
+        return f"{self.finding}: {'passes' if self.passes else 'stops the pipeline'}. {self.reason}"
 
 
 def images_of(assembly: Path) -> list[Image]:
@@ -59,87 +51,45 @@ def _images(assembly: Path) -> Iterator[Image]:
                     region=place["region"],
                     repository=place["repositoryName"],
                     tag=place["imageTag"],
+                    release=_release(path.parent, asset.get("source", {})),
                 )
 
 
-def scanner(image: Image, own_account: str) -> "ECRClient":
-    """A client for an image's registry: with the step's own rights at home, else with the lookup role's."""
-    if image.account == own_account:
-        return boto3.client("ecr", region_name=image.region)
-    role = f"arn:aws:iam::{image.account}:role/cdk-hnb659fds-lookup-role-{image.account}-{image.region}"
-    granted = boto3.client("sts", region_name=image.region).assume_role(RoleArn=role, RoleSessionName="image-scan")
-    return boto3.client(
-        "ecr",
-        region_name=image.region,
-        aws_access_key_id=granted["Credentials"]["AccessKeyId"],
-        aws_secret_access_key=granted["Credentials"]["SecretAccessKey"],
-        aws_session_token=granted["Credentials"]["SessionToken"],
-    )
+def _release(folder: Path, source: Mapping[str, str]) -> str:
+    """The Debian release of the last stage's base, as official images end their tags: `python:3.13-slim-trixie`."""
+    dockerfile = folder / source.get("directory", "") / source.get("dockerFile", "Dockerfile")
+    if not dockerfile.is_file():
+        return ""
+    found = [match["release"] for match in _BASE.finditer(dockerfile.read_text(encoding="utf-8"))]
+    return found[-1] if found else ""
 
 
-def findings_of(
-    client: "ECRClient", image: Image, *, may_start: bool, pause: float = _PAUSE
-) -> list[Mapping[str, Any]]:
-    """What a scan has found in an image, after waiting for its end.
-
-    Raises:
-        ScanError: there is no scan and none may be started, it failed, or it does not end.
-    """
-    if may_start:
-        _start(client, image)
-    deadline = time.monotonic() + _DEADLINE
-    while True:
-        status, findings = _read(client, image)
-        if status in ("COMPLETE", "ACTIVE"):
-            return findings
-        if status not in ("IN_PROGRESS", "PENDING"):
-            raise ScanError(f"{image}: the scan ended in {status}.")
-        if time.monotonic() > deadline:
-            raise ScanError(f"{image}: the scan has not ended in {_DEADLINE:.0f} s.")
-        time.sleep(pause)
+def judge(
+    found: Sequence[Vulnerability], *, release: str, accepted: Mapping[str, Any], debian: Debian
+) -> list[Verdict]:
+    """A verdict on each finding that could stop the pipeline."""
+    return [
+        _verdict(one, release=release, accepted=accepted, debian=debian)
+        for one in sorted(set(found))
+        if one.severity in STOPPING
+    ]
 
 
-def _start(client: "ECRClient", image: Image) -> None:
-    try:
-        client.start_image_scan(repositoryName=image.repository, imageId={"imageTag": image.tag})
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "LimitExceededException":  # scanned already today: those findings stand
-            raise ScanError(f"{image}: no scan could be started: {error}") from error
+def _verdict(one: Vulnerability, *, release: str, accepted: Mapping[str, Any], debian: Debian) -> Verdict:
+    acceptance = accepted.get(one.name)
+    if acceptance and acceptance.get("package", one.package) == one.package:
+        until = dt.date.fromisoformat(acceptance["until"])
+        if until >= dt.datetime.now(dt.UTC).date():
+            return Verdict(finding=one, passes=True, reason=f"Accepted until {until}: {acceptance['reason']}")
+    said = None
+    if one.of_distribution and one.version and release:
+        said = debian.says(one.name, release=release, package=one.package, version=one.version)
+    if said is not None:
+        return Verdict(finding=one, passes=said.excuses, reason=said.text)
+    return Verdict(finding=one, passes=False, reason=debian.unreachable or "Debian says nothing of it")
 
 
-def _read(client: "ECRClient", image: Image) -> tuple[str, list[Mapping[str, Any]]]:
-    findings: list[Mapping[str, Any]] = []
-    status = "PENDING"
-    try:
-        pages = client.get_paginator("describe_image_scan_findings").paginate(
-            repositoryName=image.repository, imageId={"imageTag": image.tag}
-        )
-        for page in pages:
-            status = page["imageScanStatus"]["status"]
-            found: Mapping[str, Any] = page.get("imageScanFindings", {})
-            findings += [*found.get("findings", ()), *found.get("enhancedFindings", ())]
-    except ClientError as error:
-        raise ScanError(f"{image}: there is no scan to read: {error}. Have its registry scan on push.") from error
-    return status, findings
-
-
-def stopping(findings: Sequence[Mapping[str, Any]], accepted: Mapping[str, Any]) -> list[str]:
-    """Names of the findings that stop the pipeline, and of what they are in."""
-    today = dt.datetime.now(dt.UTC).date()
-    return sorted(
-        f"{_name(one)} {one.get('uri') or one.get('description', '')}".strip()
-        for one in findings
-        if one.get("severity") in STOPPING
-        and not (_name(one) in accepted and dt.date.fromisoformat(accepted[_name(one)]["until"]) >= today)
-    )
-
-
-def _name(finding: Mapping[str, Any]) -> str:
-    details = finding.get("packageVulnerabilityDetails", {})
-    return str(finding.get("name") or details.get("vulnerabilityId") or finding.get("title", "?"))
-
-
-def main(arguments: Sequence[str]) -> int:
+def main(arguments: Sequence[str], *, debian: Debian | None = None) -> int:
     """Judge every image of an assembly and answer the exit status."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.jobs.image_scan", description=__doc__.splitlines()[0])
     parser.add_argument("--assembly", type=Path, required=True, help="the whole cloud assembly")
@@ -151,19 +101,32 @@ def main(arguments: Sequence[str]) -> int:
     if not images:
         sys.stderr.write(f"{options.assembly} publishes no image: there was nothing to scan.\n")
         return 1
-    failed = False
-    for image in images:
-        try:
-            findings = findings_of(scanner(image, options.account), image, may_start=image.account == options.account)
-        except ScanError as error:
-            sys.stderr.write(f"{error}\n")
-            failed = True
-            continue
-        bad = stopping(findings, accepted)
-        failed = failed or bool(bad)
-        sys.stdout.write(f"{image}: {len(findings)} findings, {len(bad)} stop the pipeline\n")
-        sys.stderr.writelines(f"{image}: {one}\n" for one in bad)
-    return int(failed)
+    debian = debian or Debian()
+    sound = [_pass(image, account=options.account, accepted=accepted, debian=debian) for image in images]
+    return int(not all(sound))
+
+
+def _pass(image: Image, *, account: str, accepted: Mapping[str, Any], debian: Debian) -> bool:
+    """Whether an image may go on; says why, finding by finding."""
+    try:
+        found = vulnerabilities_of(registry(image, account), image, may_start=image.account == account)
+    except ScanError as error:
+        sys.stderr.write(f"{error}\n")
+        return False
+    verdicts = judge(found, release=image.release, accepted=accepted, debian=debian)
+    bad = [one for one in verdicts if not one.passes]
+    sys.stdout.write(f"{image}: {len(found)} findings, {len(bad)} stop the pipeline\n")
+    sys.stdout.writelines(f"{image}: {one}\n" for one in verdicts if one.passes)
+    sys.stderr.writelines(f"{image}: {one}\n" for one in bad)
+    if bad:
+        sys.stderr.write(_REMEDY)
+    return not bad
+
+
+_REMEDY = (
+    "What Debian has fixed comes with a newer base image: change the date in service/Dockerfile and push. What it has "
+    "not fixed can be accepted in pipeline/gates/accepted_vulnerabilities.json, with a reason and a last day.\n"
+)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from aws_cdk import App
 from pipeline.config import PipelineConfig, read_config
 from pipeline.pipeline_stack import PipelineStack
 from stages.rules import add_rule_packs
-from tests.pipeline.model import CONFIGURED, ELSEWHERE, PROJECT, TOOLING, Synthesized
+from tests.pipeline.model import CONFIGURED, ELSEWHERE, PROJECT, TOOLING, VARIANTS, Synthesized
 
 
 def configure(overrides: Mapping[str, Any], file: Path = PROJECT / "cdk.json") -> PipelineConfig:
@@ -37,3 +37,10 @@ def synthesize(folder: Path, overrides: Mapping[str, Any], *, rules: bool = Fals
 def synthesized(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
     """dev in the tooling account, prod in another account and region."""
     return synthesize(tmp_path_factory.mktemp("assembly"), {**CONFIGURED, **ELSEWHERE})
+
+
+@pytest.fixture(scope="session")
+def widest(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
+    """Every template: the pipeline, its replica, dev with a domain of its own, prod with a canary and far away."""
+    configured = {key: value for key, value in CONFIGURED.items() if key != "certificate_arn"}
+    return synthesize(tmp_path_factory.mktemp("widest"), {**configured, **ELSEWHERE, **VARIANTS})

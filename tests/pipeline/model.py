@@ -23,6 +23,13 @@ ELSEWHERE: Mapping[str, Any] = {
     "environments.prod.availability_zone_ids": "euw1-az1,euw1-az2,euw1-az3",
     "environments.prod.certificate_arn": _CERTIFICATE.format("eu-west-1", PRODUCTION),
 }
+#: What the templates of the two environments have between them besides, when it is configured.
+VARIANTS: Mapping[str, Any] = {
+    "environments.prod.deployment_strategy": "canary",
+    "environments.dev.domain_name": "pay.example.com",
+    "environments.dev.hosted_zone_id": "Z0123456789ABCDEFGHIJ",
+    "environments.dev.hosted_zone_name": "example.com",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +84,11 @@ class Synthesized:
         return Template.read(self.folder / "PipelineStack.template.json")
 
     @property
+    def templates(self) -> dict[str, Template]:
+        """Every template of the assembly and of those inside it, by file name."""
+        return {path.name: Template.read(path) for path in self.folder.rglob("*.template.json")}
+
+    @property
     def pipeline(self) -> Mapping[str, Any]:
         return self.stack.one("AWS::CodePipeline::Pipeline")
 
@@ -118,7 +130,7 @@ def resolve(value: Any) -> Any:
         return value
     if "Fn::Join" in value:
         separator, parts = value["Fn::Join"]
-        return str(separator).join(resolve(parts))
+        return str(separator).join(map(str, resolve(parts)))
     if "Ref" in value:
         return "aws" if value["Ref"] == "AWS::Partition" else f"${{{value['Ref']}}}"
     if "Fn::GetAtt" in value:

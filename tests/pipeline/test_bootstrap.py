@@ -12,8 +12,7 @@ from cfnlint.schema import PROVIDER_SCHEMA_MANAGER  # type: ignore[import-untype
 
 from pipeline.bootstrap import policies
 from pipeline.bootstrap.needs import BESIDES, TYPES, UNUSED_ACTIONS, UNUSED_SERVICES, needs_of
-from tests.pipeline.conftest import synthesize
-from tests.pipeline.model import CONFIGURED, ELSEWHERE, Synthesized, Template
+from tests.pipeline.model import PROJECT, Synthesized, Template
 
 COMMITTED = sorted(policies.FOLDER.glob("execution-policy-*.json"))
 STATEMENTS: list[Mapping[str, Any]] = [
@@ -22,21 +21,8 @@ STATEMENTS: list[Mapping[str, Any]] = [
 
 
 @pytest.fixture(scope="module")
-def templates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Template]:
-    """Every template: the pipeline, its replica, dev with a domain of its own, prod with a canary and far away."""
-    variants = {
-        "environments.prod.deployment_strategy": "canary",
-        "environments.dev.domain_name": "pay.example.com",
-        "environments.dev.hosted_zone_id": "Z0123456789ABCDEFGHIJ",
-        "environments.dev.hosted_zone_name": "example.com",
-    }
-    configured = {key: value for key, value in CONFIGURED.items() if key != "certificate_arn"}
-    made = synthesize(tmp_path_factory.mktemp("assembly"), {**configured, **ELSEWHERE, **variants})
-    return read_templates(made)
-
-
-def read_templates(made: Synthesized) -> dict[str, Template]:
-    return {path.name: Template.read(path) for path in made.folder.rglob("*.template.json")}
+def templates(widest: Synthesized) -> dict[str, Template]:
+    return widest.templates
 
 
 def resources(templates: Mapping[str, Template]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
@@ -147,6 +133,29 @@ def test_what_is_ours_may_be_changed_under_the_name_that_its_template_gives(temp
 def test_what_is_not_ours_may_not_be_changed(kind: str) -> None:
     _, action, arn = NAMED[kind]
     assert not allowed(action, arn.format("somebody-elses"))
+
+
+def test_every_policy_has_room_for_what_aws_turns_out_to_ask_for() -> None:
+    for path in COMMITTED:
+        size = len(re.sub(r"\s", "", path.read_text()))
+        assert size <= policies.POLICY_CHARACTERS - policies.HEADROOM_CHARACTERS, path
+
+
+def test_the_readme_attaches_every_policy() -> None:
+    readme = (PROJECT / "README.md").read_text()
+    numbers = [path.stem.rpartition("-")[2] for path in COMMITTED]
+    assert f"for n in {' '.join(numbers)}; do" in readme
+    assert f"--cloudformation-execution-policies {','.join(f'$ARN-{number}' for number in numbers)}" in readme
+
+
+def test_what_no_schema_names_has_a_source() -> None:
+    for actions in BESIDES.values():
+        assert all(source.startswith("https://") for source in actions.values())
+
+
+def test_a_load_balancer_can_be_created() -> None:
+    """In some accounts CreateLoadBalancer asks for this one, which no schema names and no documentation."""
+    assert allowed("ec2:GetSecurityGroupsForVpc")
 
 
 def test_no_policy_is_open_ended_or_too_large() -> None:

@@ -104,6 +104,7 @@ def test_without_credentials_the_account_is_asked_for(file: Path) -> None:
         ({"repository": "name"}, "repository.*owner/name"),
         ({"branch": "two words"}, "branch"),
         ({"brnach": "main"}, "unknown key brnach"),
+        ({"synth_compute_type": "small"}, "synth_compute_type: 'small'.*medium, large.*quota"),
         ({"environments": "{}"}, "environments: none"),
         ({"environments": "dev"}, "object of objects"),
         ({"environments": {"dev": 1}}, "object of objects"),
@@ -134,3 +135,11 @@ def test_only_the_pipelines_suffix_may_be_what_is_wrong(file: Path) -> None:
 def test_broken_overrides_are_named(file: Path, text: str) -> None:
     with pytest.raises(ConfigurationError, match=CONTEXT_OVERRIDES):
         read(file, CONFIGURED, {**DEFAULT_ACCOUNT, CONTEXT_OVERRIDES: text})
+
+
+def test_whose_messages_reach_nobody_is_known(file: Path) -> None:
+    assert read(file).unheard == ()
+    silent = {key: value for key, value in CONFIGURED.items() if key != "alarm_email"}
+    assert read(file, silent).unheard == ("the pipeline", "dev", "prod")
+    one = {**silent, "environments.prod.alarm_email": "operators@example.com"}
+    assert read(file, one).unheard == ("the pipeline", "dev")

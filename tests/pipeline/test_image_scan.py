@@ -8,10 +8,22 @@ from typing import Any
 
 import boto3
 import pytest
+import requests
 from botocore.exceptions import ClientError
 
-from pipeline.jobs import image_scan
+from pipeline.jobs import image_scan, scans
+from pipeline.jobs.debian import Debian, Packages
 from tests.pipeline.model import PRODUCTION, TOOLING
+
+#: As ours: the release is that of the last stage.
+DOCKERFILE = """\
+FROM public.ecr.aws/docker/library/python:3.13-slim-bookworm AS build
+FROM --platform=linux/amd64 public.ecr.aws/docker/library/python:3.13-slim-trixie
+"""
+
+
+def unreachable() -> Packages:
+    raise requests.ConnectionError("no route")
 
 
 class Registry:
@@ -24,6 +36,10 @@ class Registry:
         self.findings: list[Mapping[str, Any]] = []
         self.enhanced: list[Mapping[str, Any]] = []
         self.missing = False
+        self.scan_type = "BASIC"
+
+    def get_registry_scanning_configuration(self) -> Any:
+        return {"scanningConfiguration": {"scanType": self.scan_type, "rules": []}}
 
     def start_image_scan(self, **asked: Any) -> None:
         if self.error:
@@ -50,7 +66,7 @@ class Registry:
 def registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
     made = Registry()
     monkeypatch.setattr(boto3, "client", lambda *_, **__: made)
-    monkeypatch.setattr(image_scan.time, "sleep", lambda _: None)  # type: ignore[attr-defined]
+    monkeypatch.setattr(scans.time, "sleep", lambda _: None)  # type: ignore[attr-defined]
     return made
 
 
@@ -58,7 +74,7 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
 def scan(tmp_path: Path, registry: Registry) -> Callable[..., int]:
     """Run the gate over an assembly that publishes one image to each account."""
 
-    def scan(*accounts: str, accepted: Mapping[str, Any] | None = None) -> int:
+    def scan(*accounts: str, accepted: Mapping[str, Any] | None = None, tracker: Packages | None = None) -> int:
         destinations = {
             account: {
                 "repositoryName": f"assets-{account}",
@@ -68,12 +84,16 @@ def scan(tmp_path: Path, registry: Registry) -> Callable[..., int]:
             }
             for account in accounts
         }
-        manifest = {"dockerImages": {"image": {"destinations": destinations}}}
+        source = {"directory": "asset.0123", "dockerFile": "Dockerfile"}
+        (tmp_path / "asset.0123").mkdir(exist_ok=True)
+        (tmp_path / "asset.0123" / "Dockerfile").write_text(DOCKERFILE)
+        manifest = {"dockerImages": {"image": {"source": source, "destinations": destinations}}}
         for name in ("one", "two"):  # the same image of two stacks is one image
             (tmp_path / f"{name}.assets.json").write_text(json.dumps(manifest))
         (tmp_path / "accepted.json").write_text(json.dumps(accepted or {}))
         return image_scan.main(
-            ["--assembly", str(tmp_path), "--account", TOOLING, "--accepted", str(tmp_path / "accepted.json")]
+            ["--assembly", str(tmp_path), "--account", TOOLING, "--accepted", str(tmp_path / "accepted.json")],
+            debian=Debian(lambda: tracker) if tracker is not None else Debian(unreachable),
         )
 
     return scan
@@ -107,6 +127,87 @@ def test_an_accepted_finding_passes_until_its_last_day(scan: Callable[..., int],
     assert scan(TOOLING, accepted={"CVE-1": {"until": "2000-01-01", "reason": "not reachable"}}) == 1
 
 
+def test_an_acceptance_for_one_package_is_none_for_another(scan: Callable[..., int], registry: Registry) -> None:
+    registry.findings = [critical("zlib", "1:1.3.1")]
+    accepted = {"until": "9999-12-31", "reason": "nothing runs perl", "package": "perl"}
+    assert scan(TOOLING, accepted={"CVE-1": accepted}) == 1
+    assert scan(TOOLING, accepted={"CVE-1": {**accepted, "package": "zlib"}}) == 0
+
+
+def critical(package: str, version: str) -> Mapping[str, Any]:
+    """A finding of basic scanning."""
+    attributes = [{"key": "package_name", "value": package}, {"key": "package_version", "value": version}]
+    return {"name": "CVE-1", "severity": "CRITICAL", "uri": "https://advisory.example/CVE-1", "attributes": attributes}
+
+
+def tracked(**trixie: str) -> Packages:
+    """What the tracker has on CVE-1 in openssl."""
+    return {"openssl": {"CVE-1": {"releases": {"trixie": {"urgency": "not yet assigned", **trixie}}}}}
+
+
+@pytest.mark.parametrize(
+    ("tracker", "told"),
+    [
+        (tracked(status="resolved", fixed_version="3.5.7-1~deb13u2"), "3.5.7-1~deb13u2 has the fix"),
+        (tracked(status="resolved", fixed_version="0"), "never had it"),
+        (tracked(status="open", nodsa="Minor issue", nodsa_reason=""), "Minor issue"),
+        (tracked(status="open", nodsa="Minor issue", nodsa_reason="postponed"), "Minor issue"),
+        (tracked(status="open", urgency="unimportant"), "unimportant"),
+    ],
+)
+def test_a_critical_finding_passes_that_debian_has_mended_or_calls_minor(
+    scan: Callable[..., int], registry: Registry, tracker: Packages, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Basic scanning compares upstream's versions: it goes on finding what Debian has mended in its own."""
+    registry.findings = [critical("openssl", "3.5.7-1~deb13u2")]
+    assert scan(TOOLING, tracker=tracker) == 0
+    assert told in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("tracker", "told"),
+    [
+        (tracked(status="resolved", fixed_version="3.5.8-1~deb13u1"), "the image is older"),
+        (tracked(status="open"), "nobody calls it minor"),
+        (tracked(status="open", nodsa="Too intrusive", nodsa_reason="ignored"), "nobody calls it minor"),
+        (tracked(status="undetermined"), "undetermined"),
+        ({}, "Debian says nothing of it"),
+        (None, "could not be read: no route"),
+    ],
+)
+def test_a_critical_finding_stops_that_debian_does_not_excuse(
+    scan: Callable[..., int],
+    registry: Registry,
+    tracker: Packages | None,
+    told: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    registry.findings = [critical("openssl", "3.5.7-1~deb13u2")]
+    assert scan(TOOLING, tracker=tracker) == 1
+    error = capsys.readouterr().err
+    assert told in error
+    assert "change the date in service/Dockerfile" in error
+
+
+def test_what_debian_says_of_another_release_or_package_excuses_nothing(
+    scan: Callable[..., int], registry: Registry
+) -> None:
+    fixed = {"status": "resolved", "fixed_version": "1"}
+    registry.findings = [critical("libssl3t64", "3.5.7-1~deb13u2")]
+    assert scan(TOOLING, tracker={"openssl": {"CVE-1": {"releases": {"bookworm": fixed}}}}) == 1
+    openssl = {"CVE-1": {"releases": {"trixie": fixed}}}
+    assert scan(TOOLING, tracker={"openssl": openssl}) == 0, (
+        "a binary package, whose source is the only one that has it"
+    )
+    other = {"CVE-1": {"releases": {"trixie": {"status": "open"}}}}
+    assert scan(TOOLING, tracker={"openssl": openssl, "shim": other}) == 1, "which of the two it is of, nobody knows"
+
+
+def test_debian_is_not_asked_when_nothing_is_critical(scan: Callable[..., int], registry: Registry) -> None:
+    registry.findings = [{**critical("openssl", "1"), "severity": "HIGH"}]
+    assert scan(TOOLING) == 0, "the tracker cannot be reached here"
+
+
 def test_todays_scan_is_read_when_no_second_one_is_allowed(scan: Callable[..., int], registry: Registry) -> None:
     registry.error = "LimitExceededException"
     assert scan(TOOLING) == 0
@@ -134,7 +235,7 @@ def test_a_scan_that_does_not_end_stops(
     scan: Callable[..., int], registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry.statuses = ["PENDING"]
-    monkeypatch.setattr(image_scan, "_DEADLINE", -1.0)
+    monkeypatch.setattr(scans, "_DEADLINE", -1.0)
     assert scan(TOOLING) == 1
 
 

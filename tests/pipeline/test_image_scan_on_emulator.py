@@ -139,3 +139,27 @@ def test_an_image_that_another_accounts_registry_scanned_on_push_passes(step: St
     ecr.start_image_scan(repositoryName=REPOSITORY, imageId={"imageTag": "scanned"})
     finished = step.run(TOOLING)
     assert finished.returncode == 0, finished.stderr
+
+
+@pytest.fixture
+def enhanced(emulator: EmulatorProcess) -> Iterator[None]:
+    """Have Amazon Inspector scan the registry."""
+    planted = emulator.data / "findings" / "registry.json"
+    planted.parent.mkdir(exist_ok=True)
+    planted.write_text('{"scanType": "ENHANCED"}')
+    yield
+    planted.unlink()
+
+
+@pytest.mark.usefixtures("enhanced")
+@pytest.mark.parametrize(("severity", "exit_status"), [("CRITICAL", 1), ("HIGH", 0)])
+def test_findings_of_amazon_inspector_are_waited_for_and_judged_alike(
+    step: Step, severity: str, exit_status: int
+) -> None:
+    """A registry with enhanced scanning refuses to start a scan: "This feature is disabled"."""
+    details = {"vulnerabilityId": "CVE-2026-0001", "vulnerablePackages": [{"name": "openssl", "version": "3.5.7"}]}
+    finding = {"severity": severity, "status": "ACTIVE", "packageVulnerabilityDetails": details}
+    step.publish(f"inspected-{severity.lower()}", ends={"enhancedFindings": [finding]})
+    finished = step.run()
+    assert finished.returncode == exit_status, finished.stderr
+    assert f"1 findings, {exit_status} stop the pipeline" in finished.stdout

@@ -17,17 +17,23 @@ from rehearsal.emulator.apis.base import ApiError, Application, Json, JsonApi
 
 
 class ImageScanApi(JsonApi):
-    """StartImageScan and DescribeImageScanFindings for images that are in a repository.
+    """Scans of images that are in a repository, and whether the registry makes them by itself.
 
     `<findings>/<image tag>.json` plants how a scan ends:
     `{"status": "FAILED"}`, or `{"findings": [{"name": "CVE-2026-0001", "severity": "CRITICAL"}]}`.
+    `<findings>/registry.json` plants the registry's configuration: `{"scanType": "ENHANCED"}`, with which no scan can
+    be started and images end with `enhancedFindings`.
     """
 
     def __init__(self, application: Application, *, port: int, findings: Path) -> None:
         super().__init__(
             application,
             target="AmazonEC2ContainerRegistry_V20150921",
-            operations={"StartImageScan": self._start, "DescribeImageScanFindings": self._describe},
+            operations={
+                "StartImageScan": self._start,
+                "DescribeImageScanFindings": self._describe,
+                "GetRegistryScanningConfiguration": self._configuration,
+            },
         )
         self._port = port
         self._findings = findings
@@ -46,8 +52,18 @@ class ImageScanApi(JsonApi):
             raise ApiError(error.response["Error"]["Code"], error.response["Error"]["Message"]) from error
         return dict(found["imageDetails"][0])
 
+    def _configuration(self, _: Json) -> Json:
+        file = self._findings / "registry.json"
+        planted = json.loads(file.read_text()) if file.exists() else {}
+        return {"registryId": client.ACCOUNT_ID, "scanningConfiguration": {"scanType": "BASIC", "rules": [], **planted}}
+
+    def _is_enhanced(self) -> bool:
+        return bool(self._configuration({})["scanningConfiguration"]["scanType"] == "ENHANCED")
+
     def _start(self, request: Json) -> Json:
         image = self._image(request)
+        if self._is_enhanced():
+            raise ApiError("ValidationException", "This feature is disabled")
         key = (image["repositoryName"], image["imageDigest"])
         with self._lock:
             if key in self._looked_at:
@@ -59,6 +75,8 @@ class ImageScanApi(JsonApi):
         image = self._image(request)
         key = (image["repositoryName"], image["imageDigest"])
         with self._lock:
+            if self._is_enhanced():
+                self._looked_at.setdefault(key, 0)
             if key not in self._looked_at:
                 reason = f"Image scan does not exist for the image with digest {image['imageDigest']}"
                 raise ApiError("ScanNotFoundException", reason)
@@ -67,10 +85,11 @@ class ImageScanApi(JsonApi):
         if first:  # a scan takes a while
             return self._answer_for(image, request, {"status": "IN_PROGRESS"})
         planted = self._planted(image)
-        findings = planted.get("findings", [])
+        kind, end = ("enhancedFindings", "ACTIVE") if self._is_enhanced() else ("findings", "COMPLETE")
+        findings = planted.get(kind, [])
         counts = Counter(finding["severity"] for finding in findings)
-        answer = self._answer_for(image, request, {"status": planted.get("status", "COMPLETE")})
-        return answer | {"imageScanFindings": {"findings": findings, "findingSeverityCounts": dict(counts)}}
+        answer = self._answer_for(image, request, {"status": planted.get("status", end)})
+        return answer | {"imageScanFindings": {kind: findings, "findingSeverityCounts": dict(counts)}}
 
     def _planted(self, image: Json) -> Json:
         files = (self._findings / f"{tag}.json" for tag in image.get("imageTags", ()))

@@ -1,0 +1,39 @@
+"""Debian's versions in Debian's order."""
+
+import shutil
+import subprocess
+from itertools import pairwise
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from pipeline.jobs.debian import is_older
+
+#: In ascending order; from Debian policy and from real packages.
+ORDERED = [
+    "1.0~~", "1.0~~a", "1.0~", "1.0", "1.0-1", "1.0-1+b8", "1.0-1+deb13u1", "1.0-1+deb13u2", "1.0-1.1", "1.0-10",
+    "1.0a-1", "1.0+dfsg-1", "1.1-1", "1.2.11.dfsg-1", "1.10", "1:0.1",
+]  # fmt: skip
+
+
+def test_versions_are_in_debians_order() -> None:
+    for one, next_one in pairwise(ORDERED):
+        assert is_older(one, next_one), (one, next_one)
+        assert not is_older(next_one, one), (one, next_one)
+    assert not is_older("1.0", "1.0-0"), "the same version"
+    assert not is_older("0:1.00", "1.0"), "the same version"
+
+
+_UPSTREAM = st.from_regex(r"[0-9][A-Za-z0-9.+~]{0,6}", fullmatch=True)
+_REVISION = st.from_regex(r"(-[A-Za-z0-9.+~]{1,5})?", fullmatch=True)
+_VERSIONS = st.tuples(st.sampled_from(["", "0:", "1:"]), _UPSTREAM, _REVISION).map("".join)
+
+
+@pytest.mark.skipif(shutil.which("dpkg") is None, reason="needs Debian's own dpkg to compare with")
+@given(_VERSIONS, _VERSIONS)
+def test_dpkg_agrees(one: str, other: str) -> None:
+    assume(one.isascii() and other.isascii())
+    asked = subprocess.run(["dpkg", "--compare-versions", one, "lt", other], check=False, capture_output=True)
+    assert asked.returncode in (0, 1)
+    assert is_older(one, other) == (asked.returncode == 0)

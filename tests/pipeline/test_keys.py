@@ -1,0 +1,287 @@
+"""Every key lets those use it who must: a key's policy decides first, whatever IAM allows.
+
+A key policy that does not mention an account, or not for an action, makes that action fail for everybody in it.
+"""
+
+import dataclasses
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+import pytest
+from cfnlint.schema import PROVIDER_SCHEMA_MANAGER  # type: ignore[import-untyped]
+
+from pipeline.bootstrap import policies
+from tests.pipeline.model import Synthesized, Template, resolve
+
+_EXECUTION = [
+    action
+    for path in policies.FOLDER.glob("execution-policy-*.json")
+    for statement in json.loads(path.read_text())["Statement"]
+    for action in statement["Action"]
+]
+#: What CloudFormation or a service does on behalf of a caller of the account, besides what the type's schema names.
+#: Property that holds the key -> service through which it is used, actions, source.
+THROUGH: Mapping[tuple[str, str], tuple[str, tuple[str, ...], str]] = {
+    ("AWS::Lambda::Function", "KmsKeyArn"): (
+        "lambda",
+        ("kms:CreateGrant", "kms:Encrypt", "kms:Decrypt"),
+        "https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars-encryption.html",
+    ),
+    ("AWS::RDS::DBCluster", "KmsKeyId"): (
+        "rds",
+        ("kms:CreateGrant", "kms:DescribeKey"),
+        "https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/Overview.Encryption.Keys.html",
+    ),
+    ("AWS::RDS::DBInstance", "PerformanceInsightsKMSKeyId"): (
+        "rds",
+        ("kms:CreateGrant", "kms:DescribeKey", "kms:Decrypt", "kms:GenerateDataKey"),
+        "https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/USER_PerfInsights.access-control.cmk-policy.html",
+    ),
+    ("AWS::SecretsManager::Secret", "KmsKeyId"): (
+        "secretsmanager",
+        ("kms:Decrypt", "kms:GenerateDataKey"),
+        "https://docs.aws.amazon.com/secretsmanager/latest/userguide/security-encryption.html",
+    ),
+    ("AWS::SNS::Topic", "KmsMasterKeyId"): (
+        "sns",
+        ("kms:Decrypt", "kms:GenerateDataKey"),
+        "https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html",
+    ),
+}
+#: Types that hold a key and use it only through roles of ours, whose own policies are compared with the key's below.
+BY_ROLES = {
+    "AWS::CodeBuild::Project",
+    "AWS::CodePipeline::Pipeline",
+    "AWS::IAM::ManagedPolicy",
+    "AWS::S3::Bucket",
+}
+#: https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html
+LOGS = ("kms:Encrypt", "kms:Decrypt", "kms:ReEncryptFrom", "kms:ReEncryptTo", "kms:GenerateDataKey", "kms:DescribeKey")
+#: Actions that are the account's, not a key's: no key policy has a say in them.
+OF_THE_ACCOUNT = {"kms:CreateKey", "kms:ListAliases", "kms:ListKeys"}
+#: What an account needs so that it can never lose a key: change its policy back, and delete it.
+#: https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-default.html
+KEPT = ("kms:PutKeyPolicy", "kms:GetKeyPolicy", "kms:ScheduleKeyDeletion", "kms:CancelKeyDeletion", "kms:RevokeGrant")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Key:
+    """A key and the policy that decides who uses it."""
+
+    where: str
+    account: str
+    region: str
+    statements: tuple[Mapping[str, Any], ...]
+
+    def allows(self, principal: str, action: str, context: Mapping[str, str]) -> bool:
+        """Whether a statement allows `action`; `principal` is a service, an account's root or a role."""
+        return any(
+            statement["Effect"] == "Allow"
+            and principal in _values(statement["Principal"])
+            and any(fnmatchcase(action, pattern) for pattern in _list(statement["Action"]))
+            and all(
+                context.get(name, "") in _list(wanted)
+                for operator in statement.get("Condition", {}).values()
+                for name, wanted in operator.items()
+            )
+            for statement in self.statements
+        )
+
+    @property
+    def root(self) -> str:
+        return f"arn:aws:iam::{self.account}:root"
+
+    def via(self, service: str) -> dict[str, str]:
+        """The context of a request that a service makes for its caller."""
+        return {"kms:ViaService": f"{service}.{self.region}.amazonaws.com", "kms:GrantIsForAWSResource": "true"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Use:
+    """A property that holds a key."""
+
+    where: str
+    type: str
+    property: str
+    properties: Mapping[str, Any] = field(repr=False)
+    key: Key
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _values(principal: Any) -> list[str]:
+    return [one for values in principal.values() for one in _list(values)] if isinstance(principal, dict) else []
+
+
+def keys_of(templates: Mapping[str, Template]) -> dict[tuple[str, str], Key]:
+    """Every key, by template and logical id."""
+    found = {}
+    for name, template in templates.items():
+        for logical_id, resource in template.all("AWS::KMS::Key").items():
+            statements = tuple(resolve(resource["Properties"]["KeyPolicy"])["Statement"])
+            (root,) = {one for each in statements for one in _values(each["Principal"])
+                       if one.endswith(":root")}  # fmt: skip
+            service = next(one for each in statements for one in _values(each["Principal"]) if one.startswith("logs."))
+            found[name, logical_id] = Key(
+                where=f"{name}/{logical_id}",
+                account=root.split(":")[4],
+                region=service.split(".")[1],
+                statements=statements,
+            )
+    return found
+
+
+Exports = Mapping[str, tuple[str, Any]]
+
+
+def exports_of(templates: Mapping[str, Template]) -> Exports:
+    """Template and value of each export, by its name."""
+    return {
+        output["Export"]["Name"]: (name, output["Value"])
+        for name, template in templates.items()
+        for output in template.body.get("Outputs", {}).values()
+        if "Export" in output
+    }
+
+
+def held(template: str, value: Any, exports: Exports) -> Iterator[tuple[str, str]]:
+    """Template and logical id of everything that a value refers to, imports followed."""
+    if isinstance(value, dict):
+        if "Ref" in value:
+            yield template, value["Ref"]
+        elif "Fn::GetAtt" in value:
+            yield template, value["Fn::GetAtt"][0]
+        elif value.get("Fn::ImportValue") in exports:
+            yield from held(*exports[value["Fn::ImportValue"]], exports)
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from held(template, item, exports)
+
+
+def uses(templates: Mapping[str, Template]) -> Iterator[Use]:
+    """Every property of every resource that holds one of the keys."""
+    keys, exports = keys_of(templates), exports_of(templates)
+    for name, template in templates.items():
+        for logical_id, resource in template.body["Resources"].items():
+            properties = resource.get("Properties", {}) if resource["Type"] != "AWS::KMS::Key" else {}
+            for each, value in properties.items():
+                for target in sorted(keys.keys() & set(held(name, value, exports))):
+                    yield Use(
+                        where=f"{name}/{logical_id}.{each}",
+                        type=resource["Type"],
+                        property=each,
+                        properties=properties,
+                        key=keys[target],
+                    )
+
+
+def test_each_use_of_a_key_is_one_that_this_file_knows(widest: Synthesized) -> None:
+    known = BY_ROLES | {kind for kind, _ in THROUGH} | {"AWS::KMS::Alias", "AWS::Logs::LogGroup"}
+    found = list(uses(widest.templates))
+    assert {one.type for one in found} == known
+    assert {(one.type, one.property) for one in found if one.type not in BY_ROLES} == {
+        *THROUGH,
+        ("AWS::KMS::Alias", "TargetKeyId"),
+        ("AWS::Logs::LogGroup", "KmsKeyId"),
+    }
+
+
+def denied(found: Iterable[Use]) -> list[tuple[str, str]]:
+    """What a service could not do with a key for whoever makes a resource."""
+    return [
+        (one.where, action)
+        for one in found
+        if (one.type, one.property) in THROUGH
+        for service, actions, _ in [THROUGH[one.type, one.property]]
+        for action in sorted({*actions, *named_by_schema(one.type)})
+        if not one.key.allows(one.key.root, action, one.key.via(service)) or action not in _EXECUTION
+    ]
+
+
+def test_whoever_makes_a_resource_may_use_its_key_through_the_resources_service(widest: Synthesized) -> None:
+    """A function whose key gives nobody `kms:CreateGrant` is not created, and its stack rolls back."""
+    assert denied(uses(widest.templates)) == []
+
+
+@pytest.mark.parametrize("action", ["kms:CreateGrant", "kms:DescribeKey", "kms:Decrypt", "kms:GenerateDataKey"])
+def test_an_action_that_a_key_no_longer_allows_is_missed(widest: Synthesized, action: str) -> None:
+    for key in keys_of(widest.templates).values():
+        statements = tuple(
+            {**one, "Action": [name for name in _list(one["Action"]) if name != action]} for one in key.statements
+        )
+        cut = dataclasses.replace(key, statements=statements)
+        used = [dataclasses.replace(one, key=cut) for one in uses(widest.templates) if one.key.where == key.where]
+        by_services = [one for one in used if (one.type, one.property) in THROUGH]
+        assert {name for _, name in denied(by_services)} == ({action} if by_services else set()), key.where
+
+
+def test_a_log_group_is_encrypted_by_a_key_that_the_log_service_may_use_for_it(widest: Synthesized) -> None:
+    groups = [one for one in uses(widest.templates) if one.type == "AWS::Logs::LogGroup"]
+    for one in groups:
+        group = f"arn:aws:logs:{one.key.region}:{one.key.account}:log-group:{one.properties['LogGroupName']}"
+        for action in LOGS:
+            context = {"kms:EncryptionContext:aws:logs:arn": group}
+            assert one.key.allows(f"logs.{one.key.region}.amazonaws.com", action, context), (one.where, action)
+    assert len(groups) >= 20
+
+
+def test_a_service_that_publishes_to_an_encrypted_topic_may_use_its_key(widest: Synthesized) -> None:
+    """Otherwise alarms are sent nowhere, and nothing says so."""
+    keys = {one.where: one.key for one in uses(widest.templates) if one.type == "AWS::SNS::Topic"}
+    for name, template in widest.templates.items():
+        for policy in template.all("AWS::SNS::TopicPolicy").values():
+            services = [
+                (statement["Principal"]["Service"], statement["Condition"]["StringEquals"])
+                for statement in policy["Properties"]["PolicyDocument"]["Statement"]
+                if statement["Effect"] == "Allow"
+            ]
+            for service, condition in services:
+                key = keys[f"{name}/{policy['Properties']['Topics'][0]['Ref']}.KmsMasterKeyId"]
+                assert key.allows(service, "kms:GenerateDataKey", condition)
+                assert key.allows(service, "kms:Decrypt", condition)
+
+
+def test_what_a_role_is_allowed_with_a_key_the_key_allows_as_well(widest: Synthesized) -> None:
+    compared = 0
+    for one in uses(widest.templates):
+        if one.type != "AWS::IAM::ManagedPolicy":
+            continue
+        for statement in one.properties["PolicyDocument"]["Statement"]:
+            names = [name for name in _list(statement["Action"]) if name.startswith("kms:")]
+            services = statement.get("Condition", {}).get("StringEquals", {}).get("kms:ViaService", "")
+            for action in names:
+                compared += 1
+                context = {"kms:ViaService": _list(services)[0]}
+                assert one.key.allows(one.key.root, action, context), (one.where, action)
+    assert compared >= 50
+
+
+def test_an_account_keeps_its_keys_and_cloudformation_can_change_and_delete_them(widest: Synthesized) -> None:
+    keys = keys_of(widest.templates).values()
+    assert len(keys) == 4, "two environments, the pipeline and its replica"
+    needed = (named_by_schema("AWS::KMS::Key") | named_by_schema("AWS::KMS::Alias")) - OF_THE_ACCOUNT
+    for key in keys:
+        missing = {action for action in {*needed, *KEPT} if not key.allows(key.root, action, {})}
+        assert missing == set(), key.where
+    assert needed <= set(_EXECUTION)
+
+
+def test_a_grant_cannot_be_made_without_a_service(widest: Synthesized) -> None:
+    """A grant is a permission that no policy shows; only services that work by grants may have one made."""
+    for key in keys_of(widest.templates).values():
+        assert not key.allows(key.root, "kms:CreateGrant", {}), key.where
+
+
+def named_by_schema(kind: str) -> set[str]:
+    """Actions with a key that CloudFormation's own handlers of a type name."""
+    handlers = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema.get("handlers", {})
+    return {
+        action
+        for operation in ("create", "read", "update", "delete")
+        for action in handlers.get(operation, {}).get("permissions", ())
+        if action.startswith("kms:")
+    }
