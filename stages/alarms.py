@@ -22,9 +22,10 @@ class AlarmSpec:
     name: str
     """Middle of the physical name and the runbook's anchor: `error-rate` becomes `alarm-error-rate-dev`."""
     sentence: str
-    """What it means, in one sentence."""
+    """What it means, in one sentence. `{minutes}` becomes `periods`, `{threshold}` the threshold: what is not written
+    twice cannot differ."""
     metric: cloudwatch.IMetric
-    """A metric with a period of a minute or a multiple."""
+    """A metric with a period of a minute."""
     threshold: float
     """The value at which the alarm does not go off yet."""
     periods: int = 3
@@ -34,6 +35,12 @@ class AlarmSpec:
     missing: cloudwatch.TreatMissingData = cloudwatch.TreatMissingData.NOT_BREACHING
     """What silence means; by default nothing, so that an idle environment stays quiet."""
 
+    @property
+    def description(self) -> str:
+        """The sentence with its numbers, and where the runbook says what to do."""
+        sentence = self.sentence.format(minutes=self.periods, threshold=f"{self.threshold:g}")
+        return f"{sentence} Runbook: {RUNBOOK}#{self.name}"
+
 
 def add_alarm(scope: Construct, spec: AlarmSpec, *, config: EnvironmentConfig, topic: sns.ITopic) -> cloudwatch.Alarm:
     """Create the alarm and let it tell the topic when it goes off and when it is over."""
@@ -42,7 +49,7 @@ def add_alarm(scope: Construct, spec: AlarmSpec, *, config: EnvironmentConfig, t
         scope,
         "".join(part.title() for part in spec.name.split("-")),
         alarm_name=config.names.name(f"alarm-{spec.name}"),
-        alarm_description=f"{spec.sentence} Runbook: {RUNBOOK}#{spec.name}",
+        alarm_description=spec.description,
         metric=spec.metric,
         threshold=spec.threshold,
         comparison_operator=operator.LESS_THAN_THRESHOLD if spec.below else operator.GREATER_THAN_THRESHOLD,

@@ -78,8 +78,8 @@ class Canary(Construct):
             self,
             AlarmSpec(
                 name="unhealthy-alternate",
-                sentence="At least one api task of the alternate target group has failed its health check for five "
-                "minutes.",
+                sentence="At least one api task of the alternate target group has failed its health check for "
+                "{minutes} minutes.",
                 metric=self.alternate.metrics.unhealthy_host_count(
                     period=MINUTE, statistic="Maximum", label="unhealthy"
                 ),

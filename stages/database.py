@@ -15,8 +15,13 @@ from stages.security_groups import DATABASE_PORT, as_is
 from stages.vpc import Network
 
 DATABASE_NAME = "payments"
-#: The newest version that the built-in validation and cfn-lint both know.
-ENGINE = rds.DatabaseClusterEngine.aurora_postgres(version=rds.AuroraPostgresEngineVersion.VER_18_4)
+MAJOR_VERSION = "18"
+#: Only the major version: RDS upgrades minor versions by itself and withdraws old ones. A full version would be drift
+#: after the first upgrade, refused as a downgrade once it lags behind, and refused for a new environment once withdrawn
+#: (docs/decisions/0110-major-engine-version.md).
+ENGINE = rds.DatabaseClusterEngine.aurora_postgres(
+    version=rds.AuroraPostgresEngineVersion.of(MAJOR_VERSION, MAJOR_VERSION)
+)
 #: `rds.force_ssl`: no plain text on the wire. `log_parameter_max_length`: slow statements are logged without their
 #: values, which may be customers' data. `idle_in_transaction_session_timeout`: a dead task cannot hold locks for long.
 PARAMETERS = {
@@ -109,7 +114,9 @@ class DatabaseStack(Stack):
         return rds.ParameterGroup(
             self,
             "Parameters",
-            name=config.names.name("aurora-parameters-pg18"),  # replaced when the family changes, hence in the name
+            name=config.names.name(
+                f"aurora-parameters-pg{MAJOR_VERSION}"
+            ),  # replaced when the family changes, hence in the name
             description="TLS only, no customer data in the log",
             engine=ENGINE,
             parameters=PARAMETERS,

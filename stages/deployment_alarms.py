@@ -29,13 +29,13 @@ def add_deployment_alarms(
     specs = (
         AlarmSpec(
             name=error_rate,
-            sentence=f"More than {MAX_ERROR_RATE} % of requests failed with a 5xx for three minutes.",
+            sentence="More than {threshold} % of requests failed with a 5xx for {minutes} minutes.",
             metric=_highest_error_rate(metrics, target_groups) if len(target_groups) > 1 else metrics.error_rate(),
             threshold=MAX_ERROR_RATE,
         ),
         AlarmSpec(
             name=p99_latency,
-            sentence=f"One request in a hundred took longer than {MAX_P99_SECONDS} seconds for five minutes.",
+            sentence="One request in a hundred took longer than {threshold} seconds for {minutes} minutes.",
             metric=metrics.latency("p99"),
             threshold=MAX_P99_SECONDS,
             periods=5,

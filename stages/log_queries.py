@@ -1,22 +1,51 @@
-"""Saved Logs Insights queries: the questions that support asks, ready to run."""
+"""Saved Logs Insights queries: what support and people on call ask, ready to run.
+
+Fields are those that the service logs; tests run its handlers and ask each query of the lines that come out.
+"""
+
+from collections.abc import Mapping
 
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from stages.config import EnvironmentConfig
 
-QUERIES = {
-    "payment-story": """fields @timestamp, message, request_id, status, operation, outcome
+#: By the middle of the name: `payment-story` becomes `query-payment-story-dev`.
+QUERIES: Mapping[str, str] = {
+    "payment-story": """fields @timestamp, process, message, method, route, status, operation, outcome, decline_code,
+    payment_status, attempt_id, event_type, status_code, request_id
 | filter payment_id = 'pay_REPLACE_ME'
 | sort @timestamp asc
 | limit 500""",
-    "slow-requests": """fields @timestamp, request_id, method, route, status, duration_ms, merchant_id
-| filter duration_ms > 1000
+    "request-story": """fields @timestamp, level, message, method, route, status, problem, duration_ms, merchant_id,
+    exception
+| filter request_id = 'req_REPLACE_ME'
+| sort @timestamp asc
+| limit 50""",
+    "failed-requests": """fields @timestamp, request_id, method, route, status, problem, duration_ms, merchant_id
+| filter message = 'request' and status >= 500
+| sort @timestamp desc
+| limit 100""",
+    "slow-requests": """fields @timestamp, request_id, method, route, status, duration_ms, spans_ms.processor,
+    spans_ms.database, merchant_id, payment_id
+| filter message = 'request' and duration_ms > 1000
 | sort duration_ms desc
 | limit 100""",
     "declines-by-code": """filter outcome = 'declined'
-| stats count(*) as declines by decline_code, bin(1h)
+| stats count(*) as declines by decline_code, operation, bin(1h)
 | sort declines desc""",
+    "recovery": """fields @timestamp, message, payment_id, attempt_id, operation, outcome, exception
+| filter message like /^attempt /
+| sort @timestamp desc
+| limit 200""",
+    "failed-webhooks": """filter message = 'webhook pending' or message = 'webhook failed'
+| stats count(*) as tries, latest(event) as last_event by webhook_endpoint, status_code, reason
+| sort tries desc
+| limit 100""",
+    "ledger-seals": """fields @timestamp, seal, head, transfers
+| filter message = 'ledger sealed'
+| sort @timestamp desc
+| limit 20""",
 }
 
 

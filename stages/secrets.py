@@ -24,9 +24,10 @@ _OWNER_ROTATION = (
     "Read only by the migrate container at the start of a task, never by what serves requests; an operator rotates it "
     "(docs/operations.md#rotate-a-secret), since a rotation function would need the owner's rights around the clock."
 )
-_RELEASE_ROTATION = (
-    "A new value takes effect with the next deployment, when migrate sets it and the tasks read it; an operator "
-    "rotates it with one (docs/operations.md#rotate-a-secret). Rotating between releases would cut running tasks off."
+_RESTART_ROTATION = (
+    "Tasks read it when they start, after migrate has set it in the database: a new value takes effect when an "
+    "operator replaces them (docs/operations.md#rotate-a-secret). A rotation function would cut running tasks off at "
+    "any hour."
 )
 _LIVE_KEY_ROTATION = (
     "A letter box: `payments key rotate` puts the next key there (docs/operations.md#run-a-command-in-an-environment), "
@@ -99,7 +100,7 @@ class SmokeKey(GeneratedSecret):
             key=key,
             known={"id": smoke_key_id(config.environment_suffix)},
             generated="secret",
-            rotation=_RELEASE_ROTATION,
+            rotation=_RESTART_ROTATION,
         )
 
 
@@ -132,7 +133,7 @@ class Secrets(Construct):
             self,
             "Application",
             key=key,
-            rotation=_RELEASE_ROTATION,
+            rotation=_RESTART_ROTATION,
             name=names.name("db-app-credentials"),
             description="Database role of the api and the worker: no DDL, ledger append-only",
             known={"username": APPLICATION_USER},

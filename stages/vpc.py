@@ -4,7 +4,7 @@ from aws_cdk import Tags
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
-from constructs import Construct
+from constructs import Construct, IConstruct
 
 from stages.acknowledgements import acknowledge
 from stages.config import EnvironmentConfig
@@ -41,7 +41,7 @@ class Network(Construct):
                 ec2.SubnetConfiguration(name="isolated", subnet_type=ec2.SubnetType.PRIVATE_ISOLATED, cidr_mask=24),
             ],
         )
-        self._name_subnets(config)
+        self._name_parts(config)
         self._reach_s3(config)
         self._log_flows(config, key)
         self._acknowledge()
@@ -50,7 +50,9 @@ class Network(Construct):
         """The zone's name in this account, as a reference: known to CloudFormation, not to synthesis."""
         return _resource(subnet).attr_availability_zone
 
-    def _name_subnets(self, config: EnvironmentConfig) -> None:
+    def _name_parts(self, config: EnvironmentConfig) -> None:
+        """Zones by id, and Name tags: what has none of its own would be called as the VPC or the subnet around it."""
+        name = config.names.name
         kinds = {
             "public": self.vpc.public_subnets,
             "private": self.vpc.private_subnets,
@@ -61,7 +63,12 @@ class Network(Construct):
                 resource = _resource(subnet)
                 resource.availability_zone = None
                 resource.availability_zone_id = zone_id
-                Tags.of(subnet).add("Name", config.names.name(f"subnet-{kind}-{zone_id}"))
+                _tag(subnet, name(f"subnet-{kind}-{zone_id}"))
+                _tag(subnet.node.find_child("RouteTable"), name(f"route-table-{kind}-{zone_id}"))
+        _tag(self.vpc.node.find_child("IGW"), name("internet-gateway"))
+        outward = self.vpc.public_subnets[0].node  # the one with the NAT gateway
+        _tag(outward.find_child("EIP"), name("eip-nat"))
+        _tag(outward.find_child("NATGateway"), name("nat-gateway"))
 
     def _reach_s3(self, config: EnvironmentConfig) -> None:
         """Image layers, and reports in buckets of this account, to which `payments reconcile` is given a signed link.
@@ -86,7 +93,7 @@ class Network(Construct):
                 conditions={"StringEquals": {"aws:ResourceAccount": config.account}},
             )
         )
-        Tags.of(endpoint).add("Name", config.names.name("endpoint-s3"))
+        _tag(endpoint, config.names.name("vpc-endpoint-s3"))
 
     def _log_flows(self, config: EnvironmentConfig, key: kms.IKey) -> None:
         names: Names = config.names
@@ -123,7 +130,7 @@ class Network(Construct):
             max_aggregation_interval=600,
         )
         flow_log.node.add_dependency(policy, log_group)
-        Tags.of(flow_log).add("Name", names.name("flow-log"))
+        _tag(flow_log, names.name("flow-log"))
 
     def _acknowledge(self) -> None:
         for subnet in self.vpc.public_subnets:
@@ -143,6 +150,10 @@ class Network(Construct):
                 "rule cannot see that.",
             ),
         )
+
+
+def _tag(scope: IConstruct, name: str) -> None:
+    Tags.of(scope).add("Name", name)
 
 
 def _resource(subnet: ec2.ISubnet) -> ec2.CfnSubnet:

@@ -1,10 +1,14 @@
-"""Logs as one JSON object a line."""
+"""Logs as one JSON object a line, and what a request found out for its one line.
+
+Saved queries and the runbook (docs/operations.md) name these fields; tests ask the queries of real lines.
+"""
 
 import json
 import logging
 import re
 import sys
 import traceback
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -14,6 +18,30 @@ _SECRETS = re.compile(r"\b([sr]k_(?:test|live)_|whsec_)[A-Za-z0-9+/=_-]{8,}")
 _QUOTED_ROWS = re.compile(r"(?m)^DETAIL: .*$")
 #: What a log record has by itself; everything else in it was given with ``extra=``.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+#: Facts about the request that this thread serves; none outside of one.
+_facts: ContextVar[dict[str, Any] | None] = ContextVar("facts", default=None)
+
+
+def begin_facts() -> None:
+    """Start anew: what is noted from here on belongs to the request that now begins."""
+    _facts.set({})
+
+
+def note(**facts: Any) -> None:
+    """Add fields to the line of the request being served; without :func:`begin_facts`, nothing is kept.
+
+    Identifiers, states and codes of ours only: never what a client sent.
+    """
+    found = _facts.get()
+    if found is not None:
+        found.update(facts)
+
+
+def noted() -> dict[str, Any]:
+    """The facts so far."""
+    return _facts.get() or {}
 
 
 class JsonFormatter(logging.Formatter):

@@ -65,13 +65,10 @@ def test_names_fit_at_the_longest_suffix(environments: dict[str, Templates]) -> 
 
 
 def test_network_parts_without_a_name_have_a_name_tag(suffixed: tuple[str, Templates]) -> None:
-    suffix, templates = suffixed
-    for resource in templates.all("AWS::EC2:"):
+    """What the tag says is tests/stages/names.py's business."""
+    for resource in suffixed[1].all("AWS::EC2:"):
         if "Tags" in schema(resource.type)["properties"]:
-            tags = {tag["Key"]: tag["Value"] for tag in resource["Tags"]}
-            assert tags.get("Name", "").endswith(f"-{suffix}") or tags.get("Name", "").endswith(
-                tuple(f"-{suffix}-use1-az{zone}" for zone in (1, 2, 4))
-            ), f"{resource} is tagged Name={tags.get('Name')}"
+            assert "Name" in {tag["Key"] for tag in resource["Tags"]}, f"{resource} has no Name tag"
 
 
 def test_everything_taggable_is_tagged(suffixed: tuple[str, Templates]) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.stages.model import PROJECT
+from tests.stages.model import PROJECT, Templates
+from tests.stages.names import names_of
 
 #: Answers as the AWS CLI does, and keeps what it was asked for.
 AWS = """
@@ -28,6 +29,11 @@ elif "get-log-events" in asked:
     print('{"attempt": "att_1"}\\tpayments stuck: 1 attempts need a person.')
 elif "describe-tasks" in asked:
     print("Essential container in task exited\\tNone\\t1")
+elif "get-secret-value" in asked:
+    print(json.dumps({"username": "somebody", "password": "old"}))
+elif "file:///dev/stdin" in asked:
+    with open(os.environ["NOTES"], "a") as notes:
+        notes.write(json.dumps(["stdin", sys.stdin.read()]) + "\\n")
 elif "list-stack-resources" in asked:
     print("arn:" + text.split("LogicalResourceId, '")[1].split("'")[0])
 """
@@ -101,3 +107,76 @@ def test_weights_that_were_reset_are_put_right(tmp_path: Path, monkeypatch: pyte
     ]
     looked_at = [option(call, "--target-group-arn") for call in calls if "describe-target-health" in call]
     assert looked_at == ["arn:IngressTargets", "arn:CanaryTargets"]
+
+
+ROTATION, SEPARATOR = "Rotate a secret", "\nrotate db-app-credentials"
+
+
+def functions_of_rotation() -> str:
+    functions, separator, _ = blocks(ROTATION).partition(SEPARATOR)
+    assert separator, "the section shows how to use them"
+    return functions
+
+
+def test_a_new_value_is_put_and_then_read_by_new_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = f"{functions_of_rotation()}\nrotate db-app-credentials password && restart"
+    _, calls = run(script, tmp_path, monkeypatch)
+    assert [call[1] for call in calls if call[0] != "stdin"] == [
+        "get-secret-value",
+        "put-secret-value",
+        "update-service",
+        "update-service",
+        "wait",
+    ]
+    (written,) = (json.loads(call[1]) for call in calls if call[0] == "stdin")
+    assert written["username"] == "somebody"
+    assert len(written["password"]) == 48
+    restarted = [call for call in calls if "update-service" in call]
+    assert [option(call, "--service") for call in restarted] == ["ecs-service-api-dev", "ecs-service-worker-dev"]
+    assert {option(call, "--cluster") for call in restarted} == {"ecs-cluster-dev"}
+    assert all("--force-new-deployment" in call for call in restarted)
+
+
+def test_the_owners_password_is_the_one_in_its_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, calls = run(f"{functions_of_rotation()}\nset_owner_password", tmp_path, monkeypatch)
+    (written,) = (json.loads(call[1]) for call in calls if call[0] == "stdin")
+    assert written == {
+        "DBClusterIdentifier": "aurora-cluster-dev",
+        "MasterUserPassword": "old",
+        "ApplyImmediately": True,
+    }
+    assert not any("old" in call for call in calls if call[0] != "stdin"), "not where a list of processes shows it"
+
+
+def test_every_secret_that_tasks_read_is_followed_by_their_replacement(each: Templates) -> None:
+    """CloudFormation restarts nothing when only a value changed."""
+    names = {
+        f"{secret.stack}/{secret.logical_id}": secret["Name"].removesuffix(f"-{secret.stack.split('-', 2)[2]}")
+        for secret in each.all("AWS::SecretsManager::Secret")
+    }
+    injected = {
+        names[str(each.resolve(task.stack, secret["ValueFrom"])).split(":")[0]]
+        for task in each.all("AWS::ECS::TaskDefinition")
+        for container in task["ContainerDefinitions"]
+        for secret in container.get("Secrets", [])
+    }
+    assert len(injected) == 4
+    used = (SEPARATOR + blocks(ROTATION).partition(SEPARATOR)[2]).strip().splitlines()
+    for name in injected:
+        (line,) = (line for line in used if line.split()[1] == name)
+        assert line.endswith("&& restart"), f"{name}: tasks go on with the old value"
+
+
+def test_no_text_promises_that_a_deployment_brings_a_secrets_new_value() -> None:
+    texts = [*PROJECT.glob("docs/*.md"), PROJECT / "README.md", *PROJECT.glob("stages/*.py")]
+    for text in texts:
+        assert not re.search(r"(put|value)[^.|]*\b(then|next) deploy", text.read_text(), re.I), f"{text} promises it"
+
+
+def test_every_name_in_the_runbook_is_a_name_of_the_templates(dev: Templates, canary: Templates) -> None:
+    text = (PROJECT / "docs" / "operations.md").read_text().replace("$environment", "dev")
+    named = set(re.findall(r"(?<![\w/$-])[a-z][a-z0-9]*(?:-[a-z0-9]+)*-dev\b(?!-)", text))
+    known = {name for resource in dev.resources for name in names_of(dev, resource)} | set(dev.by_stack)
+    known |= {name.replace("-canary-alice", "-dev") for each in canary.resources for name in names_of(canary, each)}
+    assert len(named) > 15
+    assert named <= known, f"{sorted(named - known)} is nothing that an operator would find"

@@ -23,6 +23,7 @@ class Claimed:
     endpoint_id: str
     event_id: str
     event_type: str
+    payment_id: str
     attempts: int
     generation: int
     body: str
@@ -120,8 +121,8 @@ def claim_due(
                 AND (endpoint.merchant_id, endpoint.livemode, endpoint.id)
                     = (message.merchant_id, message.livemode, message.endpoint_id)
             RETURNING message.id, message.merchant_id, message.livemode, message.endpoint_id, message.event_id,
-                event.type AS event_type, message.attempts, message.generation, event.body, endpoint.url,
-                endpoint.secret,
+                event.type AS event_type, event.payment_id, message.attempts, message.generation, event.body,
+                endpoint.url, endpoint.secret,
                 CASE WHEN endpoint.previous_secret_until > now() THEN endpoint.previous_secret END AS previous_secret
             """,
             {"limit": limit, "per_endpoint": per_endpoint, "busy": _json(busy), "lease": lease},

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 import psycopg
 
-from payments import timing
+from payments import logs, timing
 from payments.domain.ids import Prefix, new_id
 from payments.domain.operations import (
     PROCESSOR_DEADLINE,
@@ -178,6 +178,7 @@ def _record_once(context: Context, attempt: Attempt, result: Result, *, evidence
                 _answer_key(tx, attempt, attempt.idempotency_key_hash, change, answer)
             tx.commit()
     _count(context, attempt, payment, changed)
+    logs.note(attempt_id=attempt.id, **told(attempt, result), payment_status=changed.status)
     return answer
 
 
@@ -254,10 +255,16 @@ def _accepted(payment: Payment, operation: Operation | None) -> Answer:
 
 
 def _count(context: Context, attempt: Attempt, before: Payment, after: Payment) -> None:
-    if attempt.kind is CallKind.PAYMENT and before.status is not after.status:
+    """Every state that a creation reaches; also `processing`, when the first answer leaves the outcome open."""
+    if attempt.kind is CallKind.PAYMENT and (before.status is not after.status or attempt.outcome is None):
         context.metrics.count("Payments", dimension="Outcome", value=after.status)
 
 
 def _named(attempt: Attempt) -> dict[str, str]:
     """What a log line calls the attempt and its payment: a saved query finds both by the payment's id."""
     return {"attempt_id": attempt.id, "payment_id": attempt.payment_id, "merchant_id": attempt.merchant_id}
+
+
+def told(attempt: Attempt, result: Result) -> dict[str, str | None]:
+    """What a log line says of a processor's answer, whoever asked: api and worker in the same words."""
+    return {"operation": attempt.kind, "outcome": result.outcome, "decline_code": result.decline_code}

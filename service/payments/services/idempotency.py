@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from payments import logs
 from payments.domain.operations import KEY_LEASE, CallKind, Owned
 from payments.problems import IdempotencyMismatch, RequestInProgress
 from payments.repositories import idempotency, payments
@@ -70,6 +71,9 @@ def _replay(tx: Connection, owner: Owned, request: IdempotentRequest) -> Answer:
         raise RequestInProgress("The first request with this Idempotency-Key just ended. Try again.", retry_after=1)
     if stored.fingerprint != request.fingerprint:
         raise IdempotencyMismatch("This Idempotency-Key was used for another request. Use a new one.")
+    logs.note(replayed=True)
+    if stored.payment_id is not None:
+        logs.note(payment_id=stored.payment_id)
     if stored.response_status is not None and stored.response_body is not None:
         return Answer(status=stored.response_status, body=stored.response_body, replayed=True)
     if stored.lease_left > 0:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from payments import logs
 from payments.domain.api_keys import Principal
 from payments.domain.ids import Prefix, new_id
 from payments.domain.operations import CallKind, Operation, OperationStatus, Owned
@@ -44,6 +45,7 @@ def create_payment(context: Context, principal: Principal, request: IdempotentRe
         replay = claim_or_replay(tx, principal, request, payment_id=payment_id)
         if replay is not None:
             return replay
+        logs.note(payment_id=payment_id)
         _require_available(processor)
         payment = payments.insert_payment(
             tx,

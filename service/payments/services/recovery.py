@@ -10,7 +10,7 @@ from payments.domain.payments import PaymentStatus
 from payments.processors.base import Processor
 from payments.repositories import attempts, payments
 from payments.services.context import Context
-from payments.services.execution import Begun, call_for, record, send
+from payments.services.execution import Begun, call_for, record, send, told
 from payments.services.payments import begin_operation, begin_void, new_operation_id
 
 _log = logging.getLogger("payments.recovery")
@@ -97,8 +97,7 @@ def settle_taken(context: Context, attempt: Attempt, *, started: float) -> None:
             "attempt_id": attempt.id,
             "payment_id": payment.id,
             "merchant_id": payment.merchant_id,
-            "kind": attempt.kind,
-            "outcome": result.outcome,
+            **told(attempt, result),
         },
     )
 

@@ -101,7 +101,8 @@ class Deliverer:
         except Exception:  # noqa: BLE001  # logged with its traceback
             # Be it the database or a mistake of ours: the lease ends and the message is delivered again, under the same
             # webhook-id. A pool would swallow what is not caught here.
-            _log.exception("delivery could not be written down", extra={"webhook_message": message.id})
+            extra = {"webhook_message": message.id, "payment_id": message.payment_id}
+            _log.exception("delivery could not be written down", extra=extra)
         finally:
             with self._lock:
                 self._busy[message.endpoint_id] -= 1
@@ -175,7 +176,9 @@ class Deliverer:
             extra={
                 "webhook_endpoint": message.endpoint_id,
                 "event": message.event_id,
+                "event_type": message.event_type,
                 "merchant_id": message.merchant_id,
+                "payment_id": message.payment_id,
                 "status_code": answer.status,
                 "reason": answer.error,
             },

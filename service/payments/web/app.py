@@ -1,14 +1,16 @@
 """The Flask application."""
 
 import logging
+import re
 
 import psycopg
 from flask import Response, g, request
 from flask_openapi3.models.info import Info
 
-from payments import timing
+from payments import logs, timing
 from payments.domain.api_keys import Principal, StoredKey
 from payments.domain.api_versions import CURRENT_API_VERSION
+from payments.domain.ids import Prefix
 from payments.problems import ServiceUnavailable
 from payments.repositories import api_keys
 from payments.repositories.database import DatabaseUnavailable
@@ -24,6 +26,7 @@ from payments.web import (
     health,
     ledger,
     overload,
+    patterns,
     payments,
     problems,
     processor_webhooks,
@@ -35,6 +38,7 @@ from payments.web.guide import GUIDE
 from payments.web.openapi import Api
 
 _log = logging.getLogger("payments.access")
+_PAYMENT_ID = re.compile(patterns.identifier(Prefix.PAYMENT))
 _INFO = Info(
     title="Payments",
     version=CURRENT_API_VERSION,
@@ -46,6 +50,7 @@ def create_app(context: Context, settings: Settings) -> Api:
     """The application with all its views."""
     app = Api(__name__, info=_INFO)
     app.before_request(timing.begin)
+    app.before_request(logs.begin_facts)
     state.register(app, context)
     problems.register(app)
     headers.register(app)
@@ -83,11 +88,10 @@ def _unavailable(error: Exception) -> Response:
 
 
 def _log_request(response: Response) -> Response:
-    """One line a request, and where its time went."""
+    """One line a request: what was asked and answered, where its time went, and what the use case noted."""
     spent = timing.milliseconds()
     response.headers["Server-Timing"] = ", ".join(f"{name};dur={value:.1f}" for name, value in spent.items())
     principal = g.get("principal")
-    arguments = request.view_args or {}
     _log.info(
         "request",
         extra={
@@ -96,9 +100,17 @@ def _log_request(response: Response) -> Response:
             # The rule, not the path: what a client puts into a path may be anything.
             "route": request.url_rule.rule if request.url_rule else None,
             "status": response.status_code,
-            "milliseconds": {name: round(value, 1) for name, value in spent.items()},
+            "duration_ms": round(spent.pop("total", 0.0), 1),
+            "spans_ms": {name: round(value, 1) for name, value in spent.items()},
             "merchant_id": principal.merchant_id if isinstance(principal, Principal) else None,
-            "payment_id": arguments.get("payment_id"),
+            "payment_id": _payment_in_path(),
+            **logs.noted(),
         },
     )
     return response
+
+
+def _payment_in_path() -> str | None:
+    """The id that the path names, if it is one: before validation, a client may have put anything there."""
+    named = (request.view_args or {}).get("payment_id")
+    return named if isinstance(named, str) and _PAYMENT_ID.match(named) else None

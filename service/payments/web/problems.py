@@ -8,6 +8,7 @@ from http import HTTPStatus
 from flask import Flask, Response, g, has_request_context, request
 from werkzeug.exceptions import HTTPException
 
+from payments import logs
 from payments.problems import (
     ApiError,
     ContentTooLarge,
@@ -48,6 +49,7 @@ def current_request_id() -> str:
 
 def problem_response(error: ApiError) -> Response:
     """``error`` as an answer."""
+    logs.note(problem=error.code)
     response = Response(json.dumps(error.body(current_request_id())), status=error.status, content_type=MEDIA_TYPE)
     response.headers.update(error.headers)
     return response

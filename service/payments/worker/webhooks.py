@@ -18,11 +18,11 @@ def webhook_loops(context: Context, settings: Settings) -> list[Loop]:
         Loop(name="processor_inbox", interval=1.0, run=lambda: inbox.handle_open(context)),
         Loop(name="webhook_clean_up", interval=300.0, run=lambda: webhook_delivery.clean_up(context)),
         Loop(name="inbox_clean_up", interval=300.0, run=lambda: inbox.clean_up(context)),
-        Loop(name="webhook_metrics", interval=15.0, run=lambda: _measure(context)),
+        Loop(name="webhook_metrics", interval=15.0, run=lambda: measure(context)),
     ]
 
 
-def _measure(context: Context) -> bool:
+def measure(context: Context) -> bool:
     """Say how much is due and for how long: an alarm watches the age."""
     with context.database.transaction() as tx:
         found = webhook_messages.backlog(tx)

@@ -1,0 +1,134 @@
+"""What operators get to see: log lines and metrics of the service's real code, whatever befalls a payment."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from payments import logs
+from payments.delivery.sender import Sender
+from payments.domain.outcomes import Result
+from payments.metrics import Metrics
+from payments.processors.base import Call
+from payments.processors.sandbox import SandboxProcessor
+from payments.repositories.database import Database
+from payments.services import housekeeping, ledger_books, webhook_delivery
+from payments.services.context import Context
+from payments.services.webhook_delivery import Deliverer
+from payments.settings import Settings
+from payments.worker import webhooks as worker_webhooks
+from tests.service.api import Client, recover_due
+from tests.service.conftest import ApiKey, Postgres
+from tests.service.receivers import receiver
+from tests.service.scripted import execute
+
+ENVIRONMENT = "dev"
+_SETTINGS = Settings(allow_live_keys=True, allow_local_webhooks=True)
+
+
+@dataclass
+class Telemetry:
+    """Lines by process, metric documents, and what the story was about."""
+
+    lines: dict[str, list[str]] = field(default_factory=dict)
+    documents: list[dict[str, Any]] = field(default_factory=list)
+    #: A payment whose outcome was unknown at first; the worker found it out, and webhooks told it.
+    payment_id: str = ""
+    #: A creation that was declined at once.
+    declined_id: str = ""
+    #: A request that failed by a mistake of ours.
+    failed_request_id: str = ""
+
+
+class _Broken(SandboxProcessor):
+    """Cannot be asked: a mistake of ours."""
+
+    def authorize(self, call: Call) -> Result:
+        raise RuntimeError(f"planted, for {call.attempt_id}")
+
+    def look_up(self, call: Call) -> Result:
+        raise RuntimeError(f"planted, for {call.attempt_id}")
+
+
+@contextmanager
+def _logged(process: str, telemetry: Telemetry) -> Iterator[None]:
+    """Keep every line that `process` would write to its log group."""
+    buffer, root = io.StringIO(), logging.getLogger()
+    handler, level = logging.StreamHandler(buffer), root.level
+    handler.setFormatter(logs.JsonFormatter(environment=ENVIRONMENT, process=process))
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
+        telemetry.lines.setdefault(process, []).extend(buffer.getvalue().splitlines())
+
+
+def collect(postgres: Postgres, database: Database, journal: Database, key: ApiKey) -> Telemetry:
+    """Let payments, operations, webhooks and failures happen, and keep what was said about them."""
+    telemetry = Telemetry()
+    context = _context(database, SandboxProcessor(journal, public_base_url="https://localhost:8443"))
+    client = Client(context, key, _SETTINGS)
+    with receiver() as shop, receiver() as failing:
+        failing.statuses = [500]
+        with _logged("api", telemetry):
+            for url in (shop.url, failing.url, "https://127.0.0.1:1/closed"):
+                client.json(client.post("/v1/webhook_endpoints", {"url": url, "event_types": ["*"]}))
+            _requests(client, telemetry)
+            broken = _context(database, _Broken(journal, public_base_url="https://localhost:8443"))
+            _request_that_fails(broken, key, telemetry)
+        with _logged("worker", telemetry):
+            _work(postgres, context, broken)
+    context.metrics.flush(lambda line: telemetry.documents.append(json.loads(line)))
+    return telemetry
+
+
+def _context(database: Database, processor: SandboxProcessor) -> Context:
+    return Context(
+        database=database,
+        processors={processor.name: processor},
+        routes=dict.fromkeys((False, True), processor.name),
+        metrics=Metrics(ENVIRONMENT),
+    )
+
+
+def _requests(client: Client, telemetry: Telemetry) -> None:
+    client.json(client.create())
+    telemetry.payment_id = client.json(client.create("tok_lost_approved"))["id"]
+    telemetry.declined_id = client.create("tok_declined").get_json()["payment"]["id"]
+    client.create("tok_3ds", return_url="https://shop.example/back")
+    authorized = client.json(client.create(capture_method="manual"))["id"]
+    client.json(client.post(f"/v1/payments/{authorized}/capture"))
+    client.json(client.post(f"/v1/payments/{authorized}/refunds", {"amount": 1}))
+    client.json(client.create(capture_method="manual", key="again"))
+    client.json(client.create(capture_method="manual", key="again"))
+    client.get("/v1/payments/4242424242424242")
+
+
+def _request_that_fails(context: Context, key: ApiKey, telemetry: Telemetry) -> None:
+    answer = Client(context, key).create()
+    assert answer.status_code == 500
+    telemetry.failed_request_id = answer.headers["Request-Id"]
+
+
+def _work(postgres: Postgres, context: Context, broken: Context) -> None:
+    """A round of every loop of the worker, after an attempt that could not be looked up."""
+    housekeeping.measure_backlog(context)
+    for each in (broken, context):
+        execute(postgres, "UPDATE attempts SET next_look_at = now() WHERE status = 'open'")
+        recover_due(each)
+    while ledger_books.seal(context.database):
+        pass
+    deliverer = Deliverer(context, Sender(allow_local=True, timeout=timedelta(seconds=5)))
+    while webhook_delivery.fan_out(context):
+        pass
+    while deliverer.run():
+        deliverer.wait_until_idle()
+    deliverer.close()
+    worker_webhooks.measure(context)
