@@ -103,6 +103,7 @@ async def _serve(listener: socket.socket, data: Path, *, exit_with_parent: bool)
     records = Records(data / "records")
     handlers.register(records=records, port=port, control_url=os.environ.get("CONTROL_URL"))
     backend.refuse_unknown_images()
+    backend.keep_whole_web_acls()
 
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()

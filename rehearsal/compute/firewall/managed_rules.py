@@ -2,8 +2,8 @@
 
 What AWS's rules look for is not published. Here libinjection, which ModSecurity carries, finds SQL injection and
 scripts, and a few expressions find what AWS gives as examples. Rules without one (`looks_for` empty) exist, so that
-they can be named, and never match. Names and labels are those of "AWS Managed Rules rule groups list" (AWS WAF Developer
-Guide), where a label is not always spelled as its rule.
+they can be named, and never match. Names and labels: "AWS Managed Rules rule groups list", AWS WAF Developer Guide; a
+label is not always spelled as its rule.
 """
 
 from collections.abc import Mapping, Sequence
