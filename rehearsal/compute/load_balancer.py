@@ -60,10 +60,10 @@ class LoadBalancer:
         authority: CertificateAuthority,
         port_for: PortAllocator,
         logs: Path,
-        gate: Gate,
+        gate: Gate | None = None,
     ) -> None:
         self.settings = settings
-        self._gate = gate
+        self._gate = gate or Gate(logs=logs)
         self._groups = groups
         self._port_for = port_for
         self._log_path = logs / f"load-balancer-{settings.name}.log"

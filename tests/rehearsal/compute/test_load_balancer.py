@@ -19,7 +19,6 @@ from yarl import URL
 
 from rehearsal.compute.certificates import CertificateAuthority
 from rehearsal.compute.errors import PortInUseError
-from rehearsal.compute.firewall.gate import Gate
 from rehearsal.compute.load_balancer import Endpoint, LoadBalancer
 from rehearsal.compute.routing import (
     Condition,
@@ -397,7 +396,6 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
                 authority=CertificateAuthority(tmp_path),
                 port_for=lambda name, listener: port if (name, listener) == ("alb-dev", 443) else 0,
                 logs=tmp_path,
-                gate=Gate(logs=tmp_path, notify=print, clock=lambda: 0.0),
             )
             wanted = rf"port {port}, wanted for the HTTPS listener 443 of load balancer alb-dev, is in use"
             with pytest.raises(PortInUseError, match=wanted):
