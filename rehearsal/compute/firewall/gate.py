@@ -110,7 +110,7 @@ def _web_request(request: web.BaseRequest) -> WebRequest:
 def _response(answer: Answer) -> web.Response:
     return RelayedResponse(
         status=answer.status,
-        text=answer.body,
+        body=answer.body.encode(),
         content_type=answer.content_type or None,
         headers={"Server": "awselb/2.0", **answer.headers},
     )
