@@ -28,6 +28,7 @@ CHECKS: tuple[Check, ...] = (
     payments.repeated_request_is_replayed,
     edge.largest_body_is_accepted,
     edge.firewall_answers,
+    edge.free_text_is_accepted,
 )
 _ENVIRONMENT = """\
 environment:
@@ -37,7 +38,7 @@ environment:
   CA_BUNDLE              PEM file of trusted roots (REQUESTS_CA_BUNDLE is honoured too)
   TLS_SERVER_NAME        name that the certificate must have, where it is not the host
   HTTP_URL               address of the plain HTTP listener, where BASE_URL names a port
-  FIREWALL               present or absent (default: present, except before loopback addresses)
+  FIREWALL               present (default), or absent where none is in front, as before `make serve`
   SMOKE_PAYMENT_METHOD   token of an always approved test card (default: tok_visa)
 """
 

@@ -62,11 +62,37 @@ def largest_body_is_accepted(client: Client) -> None:
 
 
 def firewall_answers(client: Client) -> None:
-    """An attack never reaches the API: the web application firewall answers 403 in JSON."""
+    """An attack never reaches the API: the web application firewall answers 403 with a problem, request_blocked."""
     if not client.settings.firewall:
         raise SkippedError("no web application firewall is in front of this address")
     response = client.call("GET", "/v1/payments?reference=1'%20UNION%20SELECT%20password%20FROM%20users--")
-    expect(response, 403)
+    problem = expect(response, 403)
+    require(problem.get("code") == "request_blocked", f"want code request_blocked, got {problem.get('code')!r}")
+    require(problem.get("status") == 403, f"the problem says status {problem.get('status')!r}, the answer 403")
+
+
+def free_text_is_accepted(client: Client) -> None:
+    """A legal payment is taken although its text reads like an attack."""
+    text = "' OR 1=1 -- <script>alert(1)</script> ../../etc/passwd ${jndi:ldap://a}"
+    payment = expect(
+        client.call(
+            "POST",
+            "/v1/payments",
+            body={
+                "amount": 100,
+                "currency": "EUR",
+                "payment_method": client.settings.payment_method,
+                "capture_method": "manual",
+                "description": text,
+                "metadata": {"note": "1; DROP TABLE payments"},
+            },
+            idempotency_key=secrets.token_hex(16),
+        ),
+        201,
+        202,
+    )
+    require(payment.get("description") == text, "the payment's description is not what was sent")
+    client.call("POST", f"/v1/payments/{payment['id']}/void", body={}, idempotency_key=secrets.token_hex(16))
 
 
 def wait_until_alive(client: Client, *, seconds: float, pause: float = 2.0) -> None:

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from typing import Self
 from urllib.parse import urlsplit
 
-_LOOPBACK = ("localhost", "127.", "[::1]")
-
 
 class SettingsError(Exception):
     """A variable is missing or wrong; the message names it."""
@@ -29,7 +27,7 @@ class Settings:
     http_url: str | None = None
     """`HTTP_URL`: where plain HTTP is answered; else port 80 of the host, unless `BASE_URL` names a port."""
     firewall: bool = True
-    """`FIREWALL` (`present`, `absent`): whether a web application firewall is in front; none is before loopback."""
+    """`FIREWALL`: `absent` where no web application firewall is in front, as before `make serve`; else `present`."""
     payment_method: str = "tok_visa"
     """`SMOKE_PAYMENT_METHOD`: a test-mode token that is always approved."""
 
@@ -46,7 +44,7 @@ class Settings:
         url = urlsplit(environ["BASE_URL"])
         if url.scheme != "https" or not url.hostname:
             raise SettingsError(f"BASE_URL must be an https:// address, not {environ['BASE_URL']!r}.")
-        firewall = environ.get("FIREWALL") or ("absent" if url.netloc.startswith(_LOOPBACK) else "present")
+        firewall = environ.get("FIREWALL") or "present"
         if firewall not in ("present", "absent"):
             raise SettingsError(f"FIREWALL must be present or absent, not {firewall!r}.")
         return cls(

@@ -1,8 +1,8 @@
 """The web ACL in front of the load balancer, its log, and what it must never log."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Literal
 
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
@@ -12,41 +12,67 @@ from constructs import Construct
 
 from stages.config import EnvironmentConfig
 from stages.log_groups import DeclaredLogGroup
+from stages.managed_rules import DECISIONS, GROUPS, IP_REPUTATION
 
 ACL = wafv2.CfnWebACL
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Problem:
+    """A refusal in the words of the API's own errors (RFC 9457); `type` leads to the code in the reference."""
+
+    status: int
+    code: str
+    title: str
+    detail: str
+
+    def body(self) -> wafv2.CfnWebACL.CustomResponseBodyProperty:
+        """As WAF wants it: fixed, so without a request id, and never more precise than `application/json`."""
+        content = {
+            "type": f"/docs#{self.code}",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "code": self.code,
+        }
+        return ACL.CustomResponseBodyProperty(content_type="APPLICATION_JSON", content=json.dumps(content))
+
+
 #: Requests in five minutes. A merchant's server behind one address, or one key, may make 100 a second.
 RATE_LIMIT_PER_IP = 30_000
 RATE_LIMIT_PER_KEY = 30_000
 #: The API's own limit on a request body, in bytes. The web ACL sees only the first 8 KiB of a body, so it judges the
 #: declared length; a body without one is measured by the service.
 BODY_LIMIT = 65_536
-FORBIDDEN, TOO_LARGE, TOO_MANY = "forbidden", "too-large", "too-many"
+#: Capacity that the basic price covers, in WCUs; beyond it every request costs more.
+CAPACITY = 1_500
+BLOCKED, TOO_LARGE, TOO_MANY = "request-blocked", "content-too-large", "too-many-requests"
 _BODIES = {
-    FORBIDDEN: (403, "Forbidden", "The request was refused by the web application firewall."),
-    TOO_LARGE: (413, "Content Too Large", f"The request body is larger than {BODY_LIMIT} bytes."),
-    TOO_MANY: (429, "Too Many Requests", "Too many requests. Slow down and try again in a minute."),
+    BLOCKED: _Problem(
+        status=403,
+        code="request_blocked",
+        title="The request was blocked",
+        detail="The web application firewall took the request for an attack. It did not reach the API.",
+    ),
+    TOO_LARGE: _Problem(
+        status=413,
+        code="content_too_large",
+        title="The request body is too large",
+        detail=f"The request body is too large. Send at most {BODY_LIMIT // 1024} KiB.",
+    ),
+    TOO_MANY: _Problem(
+        status=429,
+        code="too_many_requests",
+        title="Too many requests",
+        detail="Too many requests. Slow down and try again in a minute.",
+    ),
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Managed:
-    """A rule group that AWS maintains, with the rules of it that only count."""
-
-    name: str
-    counted: Sequence[str] = field(default=())
-
-
-MANAGED = (
-    _Managed(name="AWSManagedRulesAmazonIpReputationList"),
-    # SizeRestrictions_BODY refuses what exceeds 8 KB, which the API accepts; `body-size` takes its place.
-    _Managed(name="AWSManagedRulesCommonRuleSet", counted=("SizeRestrictions_BODY",)),
-    _Managed(name="AWSManagedRulesKnownBadInputsRuleSet"),
-    _Managed(name="AWSManagedRulesSQLiRuleSet"),
-)
+#: Where processors deliver. Whoever sends must sign, so a bad name of their cloud's addresses tells nothing.
+PROCESSOR_WEBHOOKS = "^/v1/processors/[a-z]{1,32}/webhooks$"
 
 
 class Firewall(Construct):
-    """Rate limits per address and per API key, a body limit, and AWS's managed rules, all blocking, all logged."""
+    """Rate limits per address and per API key, a body limit, and AWS's managed rules, each as decided, all logged."""
 
     def __init__(
         self,
@@ -66,7 +92,7 @@ class Firewall(Construct):
             description=f"Payment API {names.suffix}",
             scope="REGIONAL",
             default_action=ACL.DefaultActionProperty(allow=ACL.AllowActionProperty()),
-            custom_response_bodies={key: _problem(*problem) for key, problem in _BODIES.items()},
+            custom_response_bodies={key: problem.body() for key, problem in _BODIES.items()},
             data_protection_config=_protection(),
             visibility_config=_metrics(names.name("waf-acl")),
             rules=_rules(names.suffix),
@@ -128,28 +154,49 @@ def _rules(suffix: str) -> list[wafv2.CfnWebACL.RuleProperty]:
         )
         for priority, (name, statement, body) in enumerate(own)
     ]
-    for priority, group in enumerate(MANAGED, start=len(own)):
+    for priority, group in enumerate(GROUPS, start=len(own)):
         rules.append(
             ACL.RuleProperty(
-                name=group.name,
+                name=group,
                 priority=priority,
                 override_action=ACL.OverrideActionProperty(none={}),
-                statement=ACL.StatementProperty(
-                    managed_rule_group_statement=ACL.ManagedRuleGroupStatementProperty(
-                        vendor_name="AWS",
-                        name=group.name,
-                        rule_action_overrides=[
-                            ACL.RuleActionOverrideProperty(
-                                name=rule, action_to_use=ACL.RuleActionProperty(count=ACL.CountActionProperty())
-                            )
-                            for rule in group.counted
-                        ],
-                    )
-                ),
-                visibility_config=_metrics(f"{group.name}-{suffix}"),
+                statement=ACL.StatementProperty(managed_rule_group_statement=_managed(group)),
+                visibility_config=_metrics(f"{group}-{suffix}"),
             )
         )
     return rules
+
+
+def _managed(group: str) -> wafv2.CfnWebACL.ManagedRuleGroupStatementProperty:
+    """A group of AWS's, each of its rules with the action that was decided for it."""
+    return ACL.ManagedRuleGroupStatementProperty(
+        vendor_name="AWS",
+        name=group,
+        rule_action_overrides=[
+            ACL.RuleActionOverrideProperty(name=rule, action_to_use=_action(decision.action))
+            for decision in DECISIONS
+            if decision.group == group
+            for rule in decision.rules
+        ],
+        scope_down_statement=_no_processor_webhook() if group == IP_REPUTATION else None,
+    )
+
+
+def _action(action: Literal["block", "count"]) -> wafv2.CfnWebACL.RuleActionProperty:
+    if action == "count":
+        return ACL.RuleActionProperty(count=ACL.CountActionProperty())
+    return ACL.RuleActionProperty(block=_block(BLOCKED))
+
+
+def _no_processor_webhook() -> wafv2.CfnWebACL.StatementProperty:
+    webhook = ACL.RegexMatchStatementProperty(
+        field_to_match=ACL.FieldToMatchProperty(uri_path={}),
+        regex_string=PROCESSOR_WEBHOOKS,
+        text_transformations=[ACL.TextTransformationProperty(priority=0, type="NONE")],
+    )
+    return ACL.StatementProperty(
+        not_statement=ACL.NotStatementProperty(statement=ACL.StatementProperty(regex_match_statement=webhook))
+    )
 
 
 def _rate(limit: int, *, per_key: bool) -> wafv2.CfnWebACL.StatementProperty:
@@ -180,19 +227,12 @@ def _declared_length() -> wafv2.CfnWebACL.StatementProperty:
 
 
 def _block(body: str) -> wafv2.CfnWebACL.BlockActionProperty:
-    status = _BODIES[body][0]
     headers = [ACL.CustomHTTPHeaderProperty(name="retry-after", value="60")] if body == TOO_MANY else None
     return ACL.BlockActionProperty(
         custom_response=ACL.CustomResponseProperty(
-            response_code=status, custom_response_body_key=body, response_headers=headers
+            response_code=_BODIES[body].status, custom_response_body_key=body, response_headers=headers
         )
     )
-
-
-def _problem(status: int, title: str, detail: str) -> wafv2.CfnWebACL.CustomResponseBodyProperty:
-    """A body in the form that the API's own errors have (RFC 9457)."""
-    content = {"type": "about:blank", "title": title, "status": status, "detail": detail}
-    return ACL.CustomResponseBodyProperty(content_type="APPLICATION_JSON", content=json.dumps(content))
 
 
 def _protection() -> wafv2.CfnWebACL.DataProtectionConfigProperty:

@@ -95,8 +95,8 @@ def read_target_groups(session: boto3.session.Session) -> dict[str, TargetGroupS
 
 
 def read_load_balancers(session: boto3.session.Session) -> list[LoadBalancerSettings]:
-    """Read every Application Load Balancer with its listeners and rules."""
-    elbv2 = session.client("elbv2")
+    """Read every Application Load Balancer with its listeners, its rules and its web ACL."""
+    elbv2, wafv2 = session.client("elbv2"), session.client("wafv2")
     found = []
     for balancer in elbv2.describe_load_balancers()["LoadBalancers"]:
         if balancer["Type"] != "application":
@@ -114,9 +114,18 @@ def read_load_balancers(session: boto3.session.Session) -> list[LoadBalancerSett
                 listeners=tuple(sorted(listeners, key=lambda listener: listener.port)),
                 idle_timeout=float(attributes.get("idle_timeout.timeout_seconds", "60")),
                 drop_invalid_headers=attributes.get("routing.http.drop_invalid_header_fields.enabled") == "true",
+                web_acl=_web_acl(wafv2, arn),
             )
         )
     return found
+
+
+def _web_acl(wafv2: Any, load_balancer: str) -> Mapping[str, Any] | None:
+    try:
+        acl: Mapping[str, Any] = wafv2.get_web_acl_for_resource(ResourceArn=load_balancer)["WebACL"]
+    except wafv2.exceptions.WAFNonexistentItemException:  # the emulator; AWS answers without a web ACL
+        return None
+    return acl
 
 
 def _listener(elbv2: Any, listener: Mapping[str, Any]) -> ListenerSettings:

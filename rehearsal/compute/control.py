@@ -6,6 +6,8 @@
     PUT    /services/{cluster}/{service}            answers once the service is steady, 409 when the deployment failed
     DELETE /services/{cluster}/{service}            answers once its tasks have ended
     PUT    /services/{cluster}/{service}/capacity   {"min", "max"}
+    PUT    /load-balancers                          answers once they are as the account says, behind their web ACLs;
+                                                    409 when a web ACL has something that cannot be done here
 
 Answers are 204, or `{"reason": "..."}` with 400 (a malformed request), 409 (it failed) or 503 (no account yet).
 """
@@ -41,6 +43,9 @@ class Operations(Protocol):
     async def put_capacity(self, cluster: str, name: str, minimum: int) -> None:
         """Set the least number of tasks."""
 
+    async def put_load_balancers(self) -> None:
+        """Read the load balancers and their web ACLs again."""
+
 
 class ControlApi:
     """Serves the API on a free loopback port."""
@@ -60,6 +65,7 @@ class ControlApi:
                 web.put("/services/{cluster}/{service}", self._put_service),
                 web.delete("/services/{cluster}/{service}", self._delete_service),
                 web.put("/services/{cluster}/{service}/capacity", self._put_capacity),
+                web.put("/load-balancers", self._put_load_balancers),
             ]
         )
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
@@ -102,6 +108,10 @@ class ControlApi:
     async def _put_capacity(self, request: web.Request) -> web.Response:
         body = await _body(request)
         await self._operations.put_capacity(_name(request, "cluster"), _name(request, "service"), int(body["min"]))
+        return web.Response(status=204)
+
+    async def _put_load_balancers(self, request: web.Request) -> web.Response:  # noqa: ARG002
+        await self._operations.put_load_balancers()
         return web.Response(status=204)
 
 

@@ -16,6 +16,8 @@ from aiohttp import web
 
 from rehearsal.compute.certificates import CertificateAuthority
 from rehearsal.compute.errors import PortInUseError
+from rehearsal.compute.firewall.gate import Gate
+from rehearsal.compute.firewall.rates import Clock
 from rehearsal.compute.proxy import RelayedResponse, error_response, fixed_response, forward, origin_form
 from rehearsal.compute.routing import (
     Arrival,
@@ -58,8 +60,10 @@ class LoadBalancer:
         authority: CertificateAuthority,
         port_for: PortAllocator,
         logs: Path,
+        gate: Gate | None = None,
     ) -> None:
         self.settings = settings
+        self._gate = gate or Gate(logs=logs)
         self._groups = groups
         self._port_for = port_for
         self._log_path = logs / f"load-balancer-{settings.name}.log"
@@ -83,11 +87,13 @@ class LoadBalancer:
         return Endpoint(https=found.get("HTTPS"), http=found.get("HTTP"))
 
     async def update(self, settings: LoadBalancerSettings) -> None:
-        """Open, change and close listeners until they are as described.
+        """Open, change and close listeners until they are as described, behind the web ACL.
 
         Raises:
             PortInUseError: a local port that was asked for is taken.
+            ComputeError: the web ACL has something that cannot be done here.
         """
+        self._gate.update(settings.web_acl)
         self.settings = settings
         wanted = {listener.port: listener for listener in settings.listeners}
         for port in set(self._listeners) - set(wanted):
@@ -109,6 +115,7 @@ class LoadBalancer:
         """Close every listener."""
         for port in tuple(self._listeners):
             await self._listeners.pop(port).close()
+        self._gate.close()
         if self._log is not None:
             self._log.close()
             self._log = None
@@ -127,6 +134,9 @@ class LoadBalancer:
         target = origin_form(request.raw_path)
         if target is None:
             return error_response(400), "-"
+        passage = await self._gate.admit(request, idle_timeout=self.settings.idle_timeout)
+        if passage.response is not None:
+            return passage.response, "web ACL"
         arrival = Arrival(
             method=request.method,
             path=target.partition("?")[0],
@@ -142,10 +152,10 @@ class LoadBalancer:
             return RelayedResponse(status=action.status, headers=headers), "-"
         if isinstance(action, FixedResponse):
             return fixed_response(action), "-"
-        return await self._forward(request, listener, action)
+        return await self._forward(request, listener, action, passage.beginning)
 
     async def _forward(
-        self, request: web.BaseRequest, listener: ListenerSettings, action: Forward
+        self, request: web.BaseRequest, listener: ListenerSettings, action: Forward, beginning: bytes | None
     ) -> tuple[web.StreamResponse, str]:
         arns, weights = list(action.groups), list(action.groups.values())
         arn = arns[0] if len(arns) == 1 else random.choices(arns, weights)[0]  # noqa: S311  spreading load
@@ -164,6 +174,7 @@ class LoadBalancer:
                 idle_timeout=self.settings.idle_timeout,
                 drop_invalid_headers=self.settings.drop_invalid_headers,
                 dress=listener.dress,
+                beginning=beginning,
             )
         finally:
             target.end_request()
@@ -265,12 +276,21 @@ class LoadBalancers:
     """Every load balancer of a rehearsal."""
 
     def __init__(
-        self, *, groups: TargetGroups, authority: CertificateAuthority, port_for: PortAllocator, logs: Path
+        self,
+        *,
+        groups: TargetGroups,
+        authority: CertificateAuthority,
+        port_for: PortAllocator,
+        logs: Path,
+        notify: Callable[[str], None] = lambda _line: None,
+        clock: Clock = time.monotonic,
     ) -> None:
         self._groups = groups
         self._authority = authority
         self._port_for = port_for
         self._logs = logs
+        self._notify = notify
+        self._clock = clock
         self._running: dict[str, LoadBalancer] = {}
         self._lock = asyncio.Lock()
 
@@ -279,6 +299,7 @@ class LoadBalancers:
 
         Raises:
             PortInUseError: a local port that was asked for is taken.
+            ComputeError: a web ACL has something that cannot be done here.
         """
         async with self._lock:
             wanted = {one.arn: one for one in settings}
@@ -287,7 +308,12 @@ class LoadBalancers:
             for arn, one in wanted.items():
                 if arn not in self._running:
                     self._running[arn] = LoadBalancer(
-                        one, groups=self._groups, authority=self._authority, port_for=self._port_for, logs=self._logs
+                        one,
+                        groups=self._groups,
+                        authority=self._authority,
+                        port_for=self._port_for,
+                        logs=self._logs,
+                        gate=Gate(logs=self._logs, notify=self._notify, clock=self._clock),
                     )
                 await self._running[arn].update(one)
 

@@ -6,7 +6,7 @@ Source: "Application Load Balancers", user guide: HTTP headers, and "Troubleshoo
 import re
 import secrets
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import AsyncIterator, Callable, MutableMapping
 
 import aiohttp
 from aiohttp import web
@@ -23,6 +23,7 @@ _VALID_HEADER = re.compile(r"[A-Za-z0-9-]+")
 _WHOLE_RESPONSES_UP_TO_BYTES = 64 * 1024
 _REASONS = {
     400: "Bad Request",
+    408: "Request Time-out",
     500: "Internal Server Error",
     502: "Bad Gateway",
     503: "Service Temporarily Unavailable",
@@ -80,18 +81,22 @@ async def forward(
     idle_timeout: float,
     drop_invalid_headers: bool,
     dress: Callable[[MutableMapping[str, str]], None],
+    beginning: bytes | None = None,
 ) -> web.StreamResponse:
-    """Forward a request over `protocol`; the client came over `scheme` to the listener's `port`."""
+    """Forward a request over `protocol`; the client came over `scheme` to the listener's `port`.
+
+    `beginning` is what was read of its body already, if anybody did.
+    """
     headers = _request_headers(request, scheme=scheme, port=port, drop_invalid=drop_invalid_headers)
     url = URL(f"{protocol.lower()}://{target}{origin_form(request.raw_path)}", encoded=True)
-    if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
-        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    if beginning is None:
+        continue_request(request)
     try:
         async with target.session.request(
             request.method,
             url,
             headers=headers,
-            data=request.content if request.body_exists else None,
+            data=_body(request, beginning or b"") if request.body_exists else None,
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=idle_timeout),
         ) as answer:
@@ -100,6 +105,19 @@ async def forward(
         return error_response(504)
     except aiohttp.ClientError:
         return error_response(502)
+
+
+def continue_request(request: web.BaseRequest) -> None:
+    """Tell a client that waits for it to send the body."""
+    if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+async def _body(request: web.BaseRequest, beginning: bytes) -> AsyncIterator[bytes]:
+    if beginning:
+        yield beginning
+    async for chunk in request.content.iter_any():
+        yield chunk
 
 
 async def _relay(

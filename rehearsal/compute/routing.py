@@ -5,6 +5,7 @@ import ipaddress
 import re
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from rehearsal.compute.errors import ComputeError
 
@@ -143,3 +144,5 @@ class LoadBalancerSettings:
     listeners: tuple[ListenerSettings, ...] = field(default_factory=tuple)
     idle_timeout: float = 60
     drop_invalid_headers: bool = False
+    #: What WAFv2 says of the web ACL in front, if there is one.
+    web_acl: Mapping[str, Any] | None = None

@@ -180,7 +180,13 @@ class _Engine:
         self.control = ControlApi(self)
         self.groups = TargetGroups()
         logs = directory / "logs"
-        self.balancers = LoadBalancers(groups=self.groups, authority=authority, port_for=settings.port_for, logs=logs)
+        self.balancers = LoadBalancers(
+            groups=self.groups,
+            authority=authority,
+            port_for=settings.port_for,
+            logs=logs,
+            notify=settings.on_event,
+        )
         self._notify, self._tell_limit = settings.on_event, settings.on_limit
         self._directory = directory
         self._logs = logs
@@ -257,6 +263,9 @@ class _Engine:
 
     async def put_capacity(self, cluster: str, name: str, minimum: int) -> None:
         self._service(cluster, name).set_capacity(minimum)
+
+    async def put_load_balancers(self) -> None:
+        await self.synchronize()
 
     async def synchronize(self) -> None:
         """Make target groups and load balancers what the account says."""

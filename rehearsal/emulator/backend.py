@@ -1,8 +1,9 @@
-"""The seams where `ministack` (untyped) is entered; nothing else in this repository imports it.
+"""The seams where `ministack` (untyped) is entered.
 
-Only seven of its internals are relied on: the ASGI application, the table of CloudFormation resource handlers,
-the predicate that moves blocking handlers to a thread of their own, the resolution of dynamic references, the
-invocation of custom resources, the account and region of a request, and ECR's DescribeImages.
+Of its internals are relied on: the ASGI application, the table of CloudFormation resource handlers, the predicate
+that moves blocking handlers to a thread of their own, the resolution of dynamic references, the invocation of custom
+resources, the account and region of a request, ECR's DescribeImages, and the records of web ACLs. Policies, sessions and
+requests are entered by `authorization/` and `registry_tokens.py`.
 `tests/rehearsal/emulator` fails when a new version moves any of them.
 """
 
@@ -120,3 +121,30 @@ def refuse_unknown_images() -> None:
         return describe(request)
 
     ecr._describe_images = describe_images
+
+
+def keep_whole_web_acls() -> None:
+    """Have WAFv2 keep of a web ACL what it would drop: the bodies of custom responses, and what is protected."""
+    waf: Any = importlib.import_module("ministack.services.waf")
+    create: Callable[..., Any] = waf.create_web_acl_record
+    update: Callable[..., Any] = waf.update_web_acl_record
+    dropped = ("CustomResponseBodies", "DataProtectionConfig")
+
+    def kept(record: dict[str, Any], properties: dict[str, Any]) -> None:
+        for name in dropped:
+            record.pop(name, None)
+            if name in properties:
+                record[name] = properties[name]
+
+    def create_web_acl_record(name: str, scope: str, properties: dict[str, Any]) -> Any:
+        made = create(name, scope, properties)
+        kept(made[2], properties)
+        return made
+
+    def update_web_acl_record(record: dict[str, Any], properties: dict[str, Any]) -> Any:
+        changed = update(record, properties)
+        kept(changed, properties)
+        return changed
+
+    waf.create_web_acl_record = create_web_acl_record
+    waf.update_web_acl_record = update_web_acl_record

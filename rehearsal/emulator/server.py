@@ -121,6 +121,7 @@ async def _serve(listener: socket.socket, data: Path, *, exit_with_parent: bool)
     )
     backend.refuse_unknown_images()
     registry_tokens.identify_tokens()
+    backend.keep_whole_web_acls()
 
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()

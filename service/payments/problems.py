@@ -90,6 +90,16 @@ class ScopeMissing(ApiError):
     status, code, title = 403, "scope_missing", "The API key lacks a scope"
 
 
+class RequestBlocked(ApiError):
+    """The web application firewall took the request for an attack, so it never reached the API and nothing was begun.
+
+    Answered as ``application/json`` and without a ``request_id``. Free text in a body is never the reason; look at the
+    path, the query (a ``reference`` that reads like SQL or markup) and the headers, or at the sender's address.
+    """
+
+    status, code, title = 403, "request_blocked", "The request was blocked"
+
+
 class NotFound(ApiError):
     """No such object, or not one of this merchant and mode, or no such path."""
 

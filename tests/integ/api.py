@@ -119,7 +119,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _read(self, url: SplitResult) -> None:
         query = parse_qs(url.query)
         if "UNION SELECT" in query.get("reference", [""])[0] and not self._broken("firewall"):
-            return self._send(403, {"status": 403})
+            if self._broken("page of the firewall"):
+                return self._send_bytes(403, b"<html>", {"Content-Type": "text/html"})
+            code = "forbidden" if self._broken("code of the firewall") else "request_blocked"
+            return self._send(403, {"status": 403, "code": code})
         if url.path == "/v1/payments":
             found = [
                 p for p in self.server.payments.values() if p.get("reference") == query.get("reference", [None])[0]
@@ -139,6 +142,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(413, {"status": 413})
         if len(body) > 8_192 and self._broken("small limit"):
             return self._send(403, {"status": 403})
+        if b"OR 1=1" in body and self._broken("firewall judges text"):
+            return self._send(403, {"status": 403, "code": "request_blocked"})
         if not self._authenticated():
             return None
         key = self.headers["Idempotency-Key"]
@@ -174,6 +179,7 @@ class _Handler(BaseHTTPRequestHandler):
             "status": "processing" if self._broken("slow truth") else "requires_capture",
             "amount": body["amount"],
             "reference": body.get("reference"),
+            "description": body.get("description"),
             "amount_authorized": body["amount"],
             "amount_captured": 0,
             "amount_refunded": 0,

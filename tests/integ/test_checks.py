@@ -42,6 +42,9 @@ def test_a_sound_api_passes_every_check(client: Client) -> None:
         ("small limit", edge.largest_body_is_accepted),
         ("no limit", edge.largest_body_is_accepted),
         ("firewall", edge.firewall_answers),
+        ("page of the firewall", edge.firewall_answers),
+        ("code of the firewall", edge.firewall_answers),
+        ("firewall judges text", edge.free_text_is_accepted),
     ],
 )
 def test_a_broken_promise_fails_its_check(api: Api, client: Client, fault: str, check: Check) -> None:

@@ -9,9 +9,12 @@ from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
 
+from payments.problems import ApiError, ContentTooLarge, RequestBlocked, TooManyRequests
 from payments.web.headers import register
 from payments.web.strict_json import MAX_BODY_BYTES
+from rehearsal.compute.firewall import managed_rules
 from stages.firewall import BODY_LIMIT, content_length_above
+from stages.managed_rules import DECISIONS, GROUPS
 from tests.stages.model import Resource, Templates
 
 
@@ -156,21 +159,110 @@ def test_every_rule_blocks_and_is_counted(each: Templates) -> None:
         assert blocks, f"{rule['Name']} lets through what it finds"
 
 
+def overrides(templates: Templates) -> dict[str, dict[str, Any]]:
+    """Group -> rule -> what is done in place of the rule's own action."""
+    return {
+        name: {one["Name"]: one["ActionToUse"] for one in group["RuleActionOverrides"]}
+        for name, rule in rules(templates).items()
+        if (group := rule["Statement"].get("ManagedRuleGroupStatement"))
+    }
+
+
+def test_no_block_answers_with_the_page_of_aws(each: Templates) -> None:
+    acl = each.one("AWS::WAFv2::WebACL")
+    own = [rule["Action"] for rule in acl["Rules"] if "Action" in rule]
+    managed = [action for group in overrides(each).values() for action in group.values()]
+    for action in own + managed:
+        if "Count" not in action:
+            key = action["Block"]["CustomResponse"]["CustomResponseBodyKey"]
+            assert key in acl["CustomResponseBodies"]
+
+
+def test_every_documented_rule_of_a_managed_group_is_decided(each: Templates) -> None:
+    for group, decided in overrides(each).items():
+        assert set(decided) == {rule.name for rule in managed_rules.GROUPS[group].rules}
+        assert len(decided) <= 100, "all that WAF takes"
+
+
+def test_a_decision_is_made_once_and_has_a_reason() -> None:
+    decided = [(decision.group, rule) for decision in DECISIONS for rule in decision.rules]
+    assert len(set(decided)) == len(decided)
+    assert all(len(decision.reason) > 40 for decision in DECISIONS)
+
+
+def test_legal_payments_are_not_judged_by_their_text(each: Templates) -> None:
+    for group, decided in overrides(each).items():
+        for name, action in decided.items():
+            if name.endswith("_BODY"):
+                assert action == {"Count": {}}, f"{group} blocks by {name}"
+
+
+def test_only_what_has_a_reason_is_not_blocked(each: Templates) -> None:
+    counted = {
+        name
+        for decided in overrides(each).values()
+        for name, action in decided.items()
+        if action == {"Count": {}} and not name.endswith("_BODY")
+    }
+    assert counted == {"NoUserAgent_HEADER", "AWSManagedIPDDoSList"}
+
+
+@pytest.mark.parametrize("field", ["QUERYARGUMENTS", "COOKIE", "URIPATH"])
+def test_sql_injection_is_blocked_wherever_there_is_no_free_text(each: Templates, field: str) -> None:
+    action = overrides(each)["AWSManagedRulesSQLiRuleSet"][f"SQLi_{field}"]
+    assert action["Block"]["CustomResponse"]["ResponseCode"] == 403
+
+
+@pytest.mark.parametrize(
+    ("path", "judged"),
+    [
+        ("/v1/processors/stripe/webhooks", False),
+        ("/v1/processors/stripe/webhooks/", True),
+        ("/v1/processors/../payments", True),
+        ("/v1/payments", True),
+    ],
+)
+def test_processors_deliver_whatever_the_name_of_their_addresses(each: Templates, path: str, judged: bool) -> None:
+    group = rules(each)["AWSManagedRulesAmazonIpReputationList"]["Statement"]["ManagedRuleGroupStatement"]
+    exempt = group["ScopeDownStatement"]["NotStatement"]["Statement"]["RegexMatchStatement"]
+    assert exempt["FieldToMatch"] == {"UriPath": {}}
+    assert bool(re.search(exempt["RegexString"], path)) is not judged
+
+
+def test_only_the_reputation_list_has_exempt_paths(each: Templates) -> None:
+    scoped = [
+        name for name, rule in rules(each).items() if "ScopeDownStatement" in next(iter(rule["Statement"].values()))
+    ]
+    assert scoped == ["AWSManagedRulesAmazonIpReputationList"]
+
+
+def test_the_rules_fit_the_capacity_that_costs_nothing_more(each: Templates) -> None:
+    """2 for a rate and 30 for each custom key, 3 for a regular expression, 10 for each text transformation."""
+    own = sum(_capacity(rule["Statement"]) for rule in rules(each).values())
+    assert 1_100 < own <= 1_500
+
+
+def _capacity(statement: dict[str, Any]) -> int:
+    ((kind, inner),) = statement.items()
+    nested = sum(_capacity(inner[name]) for name in ("ScopeDownStatement", "Statement") if name in inner)
+    match kind:
+        case "RateBasedStatement":
+            return nested + 2 + 30 * len(inner.get("CustomKeys", []))
+        case "RegexMatchStatement":
+            return 3 + sum(10 for one in inner["TextTransformations"] if one["Type"] != "NONE")
+        case "ManagedRuleGroupStatement":
+            return nested + GROUPS[inner["Name"]]
+        case "NotStatement":
+            return nested
+    raise AssertionError(f"the published capacity of {kind} is not known to this test")
+
+
 def test_rates_are_limited_per_address_and_per_api_key(each: Templates) -> None:
     by_address = rules(each)["rate-limit-ip"]["Statement"]["RateBasedStatement"]
     assert by_address["AggregateKeyType"] == "IP"
     by_key = rules(each)["rate-limit-key"]["Statement"]["RateBasedStatement"]
     assert by_key["AggregateKeyType"] == "CUSTOM_KEYS"
     assert [key["Header"]["Name"] for key in by_key["CustomKeys"]] == ["authorization"]
-
-
-def test_only_the_rule_that_refuses_legal_bodies_is_relaxed(each: Templates) -> None:
-    relaxed = {
-        name: [override["Name"] for override in rule["Statement"]["ManagedRuleGroupStatement"]["RuleActionOverrides"]]
-        for name, rule in rules(each).items()
-        if rule["Statement"].get("ManagedRuleGroupStatement", {}).get("RuleActionOverrides")
-    }
-    assert relaxed == {"AWSManagedRulesCommonRuleSet": ["SizeRestrictions_BODY"]}
 
 
 def test_the_size_rule_reads_the_declared_length(each: Templates) -> None:
@@ -195,27 +287,42 @@ def test_the_size_expression_is_exact_at_the_limit(limit: int, step: int) -> Non
     assert bool(re.search(content_length_above(limit), str(limit + step))) == (step > 0)
 
 
-def test_refusals_are_json_problems(each: Templates) -> None:
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("request-blocked", RequestBlocked),
+        ("content-too-large", ContentTooLarge),
+        ("too-many-requests", TooManyRequests),
+    ],
+)
+def test_refusals_are_problems_in_the_words_of_the_api(each: Templates, name: str, error: type[ApiError]) -> None:
+    body = each.one("AWS::WAFv2::WebACL")["CustomResponseBodies"][name]
+    assert body["ContentType"] == "APPLICATION_JSON"
+    problem = json.loads(body["Content"])
+    said = error("what is wrong and what to do").body("req_1")
+    assert set(problem) == set(said) - {"request_id"}, "WAF knows no request id"
+    for member in ("type", "title", "status", "code"):
+        assert problem[member] == said[member]
+    assert problem["detail"]
+    assert len(body["Content"]) <= 4_096, "all that WAF takes"
+
+
+def test_a_refusal_has_the_status_of_its_problem(each: Templates) -> None:
     acl = each.one("AWS::WAFv2::WebACL")
-    statuses = {}
-    for name, body in acl["CustomResponseBodies"].items():
-        assert body["ContentType"] == "APPLICATION_JSON"
-        problem = json.loads(body["Content"])
-        assert {"type", "title", "status", "detail"} == set(problem)
-        statuses[name] = problem["status"]
-    for rule in acl["Rules"]:
-        response = rule.get("Action", {}).get("Block", {}).get("CustomResponse")
-        if response:
-            assert response["ResponseCode"] == statuses[response["CustomResponseBodyKey"]]
+    actions = [rule["Action"] for rule in acl["Rules"] if "Action" in rule]
+    actions += [action for group in overrides(each).values() for action in group.values()]
+    responses = [action["Block"]["CustomResponse"] for action in actions if "Block" in action]
+    for response in responses:
+        body = acl["CustomResponseBodies"][response["CustomResponseBodyKey"]]
+        assert response["ResponseCode"] == json.loads(body["Content"])["status"]
+    used = {response["CustomResponseBodyKey"] for response in responses}
+    assert used == set(acl["CustomResponseBodies"]), "a body that no rule answers"
 
 
-def test_who_is_too_fast_is_told_so_and_when_to_come_back(each: Templates) -> None:
-    bodies = each.one("AWS::WAFv2::WebACL")["CustomResponseBodies"]
+def test_who_is_too_fast_is_told_when_to_come_back(each: Templates) -> None:
     for name in ("rate-limit-ip", "rate-limit-key"):
         response = rules(each)[name]["Action"]["Block"]["CustomResponse"]
-        problem = json.loads(bodies[response["CustomResponseBodyKey"]]["Content"])
-        assert response["ResponseCode"] == problem["status"] == 429
-        assert problem["title"] == "Too Many Requests"
+        assert response["ResponseCode"] == 429
         assert response["ResponseHeaders"] == [{"Name": "retry-after", "Value": "60"}]
 
 

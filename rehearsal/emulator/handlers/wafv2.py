@@ -1,6 +1,36 @@
-"""WAFv2: which resource a web ACL protects, and where it logs."""
+"""WAFv2: web ACLs, which resource one protects, and where it logs."""
 
-from rehearsal.emulator.handlers.base import Handler, Properties, RecordedHandler, Request, Resource, ResourceError
+from rehearsal.emulator.control import ControlError
+from rehearsal.emulator.handlers.base import (
+    Account,
+    Handler,
+    Properties,
+    RecordedHandler,
+    Request,
+    Resource,
+    ResourceError,
+)
+from rehearsal.emulator.handlers.wrapping import WrappingHandler
+
+
+def _stand_in_front(account: Account) -> None:
+    """Have the compute runtime put web ACLs in front of its load balancers; `ResourceError` when one cannot be."""
+    try:
+        account.control.put("load-balancers")
+    except ControlError as error:
+        raise ResourceError(str(error)) from error
+
+
+class WebAcl(WrappingHandler):
+    """A web ACL; a change of it is in force at once."""
+
+    type_name = "AWS::WAFv2::WebACL"
+
+    def update(self, resource_id: str, old: Properties, request: Request) -> Resource:
+        """Change the web ACL, wherever it stands."""
+        changed = super().update(resource_id, old, request)
+        _stand_in_front(self.account)
+        return changed
 
 
 class WebAclAssociation(Handler):
@@ -12,6 +42,11 @@ class WebAclAssociation(Handler):
         """Associate the web ACL."""
         acl, resource = request.properties["WebACLArn"], request.properties["ResourceArn"]
         self.account.session.client("wafv2").associate_web_acl(WebACLArn=acl, ResourceArn=resource)
+        try:
+            _stand_in_front(self.account)
+        except ResourceError:
+            self.delete("", request.properties)
+            raise
         return Resource(id=f"{acl}|{resource}")
 
     def delete(self, resource_id: str, properties: Properties) -> None:  # noqa: ARG002
@@ -38,4 +73,4 @@ class LoggingConfiguration(RecordedHandler):
                 )
 
 
-HANDLERS: tuple[type[Handler], ...] = (WebAclAssociation, LoggingConfiguration)
+HANDLERS: tuple[type[Handler], ...] = (WebAcl, WebAclAssociation, LoggingConfiguration)

