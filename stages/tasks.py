@@ -82,7 +82,7 @@ class PaymentTask(Task):
             },
             secrets=self.application_secrets(),
             health_check=ecs.HealthCheck(
-                command=["CMD", "python", "-m", "payments.healthcheck"],
+                command=["CMD", "python", "-m", "payments.healthcheck", self._kind],
                 interval=Duration.seconds(10),
                 timeout=Duration.seconds(5),
                 retries=3,

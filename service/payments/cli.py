@@ -79,7 +79,11 @@ def _worker(settings: Settings, _: argparse.Namespace) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    return run(make_context(settings, name="worker"), settings, stop)
+    code = run(make_context(settings, name="worker"), settings, stop)
+    logging.shutdown()
+    sys.stdout.flush()
+    # The interpreter would wait for the threads of pools, for ever if one hangs; the worker has waited long enough.
+    os._exit(code)
 
 
 def _no_arguments(_: argparse.ArgumentParser) -> None:

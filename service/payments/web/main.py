@@ -16,6 +16,7 @@ from payments.repositories.database import DatabaseUnavailable
 from payments.server import end_when
 from payments.services.context import Context
 from payments.settings import Settings
+from payments.time_scale import scaled
 from payments.web import auth
 from payments.web.app import create_app
 from payments.web.openapi import Api
@@ -31,14 +32,19 @@ def make_app(settings: Settings) -> Api:
     app = create_app(context, settings)
     end_when(context.database.credentials_refused, lambda: os.kill(os.getppid(), signal.SIGTERM))
     atexit.register(flush, app, context)  # once more after the drain
-    threading.Thread(target=_flush_for_ever, args=(app, context), name="flush", daemon=True).start()
+    interval = scaled(_FLUSH_SECONDS, settings.time_scale)
+    threading.Thread(target=_flush_for_ever, args=(app, context, interval), name="flush", daemon=True).start()
     return app
 
 
-def _flush_for_ever(app: Api, context: Context) -> None:
+def _flush_for_ever(app: Api, context: Context, interval: float) -> None:
     while True:
-        time.sleep(_FLUSH_SECONDS)
-        flush(app, context)
+        time.sleep(interval)
+        try:
+            flush(app, context)
+        except Exception:  # noqa: BLE001  # logged with its traceback
+            # Without this thread metrics would stop, and alarms take silence for health.
+            _log.exception("not flushed")
 
 
 def flush(app: Api, context: Context) -> None:
