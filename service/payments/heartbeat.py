@@ -11,8 +11,9 @@ from pathlib import Path
 
 #: Seconds between beats, and the age from which a beat proves nothing any more.
 INTERVAL, MAX_AGE = 1.0, 30.0
-#: Of one width, so that a shorter record never leaves the end of a longer one behind.
-_RECORD = "{:020.3f}\n"
+#: Nanoseconds, of one width, so that a shorter record never leaves the end of a longer one behind.
+_RECORD = "{:020d}\n"
+_SECOND = 1_000_000_000
 
 
 def heartbeat_file(environ: Mapping[str, str]) -> Path:
@@ -23,7 +24,7 @@ def heartbeat_file(environ: Mapping[str, str]) -> Path:
 class Heartbeat:
     """One worker's file."""
 
-    def __init__(self, file: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, file: Path, *, clock: Callable[[], int] = time.monotonic_ns) -> None:
         self.file = file
         self._clock = clock
 
@@ -50,7 +51,7 @@ class Heartbeat:
     def is_fresh(self, max_age: float) -> bool:
         """Whether the last beat is younger than ``max_age`` seconds; one from before a reboot may lie in the future."""
         try:
-            age = self._clock() - float(self.file.read_text())
+            age = self._clock() - int(self.file.read_text())
         except (OSError, ValueError):
             return False
-        return 0 <= age < max_age
+        return 0 <= age < max_age * _SECOND

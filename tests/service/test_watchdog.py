@@ -10,7 +10,7 @@ import pytest
 
 from payments import healthcheck, time_scale
 from payments.heartbeat import INTERVAL, MAX_AGE, Heartbeat, heartbeat_file
-from payments.repositories.database import Database
+from payments.repositories.database import EXIT_REFUSED, Database
 from payments.settings import Settings, SettingsError
 from payments.worker import main as worker
 from payments.worker.loops import Loop, run_loop
@@ -88,7 +88,7 @@ def test_a_loop_that_fails_is_not_taken_for_one_that_runs(clock: Clock) -> None:
 def test_the_health_check_of_a_worker_is_its_last_beat(heartbeat: Heartbeat, age: float, code: int) -> None:
     """A beat from the future was written before the machine started: the clock begins anew then."""
     now = heartbeat._clock()
-    Heartbeat(heartbeat.file, clock=lambda: now - age).beat()
+    Heartbeat(heartbeat.file, clock=lambda: now - int(age * 1e9)).beat()
     assert healthcheck.main(["worker"]) == code
 
 
@@ -96,7 +96,7 @@ def test_a_step_of_the_wall_clock_changes_nothing(heartbeat: Heartbeat) -> None:
     heartbeat.beat()
     os.utime(heartbeat.file, (0, 0))
     assert healthcheck.main(["worker"]) == 0
-    heartbeat.file.write_text("1.0\n")
+    heartbeat.file.write_text("1\n")
     os.utime(heartbeat.file)
     assert healthcheck.main(["worker"]) == 1
 
@@ -181,7 +181,7 @@ def test_a_worker_whose_loop_hangs_stops_beating_and_still_ends(
     run: Run, heartbeat: Heartbeat, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     stop, released = threading.Event(), threading.Event()
-    told_by_then: list[float] = []
+    told_by_then: list[int] = []
 
     def hang() -> bool:
         return released.wait(WAIT)
@@ -192,7 +192,7 @@ def test_a_worker_whose_loop_hangs_stops_beating_and_still_ends(
         def hanging(self) -> list[str]:
             found = super().hanging()
             if found:
-                told_by_then.append(float(heartbeat.file.read_text()))
+                told_by_then.append(int(heartbeat.file.read_text()))
             if len(told_by_then) == 10:
                 stop.set()
             return found
@@ -225,7 +225,7 @@ def test_a_worker_whose_credentials_are_refused_ends_to_be_replaced(run: Run, da
     database.credentials_refused.set()
     try:
         wait = Loop(name="lives", interval=3600.0, run=lambda: False)
-        assert run(wait, stop=threading.Event()) == worker._EXIT_REFUSED
+        assert run(wait, stop=threading.Event()) == EXIT_REFUSED
     finally:
         database.credentials_refused.clear()
 

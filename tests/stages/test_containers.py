@@ -63,7 +63,7 @@ def test_migrations_finish_before_the_process_starts(each: Templates, kind: str)
         ["python", "-m", "payments", "migrate"],
     )
     assert (main["Name"], main["Essential"], main["Command"]) == (kind, True, ["python", "-m", "payments", kind])
-    assert main["DependsOn"] == [{"ContainerName": "migrate", "Condition": "SUCCESS"}]
+    assert main["DependsOn"] == [{"ContainerName": "migrate", "Condition": "COMPLETE"}], "SUCCESS may wait for hours"
     assert "StartTimeout" not in migrate, "a slow migration keeps its own deadline"
 
 

@@ -12,7 +12,7 @@ import psycopg
 
 from payments.assembly import make_context
 from payments.repositories import api_keys
-from payments.repositories.database import DatabaseUnavailable
+from payments.repositories.database import DatabaseUnavailable, endings
 from payments.server import end_when
 from payments.services.context import Context
 from payments.settings import Settings
@@ -30,7 +30,8 @@ def make_app(settings: Settings) -> Api:
     """The application of a serving process."""
     context = make_context(settings, name="api")
     app = create_app(context, settings)
-    end_when(context.database.credentials_refused, lambda: os.kill(os.getppid(), signal.SIGTERM))
+    for event, reason in endings(context.database):
+        end_when(event, reason, lambda: os.kill(os.getppid(), signal.SIGTERM))
     atexit.register(flush, app, context)  # once more after the drain
     interval = scaled(_FLUSH_SECONDS, settings.time_scale)
     threading.Thread(target=_flush_for_ever, args=(app, context, interval), name="flush", daemon=True).start()

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from payments.heartbeat import INTERVAL, Heartbeat, heartbeat_file
+from payments.repositories.database import EXIT_REFUSED, endings
 from payments.services import housekeeping, ledger_books
 from payments.services.context import Context
 from payments.services.recovery import Recoverer, end_expired_authorizations
@@ -21,8 +22,6 @@ from payments.worker.webhooks import webhook_loops
 _log = logging.getLogger("payments.worker")
 #: Seconds; a loop whose `run` takes longer hangs. Every run is one batch, and none of its statements takes over 5 s.
 _LONGEST_RUN = 120.0
-#: The database refuses this process.
-_EXIT_REFUSED = 3
 #: Something of this process is lost that only a new one has.
 _EXIT_BROKEN = 4
 #: Seconds that loops get to finish what they began after SIGTERM: more than a processor's deadline or a webhook takes,
@@ -90,9 +89,10 @@ def _supervise(
     """Beat while every loop is well, until ``stop`` is set or the process must be replaced; answers the exit code."""
     told: Sequence[str] = ()
     while not stop.wait(interval):
-        if context.database.credentials_refused.is_set():
-            _log.error("the database refuses the credentials of this process, which ends to be replaced")
-            return _EXIT_REFUSED
+        for event, reason in endings(context.database):
+            if event.is_set():
+                _log.error(reason)
+                return EXIT_REFUSED
         ended = [name for name, thread in threads.items() if not thread.is_alive()]
         if ended and not stop.is_set():
             _log.error("loops have ended; this process ends to be replaced", extra={"loops": ended})
