@@ -1,7 +1,7 @@
 """The three task definitions: `api` and `worker`, which services keep running, and `admin`, which people run.
 
-Each task of a service first runs `migrate` to completion and only then its own process, so a release that cannot
-migrate never serves. Only `migrate` holds the owner's credentials.
+Each task of a service first runs `migrate` to completion and only then its own process, which ends at once on a schema
+older than it needs, so a release that cannot migrate never serves. Only `migrate` holds the owner's credentials.
 """
 
 from aws_cdk import Duration
@@ -47,8 +47,10 @@ class PaymentTask(Task):
         )
         migrate = self._migrate()
         main = self._main(log_group)
+        # Not SUCCESS: its dependant was seen to stay PENDING for hours, which no circuit breaker counts
+        # (docs/decisions/0109-schema-version.md).
         main.add_container_dependencies(
-            ecs.ContainerDependency(container=migrate, condition=ecs.ContainerDependencyCondition.SUCCESS)
+            ecs.ContainerDependency(container=migrate, condition=ecs.ContainerDependencyCondition.COMPLETE)
         )
 
     def _migrate(self) -> ecs.ContainerDefinition:
@@ -82,7 +84,7 @@ class PaymentTask(Task):
             },
             secrets=self.application_secrets(),
             health_check=ecs.HealthCheck(
-                command=["CMD", "python", "-m", "payments.healthcheck"],
+                command=["CMD", "python", "-m", "payments.healthcheck", self._kind],
                 interval=Duration.seconds(10),
                 timeout=Duration.seconds(5),
                 retries=3,

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import enum
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from rehearsal.compute.errors import TaskFailedError
@@ -22,18 +24,52 @@ class Health(enum.Enum):
     UNHEALTHY = "UNHEALTHY"
 
 
+@dataclass(kw_only=True)
+class HealthRecord:
+    """What its health checks have said of a container; failures in the start period are not among the counted ones."""
+
+    health: Health = Health.UNKNOWN
+    checks: int = 0
+    failed: int = 0
+    in_a_row: int = 0
+    most_in_a_row: int = 0
+
+    def passed(self) -> None:
+        """Count a check that passed."""
+        self.checks += 1
+        self.in_a_row = 0
+        self.health = Health.HEALTHY
+
+    def missed(self, *, counts: bool) -> None:
+        """Count a check that failed."""
+        self.checks += 1
+        if counts:
+            self.failed += 1
+            self.in_a_row += 1
+            self.most_in_a_row = max(self.most_in_a_row, self.in_a_row)
+
+
 class Container:
     """A container with its health check; `started`, `healthy` and `exited` are set as they happen.
 
-    `name` names it in the record of processes; what it writes is appended to `log`.
+    `name` names it in the record of processes; what it writes is appended to `log`. `notify` is told what its health
+    checks find, which run `time_scale` times more often than declared.
     """
 
     def __init__(
-        self, definition: ContainerDefinition, isolation: Isolation, table: ProcessTable, *, log: Path, name: str
+        self,
+        definition: ContainerDefinition,
+        isolation: Isolation,
+        table: ProcessTable,
+        *,
+        log: Path,
+        name: str,
+        notify: Callable[[str], None] = lambda _line: None,
+        time_scale: float = 1.0,
     ) -> None:
         self.definition = definition
         self.log = log
-        self.health = Health.UNKNOWN
+        self.record = HealthRecord()
         self.exit_code: int | None = None
         self.started = asyncio.Event()
         self.healthy = asyncio.Event()
@@ -42,6 +78,8 @@ class Container:
         self._isolation = isolation
         self._table = table
         self._record_name = name
+        self._notify = notify
+        self._time_scale = time_scale
         self._process: ManagedProcess | None = None
         self._watchers: list[asyncio.Task[None]] = []
 
@@ -100,38 +138,48 @@ class Container:
 
         Until the first success it looks more often, but gives the container the same time.
         """
-        loop = asyncio.get_running_loop()
-        began, failures, first_failure = loop.time(), 0, 0.0
+        loop, record = asyncio.get_running_loop(), self.record
+        interval, start_period = check.interval / self._time_scale, check.start_period / self._time_scale
+        began, first_failure = loop.time(), 0.0
         while not self.exited.is_set():
-            passed, now = await self._check(check), loop.time()
-            if passed:
-                failures = 0
-                self.health = Health.HEALTHY
+            problem, now = await self._check(check), loop.time()
+            if self.exited.is_set():
+                return
+            if problem is None:
+                if record.health is not Health.HEALTHY or record.in_a_row:
+                    self._notify(f"{self._record_name} is {Health.HEALTHY.value}")
+                record.passed()
                 self.healthy.set()
-            elif self.healthy.is_set() or now - began >= check.start_period:
-                failures += 1
-                first_failure = now if failures == 1 else first_failure
-                if failures >= check.retries and now - first_failure >= check.interval * (check.retries - 1):
-                    self.health = Health.UNHEALTHY
-                    self.unhealthy.set()
-                    return
-            pause = check.interval if self.healthy.is_set() else min(_FIRST_CHECKS_EVERY_SECONDS, check.interval)
+            else:
+                record.missed(counts=self.healthy.is_set() or now - began >= start_period)
+            if record.in_a_row:
+                first_failure = now if record.in_a_row == 1 else first_failure
+                count = f"{record.in_a_row} in a row, {check.retries} are too many"
+                self._notify(f"{self._record_name}: health check failed, {problem} ({count})")
+            if record.in_a_row >= check.retries and now - first_failure >= interval * (check.retries - 1):
+                record.health = Health.UNHEALTHY
+                self._notify(f"{self._record_name} is {Health.UNHEALTHY.value}")
+                self.unhealthy.set()
+                return
+            pause = interval if self.healthy.is_set() else min(_FIRST_CHECKS_EVERY_SECONDS, interval)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self.exited.wait()
 
-    async def _check(self, check: HealthCheck) -> bool:
+    async def _check(self, check: HealthCheck) -> str | None:
+        """Run the check once; answers what is wrong."""
         kind, *words = check.command
         invocation = self._isolation.check(["/bin/sh", "-c", *words] if kind == "CMD-SHELL" else words)
         name, log = f"{self._record_name} (health check)", self.log.with_suffix(".health.log")
         try:
             process = await self._launch(invocation, name, log)
-        except OSError:  # the program is missing: an unhealthy container, as in ECS
-            return False
+        except OSError as error:  # the program is missing: an unhealthy container, as in ECS
+            return str(error)
         try:
             async with asyncio.timeout(check.timeout):
-                return await process.wait() == 0
+                code = await process.wait()
         except TimeoutError:
-            return False
+            return f"no answer within {check.timeout:g} s"
         finally:
             await process.stop(0)
+        return f"exit code {code}" if code else None

@@ -17,6 +17,10 @@ class TaskFailedError(ComputeError):
     """A task's container did not start, exited or became unhealthy; the message holds the end of its log."""
 
 
+class TaskStuckError(TaskFailedError):
+    """A task that AWS would leave PENDING for hours, which no circuit breaker counts; the message says what to do."""
+
+
 class DeploymentError(ComputeError):
     """A deployment did not reach a steady state; the old tasks still serve."""
 

@@ -13,6 +13,8 @@ from rehearsal.compute.errors import TaskFailedError
 from rehearsal.compute.images import Image
 from rehearsal.compute.task_definitions import ContainerDefinition
 
+_TIME_SCALE = "TIME_SCALE"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Launch:
@@ -23,6 +25,12 @@ class Launch:
     place: Place
     localities: Localities
     secrets: Mapping[str, str] = field(repr=False)
+    time_scale: float = 1.0
+
+    @property
+    def told(self) -> Mapping[str, str]:
+        """What the container is told besides what is declared: that time runs faster, where it does."""
+        return {} if self.time_scale == 1 else {_TIME_SCALE: f"{self.time_scale:g}"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +61,7 @@ class ProcessIsolation:
     def __init__(self, launch: Launch) -> None:
         self._launch = launch
         self._translator = ProcessTranslator(launch.image, launch.place, launch.localities)
-        self._environment = self._translator.environment(launch.definition, launch.secrets)
+        self._environment = {**self._translator.environment(launch.definition, launch.secrets), **launch.told}
         self._directory = launch.image.path(launch.definition.working_directory or launch.image.config.workdir)
 
     def main(self) -> Invocation:
@@ -92,7 +100,7 @@ class EngineIsolation:
         self._directory = directory
         self._translator = Translator(launch.image, launch.place, launch.localities)
         self._client = client_environment()
-        self._declared = self._translator.environment(launch.definition, launch.secrets)
+        self._declared = {**self._translator.environment(launch.definition, launch.secrets), **launch.told}
 
     def main(self) -> Invocation:
         """Return the engine's client, which stays attached: its output is the container's, signals are passed on."""
@@ -100,7 +108,17 @@ class EngineIsolation:
         entrypoint, *words = definition.entrypoint or ("",)
         words += definition.command or ()
         options = [
-            *("--rm", "--name", self._name, "--label", container_label(self._directory), "--network", "host"),
+            # Only what the task definition says is a health check on ECS, not what the image does.
+            *(
+                "--rm",
+                "--no-healthcheck",
+                "--name",
+                self._name,
+                "--label",
+                container_label(self._directory),
+                "--network",
+                "host",
+            ),
             *self._confinement(),
             *self._volumes(),
             *self._variables(),

@@ -5,6 +5,7 @@ import shutil
 import threading
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -40,7 +41,8 @@ class RuntimeSettings:
 
     `port_for` chooses the local port of a listener (load balancer name, listener port; 0 = any free one);
     `on_event` is told one line for everything that happens, `on_limit` what only AWS can do, both on the runtime's
-    thread; containers are `engine`'s, if there is one, else processes.
+    thread; containers are `engine`'s, if there is one, else processes. `logs/events.log` keeps the events too. With a
+    `time_scale` health checks run that many times more often, and containers are told to wait less (`TIME_SCALE`).
     """
 
     directory: Path
@@ -49,6 +51,7 @@ class RuntimeSettings:
     on_event: Notify = lambda _line: None
     on_limit: Notify = lambda _line: None
     engine: Engine | None = None
+    time_scale: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,7 +190,8 @@ class _Engine:
             logs=logs,
             notify=settings.on_event,
         )
-        self._notify, self._tell_limit = settings.on_event, settings.on_limit
+        self._on_event, self._tell_limit = settings.on_event, settings.on_limit
+        self._time_scale = settings.time_scale
         self._directory = directory
         self._logs = logs
         self._table = ProcessTable(directory)
@@ -287,6 +291,11 @@ class _Engine:
         await self._databases.delete_all()
         await asyncio.sleep(_LAST_TURNS_SECONDS)
 
+    def _notify(self, line: str) -> None:
+        with (self._logs / "events.log").open("a", encoding="utf-8") as events:
+            events.write(f"{datetime.now(UTC).isoformat(timespec='milliseconds')} {line}\n")
+        self._on_event(line)
+
     def _account(self) -> boto3.session.Session:
         if self.session is None:
             raise NotConnectedError("the compute runtime has not been connected to an account yet")
@@ -319,5 +328,7 @@ class _Engine:
             localities=self._localities,
             secrets_for=self._secrets_for,
             engine=self._container_engine,
+            notify=self._notify,
+            time_scale=self._time_scale,
         )
         return Task(definition, host, group=f"{cluster}.{name}")

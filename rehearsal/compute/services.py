@@ -3,14 +3,15 @@
 import asyncio
 import contextlib
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from rehearsal.compute.errors import ComputeError, DeploymentError, TaskFailedError
-from rehearsal.compute.target_groups import Target, TargetGroup
+from rehearsal.compute.containers import HealthRecord
+from rehearsal.compute.errors import DeploymentError
+from rehearsal.compute.replicas import Registration, Replica
 from rehearsal.compute.task_definitions import TaskDefinition
 from rehearsal.compute.tasks import Task
-from rehearsal.compute.waiting import first
 
 Notify = Callable[[str], None]
 """Told one line about everything that happens."""
@@ -21,16 +22,7 @@ StartTask = Callable[[TaskDefinition], Task]
 # ECS developer guide, "deployment circuit breaker": 0.5 x desired count, at least 3 and at most 200.
 _MIN_FAILURES, _MAX_FAILURES = 3, 200
 _DEPLOYMENT_PAUSE_SECONDS = 0.2
-_AT_ONCE_SECONDS = 8.0
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 60.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Registration:
-    """A target group that a service's tasks join with one of their ports."""
-
-    group: TargetGroup
-    port: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +43,19 @@ class ServiceSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ContainerStatus:
+    """A container that runs: `pid` is its first process, `health` what its health checks have said so far."""
+
+    task: str
+    name: str
+    pid: int
+    log: Path
+    health: HealthRecord
+
+
+@dataclass(frozen=True, kw_only=True)
 class ServiceStatus:
-    """A service at one moment."""
+    """A service at one moment; `started` and `failures` count tasks from its first deployment on."""
 
     cluster: str
     name: str
@@ -60,74 +63,9 @@ class ServiceStatus:
     desired: int
     running: int
     pids: tuple[int, ...]
-
-
-class Replica:
-    """One task of a service with its registered targets: starting, then ready, until it drains or fails."""
-
-    def __init__(self, task: Task, registrations: Sequence[Registration], on_change: Callable[[], None]) -> None:
-        self.task = task
-        self.ready = False
-        self.draining = False
-        self.failure: str | None = None
-        self._registrations = registrations
-        self._targets: list[tuple[TargetGroup, Target]] = []
-        self._on_change = on_change
-        self._life = asyncio.create_task(self._live(), name=f"replica {task.identifier}")
-
-    async def drain(self, reason: str, *, at_once: bool = False) -> None:
-        """Take it out of its target groups, wait for its requests in flight, stop its task."""
-        self.draining = True
-        self.ready = False
-        await asyncio.gather(*(group.deregister(target, at_once=at_once) for group, target in self._targets))
-        await self.task.stop(reason, at_most=_AT_ONCE_SECONDS if at_once else math.inf)
-        await self._life
-
-    async def _live(self) -> None:
-        self.task.start()
-        try:
-            await self.task.wait_until_ready()
-            self._targets = [
-                (registration.group, registration.group.register(self.task.address, registration.port))
-                for registration in self._registrations
-                if not self.draining
-            ]
-            for group, target in self._targets:
-                await self._until(target.healthy, group, target)
-            self.ready = not self.draining
-            self._on_change()
-            await self._until_it_fails()
-        except ComputeError as error:
-            self.failure = None if self.draining else str(error)
-        except Exception as error:  # noqa: BLE001  whatever it is, the scheduler must learn of it
-            self.failure = f"task {self.task.identifier}: {error!r}"
-        finally:
-            self.ready = False
-            await asyncio.gather(*(group.deregister(target) for group, target in self._targets))
-            await self.task.stop(self.failure or "stopped")
-            self._on_change()
-
-    async def _until(self, event: asyncio.Event, group: TargetGroup, target: Target) -> None:
-        """Wait for the event; raise when the task stops or its target is unhealthy instead."""
-        await first(event, self.task.stopped, target.unhealthy)
-        if self.task.stopped.is_set():
-            raise TaskFailedError(self.task.reason or "stopped")
-        if not event.is_set() and target.unhealthy.is_set():
-            logs = "\n".join(container.end_of_log() for container in self.task.containers)
-            what = f"task {self.task.identifier} failed the health checks of target group {group.settings.name}"
-            raise TaskFailedError(f"{what}: {target.reason}; {logs}")
-
-    async def _until_it_fails(self) -> None:
-        never = asyncio.Event()
-        if not self._targets:
-            await self.task.stopped.wait()
-            raise TaskFailedError(self.task.reason or "stopped")
-        watches = [asyncio.create_task(self._until(never, group, target)) for group, target in self._targets]
-        try:
-            await asyncio.gather(*watches)
-        finally:
-            for watch in watches:
-                watch.cancel()
+    containers: tuple[ContainerStatus, ...]
+    started: int
+    failures: tuple[str, ...]
 
 
 class Service:
@@ -140,6 +78,9 @@ class Service:
         self._spec: ServiceSpec | None = None
         self._capacity_minimum = 0
         self._replicas: list[Replica] = []
+        self._counted: set[Replica] = set()
+        self._failures: list[str] = []
+        self._started = 0
         self._drains: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self._lock = asyncio.Lock()
@@ -163,6 +104,9 @@ class Service:
             desired=self.desired,
             running=sum(replica.ready for replica in self._replicas),
             pids=tuple(pid for replica in self._replicas for pid in replica.task.pids),
+            containers=tuple(status for replica in self._replicas for status in _containers(replica.task)),
+            started=self._started,
+            failures=tuple(self._failures),
         )
 
     def set_capacity(self, minimum: int) -> None:
@@ -227,6 +171,7 @@ class Service:
         failures = 0
         while not self._closing:
             self._changed.clear()
+            self._refuse_stuck(spec, deploying=limit is not None)
             for reason in self._collect_failures(spec):
                 failures += 1
                 self._notify(f"service {self.name}: {reason.splitlines()[0]}")
@@ -241,17 +186,35 @@ class Service:
             await self._wait_for_change()
         raise DeploymentError(f"service {self.name}: the deployment was stopped")
 
+    def _refuse_stuck(self, spec: ServiceSpec, *, deploying: bool) -> None:
+        """Give a deployment up that AWS would let wait for hours: the circuit breaker counts no such task."""
+        for replica in self._replicas:
+            if deploying and replica.stuck and replica.task.definition.arn == spec.definition.arn:
+                raise DeploymentError(f"service {self.name}: the deployment would not end; {replica.failure}")
+
     def _collect_failures(self, spec: ServiceSpec) -> list[str]:
-        """Forget the tasks that ended, and return why those of the definition did."""
-        ended = [replica for replica in self._replicas if replica.failure is not None]
-        self._replicas = [replica for replica in self._replicas if replica.failure is None]
-        return [replica.failure or "" for replica in ended if replica.task.definition.arn == spec.definition.arn]
+        """Forget the tasks that ended, and return why those of the definition did, or are unhealthy; each once."""
+        found = []
+        for replica in tuple(self._replicas):
+            reason = replica.failure or replica.ailment
+            if replica.failure is not None:
+                self._replicas.remove(replica)
+            if reason is None or replica in self._counted or replica.draining:
+                continue
+            self._counted.add(replica)
+            self._failures.append(reason)
+            if replica.task.definition.arn == spec.definition.arn:
+                found.append(reason)
+        self._counted &= set(self._replicas)
+        return found
 
     def _step(self, spec: ServiceSpec) -> bool:
         """Do what can be done now; True when nothing is left to do."""
         active = [replica for replica in self._replicas if not replica.draining]
-        fresh = [replica for replica in active if replica.task.definition.arn == spec.definition.arn]
-        stale = [replica for replica in active if replica not in fresh]
+        same = [replica for replica in active if replica.task.definition.arn == spec.definition.arn]
+        fresh = [replica for replica in same if replica.ailment is None]
+        unhealthy = [replica for replica in same if replica.ailment is not None]
+        stale = [replica for replica in active if replica not in same]
         desired = self.desired
         serving = sum(replica.ready for replica in active)
         least = math.ceil(desired * spec.minimum_healthy_percent / 100)
@@ -262,15 +225,20 @@ class Service:
                 self._drain(replica, "replaced by a new deployment")
         for replica in fresh[desired:]:
             self._drain(replica, "the service scales in")
-        most = max(desired, math.floor(desired * spec.maximum_percent / 100), 1)
-        if len(fresh) < desired and len(fresh) + len(stale) < most and not self._rests():
-            for _ in range(min(desired - len(fresh), most - len(fresh) - len(stale))):
-                self._start(spec)
         steady = [replica for replica in fresh[:desired] if replica.ready]
-        return len(steady) == desired and not stale and not self._drains
+        most = max(desired, math.floor(desired * spec.maximum_percent / 100), 1)
+        full = len(active) >= most
+        # Unhealthy tasks stay until their replacements serve, or leave one by one where there is no room for these.
+        for replica in unhealthy if len(steady) == desired else unhealthy[:full]:
+            self._drain(replica, replica.ailment or "unhealthy")
+        if len(fresh) < desired and not full and not self._rests():
+            for _ in range(min(desired - len(fresh), most - len(active))):
+                self._start(spec)
+        return len(steady) == desired and not stale and not unhealthy and not self._drains
 
     def _start(self, spec: ServiceSpec) -> None:
         task = self._start_task(spec.definition)
+        self._started += 1
         self._notify(f"service {self.name}: task {task.identifier} of {spec.definition.arn} starts")
         self._replicas.append(Replica(task, spec.registrations, self._changed.set))
 
@@ -304,6 +272,14 @@ class Service:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(rest if rest > 0 else None):
                 await self._changed.wait()
+
+
+def _containers(task: Task) -> list[ContainerStatus]:
+    return [
+        ContainerStatus(task=task.identifier, name=each.name, pid=each.pid, log=each.log, health=replace(each.record))
+        for each in task.containers
+        if each.pid is not None
+    ]
 
 
 def _pause(failures: int, *, hurry: bool) -> float:

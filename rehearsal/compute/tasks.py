@@ -13,7 +13,7 @@ from pathlib import Path
 from rehearsal.compute.containers import Container
 from rehearsal.compute.engine import Engine
 from rehearsal.compute.environments import Localities, Place
-from rehearsal.compute.errors import ComputeError, TaskFailedError
+from rehearsal.compute.errors import ComputeError, TaskFailedError, TaskStuckError
 from rehearsal.compute.images import ImageStore
 from rehearsal.compute.isolation import EngineIsolation, Isolation, Launch, ProcessIsolation
 from rehearsal.compute.processes import ProcessTable
@@ -42,7 +42,11 @@ class AddressPool:
 
 @dataclass(frozen=True, kw_only=True)
 class TaskHost:
-    """What every task needs of its surroundings; `secrets_for` reads secrets with the rights of a task, and blocks."""
+    """What every task needs of its surroundings.
+
+    `secrets_for` reads secrets with the rights of a task, and blocks. `notify` is told one line about every change of a
+    container's health; with a `time_scale` health checks run that many times more often, and containers are told of it.
+    """
 
     directory: Path
     logs: Path
@@ -52,10 +56,16 @@ class TaskHost:
     localities: Localities
     secrets_for: Callable[[TaskDefinition], SecretResolver]
     engine: Engine | None = None
+    notify: Callable[[str], None] = lambda _line: None
+    time_scale: float = 1.0
 
 
 class Task:
-    """A running task of a service; `stopped` is set once every container has ended."""
+    """A running task of a service; `stopped` is set once every container has ended.
+
+    `unhealthy` is set once an essential container has failed its health checks, with the reason in `ailment`: the task
+    goes on until it is stopped, as on ECS.
+    """
 
     def __init__(self, definition: TaskDefinition, host: TaskHost, *, group: str) -> None:
         self.definition = definition
@@ -63,7 +73,9 @@ class Task:
         self.group = group
         self.address = host.addresses.take()
         self.reason: str | None = None
+        self.ailment: str | None = None
         self.stopped = asyncio.Event()
+        self.unhealthy = asyncio.Event()
         self._host = host
         self._directory = host.directory / self.identifier
         self._containers: dict[str, Container] = {}
@@ -71,11 +83,12 @@ class Task:
         self._ready = asyncio.Event()
         self._stopping = asyncio.Event()
         self._stop_limit = math.inf
+        self._stuck = False
 
     @property
     def is_ready(self) -> bool:
         """Whether every essential container runs and, if it has a health check, is healthy."""
-        return self._ready.is_set() and not self._stopping.is_set()
+        return self._ready.is_set() and not self._stopping.is_set() and not self.unhealthy.is_set()
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -95,12 +108,18 @@ class Task:
         """Wait until it is ready.
 
         Raises:
-            TaskFailedError: it stopped instead; the message names the container, its exit code and the end of its log.
+            TaskFailedError: it stopped or is unhealthy instead; the message names the container, its exit code and the
+                end of its log.
+            TaskStuckError: it would wait for hours on AWS.
         """
-        await first(self._ready, self.stopped)
-        if not self.is_ready:
-            await self.stopped.wait()
-            raise TaskFailedError(self.reason or f"task {self.identifier} was stopped")
+        await first(self._ready, self.stopped, self.unhealthy)
+        if self.is_ready:
+            return
+        if self.unhealthy.is_set():
+            raise TaskFailedError(self.ailment)
+        await self.stopped.wait()
+        kind = TaskStuckError if self._stuck else TaskFailedError
+        raise kind(self.reason or f"task {self.identifier} was stopped")
 
     async def stop(self, reason: str, *, at_most: float = math.inf) -> None:
         """Stop its containers, those that depend on others first, and return once all have ended.
@@ -119,6 +138,7 @@ class Task:
             await self._supervise()
         except ComputeError as error:
             self.reason = self.reason or str(error)
+            self._stuck = isinstance(error, TaskStuckError)
         except Exception as error:  # noqa: BLE001  whatever it is, the deployment must learn of it
             self.reason = self.reason or f"task {self.identifier}: {error!r}"
         finally:
@@ -141,6 +161,7 @@ class Task:
                 place=self._place(definition),
                 localities=host.localities,
                 secrets=secrets,
+                time_scale=host.time_scale,
             )
             self._containers[definition.name] = Container(
                 definition,
@@ -148,6 +169,8 @@ class Task:
                 host.table,
                 log=host.logs / f"{self.group}-{self.identifier}-{definition.name}.log",
                 name=f"container {definition.name} of {self.group}, task {self.identifier}",
+                notify=host.notify,
+                time_scale=host.time_scale,
             )
 
     def _isolation(self, launch: Launch) -> Isolation:
@@ -193,11 +216,23 @@ class Task:
         await first(container.exited, container.unhealthy)
         if not container.definition.essential:
             return
-        if container.exited.is_set():
-            what = f"essential container {container.name} exited with code {container.exit_code}"
-        else:
+        if not container.exited.is_set():
             what = f"essential container {container.name} failed its health checks"
-        raise TaskFailedError(f"task {self.identifier}: {what}; {container.end_of_log()}")
+            self.ailment = f"task {self.identifier}: {what}; {container.end_of_log()}"
+            self.unhealthy.set()
+            await container.exited.wait()
+        what = f"essential container {container.name} exited with code {container.exit_code}"
+        logs = [container.end_of_log(), *self._failed_dependencies(container)]
+        raise TaskFailedError(f"task {self.identifier}: {what}; {'; '.join(logs)}")
+
+    def _failed_dependencies(self, container: Container) -> list[str]:
+        """What to know of containers that ran before it and failed: the cause of its end, more often than not."""
+        before = [self._containers[name] for name in container.definition.depends_on]
+        return [
+            f"container {each.name} had exited with code {each.exit_code}; {each.end_of_log()}"
+            for each in before
+            if each.exit_code
+        ]
 
     async def _await_dependency(self, container: Container, dependency: Container, condition: Condition) -> None:
         limit = dependency.definition.start_timeout
@@ -212,7 +247,13 @@ class Task:
                 f"container {container.name} was not started, as it needs {condition.value} of {dependency.name}, "
                 f"which exited with code {dependency.exit_code}"
             )
-            raise TaskFailedError(f"task {self.identifier}: {what}; {dependency.end_of_log()}")
+            if condition is not Condition.SUCCESS:
+                raise TaskFailedError(f"task {self.identifier}: {what}; {dependency.end_of_log()}")
+            advice = (
+                "on AWS its task may stay PENDING for up to three hours, which no circuit breaker counts "
+                "(aws/containers-roadmap#817): depend on COMPLETE, and let the container itself refuse to start"
+            )
+            raise TaskStuckError(f"task {self.identifier}: {what}; {advice}; {dependency.end_of_log()}")
 
     async def _reach(self, dependency: Container, condition: Condition) -> None:
         """Wait until the condition is met, or can no longer be."""

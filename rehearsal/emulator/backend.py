@@ -2,8 +2,8 @@
 
 Of its internals are relied on: the ASGI application, the table of CloudFormation resource handlers, the predicate
 that moves blocking handlers to a thread of their own, the resolution of dynamic references, the invocation of custom
-resources, the account and region of a request, ECR's DescribeImages, and the records of web ACLs. Policies, sessions and
-requests are entered by `authorization/` and `registry_tokens.py`.
+resources, the account and region of a request, ECR's DescribeImages, and the records of web ACLs. Policies, sessions
+and requests are entered by `authorization/` and `registry_tokens.py`.
 `tests/rehearsal/emulator` fails when a new version moves any of them.
 """
 

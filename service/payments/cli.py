@@ -15,7 +15,9 @@ import psycopg
 from payments import admin, logs, oncall
 from payments.commands import EXIT_REFUSED, CommandRefused
 from payments.problems import ApiError
+from payments.repositories import database
 from payments.repositories.database import DatabaseUnavailable
+from payments.repositories.schema import SchemaOutdated
 from payments.services.oversight import OversightError
 from payments.services.reconciliation import ReportError
 from payments.settings import Settings, SettingsError
@@ -64,10 +66,22 @@ def _migrate(_: Settings, __: argparse.Namespace) -> int:
     return 0
 
 
+def _schema_fits(name: str) -> bool:
+    """Whether process ``name`` may start; says why not. Before anything listens, so that it is never found healthy."""
+    try:
+        database.require_current_schema(name=f"payments-{name}-start")
+    except SchemaOutdated as error:
+        _log.error("not started: %s", error)
+        return False
+    return True
+
+
 def _api(settings: Settings, _: argparse.Namespace) -> int:
     from payments.server import serve
     from payments.web.main import make_app
 
+    if not _schema_fits("api"):
+        return database.EXIT_REFUSED
     serve(settings, lambda: make_app(settings))
     return 0
 
@@ -76,10 +90,16 @@ def _worker(settings: Settings, _: argparse.Namespace) -> int:
     from payments.assembly import make_context
     from payments.worker.main import run
 
+    if not _schema_fits("worker"):
+        return database.EXIT_REFUSED
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    return run(make_context(settings, name="worker"), settings, stop)
+    code = run(make_context(settings, name="worker"), settings, stop)
+    logging.shutdown()
+    sys.stdout.flush()
+    # The interpreter would wait for the threads of pools, for ever if one hangs; the worker has waited long enough.
+    os._exit(code)
 
 
 def _no_arguments(_: argparse.ArgumentParser) -> None:

@@ -1,39 +1,58 @@
-"""`python -m payments.healthcheck`: whether the container's process is well. Imports little, since it runs often.
+"""`python -m payments.healthcheck api|worker`: whether the container's process is well, by exit code.
 
-The api is asked over HTTPS; a worker, which listens nowhere, keeps a file fresh.
+The api is asked over HTTPS; a worker, which listens nowhere, keeps a file fresh. Runs every few seconds on part of
+a processor: it imports what its question needs, and nothing of the service's packages.
 """
 
 import os
-import ssl
 import sys
-import time
-import urllib.request
-from pathlib import Path
-from tempfile import gettempdir
+from collections.abc import Sequence
 
-#: Seconds; the worker touches the file every second.
-MAX_AGE = 30.0
+from payments import time_scale
+from payments.heartbeat import MAX_AGE, Heartbeat, heartbeat_file
+
+#: Seconds, for connecting and for the answer; below the time-out of the container's health check.
 _TIMEOUT = 4.0
+_WELL, _UNWELL, _WRONG_USE = 0, 1, 2
 
 
-def main() -> int:
-    """0 if well, 1 if not."""
-    heartbeat = Path(gettempdir()) / "payments-worker-heartbeat"
-    if heartbeat.exists():
-        return 0 if time.time() - heartbeat.stat().st_mtime < MAX_AGE else 1
+def main(arguments: Sequence[str]) -> int:
+    """0 if well, 1 if not, 2 for another argument than `api` or `worker`."""
+    match arguments:
+        case ["api"]:
+            well = _api_is_well()
+        case ["worker"]:
+            well = _worker_is_well()
+        case _:
+            sys.stderr.write("usage: python -m payments.healthcheck api|worker\n")
+            return _WRONG_USE
+    return _WELL if well else _UNWELL
+
+
+def _worker_is_well() -> bool:
+    heartbeat = Heartbeat(heartbeat_file(os.environ))
+    return heartbeat.is_fresh(time_scale.scaled(MAX_AGE, time_scale.read(os.environ)))
+
+
+def _api_is_well() -> bool:
+    import ssl
+    from http.client import HTTPException, HTTPSConnection
+
     host = os.environ.get("BIND_HOST", "127.0.0.1")
     host = "127.0.0.1" if host in ("", "0.0.0.0") else host  # noqa: S104  # compared, not bound
-    url = f"https://{host}:{os.environ.get('PORT') or '8443'}/healthz"
     # The certificate was made by this very task at its start: nobody could vouch for it.
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
+    connection = HTTPSConnection(host, int(os.environ.get("PORT") or "8443"), timeout=_TIMEOUT, context=context)
     try:
-        with urllib.request.urlopen(url, timeout=_TIMEOUT, context=context) as answer:  # https only
-            return 0 if answer.status == 200 else 1
-    except OSError:
-        return 1
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == 200
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -9,18 +9,17 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 
 import psycopg
 import sqlalchemy
 from alembic import command
 from alembic.config import Config
-from alembic.script import ScriptDirectory
 from psycopg import sql
 
 from payments.domain.api_keys import ALL_SCOPES, compose, hash_token
 from payments.domain.api_versions import CURRENT_API_VERSION
 from payments.domain.ids import Prefix, new_id
+from payments.repositories.schema import MIGRATIONS, current_versions, is_newer, known_versions
 
 #: Seconds during which an unreachable database is tried again.
 CONNECT_DEADLINE = 120.0
@@ -29,7 +28,6 @@ LOCK_TIMEOUT = 5_000
 #: Milliseconds that one migrator waits for another.
 MIGRATOR_TIMEOUT = 90_000
 _ADVISORY_LOCK = 7_236_401
-_MIGRATIONS = Path(__file__).parent.parent / "migrations"
 _APP_GROUP = "payments_app"
 SMOKE_MERCHANT = "mer_smoke"
 _log = logging.getLogger("payments.migration")
@@ -134,36 +132,16 @@ def _run_locked(connection: psycopg.Connection, inputs: MigrationInputs) -> None
 def config() -> Config:
     """Alembic's configuration, without a file."""
     result = Config()
-    result.set_main_option("script_location", str(_MIGRATIONS))
+    result.set_main_option("script_location", str(MIGRATIONS))
     return result
 
 
-def _revisions() -> set[str]:
-    return {script.revision for script in ScriptDirectory.from_config(config()).walk_revisions()}
-
-
-def _heads() -> set[str]:
-    return set(ScriptDirectory.from_config(config()).get_heads())
-
-
-def current_revisions(connection: psycopg.Connection) -> set[str]:
-    """The revisions that the database says it has; empty for an empty database."""
-    if connection.execute("SELECT to_regclass('alembic_version')").fetchone() == (None,):
-        return set()
-    return {row[0] for row in connection.execute("SELECT version_num FROM alembic_version")}
-
-
-def is_newer(current: set[str]) -> bool:
-    """Whether a later release made the schema: this one does not know its revision and leaves it alone."""
-    return bool(current - _revisions())
-
-
 def _upgrade(connection: psycopg.Connection) -> None:
-    current = current_revisions(connection)
+    current = current_versions(connection)
     if is_newer(current):
         _log.warning("the schema is newer than this release, which goes on", extra={"revision": sorted(current)})
         return
-    if current == _heads():
+    if known_versions()[-1] in current:
         return
     engine = sqlalchemy.create_engine(
         "postgresql+psycopg://", creator=lambda: connection, poolclass=sqlalchemy.pool.StaticPool
@@ -180,12 +158,12 @@ def _upgrade(connection: psycopg.Connection) -> None:
     finally:
         connection.rollback()
         connection.autocommit = True
-    _log.info("schema migrated", extra={"revision": sorted(_heads())})
+    _log.info("schema migrated", extra={"revision": known_versions()[-1]})
 
 
 def _is_done(connection: psycopg.Connection, inputs: MigrationInputs) -> bool:
-    current = current_revisions(connection)
-    if not current or (current != _heads() and not is_newer(current)):
+    current = current_versions(connection)
+    if known_versions()[-1] not in current and not is_newer(current):
         return False
     return _app_role_is_made(connection, inputs) and _smoke_key_is_stored(connection, inputs)
 

@@ -103,12 +103,12 @@ def serve(settings: Settings, make_app: "Callable[[], WSGIApplication]") -> None
     _Server(settings, make_app).run()
 
 
-def end_when(refused: threading.Event, end: Callable[[], None]) -> None:
-    """Call ``end`` once the database refuses this process's credentials: a new task reads the rotated ones."""
+def end_when(event: threading.Event, reason: str, end: Callable[[], None]) -> None:
+    """Say ``reason`` and call ``end`` once ``event`` is set: a process that cannot use the database is replaced."""
 
     def watch() -> None:
-        refused.wait()
-        _log.error("the database refuses the credentials of this process, which ends to be replaced")
+        event.wait()
+        _log.error(reason)
         end()
 
-    threading.Thread(target=watch, name="credentials", daemon=True).start()
+    threading.Thread(target=watch, name="end", daemon=True).start()

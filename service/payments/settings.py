@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from payments import time_scale
+
 _T = TypeVar("_T")
 PROCESSORS = ("sandbox", "stripe")
 _ENVIRONMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
@@ -42,6 +44,8 @@ class Settings:
     #: Whether webhooks may be sent to addresses that are not public. Refused where live keys are allowed.
     allow_local_webhooks: bool = False
     log_level: str = "INFO"
+    #: How many times faster than usual the process waits, in a soak. Refused where live keys are allowed.
+    time_scale: float = 1.0
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Settings":
@@ -69,6 +73,7 @@ class Settings:
             pool_size=read("DB_POOL_SIZE", _positive, cls.pool_size),
             allow_local_webhooks=read("ALLOW_LOCAL_WEBHOOKS", _flag, cls.allow_local_webhooks),
             log_level=read("LOG_LEVEL", _log_level, cls.log_level),
+            time_scale=_time_scale(environ),
         )
         settings.validate()
         return settings
@@ -83,6 +88,8 @@ class Settings:
             raise SettingsError("PROCESSOR=stripe needs STRIPE_API_KEY and STRIPE_WEBHOOK_SECRET. Set both.")
         if self.allow_live_keys and self.allow_local_webhooks:
             raise SettingsError("ALLOW_LOCAL_WEBHOOKS is for machines without live keys. Unset it or ALLOW_LIVE_KEYS.")
+        if self.allow_live_keys and self.time_scale != 1:
+            raise SettingsError(f"{time_scale.VARIABLE} is for soaks, without live keys. Unset it or ALLOW_LIVE_KEYS.")
 
 
 def _environment(name: str, text: str) -> str:
@@ -125,3 +132,10 @@ def _log_level(name: str, text: str) -> str:
     if text not in ("DEBUG", "INFO", "WARNING", "ERROR"):
         raise SettingsError(f"{name} must be DEBUG, INFO, WARNING or ERROR.")
     return text
+
+
+def _time_scale(environ: Mapping[str, str]) -> float:
+    try:
+        return time_scale.read(environ)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error

@@ -34,6 +34,7 @@ class Started:
     """A process of the service and what it was given."""
 
     process: subprocess.Popen[str]
+    command: str
     environment: Mapping[str, str]
     log: Path
 
@@ -84,11 +85,11 @@ def start(command: str, variables: Mapping[str, str], folder: Path) -> Started:
             stderr=subprocess.STDOUT,
             text=True,
         )
-    return Started(process=process, environment=variables, log=log)
+    return Started(process=process, command=command, environment=variables, log=log)
 
 
 def healthcheck(started: Started) -> int:
-    command = [sys.executable, "-m", "payments.healthcheck"]
+    command = [sys.executable, "-m", "payments.healthcheck", started.command]
     return subprocess.run(command, cwd=SERVICE, env=dict(started.environment), check=False).returncode
 
 
@@ -202,8 +203,31 @@ def test_the_worker_settles_what_an_api_left_and_ends(api: Started, key: ApiKey,
     finally:
         assert worker.stop() == 0
     heartbeat = folder / "payments-worker-heartbeat"
-    os.utime(heartbeat, (time.time() - 60, time.time() - 60))
+    heartbeat.write_text(str(time.monotonic_ns() - 60 * 10**9))
     assert healthcheck(worker) == 1
+
+
+def test_a_worker_with_a_loop_that_hangs_still_ends(tmp_path: Path) -> None:
+    """The interpreter would wait for its threads for ever."""
+    script = """
+import sys, threading
+from payments import cli
+from payments.worker import main
+from payments.worker.loops import Loop
+main._DRAIN = 0.1
+hang = threading.Event()
+main.loops = lambda *_: [Loop(name="stuck", interval=1, run=lambda: sys.stdout.write("hanging\\n") and hang.wait())]
+cli.main(["worker"])
+"""
+    variables = {"PATH": os.environ["PATH"], "TMPDIR": str(tmp_path), "PGHOST": "/nowhere", "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, cwd=SERVICE, env=variables, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        while "hanging" not in process.stdout.readline():
+            assert process.poll() is None
+        process.terminate()
+        assert process.wait(40) == 0
+        assert "loops did not finish in time" in process.stdout.read()
 
 
 def test_a_process_whose_credentials_are_refused_ends(postgres: Postgres, tmp_path: Path) -> None:

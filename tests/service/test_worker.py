@@ -55,7 +55,7 @@ Stop = Callable[[], threading.Thread]
 @pytest.fixture
 def stopped(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stop]:
     """Run the worker at once, and tell it to stop when called; answers its thread."""
-    monkeypatch.setattr(worker, "HEARTBEAT", tmp_path / "heartbeat")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     stop = threading.Event()
     settings = Settings(allow_local_webhooks=True)
     thread = threading.Thread(target=worker.run, args=(client.context, settings, stop))

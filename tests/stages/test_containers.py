@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from payments import cli, server
+from payments import cli, healthcheck, heartbeat, server
 from payments.settings import Settings
 from payments.worker import main as worker
 from tests.stages.model import PROJECT, Resource, Templates
@@ -63,7 +63,7 @@ def test_migrations_finish_before_the_process_starts(each: Templates, kind: str)
         ["python", "-m", "payments", "migrate"],
     )
     assert (main["Name"], main["Essential"], main["Command"]) == (kind, True, ["python", "-m", "payments", kind])
-    assert main["DependsOn"] == [{"ContainerName": "migrate", "Condition": "SUCCESS"}]
+    assert main["DependsOn"] == [{"ContainerName": "migrate", "Condition": "COMPLETE"}], "SUCCESS may wait for hours"
     assert "StartTimeout" not in migrate, "a slow migration keeps its own deadline"
 
 
@@ -115,7 +115,11 @@ def test_a_process_may_drain_before_it_is_killed(each: Templates, kind: str) -> 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_process_is_watched_by_its_own_health_check(each: Templates, kind: str) -> None:
     migrate, main = task(each, kind)["ContainerDefinitions"]
-    assert main["HealthCheck"]["Command"] == ["CMD", "python", "-m", "payments.healthcheck"]
+    check = main["HealthCheck"]
+    assert check["Command"] == ["CMD", "python", "-m", "payments.healthcheck", kind]
+    assert check["Timeout"] > healthcheck._TIMEOUT, "the check says by itself that nobody answers"
+    assert check["Interval"] * check["Retries"] <= heartbeat.MAX_AGE, "what is said to be fresh is not judged twice"
+    assert check["StartPeriod"] >= 30, "a quarter of a processor needs seconds to import the service"
     assert "HealthCheck" not in migrate
 
 

@@ -1,5 +1,6 @@
 """Connections and transactions. What is not committed by the use case is rolled back."""
 
+import logging
 import os
 import threading
 import time
@@ -18,8 +19,12 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from payments import timing
 from payments.domain.operations import Owned
+from payments.repositories.schema import SchemaOutdated, require_current
 
 Connection = psycopg.Connection[DictRow]
+_log = logging.getLogger("payments.database")
+#: Exit code of a process that cannot use the database as it is: its credentials or the schema do not fit.
+EXIT_REFUSED = 3
 
 #: SQLSTATE class of refused credentials.
 _REFUSED_CREDENTIALS = "28"
@@ -39,8 +44,9 @@ class Database:
     """A pool of connections, configured by libpq's environment variables or by ``conninfo``.
 
     After a failover, dead connections are found before they are handed out and replaced. ``credentials_refused`` is set
-    when the server refuses the process's credentials: they were rotated, and the process must be replaced. ``span`` is
-    where a request's time in transactions is counted.
+    when the server refuses the process's credentials: they were rotated, and the process must be replaced. No
+    connection is handed out before the schema was seen to be new enough; ``schema_outdated`` is set when it was seen
+    not to be. ``span`` is where a request's time in transactions is counted.
     """
 
     def __init__(
@@ -54,7 +60,8 @@ class Database:
     ) -> None:
         self._span = span
         self.credentials_refused = threading.Event()
-        refused = self.credentials_refused
+        self.schema_outdated = threading.Event()
+        refused, outdated, current = self.credentials_refused, self.schema_outdated, threading.Event()
 
         class _Connection(psycopg.Connection[DictRow]):
             last_used = 0.0
@@ -62,11 +69,15 @@ class Database:
             @classmethod
             def connect(cls, *args: Any, **kwargs: Any) -> "_Connection":
                 try:
-                    return super().connect(*args, **kwargs)
+                    connection = super().connect(*args, **kwargs)
                 except psycopg.OperationalError as error:
                     if _is_refusal(error):
                         refused.set()
                     raise
+                if not current.is_set():
+                    _look_at_schema(connection, outdated)
+                    current.set()
+                return connection
 
         self._pool: ConnectionPool[_Connection] = ConnectionPool(
             make_conninfo(conninfo, **_defaults(name)),
@@ -144,6 +155,36 @@ class Database:
         return True
 
 
+def endings(database: Database) -> tuple[tuple[threading.Event, str], ...]:
+    """What ends a process, which a new one may do better than, and what to say then."""
+    return (
+        (
+            database.credentials_refused,
+            "the database refuses the credentials of this process, which ends to be replaced",
+        ),
+        (
+            database.schema_outdated,
+            "the schema is older than this release, which serves nothing and ends; the log of `migrate` says why",
+        ),
+    )
+
+
+def require_current_schema(conninfo: str = "", *, name: str) -> None:
+    """Refuse to start on a schema that is older than this release.
+
+    A database that does not answer is no evidence: during a failover new tasks must start. They serve nothing until it
+    does, and then :class:`Database` looks again.
+
+    Raises:
+        SchemaOutdated: it is older.
+    """
+    try:
+        with psycopg.connect(make_conninfo(conninfo, **_defaults(name))) as connection:
+            require_current(connection)
+    except psycopg.Error as error:
+        _log.warning("the schema's version is not known yet", extra={"reason": str(error)})
+
+
 def _defaults(name: str) -> dict[str, Any]:
     """What every connection asks for: a writer, quick failure, and bounded waits inside the server."""
     return {
@@ -174,6 +215,19 @@ def _begin_as(merchant_id: str, livemode: bool) -> bytes:  # noqa: FBT001  # a k
         .format(sql.Literal(merchant_id), sql.Literal("true" if livemode else "false"))
         .as_bytes(None)
     )
+
+
+def _look_at_schema(connection: Connection, outdated: threading.Event) -> None:
+    """Close a new connection that must not be used; set ``outdated`` if that is because of the schema."""
+    try:
+        require_current(connection)
+    except SchemaOutdated:
+        outdated.set()
+        connection.close()
+        raise
+    except psycopg.Error:
+        connection.close()
+        raise
 
 
 def _check(connection: Any) -> None:

@@ -12,10 +12,11 @@ import psycopg
 
 from payments.assembly import make_context
 from payments.repositories import api_keys
-from payments.repositories.database import DatabaseUnavailable
+from payments.repositories.database import DatabaseUnavailable, endings
 from payments.server import end_when
 from payments.services.context import Context
 from payments.settings import Settings
+from payments.time_scale import scaled
 from payments.web import auth
 from payments.web.app import create_app
 from payments.web.openapi import Api
@@ -29,16 +30,22 @@ def make_app(settings: Settings) -> Api:
     """The application of a serving process."""
     context = make_context(settings, name="api")
     app = create_app(context, settings)
-    end_when(context.database.credentials_refused, lambda: os.kill(os.getppid(), signal.SIGTERM))
+    for event, reason in endings(context.database):
+        end_when(event, reason, lambda: os.kill(os.getppid(), signal.SIGTERM))
     atexit.register(flush, app, context)  # once more after the drain
-    threading.Thread(target=_flush_for_ever, args=(app, context), name="flush", daemon=True).start()
+    interval = scaled(_FLUSH_SECONDS, settings.time_scale)
+    threading.Thread(target=_flush_for_ever, args=(app, context, interval), name="flush", daemon=True).start()
     return app
 
 
-def _flush_for_ever(app: Api, context: Context) -> None:
+def _flush_for_ever(app: Api, context: Context, interval: float) -> None:
     while True:
-        time.sleep(_FLUSH_SECONDS)
-        flush(app, context)
+        time.sleep(interval)
+        try:
+            flush(app, context)
+        except Exception:  # noqa: BLE001  # logged with its traceback
+            # Without this thread metrics would stop, and alarms take silence for health.
+            _log.exception("not flushed")
 
 
 def flush(app: Api, context: Context) -> None:

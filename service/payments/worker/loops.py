@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import psycopg
 
 from payments.repositories.database import DatabaseUnavailable
+from payments.worker.watchdog import Watchdog
 
 _log = logging.getLogger("payments.worker")
 #: Seconds to wait after a failure, so that a database that is down is not hammered.
@@ -27,14 +28,15 @@ class Loop:
     close: Callable[[], None] = lambda: None
 
 
-def run_loop(loop: Loop, stop: threading.Event, beat: Callable[[str], None]) -> None:
-    """Run ``loop`` until ``stop`` is set, then close it.
+def run_loop(loop: Loop, stop: threading.Event, watchdog: Watchdog) -> None:
+    """Run ``loop`` until ``stop`` is set, then close it. ``watchdog`` is told when it is inside its ``run()``.
 
-    ``beat`` is told its name each time round, work or not, failure or not.
+    It returns before ``stop`` is set only when no loop could go on: the worker takes that for its own end.
     """
     while not stop.is_set():
         try:
-            more = loop.run()
+            with watchdog.running(loop.name):
+                more = loop.run()
             wait = 0.0 if more else loop.interval
         except (psycopg.Error, DatabaseUnavailable) as error:
             _log.warning("database not available", extra={"loop": loop.name, "reason": str(error)})
@@ -43,6 +45,8 @@ def run_loop(loop: Loop, stop: threading.Event, beat: Callable[[str], None]) -> 
             # A mistake in one loop must not end the others; it is logged, and the loop goes on.
             _log.exception("unexpected error", extra={"loop": loop.name})
             wait = _AFTER_FAILURE
-        beat(loop.name)
+        except BaseException:  # noqa: BLE001  # a thread swallows SystemExit, and says the rest where no log reads it
+            _log.critical("the loop ends", exc_info=True, extra={"loop": loop.name})
+            return
         stop.wait(wait)
     loop.close()

@@ -1,25 +1,29 @@
 """The `worker` process."""
 
 import logging
+import os
 import sys
 import threading
 import time
-from pathlib import Path
-from tempfile import gettempdir
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
+from payments.heartbeat import INTERVAL, Heartbeat, heartbeat_file
+from payments.repositories.database import EXIT_REFUSED, endings
 from payments.services import housekeeping, ledger_books
 from payments.services.context import Context
 from payments.services.recovery import Recoverer, end_expired_authorizations
 from payments.settings import Settings
+from payments.time_scale import scaled
 from payments.worker.loops import Loop, run_loop
+from payments.worker.watchdog import Watchdog
 from payments.worker.webhooks import webhook_loops
 
 _log = logging.getLogger("payments.worker")
-#: Touched while every loop goes round; `payments.healthcheck` looks at its age.
-HEARTBEAT = Path(gettempdir()) / "payments-worker-heartbeat"
-#: Seconds; a loop that has not come round for longer hangs.
-_LONGEST_ROUND = 120.0
-_EXIT_REFUSED = 3
+#: Seconds; a loop whose `run` takes longer hangs. Every run is one batch, and none of its statements takes over 5 s.
+_LONGEST_RUN = 120.0
+#: Something of this process is lost that only a new one has.
+_EXIT_BROKEN = 4
 #: Seconds that loops get to finish what they began after SIGTERM: more than a processor's deadline or a webhook takes,
 #: less than the container's stop time-out. What is cut off is taken over by lease.
 _DRAIN = 25.0
@@ -46,36 +50,79 @@ def _recovery(context: Context, processor: str) -> Loop:
 
 
 def run(context: Context, settings: Settings, stop: threading.Event) -> int:
-    """Run every loop in a thread of its own until ``stop`` is set; answers the exit code."""
-    beats: dict[str, float] = {}
-    found = loops(context, settings)
-    threads = [
-        threading.Thread(target=run_loop, args=(loop, stop, lambda name: beats.update({name: time.monotonic()})))
+    """Run every loop in a thread of its own until ``stop`` is set or none could go on; answers the exit code."""
+    scale = settings.time_scale
+    watchdog = Watchdog(limit=scaled(_LONGEST_RUN, scale))
+    heartbeat = Heartbeat(heartbeat_file(os.environ))
+    try:
+        heartbeat.clear()
+        heartbeat.beat()
+    except OSError as error:
+        extra = {"file": str(heartbeat.file), "reason": str(error)}
+        _log.error("the file that the health check reads cannot be written; mount a writable /tmp", extra=extra)
+        return _EXIT_BROKEN
+    found = [replace(loop, interval=scaled(loop.interval, scale)) for loop in loops(context, settings)]
+    # Daemons: one that hangs must not keep the process.
+    threads = {
+        loop.name: threading.Thread(target=run_loop, args=(loop, stop, watchdog), name=loop.name, daemon=True)
         for loop in found
-    ]
-    beats.update({loop.name: time.monotonic() for loop in found})
-    for thread in threads:
+    }
+    for thread in threads.values():
         thread.start()
-    HEARTBEAT.touch()
-    _log.info("worker started", extra={"loops": [loop.name for loop in found]})
-    while not stop.wait(1.0):
-        if context.database.credentials_refused.is_set():
-            _log.error("the database refuses the credentials of this process, which ends to be replaced")
-            stop.set()
-        hanging = [name for name, at in beats.items() if time.monotonic() - at > _LONGEST_ROUND]
-        if not hanging:
-            HEARTBEAT.touch()
-        else:
-            _log.error("loops hang", extra={"loops": hanging})
-    end = time.monotonic() + _DRAIN
-    for thread in threads:
-        thread.join(max(0.0, end - time.monotonic()))
-    unfinished = [loop.name for loop, thread in zip(found, threads, strict=True) if thread.is_alive()]
-    if unfinished:
-        _log.warning("loops did not finish in time", extra={"loops": unfinished})
+    _log.info("worker started", extra={"loops": list(threads)})
+    code = _supervise(context, stop, watchdog, heartbeat, threads, scaled(INTERVAL, scale))
+    stop.set()
+    _drain(threads)
     _flush(context)
     _log.info("worker stopped")
-    return _EXIT_REFUSED if context.database.credentials_refused.is_set() else 0
+    return code
+
+
+def _supervise(
+    context: Context,
+    stop: threading.Event,
+    watchdog: Watchdog,
+    heartbeat: Heartbeat,
+    threads: Mapping[str, threading.Thread],
+    interval: float,
+) -> int:
+    """Beat while every loop is well, until ``stop`` is set or the process must be replaced; answers the exit code."""
+    told: Sequence[str] = ()
+    while not stop.wait(interval):
+        for event, reason in endings(context.database):
+            if event.is_set():
+                _log.error(reason)
+                return EXIT_REFUSED
+        ended = [name for name, thread in threads.items() if not thread.is_alive()]
+        if ended and not stop.is_set():
+            _log.error("loops have ended; this process ends to be replaced", extra={"loops": ended})
+            return _EXIT_BROKEN
+        hanging = watchdog.hanging()
+        if hanging and hanging != told:
+            _log.error("loops hang", extra={"loops": hanging})
+        elif told and not hanging:
+            _log.warning("loops go on", extra={"loops": told})
+        told = hanging
+        if not hanging:
+            _beat(heartbeat)
+    return 0
+
+
+def _beat(heartbeat: Heartbeat) -> None:
+    """Leave it to the health check to decide about a file that cannot be written for a while."""
+    try:
+        heartbeat.beat()
+    except OSError as error:
+        _log.warning("no sign of life written", extra={"file": str(heartbeat.file), "reason": str(error)})
+
+
+def _drain(threads: Mapping[str, threading.Thread]) -> None:
+    end = time.monotonic() + _DRAIN
+    for thread in threads.values():
+        thread.join(max(0.0, end - time.monotonic()))
+    unfinished = [name for name, thread in threads.items() if thread.is_alive()]
+    if unfinished:
+        _log.warning("loops did not finish in time", extra={"loops": unfinished})
 
 
 def _flush(context: Context) -> bool:

@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import json
+import signal
 import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,14 @@ import aiohttp
 import psutil
 import pytest
 
-from rehearsal.compute import services
+from rehearsal.compute import replicas
 from rehearsal.compute.certificates import CertificateAuthority
+from rehearsal.compute.containers import Health
 from rehearsal.compute.errors import DeploymentError
 from rehearsal.compute.load_balancer import LoadBalancer
+from rehearsal.compute.replicas import Registration
 from rehearsal.compute.routing import Forward, ListenerSettings, LoadBalancerSettings, Rule
-from rehearsal.compute.services import Registration, Service, ServiceSpec, ServiceStatus
+from rehearsal.compute.services import Service, ServiceSpec, ServiceStatus
 from rehearsal.compute.target_groups import TargetGroups, TargetGroupSettings
 from rehearsal.compute.task_definitions import parse_task_definition
 from rehearsal.compute.tasks import Task
@@ -43,13 +47,15 @@ class Stage:
     def url(self) -> str:
         return f"https://{self._balancer.endpoint.https}"
 
-    def spec(self, script: str, *, revision: int, desired: int = 1) -> ServiceSpec:
+    def spec(
+        self, script: str, *, revision: int, desired: int = 1, maximum_percent: int = 200, **more: Any
+    ) -> ServiceSpec:
         variables = {"BIND_HOST": "0.0.0.0", "PORT": "8443"}
         entry = container(
             "api",
             script,
             environment=[{"name": name, "value": value} for name, value in variables.items()],
-            healthCheck=HEALTH,
+            **{"healthCheck": HEALTH, **more},
         )
         description = {"taskDefinitionArn": f"task-api:{revision}", "containerDefinitions": [entry]}
         group = self._groups.get(GROUP)
@@ -59,6 +65,7 @@ class Stage:
             name="api",
             definition=parse_task_definition(description),
             desired=desired,
+            maximum_percent=maximum_percent,
             registrations=(Registration(group=group, port=8443),),
         )
 
@@ -232,10 +239,68 @@ def test_a_task_that_dies_is_replaced(play: Callable[[Scenario], None]) -> None:
         await stage.service.deploy(stage.spec("serve()", revision=1))
         (pid,) = stage.status().pids
         psutil.Process(pid).kill()
-        await until(lambda: pid not in stage.status().pids and stage.status().running == 1)
+        await until(lambda: stage.status().started == 2 and stage.status().running == 1)
+        assert pid not in stage.status().pids
         assert any("exited with code 137" in event for event in stage.events)
         async with stage.client() as session, session.get(stage.url) as response:
             assert response.status == 200
+
+    play(scenario)
+
+
+#: Fails in the one task whose folder has the file.
+ILL = {"command": ["CMD-SHELL", "test ! -e $TMPDIR/ill"], "interval": 0.2, "retries": 2}
+SICKEN = "ill = lambda *_: Path(os.environ['TMPDIR'], 'ill').touch(); signal.signal(signal.SIGUSR1, ill); serve()"
+
+
+@pytest.mark.parametrize("most", [200, 100])
+def test_a_task_whose_container_is_unhealthy_is_replaced(play: Callable[[Scenario], None], most: int) -> None:
+    """Where there is room, its replacement serves before it goes, and no request is lost."""
+
+    async def scenario(stage: Stage) -> None:
+        await stage.service.deploy(stage.spec(SICKEN, revision=1, maximum_percent=most, healthCheck=ILL))
+        (pid,) = stage.status().pids
+        async with stage.client() as session:
+            load = Load(stage, session)
+            async with load.running(connections=2):
+                psutil.Process(pid).send_signal(signal.SIGUSR1)
+                await until(lambda: pid not in stage.status().pids and stage.status().running == 1)
+        assert (stage.status().started, len(stage.status().failures)) == (2, 1)
+        (failure,) = stage.status().failures
+        assert "essential container api failed its health checks" in failure
+        assert any("failed its health checks" in event for event in stage.events)
+        if most > 100:
+            assert load.problems == []
+        (status,) = stage.status().containers
+        assert (status.name, status.health.health) == ("api", Health.HEALTHY)
+
+    play(scenario)
+
+
+def test_a_deployment_whose_tasks_become_unhealthy_fails(play: Callable[[Scenario], None]) -> None:
+    async def scenario(stage: Stage) -> None:
+        with pytest.raises(DeploymentError, match="3 tasks of task-api:1 failed") as info:
+            await stage.service.deploy(
+                stage.spec("serve()", revision=1, healthCheck={**ILL, "command": ["CMD", "false"]})
+            )
+        assert "failed its health checks" in str(info.value)
+
+    play(scenario)
+
+
+def test_a_deployment_that_would_wait_for_hours_fails_at_once(play: Callable[[Scenario], None]) -> None:
+    """The circuit breaker of AWS would not count its tasks, so it must not be this that ends it here."""
+
+    async def scenario(stage: Stage) -> None:
+        entries = [
+            container("migrate", "sys.exit(1)", essential=False),
+            container("api", "serve()", dependsOn=[{"containerName": "migrate", "condition": "SUCCESS"}]),
+        ]
+        definition = parse_task_definition({"taskDefinitionArn": "task-api:1", "containerDefinitions": entries})
+        stuck = replace(stage.spec("", revision=1), definition=definition)
+        with pytest.raises(DeploymentError, match=r"the deployment would not end; .* PENDING for up to three hours"):
+            await stage.service.deploy(stuck)
+        assert len([event for event in stage.events if event.endswith("starts")]) == 1
 
     play(scenario)
 
@@ -269,7 +334,7 @@ def test_requests_in_flight_end_before_their_task_is_stopped(play: Callable[[Sce
 def test_a_runtime_that_stops_waits_for_no_stubborn_task(
     play: Callable[[Scenario], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(services, "_AT_ONCE_SECONDS", 0.5)
+    monkeypatch.setattr(replicas, "_AT_ONCE_SECONDS", 0.5)
 
     async def scenario(stage: Stage) -> None:
         script = "signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.signal = lambda *_: None; serve()"

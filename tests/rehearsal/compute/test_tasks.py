@@ -5,13 +5,14 @@ import json
 import sys
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from rehearsal.compute.errors import TaskFailedError
+from rehearsal.compute.errors import TaskFailedError, TaskStuckError
 from rehearsal.compute.task_definitions import parse_task_definition
 from rehearsal.compute.tasks import Task
 from tests.rehearsal.compute.conftest import HostFactory, container
@@ -20,6 +21,7 @@ pytestmark = pytest.mark.rehearsal
 
 FOREVER = "stop_on_sigterm(); print('running', flush=True); time.sleep(600)"
 SUCCESS = [{"containerName": "migrate", "condition": "SUCCESS"}]
+COMPLETE = [{"containerName": "migrate", "condition": "COMPLETE"}]
 
 
 @pytest.fixture
@@ -80,13 +82,37 @@ def test_the_migration_ends_before_the_api_starts(run: Callable[..., None]) -> N
 
 def test_a_failed_migration_means_no_api(run: Callable[..., None]) -> None:
     async def scenario(task: Task) -> None:
-        reason = await failure(task)
+        with pytest.raises(TaskStuckError) as info:
+            await task.wait_until_ready()
+        reason = str(info.value)
         assert "container api was not started, as it needs SUCCESS of migrate, which exited with code 3" in reason
+        assert "may stay PENDING for up to three hours" in reason
+        assert "depend on COMPLETE" in reason
         assert "column amount already exists" in reason, "the end of the migration's log"
         assert not log_of(task, "api")
 
     migrate = container("migrate", "print('column amount already exists'); sys.exit(3)", essential=False)
     run(scenario, migrate, container("api", FOREVER, dependsOn=SUCCESS))
+
+
+def test_a_container_that_refuses_after_a_failed_migration_shows_both(run: Callable[..., None]) -> None:
+    async def scenario(task: Task) -> None:
+        reason = await failure(task)
+        assert "essential container api exited with code 3" in reason
+        assert "the schema is too old" in reason
+        assert "container migrate had exited with code 1" in reason
+        assert "column amount already exists" in reason
+
+    migrate = container("migrate", "print('column amount already exists'); sys.exit(1)", essential=False)
+    run(scenario, migrate, container("api", "print('the schema is too old'); sys.exit(3)", dependsOn=COMPLETE))
+
+
+def test_a_container_that_needs_only_the_end_of_another_starts_after_its_failure(run: Callable[..., None]) -> None:
+    async def scenario(task: Task) -> None:
+        await task.wait_until_ready()
+        assert "running" in log_of(task, "api")
+
+    run(scenario, container("migrate", "sys.exit(1)", essential=False), container("api", FOREVER, dependsOn=COMPLETE))
 
 
 def test_a_crash_names_container_exit_code_and_log(run: Callable[..., None]) -> None:
@@ -138,6 +164,41 @@ def test_an_unhealthy_container_fails_its_task_after_its_retries(run: Callable[.
 
     check = {"command": ["CMD", "python", "-c", "raise SystemExit(1)"], "interval": 0.5, "retries": 2, "startPeriod": 1}
     run(scenario, container("api", FOREVER, healthCheck=check))
+
+
+def test_a_container_is_told_of_a_time_scale_and_checked_as_often(make_host: HostFactory, tmp_path: Path) -> None:
+    events: list[str] = []
+    check = {"command": ["CMD-SHELL", "test ! -e $TMPDIR/ill"], "interval": 300, "retries": 3, "startPeriod": 300}
+    script = "stop_on_sigterm(); print(os.environ['TIME_SCALE'], flush=True); time.sleep(600)"
+    description = {"taskDefinitionArn": "task:1", "containerDefinitions": [container("api", script, healthCheck=check)]}
+
+    async def play() -> None:
+        host = replace(make_host(), time_scale=1000.0, notify=events.append)
+        task = Task(parse_task_definition(description), host, group="api")
+        task.start()
+        try:
+            async with asyncio.timeout(60):
+                await task.wait_until_ready()
+                await logged(task, "api", "1000")
+                (tmp,) = host.directory.glob("*/api-tmp")
+                (tmp / "ill").touch()
+                await task.unhealthy.wait()
+            assert not task.is_ready
+            assert not task.stopped.is_set(), "ECS starts its replacement first"
+            (found,) = task.containers
+            assert (found.record.in_a_row, found.record.most_in_a_row, found.record.failed) == (3, 3, 3)
+            assert found.record.checks > 3
+        finally:
+            await task.stop("the test ends")
+        assert task.ailment is not None
+        assert "essential container api failed its health checks" in task.ailment
+
+    asyncio.run(play())
+    assert events[0].endswith("is HEALTHY")
+    assert [line.rpartition("failed, ")[2] for line in events[1:-1]] == [
+        f"exit code 1 ({count} in a row, 3 are too many)" for count in (1, 2, 3)
+    ]
+    assert events[-1].endswith("is UNHEALTHY")
 
 
 def test_the_environment_is_what_is_declared_and_nothing_else(

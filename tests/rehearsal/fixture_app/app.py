@@ -109,7 +109,7 @@ class ServiceStack(cdk.Stack):
             logging=ecs.LogDriver.aws_logs(stream_prefix="api", log_group=log_group),
         )
         api.add_container_dependencies(
-            ecs.ContainerDependency(container=migrate, condition=ecs.ContainerDependencyCondition.SUCCESS)
+            ecs.ContainerDependency(container=migrate, condition=ecs.ContainerDependencyCondition.COMPLETE)
         )
         service = ecs.FargateService(
             self,
