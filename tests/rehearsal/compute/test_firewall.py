@@ -233,8 +233,8 @@ def test_an_override_answers_with_its_own_body() -> None:
 
 
 def test_a_group_judges_only_what_is_in_its_scope() -> None:
-    path = {"FieldToMatch": {"UriPath": {}}, "RegexString": "^/hook$", "TextTransformations": NONE}
-    scoped = group(SQLI, ScopeDownStatement={"NotStatement": {"Statement": {"RegexMatchStatement": path}}})
+    hook = {"FieldToMatch": {"UriPath": {}}, "RegexString": "^/hook$", "TextTransformations": NONE}
+    scoped = group(SQLI, ScopeDownStatement={"NotStatement": {"Statement": {"RegexMatchStatement": hook}}})
     query = QUOTED.partition("?")[2]
     assert [judge(acl(scoped), request(f"{path}?{query}")).action.kind for path in ("/hook", "/hooks")] == [
         "ALLOW",
