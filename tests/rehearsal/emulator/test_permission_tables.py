@@ -1,0 +1,87 @@
+"""The tables behind the decisions name what exists: a typing mistake in one would decide nothing."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from rehearsal.emulator.authorization import deliveries, handler_permissions, key_uses, passed_roles, resource_arns
+from rehearsal.emulator.authorization.handler_permissions import needed_actions
+from rehearsal.emulator.authorization.properties import arns_in, values_at
+from rehearsal.emulator.resource_schemas import schema_of
+
+PATHS = [
+    *((kind, name) for kind, (name, _) in resource_arns._FORMATS.items()),
+    *((kind, path) for kind, rows in resource_arns._RELATED.items() for path, _ in rows),
+    *((kind, row.path) for kind, rows in passed_roles._ROLES.items() for row in rows),
+    *((kind, use.path) for kind, uses in key_uses._USES.items() for use in uses),
+]
+
+
+@pytest.mark.parametrize(("kind", "path"), PATHS)
+def test_every_path_leads_to_a_property(kind: str, path: str) -> None:
+    schema = schema_of(kind)
+    assert schema, f"there is no type {kind}"
+    found: Mapping[str, Any] = schema
+    for name in path.split("."):
+        found = _resolved(found, schema)
+        found = found["items"] if name == "*" else found.get("properties", {}).get(name, {})
+        assert found, f"{kind} has no {path}"
+
+
+def test_every_type_with_deliveries_exists() -> None:
+    kinds = {*deliveries._AT_CREATION, *deliveries._LATER, *passed_roles._LINKED}
+    assert [kind for kind in kinds if not schema_of(kind)] == []
+
+
+def test_every_action_exists() -> None:
+    named = {*handler_permissions._CONDITIONS, *_missing()}
+    named |= {action for uses in key_uses._USES.values() for use in uses for action in (*use.caller, *use.service)}
+    assert [action for action in named if not resource_arns.is_action(action)] == []
+
+
+def test_every_use_of_a_key_has_its_source() -> None:
+    for uses in key_uses._USES.values():
+        assert all(use.source.startswith("https://docs.aws.amazon.com/") for use in uses)
+
+
+def test_all_that_a_schema_names_is_needed_unless_its_condition_is_not_met() -> None:
+    plain = needed_actions("AWS::IAM::Role", "create", {})
+    assert {"iam:CreateRole", "iam:TagRole", "iam:GetRole"} <= set(plain)
+    assert "iam:PutRolePolicy" not in plain
+    assert "iam:PutRolePolicy" in needed_actions("AWS::IAM::Role", "create", {"Policies": [{"PolicyName": "one"}]})
+    assert "s3:REST.PUT.OBJECT" not in needed_actions("AWS::Logs::LogGroup", "create", {})
+
+
+def test_another_service_counts_when_a_property_refers_to_it() -> None:
+    kind = "AWS::WAFv2::WebACLAssociation"
+    balancer = "arn:aws:elasticloadbalancing:us-east-1:000000000000:loadbalancer/app/one/1"
+    needed = needed_actions(kind, "create", {"ResourceArn": balancer})
+    assert "elasticloadbalancing:SetWebACL" in needed
+    assert not [action for action in needed if action.startswith(("apprunner:", "cognito-idp:", "amplify:"))]
+
+
+def test_arns_inside_policy_documents_are_not_what_a_resource_uses() -> None:
+    role = "arn:aws:iam::000000000000:role/one"
+    properties = {
+        "Role": role,
+        "KeyPolicy": {"Statement": [{"Principal": {"AWS": "arn:aws:iam::000000000000:role/two"}}]},
+    }
+    assert arns_in(properties) == [role]
+
+
+def test_paths_lead_through_lists() -> None:
+    assert list(values_at({"A": [{"B": "one"}, {"B": "two"}, {"C": "three"}]}, "A.*.B")) == ["one", "two"]
+
+
+def _missing() -> Iterator[str]:
+    for table in (handler_permissions._MISSING_SCHEMAS, handler_permissions._UNNAMED):
+        for operations in table.values():
+            for actions in operations.values():
+                yield from actions
+
+
+def _resolved(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
+    while "$ref" in schema:
+        schema = root["definitions"][schema["$ref"].rsplit("/", 1)[-1]]
+    return schema
