@@ -138,6 +138,15 @@ mutants: setup ## mutation score of the payment domain, in some minutes; docs/mu
 	  $$mutmut run --max-children 1 > run.log; $$mutmut results --all true > results
 	@cut -d. -f3- $(MUTANTS)/results | sed 's/\..*:/:/' | sort | uniq -c; grep -v ': killed$$' $(MUTANTS)/results || true
 
+# ---- permissions of the last rehearsal ----------------------------------------------------------------------------------
+.PHONY: permission-mutants
+permission-mutants: setup ## take each permission out of the last rehearsal's policies: which does no call need?
+	$(BIN)/python -m rehearsal.permission_mutants tests/rehearsal/unexercised_permissions.json
+
+.PHONY: second-opinion
+second-opinion: setup ## have another policy engine decide the calls of the last rehearsal again
+	$(BIN)/python -m rehearsal.second_opinion
+
 # ---- AWS ------------------------------------------------------------------------------------------------------------
 .PHONY: synth
 synth: setup ## synthesize into cdk.out; CONTEXT="-c key=value ..." overrides cdk.json
