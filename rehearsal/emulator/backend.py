@@ -1,9 +1,9 @@
 """The seams where `ministack` (untyped) is entered.
 
 Of its internals are relied on: the ASGI application, the table of CloudFormation resource handlers, the predicate
-that moves blocking handlers to a thread of their own, the resolution of dynamic references, the invocation of custom
-resources, the account and region of a request, ECR's DescribeImages, and the records of web ACLs. Policies, sessions
-and requests are entered by `authorization/` and `registry_tokens.py`.
+that moves blocking handlers to a thread of their own, the resolution of dynamic references and of parameters that SSM
+holds, the invocation of custom resources, the account and region of a request, ECR's DescribeImages, and the records of
+web ACLs. Policies, sessions and requests are entered by `authorization/` and `registry_tokens.py`.
 `tests/rehearsal/emulator` fails when a new version moves any of them.
 """
 
@@ -85,6 +85,18 @@ def watch_dynamic_references() -> None:
         return resolved, read
 
     stacks._resolve_dynamic_references = resolve
+
+
+def before_parameters(check: Callable[[str], None]) -> None:
+    """Have `check(name)` called before the emulator reads a parameter from SSM for a template; it may raise."""
+    ssm: Any = importlib.import_module("ministack.services.ssm")
+    original: Callable[[str], str | None] = ssm.resolve_parameter_value
+
+    def resolve(name: str) -> str | None:
+        check(name)
+        return original(name)
+
+    ssm.resolve_parameter_value = resolve
 
 
 def before_custom_resources(check: Callable[[str, Mapping[str, Any], str], None]) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from rehearsal.emulator import backend
 from rehearsal.emulator.authorization import documents
 from rehearsal.emulator.authorization.calls import Call, ContextValue
-from rehearsal.emulator.authorization.handler_permissions import CUSTOM, needed_actions
+from rehearsal.emulator.authorization.handler_permissions import CONNECTIONS, CUSTOM, needed_actions
 from rehearsal.emulator.authorization.key_uses import key_calls, uses_keys
 from rehearsal.emulator.authorization.passed_roles import linked_role, passed_roles
 from rehearsal.emulator.authorization.properties import Properties, arns_in, service_of, value_at, values_at
@@ -14,8 +14,6 @@ from rehearsal.emulator.authorization.resource_arns import ResourceArns, any_of_
 
 Alternatives = Sequence[Call]
 """Calls of which one must be allowed: several only where it is not known what exactly the call is about."""
-
-_CONNECTIONS = frozenset({"codeconnections", "codestar-connections"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +113,7 @@ def _attached(caller: _Caller) -> Iterator[str]:
 def _on_connection(caller: _Caller, action: str) -> Iterator[Alternatives]:
     """Yield the call with the prefix of the connection's ARN: schemas know only the old one."""
     for arn in caller.arns.referred:
-        if service_of(arn) in _CONNECTIONS:
+        if service_of(arn) in CONNECTIONS:
             yield [caller.call(f"{service_of(arn)}:{action.partition(':')[2]}", arn)]
 
 

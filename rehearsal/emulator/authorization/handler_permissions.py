@@ -26,6 +26,9 @@ Condition = Callable[[Properties], bool]
 CUSTOM = ("Custom::", "AWS::CloudFormation::CustomResource")
 """Types that a function of the account makes."""
 
+CONNECTIONS = frozenset({"codeconnections", "codestar-connections"})
+"""The new and the old prefix of connections; the schemas name the old one only."""
+
 _OWN_SERVICES: Mapping[str, str] = {
     "ApplicationAutoScaling": "application-autoscaling",
     "CertificateManager": "acm",
@@ -85,8 +88,14 @@ _CONDITIONS: Mapping[str, Condition] = {
 }
 """Action -> when it is needed."""
 
+
+def _with_connection(properties: Properties) -> bool:
+    return any(service_of(arn) in CONNECTIONS for arn in arns_in(properties))
+
+
 _FOREIGN: Mapping[tuple[str, str], Condition] = {
     ("AWS::CertificateManager::Certificate", "route53"): _with("DomainValidationOptions"),
+    ("AWS::CodePipeline::Pipeline", "codestar-connections"): _with_connection,
     ("AWS::Lambda::Function", "s3"): _with("Code.S3Bucket"),
     ("AWS::RDS::DBCluster", "secretsmanager"): _with("ManageMasterUserPassword"),
     ("AWS::RDS::DBInstance", "secretsmanager"): _with("ManageMasterUserPassword"),

@@ -6,7 +6,10 @@ Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-iam
 import importlib
 import threading
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from typing import Any
+
+_requested: ContextVar[str] = ContextVar("requested_stack", default="")
 
 _OPERATIONS = ("CreateStack", "CreateChangeSet", "UpdateStack", "DeleteStack")
 
@@ -43,9 +46,18 @@ class StackRoles:
                 principal = role or (None if caller.endswith(":root") else caller)
                 if principal and (role or stack not in self._roles):
                     self._roles[_name(stack)] = principal
-            return original(params)
+            token = _requested.set(_name(stack))
+            try:
+                return original(params)
+            finally:
+                _requested.reset(token)
 
         return handle
+
+
+def requested_stack() -> str:
+    """Return the name of the stack that the current request creates or changes; empty in any other request."""
+    return _requested.get()
 
 
 def _value(params: Mapping[str, Any], name: str) -> str:

@@ -75,6 +75,7 @@ def register(
     for type_name, functions in table.items():
         table[type_name] = checks.around(type_name, functions)
     backend.watch_dynamic_references()
+    backend.before_parameters(checks.before_parameter)
     backend.before_custom_resources(checks.before_custom_resource)
     backend.run_on_worker_threads({kind.type_name for kind in HANDLERS} | NAMED.keys())
 

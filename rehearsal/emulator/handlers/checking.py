@@ -12,6 +12,7 @@ from rehearsal.emulator.authorization.deliveries import DeferredDeliveries, Made
 from rehearsal.emulator.authorization.handler_calls import Operation
 from rehearsal.emulator.authorization.named_principals import InvalidPrincipalError, refuse_unknown_principals
 from rehearsal.emulator.authorization.resource_arns import own_arn
+from rehearsal.emulator.authorization.stack_roles import requested_stack
 from rehearsal.emulator.handlers.base import Account, Properties, ResourceError
 from rehearsal.emulator.handlers.names import NAMED, refuse_existing
 from rehearsal.emulator.handlers.schemas import refuse_invalid
@@ -94,6 +95,17 @@ class Checks:
             self._authorization.require(
                 Operation(name="update", type_name=type_name, properties=properties, stack_name=stack_name)
             )
+
+    def before_parameter(self, name: str) -> None:
+        """Decide the reading of a template's parameter from SSM, in the request that creates or changes a stack.
+
+        Raises:
+            ValueError: it is not allowed; the emulator answers a ValidationError, as CloudFormation does.
+        """
+        try:
+            self._authorization.require_references(requested_stack(), [f"{{{{resolve:ssm:{name}}}}}"])
+        except AccessDeniedError as error:
+            raise ValueError(str(error)) from error
 
     def _decide(self, operation: Operation) -> None:
         with _as_resource_error():

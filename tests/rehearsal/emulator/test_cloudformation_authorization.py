@@ -7,6 +7,7 @@ from typing import Any
 
 import boto3.session
 import pytest
+from botocore.exceptions import ClientError
 
 from rehearsal.emulator import client
 from rehearsal.emulator.principals import Principals
@@ -248,6 +249,20 @@ def test_a_dynamic_reference_is_read_by_the_stacks_role(stacks: Stacks, emulator
         reason = refused(stacks, {"A": resource("AWS::SNS::Topic", DisplayName=reference)})
     stacks.delete("secret")
     assert "is not authorized to perform secretsmanager:GetSecretValue on arn:aws:secretsmanager:" in reason
+
+
+@pytest.mark.usefixtures("stacks")
+def test_a_parameter_in_ssm_is_read_by_the_stacks_role(
+    emulator: EmulatorProcess, session: boto3.session.Session
+) -> None:
+    session.client("ssm").put_parameter(Name="/bootstrap/version", Value="30", Type="String")
+    parameter = {"Type": "AWS::SSM::Parameter::Value<String>", "Default": "/bootstrap/version"}
+    template = {"Parameters": {"Version": parameter}, "Resources": {"A": resource("AWS::SNS::Topic")}}
+    denied = "is not authorized to perform ssm:GetParameters on arn:aws:ssm:us-east-1:000000000000:parameter/bootstrap"
+    with deploying_with(emulator, deny("ssm:GetParameters")), pytest.raises(ClientError, match=denied):
+        session.client("cloudformation").create_stack(
+            StackName="parameters", TemplateBody=json.dumps(template), RoleARN=ROLE
+        )
 
 
 def test_a_custom_resource_calls_its_function_as_the_stacks_role(stacks: Stacks, emulator: EmulatorProcess) -> None:

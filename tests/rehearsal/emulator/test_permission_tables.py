@@ -61,6 +61,14 @@ def test_another_service_counts_when_a_property_refers_to_it() -> None:
     assert not [action for action in needed if action.startswith(("apprunner:", "cognito-idp:", "amplify:"))]
 
 
+@pytest.mark.parametrize("prefix", ["codeconnections", "codestar-connections"])
+def test_a_connection_counts_by_either_prefix(prefix: str) -> None:
+    arn = f"arn:aws:{prefix}:us-east-1:000000000000:connection/one"
+    stages = [{"Name": "Source", "Actions": [{"Name": "Source", "Configuration": {"ConnectionArn": arn}}]}]
+    needed = needed_actions("AWS::CodePipeline::Pipeline", "create", {"Stages": stages})
+    assert "codestar-connections:PassConnection" in needed
+
+
 def test_arns_inside_policy_documents_are_not_what_a_resource_uses() -> None:
     role = "arn:aws:iam::000000000000:role/one"
     properties = {
