@@ -5,7 +5,7 @@ CDK Pipelines gives its own roles more than they need (`s3:GetObject*`, `sts:Ass
 over with policy updates off; see docs/decisions/0201-own-pipeline-roles.md.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from aws_cdk import CfnElement, Stack, Token
 from aws_cdk import aws_iam as iam
@@ -26,19 +26,17 @@ _OPEN_ENDS = {
     "s3": "Artifacts of one bucket, whose keys are not known beforehand.",
 }
 _BUCKET_USE = ("s3:GetBucketLocation", "s3:GetBucketVersioning", "s3:ListBucket")
-_OBJECT_USE = ("s3:GetObject", "s3:GetObjectVersion", "s3:PutObject")
+_OBJECT_READING = ("s3:GetObject", "s3:GetObjectVersion")
+_OBJECT_USE = (*_OBJECT_READING, "s3:PutObject")
 #: What CodePipeline asks of its role for a bucket whose policy does not mention it.
 #: Source: https://docs.aws.amazon.com/codepipeline/latest/userguide/how-to-custom-role.html#how-to-custom-role-policy
 _REPLICA_USE = ("s3:GetBucketAcl", *_BUCKET_USE)
 _REPLICA_OBJECT_USE = (*_OBJECT_USE, "s3:PutObjectAcl")
-_KEY_USE = (
-    "kms:Decrypt",
-    "kms:DescribeKey",
-    "kms:Encrypt",
-    "kms:GenerateDataKey",
-    "kms:ReEncryptFrom",
-    "kms:ReEncryptTo",
-)
+_KEY_READING = ("kms:Decrypt", "kms:DescribeKey")
+_KEY_USE = (*_KEY_READING, "kms:Encrypt", "kms:GenerateDataKey", "kms:ReEncryptFrom", "kms:ReEncryptTo")
+#: What hands in the content of a report, by its kind.
+_TEST_REPORT = "codebuild:BatchPutTestCases"
+_COVERAGE_REPORT = "codebuild:BatchPutCodeCoverages"
 
 
 class PipelineRoles(Construct):
@@ -75,9 +73,14 @@ class PipelineRoles(Construct):
                 _allow("Deploy", ["sts:AssumeRole"], bootstrap_role_arns("deploy", targets)),
                 *self._replicate(),
             ],
+            writes_artifacts=True,
         )
         self.synth = self.build_role(
-            "synth", purpose="Runs the gates and synthesizes", statements=[self._use_connection()]
+            "synth",
+            purpose="Runs the gates and synthesizes",
+            statements=[self._use_connection()],
+            writes_artifacts=True,
+            reports={"gates": _TEST_REPORT, "tests": _TEST_REPORT, "coverage": _COVERAGE_REPORT},
         )
         self.self_mutation = self.build_role(
             "self-mutation",
@@ -132,6 +135,7 @@ class PipelineRoles(Construct):
             f"smoke-{stage.name}",
             purpose=f"Runs the smoke checks of {stage.name}",
             statements=[_allow("ReadSmokeKey", ["sts:AssumeRole"], [reader_role_arn])],
+            reports={"smoke": _TEST_REPORT},
         )
 
     def report_role(self, stage: StageConfig) -> iam.Role:
@@ -143,8 +147,20 @@ class PipelineRoles(Construct):
             statements=[_allow("ReadDeployed", ["sts:AssumeRole"], bootstrap_role_arns("lookup", [place]))],
         )
 
-    def build_role(self, name: str, *, purpose: str, statements: Sequence[iam.PolicyStatement]) -> iam.Role:
-        """A role for a CodeBuild project: artifacts, its log, its reports, and `statements`."""
+    def build_role(
+        self,
+        name: str,
+        *,
+        purpose: str,
+        statements: Sequence[iam.PolicyStatement],
+        writes_artifacts: bool = False,
+        reports: Mapping[str, str] | None = None,
+    ) -> iam.Role:
+        """A role for a CodeBuild project: it reads artifacts, writes its log, and does what `statements` say.
+
+        With output artifacts it writes those too. `reports` are the kinds of report that it hands in, each with the
+        action for what is in them.
+        """
         return self._role(
             name,
             service="codebuild.amazonaws.com",
@@ -153,21 +169,28 @@ class PipelineRoles(Construct):
                 _allow(
                     "WriteLog", ["logs:CreateLogStream", "logs:PutLogEvents"], [self._storage.log_group.log_group_arn]
                 ),
-                _allow(
-                    "WriteReports",
-                    [
-                        "codebuild:BatchPutCodeCoverages",
-                        "codebuild:BatchPutTestCases",
-                        "codebuild:CreateReport",
-                        "codebuild:UpdateReport",
-                    ],
-                    [self._arn("codebuild", f"report-group/{report}") for report in report_group_names(self._config)],
+                *(
+                    _allow(
+                        f"Write{kind.title()}Report",
+                        ["codebuild:CreateReport", "codebuild:UpdateReport", put],
+                        [self._arn("codebuild", f"report-group/{report_group_name(self._config, kind)}")],
+                    )
+                    for kind, put in (reports or {}).items()
                 ),
                 *statements,
             ],
+            writes_artifacts=writes_artifacts,
         )
 
-    def _role(self, name: str, *, service: str, purpose: str, statements: Sequence[iam.PolicyStatement]) -> iam.Role:
+    def _role(
+        self,
+        name: str,
+        *,
+        service: str,
+        purpose: str,
+        statements: Sequence[iam.PolicyStatement],
+        writes_artifacts: bool,
+    ) -> iam.Role:
         names = self._config.names
         role = iam.Role(
             self,
@@ -178,7 +201,8 @@ class PipelineRoles(Construct):
                 service, conditions={"StringEquals": {"aws:SourceAccount": self._config.account}}
             ),
         )
-        policy = grant(role, name=names.name(f"policy-pipeline-{name}"), statements=[*self._artifacts(), *statements])
+        artifacts = self._artifacts(writes=writes_artifacts)
+        policy = grant(role, name=names.name(f"policy-pipeline-{name}"), statements=[*artifacts, *statements])
         bucket = self._storage.bucket
         logical_id = Stack.of(bucket).get_logical_id(_resource(bucket))
         acknowledge(policy, {f"AwsSolutions-IAM5[Resource::<{logical_id}.Arn>/*]": _OPEN_ENDS["s3"]})
@@ -190,12 +214,12 @@ class PipelineRoles(Construct):
         self.policies.append(policy)
         return role
 
-    def _artifacts(self) -> list[iam.PolicyStatement]:
+    def _artifacts(self, *, writes: bool) -> list[iam.PolicyStatement]:
         bucket, key = self._storage.bucket, self._storage.key
         return [
             _allow("FindArtifacts", _BUCKET_USE, [bucket.bucket_arn]),
-            _allow("UseArtifacts", _OBJECT_USE, [bucket.arn_for_objects("*")]),
-            _allow("UseKey", _KEY_USE, [key.key_arn]),
+            _allow("UseArtifacts", _OBJECT_USE if writes else _OBJECT_READING, [bucket.arn_for_objects("*")]),
+            _allow("UseKey", _KEY_USE if writes else _KEY_READING, [key.key_arn]),
         ]
 
     def _replicate(self) -> list[iam.PolicyStatement]:
@@ -259,9 +283,14 @@ def project_names(config: PipelineConfig) -> list[str]:
     ]
 
 
+def report_group_name(config: PipelineConfig, kind: str) -> str:
+    """Name of the report group of one kind."""
+    return config.names.name(f"reports-{kind}")
+
+
 def report_group_names(config: PipelineConfig) -> list[str]:
     """Every report group of the pipeline; CodeBuild takes at most five for a project."""
-    return [config.names.name(f"reports-{kind}") for kind in ("gates", "tests", "coverage", "smoke")]
+    return [report_group_name(config, kind) for kind in ("gates", "tests", "coverage", "smoke")]
 
 
 def _allow(sid: str, actions: Sequence[str], resources: Sequence[str]) -> iam.PolicyStatement:

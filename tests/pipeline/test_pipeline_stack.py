@@ -349,9 +349,17 @@ def test_no_role_that_cdk_pipelines_made_is_left(synthesized: Synthesized) -> No
 def test_a_smoke_step_may_read_the_key_of_its_environment_and_nothing_else(synthesized: Synthesized) -> None:
     for stage, account in (("dev", TOOLING), ("prod", PRODUCTION)):
         statements = policies_of(synthesized, f"smoke-{stage}")
-        own = set(statements) - {"FindArtifacts", "UseArtifacts", "UseKey", "WriteLog", "WriteReports"}
-        assert own == {"ReadSmokeKey"}
+        own = set(statements) - {"FindArtifacts", "UseArtifacts", "UseKey", "WriteLog"}
+        assert own == {"ReadSmokeKey", "WriteSmokeReport"}
         assert statements["ReadSmokeKey"]["Resource"] == f"arn:aws:iam::{account}:role/role-smoke-reader-{stage}"
+
+
+def test_only_a_build_with_outputs_may_write_artifacts(synthesized: Synthesized) -> None:
+    for name in ("self-mutation", "assets", "scan-image", "smoke-dev", "changes-prod"):
+        statements = policies_of(synthesized, name)
+        assert statements["UseArtifacts"]["Action"] == ["s3:GetObject", "s3:GetObjectVersion"], name
+        assert statements["UseKey"]["Action"] == ["kms:Decrypt", "kms:DescribeKey"], name
+    assert "s3:PutObject" in policies_of(synthesized, "synth")["UseArtifacts"]["Action"]
 
 
 def test_images_are_scanned_where_they_are_before_anything_runs_them(synthesized: Synthesized) -> None:
