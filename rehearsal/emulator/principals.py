@@ -19,7 +19,7 @@ class DeniedError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Principals:
-    """The questions of `rehearsal.emulator.authorization.api`, asked from outside of the emulator's process."""
+    """The questions of `rehearsal.emulator.apis.authorization`, asked from outside of the emulator's process."""
 
     port: int
 

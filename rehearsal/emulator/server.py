@@ -97,10 +97,10 @@ async def _serve(listener: socket.socket, data: Path, *, exit_with_parent: bool)
     from hypercorn.config import Config
 
     from rehearsal.emulator import backend, handlers, registry_tokens
+    from rehearsal.emulator.apis.authorization import AuthorizationApi
     from rehearsal.emulator.apis.codepipeline import CodePipelineApi
     from rehearsal.emulator.apis.ecr import ImageScanApi
     from rehearsal.emulator.authorization import evaluation
-    from rehearsal.emulator.authorization.api import AuthorizationApi
     from rehearsal.emulator.authorization.authority import Authority
     from rehearsal.emulator.authorization.deliveries import DeferredDeliveries
     from rehearsal.emulator.authorization.requests import decide_requests
@@ -141,8 +141,9 @@ async def _serve(listener: socket.socket, data: Path, *, exit_with_parent: bool)
     config.keep_alive_timeout = 75
     config.graceful_timeout = 1
     config.loglevel = "WARNING"
+    scans = ImageScanApi(backend.application(), port=port, findings=data / "findings", authority=authority)
     application: Any = AuthorizationApi(
-        CodePipelineApi(ImageScanApi(backend.application(), port=port, findings=data / "findings"), records),
+        CodePipelineApi(scans, records, authority),
         authority,
         deliveries,
     )

@@ -8,6 +8,10 @@ import json
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
+from rehearsal.emulator.authorization.authority import Authority
+from rehearsal.emulator.authorization.calls import AccessDeniedError, Call
+from rehearsal.emulator.authorization.requests import signer
+
 Json = dict[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -37,13 +41,23 @@ class JsonApi:
     """An ASGI application with `operations` of the service whose requests are named `target` (`ECR_V1.Operation`).
 
     Operations run on a thread, where they may call the emulator. An operation that is not here is the emulator's.
+    Whoever calls is decided on first: `service` is IAM's prefix of the actions, `resource` gives the ARN that a request
+    is about.
     """
 
     def __init__(
-        self, application: Application, *, target: str, operations: Mapping[str, Callable[[Json], Json]]
+        self,
+        application: Application,
+        *,
+        target: str,
+        service: str,
+        operations: Mapping[str, Callable[[Json], Json]],
+        resource: Callable[[Json], str],
+        authority: Authority,
     ) -> None:
         self._application = application
         self._operations = {f"{target}.{name}".encode(): call for name, call in operations.items()}
+        self._service, self._resource, self._authority = service, resource, authority
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -52,15 +66,23 @@ class JsonApi:
         if call is None:
             await self._application(scope, receive, send)
             return
-        body = await read_body(receive)
-        status, answer = await asyncio.to_thread(_answer, call, json.loads(body or b"{}"))
+        request = json.loads(await read_body(receive) or b"{}")
+        action = f"{self._service}:{name.decode().rpartition('.')[2]}"
+        principal = signer(dict(scope["headers"]).get(b"authorization", b"").decode())
+        status, answer = await asyncio.to_thread(self._serve, call, request, action, principal)
         headers = [(b"content-type", b"application/x-amz-json-1.1")]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
 
-
-def _answer(call: Callable[[Json], Json], request: Json) -> tuple[int, Json]:
-    try:
-        return 200, call(request)
-    except ApiError as error:
-        return 400, {"__type": error.code, "message": str(error)}
+    def _serve(
+        self, call: Callable[[Json], Json], request: Json, action: str, principal: str | None
+    ) -> tuple[int, Json]:
+        try:
+            if principal is not None:
+                asked = Call(principal=principal, action=action, resource=self._resource(request))
+                self._authority.require(asked, by="request")
+            return 200, call(request)
+        except AccessDeniedError as error:
+            return 400, {"__type": "AccessDeniedException", "message": str(error)}
+        except ApiError as error:
+            return 400, {"__type": error.code, "message": str(error)}

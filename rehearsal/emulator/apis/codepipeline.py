@@ -10,19 +10,31 @@ from collections import defaultdict
 import boto3.session
 
 from rehearsal.emulator.apis.base import ApiError, Application, Json, JsonApi
+from rehearsal.emulator.authorization.authority import Authority
+from rehearsal.emulator.client import ACCOUNT_ID, REGION
 from rehearsal.emulator.handlers.api import to_api
 from rehearsal.emulator.records import Records
 
 TYPE_NAME = "AWS::CodePipeline::Pipeline"
 
 
+def _pipeline(request: Json) -> str:
+    """Return the ARN of the pipeline, or of its stage, that a request names."""
+    name = request.get("name") or request.get("pipelineName")
+    stage = f"/{request['stageName']}" if "stageName" in request else ""
+    return f"arn:aws:codepipeline:{REGION}:{ACCOUNT_ID}:{name}{stage}" if name else "*"
+
+
 class CodePipelineApi(JsonApi):
     """Recorded pipelines, their executions and transitions."""
 
-    def __init__(self, application: Application, records: Records) -> None:
+    def __init__(self, application: Application, records: Records, authority: Authority) -> None:
         super().__init__(
             application,
             target="CodePipeline_20150709",
+            service="codepipeline",
+            resource=_pipeline,
+            authority=authority,
             operations={
                 "DisableStageTransition": self._disable_stage_transition,
                 "GetPipeline": self._get_pipeline,

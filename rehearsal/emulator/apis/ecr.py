@@ -14,6 +14,13 @@ from botocore.exceptions import ClientError
 
 from rehearsal.emulator import client
 from rehearsal.emulator.apis.base import ApiError, Application, Json, JsonApi
+from rehearsal.emulator.authorization.authority import Authority
+
+
+def _repository(request: Json) -> str:
+    """Return the ARN of the repository that a request names; the registry itself is `*` to IAM."""
+    name = request.get("repositoryName")
+    return f"arn:aws:ecr:{client.REGION}:{client.ACCOUNT_ID}:repository/{name}" if name else "*"
 
 
 class ImageScanApi(JsonApi):
@@ -25,10 +32,13 @@ class ImageScanApi(JsonApi):
     be started and images end with `enhancedFindings`.
     """
 
-    def __init__(self, application: Application, *, port: int, findings: Path) -> None:
+    def __init__(self, application: Application, *, port: int, findings: Path, authority: Authority) -> None:
         super().__init__(
             application,
             target="AmazonEC2ContainerRegistry_V20150921",
+            service="ecr",
+            resource=_repository,
+            authority=authority,
             operations={
                 "StartImageScan": self._start,
                 "DescribeImageScanFindings": self._describe,

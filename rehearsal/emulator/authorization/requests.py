@@ -52,6 +52,15 @@ def decide_requests(authority: Authority) -> None:
     _count_undecided(authority)
 
 
+def signer(authorization: str) -> str | None:
+    """Return the ARN of who signed a request; None for the emulator's own root, and for a signature of nobody known."""
+    engine: Any = importlib.import_module("ministack.core.iam_evaluator")
+    router: Any = importlib.import_module("ministack.core.router")
+    key = router.extract_access_key_id({"authorization": authorization})
+    principal = engine.resolve_principal(key, backend.account_id())
+    return None if isinstance(principal, engine.AuthError) or principal.type == "Root" else str(principal.arn)
+
+
 def _name_resources() -> None:
     """Name the resource of requests that list theirs, for which the emulator decides on `*`."""
     actions: Any = importlib.import_module("ministack.core.iam_actions")

@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError
 from rehearsal.emulator import client
 from rehearsal.emulator.process import EmulatorProcess
 from rehearsal.emulator.records import Records
+from tests.rehearsal.emulator.acting import Account, statement
 
 if TYPE_CHECKING:
     from mypy_boto3_ecr.client import ECRClient
@@ -81,3 +82,12 @@ def test_a_recorded_pipeline_is_described_in_the_apis_spelling(emulator: Emulato
     assert described["stages"][0]["actions"][0]["configuration"] == {"BranchName": "main"}
     with pytest.raises(ClientError, match="PipelineNotFoundException"):
         codepipeline.get_pipeline(name="pipeline-other")
+
+
+def test_our_own_operations_are_decided_too(account: Account) -> None:
+    acting = account.act_as(account.role("scanner", statement("ecr:GetRegistryScanningConfiguration")))
+    assert acting.client("ecr").get_registry_scanning_configuration()["scanningConfiguration"]["scanType"] == "BASIC"
+    with pytest.raises(ClientError, match="is not authorized to perform ecr:StartImageScan on arn:aws:ecr:"):
+        acting.client("ecr").start_image_scan(repositoryName="any", imageId={"imageTag": "v1"})
+    with pytest.raises(ClientError, match="is not authorized to perform codepipeline:GetPipeline on arn:aws:codepip"):
+        acting.client("codepipeline").get_pipeline(name="pipeline-main")
