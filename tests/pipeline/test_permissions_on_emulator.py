@@ -13,8 +13,8 @@ import pytest
 
 from pipeline.bootstrap.policies import FOLDER
 from rehearsal.emulator import client
-from rehearsal.emulator.client import ACCOUNT_ID
-from rehearsal.emulator.principals import Credentials, DeniedError, Principals
+from rehearsal.emulator.client import ACCOUNT_ID, Credentials
+from rehearsal.emulator.principals import DeniedError, Principals
 from rehearsal.emulator.process import EmulatorProcess
 from tests.pipeline.conftest import synthesize
 from tests.pipeline.model import CONFIGURED, TOOLING

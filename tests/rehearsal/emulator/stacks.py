@@ -23,7 +23,7 @@ class Stacks:
         self, port: int, *, account: str = client.ACCOUNT_ID, region: str = client.REGION, role: str | None = None
     ) -> None:
         self._cloudformation = client.session(port, account=account, region=region).client("cloudformation")
-        self._role = {"RoleARN": role} if role else {}
+        self._role: dict[str, Any] = {"RoleARN": role} if role else {}
 
     def deploy(
         self,
