@@ -61,6 +61,10 @@ serve: setup ## only the API: HTTPS on PORT (default 8443, 0 = any)
 bench: setup ## how many payments one api process takes; writes .run/bench.json
 	@$(BIN)/python -m rehearsal.bench
 
+.PHONY: soak
+soak: setup ## leave a deployed stage alone, then use it lightly, for MINUTES (default 15); writes .run/soak.json
+	@$(BIN)/python -m rehearsal.soak
+
 # ---- checks ---------------------------------------------------------------------------------------------------------
 .PHONY: test
 test: gates rehearsal-tests ## every check and test that CI runs

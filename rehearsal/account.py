@@ -44,13 +44,14 @@ class Account:
     """`open` it, use it, and `close` it in any case: nothing that it started outlives it.
 
     With an `engine` containers are its containers, else processes of this machine. `say` shows a line to the person who
-    rehearses: what of the deployment only AWS can do.
+    rehearses: what of the deployment only AWS can do. `time_scale` is the container runtime's.
     """
 
     workspace: Workspace
     ports: Ports
     engine: Engine | None = None
     say: Callable[[str], None] = lambda _line: None
+    time_scale: float = 1.0
     cancelled: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
@@ -63,6 +64,7 @@ class Account:
                 port_for=self.ports.port_for,
                 engine=self.engine,
                 on_limit=self.say,
+                time_scale=self.time_scale,
             )
         )
         self._emulator = EmulatorProcess(data=self.workspace.rehearsal / "emulator", control_url=None)

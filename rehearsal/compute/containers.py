@@ -82,6 +82,7 @@ class Container:
         self._time_scale = time_scale
         self._process: ManagedProcess | None = None
         self._watchers: list[asyncio.Task[None]] = []
+        self._checks: asyncio.Task[None] | None = None
 
     @property
     def name(self) -> str:
@@ -106,10 +107,16 @@ class Container:
         self.started.set()
         self._watchers.append(asyncio.create_task(self._watch_exit(self._process)))
         if self.definition.health_check is not None:
-            self._watchers.append(asyncio.create_task(self._watch_health(self.definition.health_check)))
+            self._checks = asyncio.create_task(self._watch_health(self.definition.health_check))
+            self._watchers.append(self._checks)
 
     async def stop(self, *, at_most: float) -> None:
-        """SIGTERM, then SIGKILL after `stopTimeout`, or `at_most` seconds; returns once it has exited."""
+        """SIGTERM, then SIGKILL after `stopTimeout`, or `at_most` seconds; returns once it has exited.
+
+        A container that drains is no longer checked.
+        """
+        if self._checks is not None:
+            self._checks.cancel()
         if self._process is not None and not self.exited.is_set():
             await self._process.stop(min(self.definition.stop_timeout, at_most))
             await self.exited.wait()
@@ -139,7 +146,7 @@ class Container:
         Until the first success it looks more often, but gives the container the same time.
         """
         loop, record = asyncio.get_running_loop(), self.record
-        interval, start_period = check.interval / self._time_scale, check.start_period / self._time_scale
+        interval = check.interval / self._time_scale  # not the start period: nobody starts faster
         began, first_failure = loop.time(), 0.0
         while not self.exited.is_set():
             problem, now = await self._check(check), loop.time()
@@ -151,7 +158,7 @@ class Container:
                 record.passed()
                 self.healthy.set()
             else:
-                record.missed(counts=self.healthy.is_set() or now - began >= start_period)
+                record.missed(counts=self.healthy.is_set() or now - began >= check.start_period)
             if record.in_a_row:
                 first_failure = now if record.in_a_row == 1 else first_failure
                 count = f"{record.in_a_row} in a row, {check.retries} are too many"

@@ -168,7 +168,7 @@ def test_an_unhealthy_container_fails_its_task_after_its_retries(run: Callable[.
 
 def test_a_container_is_told_of_a_time_scale_and_checked_as_often(make_host: HostFactory, tmp_path: Path) -> None:
     events: list[str] = []
-    check = {"command": ["CMD-SHELL", "test ! -e $TMPDIR/ill"], "interval": 300, "retries": 3, "startPeriod": 300}
+    check = {"command": ["CMD-SHELL", "test ! -e $TMPDIR/ill"], "interval": 300, "retries": 3}
     script = "stop_on_sigterm(); print(os.environ['TIME_SCALE'], flush=True); time.sleep(600)"
     description = {"taskDefinitionArn": "task:1", "containerDefinitions": [container("api", script, healthCheck=check)]}
 

@@ -1,0 +1,103 @@
+"""Would an alarm have gone off? Decided as CloudWatch does, from metrics that the containers wrote themselves."""
+
+import math
+import operator
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rehearsal.soak.logs import Datum
+
+_STATISTICS: Mapping[str, Callable[[Sequence[float]], float]] = {
+    "Maximum": max,
+    "Minimum": min,
+    "Sum": math.fsum,
+    "Average": lambda values: math.fsum(values) / len(values),
+    "SampleCount": len,
+}
+#: Namespaces of which nothing is written here.
+_OF_AWS = ("AWS/", "ECS/")
+_COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
+    "GreaterThanThreshold": operator.gt,
+    "GreaterThanOrEqualToThreshold": operator.ge,
+    "LessThanThreshold": operator.lt,
+    "LessThanOrEqualToThreshold": operator.le,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """What is to be said of one alarm. `went_off` is None where only AWS has the metric."""
+
+    alarm: str
+    went_off: bool | None
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Metric:
+    namespace: str
+    name: str
+    dimensions: frozenset[tuple[str, str]]
+    statistic: str
+    period: float
+
+
+def judge(alarm: Mapping[str, Any], data: Sequence[Datum], *, time_scale: float) -> Judgement:
+    """Judge an alarm, by its CloudFormation properties, over a whole soak. Its period is that many times shorter.
+
+    A metric of our own without a single value counts as an alarm: it watches nothing, and would stay silent.
+    """
+    name, metrics = str(alarm["AlarmName"]), _metrics(alarm)
+    foreign = sorted({metric.namespace for metric in metrics if metric.namespace.startswith(_OF_AWS)})
+    if foreign:
+        return Judgement(alarm=name, went_off=None, detail=f"only AWS has metrics of {', '.join(foreign)}")
+    if len(metrics) != 1:
+        return Judgement(alarm=name, went_off=True, detail="an expression over metrics of our own is not understood")
+    (metric,) = metrics
+    wanted = (metric.namespace, metric.name, metric.dimensions)
+    found = [datum for datum in data if (datum.namespace, datum.name, datum.dimensions) == wanted]
+    if not found:
+        return Judgement(alarm=name, went_off=True, detail=f"nobody wrote {metric.namespace} {metric.name}")
+    values = _by_period(found, metric.period / time_scale, _STATISTICS[metric.statistic])
+    compare = _COMPARISONS[alarm["ComparisonOperator"]]
+    breaching = {period for period, value in values.items() if compare(value, float(alarm["Threshold"]))}
+    worst = max(values.values()) if compare is operator.gt else min(values.values())
+    return Judgement(
+        alarm=name,
+        went_off=_goes_off(breaching, alarm),
+        detail=f"{len(values)} periods, worst {worst:g}, threshold {float(alarm['Threshold']):g}",
+    )
+
+
+def _metrics(alarm: Mapping[str, Any]) -> list[_Metric]:
+    """The metrics of an alarm: its own, or those of its expression."""
+    if alarm.get("MetricName"):
+        return [_metric(alarm, alarm["Statistic"], alarm["Period"])]
+    statistics = [entry["MetricStat"] for entry in alarm["Metrics"] if entry.get("MetricStat")]
+    return [_metric(each["Metric"], each["Stat"], each["Period"]) for each in statistics]
+
+
+def _metric(entry: Mapping[str, Any], statistic: str, period: float) -> _Metric:
+    return _Metric(
+        namespace=str(entry["Namespace"]),
+        name=str(entry["MetricName"]),
+        dimensions=frozenset((each["Name"], str(each["Value"])) for each in entry.get("Dimensions") or []),
+        statistic=statistic,
+        period=float(period),
+    )
+
+
+def _by_period(data: Sequence[Datum], period: float, statistic: Callable[[Sequence[float]], float]) -> dict[int, float]:
+    values: dict[int, list[float]] = defaultdict(list)
+    for datum in data:
+        values[math.floor(datum.at / period)].append(datum.value)
+    return {number: statistic(found) for number, found in values.items()}
+
+
+def _goes_off(breaching: set[int], alarm: Mapping[str, Any]) -> bool:
+    """Whether enough periods of any window breach; one without a value does not (`notBreaching`)."""
+    window = int(alarm["EvaluationPeriods"])
+    enough = int(alarm.get("DatapointsToAlarm") or window)
+    return any(len(breaching & set(range(first, first + window))) >= enough for first in breaching)
