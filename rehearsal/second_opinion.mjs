@@ -1,5 +1,5 @@
 // Decides calls with @cloud-copilot/iam-simulate: standard input holds the cases as JSON, standard output gets the
-// verdicts in their order: "Allowed", "ImplicitlyDenied", "ExplicitlyDenied", or "error: ..." for what it will not judge.
+// verdicts in their order: "Allowed", "ImplicitlyDenied", "ExplicitlyDenied", or "error: ..." for what it will not judge as asked.
 import { readFileSync } from 'node:fs'
 import { runSimulation } from '@cloud-copilot/iam-simulate'
 
@@ -23,6 +23,11 @@ for (const one of cases) {
     },
     { simulationMode: 'Strict' }
   )
-  verdicts.push(found.resultType === 'error' ? `error: ${JSON.stringify(found.errors)}` : found.overallResult)
+  const results = found.resultType === 'single' ? [found.result] : (found.results ?? [])
+  const ignored = [...new Set(results.flatMap((result) => result.ignoredContextKeys ?? []))]
+  if (found.resultType === 'error') verdicts.push(`error: ${JSON.stringify(found.errors)}`)
+  else if (found.overallResult !== 'Allowed' && ignored.some((key) => key in one.given))
+    verdicts.push(`error: it leaves out the context ${ignored.join(', ')}`)
+  else verdicts.push(found.overallResult)
 }
 process.stdout.write(JSON.stringify(verdicts))

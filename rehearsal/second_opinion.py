@@ -20,6 +20,7 @@ from rehearsal.emulator.authorization.authority import policy_owner
 
 _PACKAGE = "@cloud-copilot/iam-simulate@0.1.173"
 _FOLDER = Path(".run/second-opinion")
+_EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 _REHEARSED = Path(".run/rehearsal")
 
 
@@ -57,6 +58,8 @@ def _is_known(entry: Mapping[str, Any], policies: Mapping[str, Any]) -> bool:
 def _case(entry: Mapping[str, Any], policies: Mapping[str, Any]) -> Mapping[str, Any]:
     principal = evaluation.role_arn(entry["principal"])
     own = policies["principals"].get(principal, {"identity": {}, "boundary": None})
+    if principal.endswith(":root"):  # of one of AWS's own accounts, whose policies nobody sees
+        own = {"identity": {"everything": _EVERYTHING}, "boundary": None}
     context = {
         "aws:SecureTransport": "true",
         "aws:PrincipalAccount": policies["account"],
@@ -70,6 +73,7 @@ def _case(entry: Mapping[str, Any], policies: Mapping[str, Any]) -> Mapping[str,
         "resource": entry["resource"],
         "account": policies["account"],
         "context": context,
+        "given": entry["context"],
         "identity": own["identity"],
         "boundary": own["boundary"],
         "resourcePolicy": policies["resources"].get(policy_owner(entry["action"], entry["resource"])),

@@ -281,7 +281,11 @@ def test_a_resource_is_made_where_its_stack_is(emulator: EmulatorProcess) -> Non
     made = stacks.deploy("elsewhere", {"Eip": resource("AWS::EC2::EIP", Domain="vpc")}, {"Ip": ref("Eip")})
 
     def addresses(**where: str) -> list[str]:
-        ec2 = client.session(emulator.port, **where).client("ec2")
+        ec2 = client.session(
+            emulator.port,
+            account=where.get("account", client.ACCOUNT_ID),
+            region=where.get("region", client.REGION),
+        ).client("ec2")
         return [address["PublicIp"] for address in ec2.describe_addresses()["Addresses"]]
 
     assert made["Ip"] in addresses(account=account, region=region)
