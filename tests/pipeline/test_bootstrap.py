@@ -44,18 +44,33 @@ def is_listed(action: str) -> bool:
     return any(action.lower() in (one.lower() for one in statement["Action"]) for statement in STATEMENTS)
 
 
-def test_every_permission_that_a_template_needs_is_in_some_policy(templates: dict[str, Template]) -> None:
-    """Read from the schemas here once more, so that the tool that writes the policies is not its own judge."""
-    missing = set()
+def needed_by_schemas(templates: Mapping[str, Template]) -> dict[str, str]:
+    """Action to a resource that needs it, read from the schemas once more: the tool is not its own judge."""
+    needed: dict[str, str] = {}
     for where, kind, _ in resources(templates):
         if kind.startswith(("Custom::", "AWS::CDK::")):
             continue
-        handlers = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema.get("handlers", {})
+        schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema
+        handlers = schema.get("handlers", {})
         named = {one for operation in ("create", "read", "update", "delete")
                  for one in handlers.get(operation, {}).get("permissions", ())}  # fmt: skip
-        unused = {one for one in named if one in UNUSED_ACTIONS or one.split(":")[0] in UNUSED_SERVICES}
-        missing |= {(where, one) for one in named - unused if not is_listed(one)}
-    assert missing == set()
+        named |= set(schema.get("tagging", {}).get("permissions", ()))
+        used = {one for one in named if one not in UNUSED_ACTIONS and one.split(":")[0] not in UNUSED_SERVICES}
+        needed |= dict.fromkeys(used, where)
+    return needed
+
+
+def test_every_permission_that_a_template_needs_is_in_some_policy(templates: dict[str, Template]) -> None:
+    missing = {action: where for action, where in needed_by_schemas(templates).items() if not is_listed(action)}
+    assert missing == {}
+
+
+def test_each_action_taken_out_is_missed_by_some_template(templates: dict[str, Template]) -> None:
+    needed = {action.lower() for action in needed_by_schemas(templates)}
+    needed |= {action.lower() for actions in BESIDES.values() for action in actions}
+    assert {
+        action for statement in STATEMENTS for action in statement["Action"] if action.lower() not in needed
+    } == set()
 
 
 def test_every_type_of_every_template_is_known(templates: dict[str, Template]) -> None:
