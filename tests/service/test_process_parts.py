@@ -11,6 +11,7 @@ from cryptography import x509
 from payments.certificates import make_self_signed
 from payments.repositories import api_keys
 from payments.repositories.database import Database
+from payments.web import main as web
 from payments.web.main import flush
 from tests.service.api import Client, sandbox_context
 from tests.service.conftest import ApiKey
@@ -47,6 +48,25 @@ def test_a_database_that_is_down_costs_the_times_of_use_and_nothing_else(
     assert "times of use not written" in caplog.text
     with database.transaction() as tx:
         assert tx.execute("SELECT last_used_at FROM api_keys").fetchall() == [{"last_used_at": None}]
+
+
+def test_what_cannot_be_flushed_once_is_flushed_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A thread that died would take the metrics with it, and alarms take silence for health."""
+    calls: list[int] = []
+
+    class Enough(BaseException):
+        """Ends the thread's endless loop."""
+
+    def fail(*_: object) -> None:
+        calls.append(len(calls))
+        raise ValueError("not now") if len(calls) < 3 else Enough
+
+    monkeypatch.setattr(web, "flush", fail)
+    with pytest.raises(Enough):
+        web._flush_for_ever(None, None, 0.0)  # type: ignore[arg-type]  # only handed on
+    assert caplog.text.count("not flushed") == 2
 
 
 def test_a_process_without_database_is_alive_and_not_ready(key: ApiKey) -> None:

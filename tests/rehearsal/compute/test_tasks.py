@@ -201,6 +201,25 @@ def test_a_container_is_told_of_a_time_scale_and_checked_as_often(make_host: Hos
     assert events[-1].endswith("is UNHEALTHY")
 
 
+def test_a_container_that_drains_is_not_checked(make_host: HostFactory) -> None:
+    events: list[str] = []
+    check = {"command": ["CMD-SHELL", "test ! -e $TMPDIR/ill"], "interval": 0.1, "retries": 1}
+    drain = "Path(os.environ['TMPDIR'], 'ill').touch(), time.sleep(1.5), os._exit(0)"
+    script = f"signal.signal(signal.SIGTERM, lambda *_: ({drain})); time.sleep(600)"
+    description = {"taskDefinitionArn": "task:1", "containerDefinitions": [container("api", script, healthCheck=check)]}
+
+    async def play() -> None:
+        task = Task(parse_task_definition(description), replace(make_host(), notify=events.append), group="api")
+        task.start()
+        async with asyncio.timeout(60):
+            await task.wait_until_ready()
+            await task.stop("replaced")
+        assert task.reason == "replaced"
+
+    asyncio.run(play())
+    assert [event.rpartition(" is ")[2] for event in events] == ["HEALTHY"]
+
+
 def test_the_environment_is_what_is_declared_and_nothing_else(
     run: Callable[..., None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
