@@ -104,12 +104,8 @@ class Decisions:
         return dict(counts.most_common())
 
     def denials(self) -> list[str]:
-        """Return a line for each call that was denied, in the order of their first time."""
-        return [
-            f"{principal_name(entry['principal'])} may not {entry['action']} on {entry['resource']}: {entry['reason']}"
-            for entry in self.entries
-            if not entry["allowed"]
-        ]
+        """Return a line for each call that was denied, with the missing statement, in the order of their first time."""
+        return [entry["reason"] for entry in self.entries if not entry["allowed"]]
 
 
 def principal_name(principal: str) -> str:

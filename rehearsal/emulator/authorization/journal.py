@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from rehearsal.emulator.authorization.calls import Call, Decision
+from rehearsal.emulator.authorization.calls import AccessDeniedError, Call, Decision
 
 
 class Journal:
@@ -41,7 +41,7 @@ class Journal:
                 {
                     **call_as_json(decision.call),
                     "allowed": decision.allowed,
-                    "reason": decision.reason,
+                    "reason": decision.reason if decision.allowed else str(AccessDeniedError(decision)),
                     "by": sorted(self._sources[key]),
                     "count": self._counts[key],
                 }
