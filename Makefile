@@ -161,12 +161,12 @@ deploy: setup ## cdk deploy PipelineStack: the only stack that a person deploys
 	cdk deploy PipelineStack $(CONTEXT)
 
 .PHONY: destroy
-destroy: setup ## destroy every stack that the app has made, stage stacks first, leaving nothing behind
-	$(BIN)/python -m operations.destroy
+destroy: setup ## destroy every stack that the app has made, stage stacks first; CONTEXT says which installation
+	$(BIN)/python -m operations.destroy $(CONTEXT)
 
 .PHONY: unstick
 unstick: setup ## delete the stacks that a failed first deployment left in ROLLBACK_COMPLETE
-	$(BIN)/python -m operations.unstick
+	$(BIN)/python -m operations.unstick $(CONTEXT)
 
 # ---- dependencies ---------------------------------------------------------------------------------------------------
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate

@@ -4,8 +4,12 @@ Stops the pipeline, deletes every stack that carries the installation's tags (th
 configuration no longer names, too), stage stacks before PipelineStack, sweeps what services make again or keep, and
 prints what AWS itself keeps and until when. It may be run again at any time: it goes on where it has stopped.
 
-It works in the account of the current credentials. Where environments live in other accounts, run it once for each,
-with that account's credentials, the pipeline's account last.
+It works in the account of the current credentials, in every region that the account has enabled. Where environments
+live in other accounts, run it once for each, with that account's credentials, the pipeline's account last; there it
+looks into the others through the bootstrap's lookup roles, and deletes nothing while something is left in them.
+
+Exit status: 0 all gone, now or by an earlier run; 1 something is left or could not be looked at; 2 not confirmed, or it
+is not clear which installation is meant; 3 there is nothing, and CloudFormation remembers no deletion; 130 interrupted.
 """
 
 import argparse
@@ -13,25 +17,19 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import boto3.session
+from botocore.exceptions import BotoCoreError, ClientError
 
 from operations.assets import Assets, delete_assets, find_assets
 from operations.deletion import delete_stacks
-from operations.installation import (
-    MAIN,
-    PROJECT,
-    Installation,
-    Stack,
-    configured_regions,
-    configured_suffix,
-    find_stacks,
-)
+from operations.installation import Installation, Stack, read_stack
 from operations.kept import kept_by_aws
 from operations.log_groups import log_group_names, sweep_log_groups
 from operations.lone_tasks import stop_lone_tasks
 from operations.pipelines import stop_pipelines, wait_until_settled
+from operations.search import UnseenError, look
+from operations.target import DONE, LEFT, UNCLEAR, Target, TargetError, add_arguments, check_elsewhere, find_target
 from operations.task_definitions import families, sweep_task_definitions
 from operations.validation_records import find_validation_records, sweep_validation_records
 
@@ -92,7 +90,7 @@ def destroy(
     left = find_condemned(session, installation, regions, environment)
     if left:
         raise DestroyError(f"made again meanwhile: {', '.join(stack.name for stack in left)}; run this once more")
-    say("everything is deleted; AWS keeps:")
+    say("everything is deleted; AWS keeps:" if stacks else "nothing is left; AWS keeps:")
     for line in kept_by_aws(session, stacks):
         say(f"  {line}")
 
@@ -100,8 +98,13 @@ def destroy(
 def find_condemned(
     session: boto3.session.Session, installation: Installation, regions: Sequence[str], environment: str | None
 ) -> list[Stack]:
-    """Return the stacks that a destroy deletes: all of the installation, or those of one environment."""
-    stacks = find_stacks(session, installation, regions)
+    """Return the stacks that a destroy deletes: all of the installation, or those of one environment.
+
+    Raises:
+        UnseenError: naming each region that could not be looked at.
+    """
+    seen = look(session, installation.project, regions).stacks
+    stacks = [read_stack(session, one.region, one.id) for one in seen if one.installation == installation.name]
     if environment is None:
         return stacks
     return [stack for stack in stacks if stack.environment == installation.environment_suffix(environment)]
@@ -126,34 +129,33 @@ def _sweep_region(
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m operations.destroy", description=__doc__)
-    parser.add_argument(
-        "--environment-suffix",
-        default=configured_suffix(Path.cwd()),
-        help="which installation; default: what cdk.json says, %(default)r",
+    parser = argparse.ArgumentParser(
+        prog="python -m operations.destroy", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_arguments(parser)
     parser.add_argument("--environment", help="only this environment (dev), the pipeline stays and can make it again")
-    parser.add_argument("--project", default=PROJECT, help="value of the tag `project`; default: %(default)s")
-    parser.add_argument("--profile", help="profile of the AWS configuration to use")
-    parser.add_argument(
-        "--region", action="append", help="region to look in, may be repeated; default: the configured ones"
-    )
-    parser.add_argument("--toolkit-stack", default="CDKToolkit", help="name of the bootstrap stack")
     parser.add_argument("--settle", type=float, default=Pace.settle_seconds, help="seconds that log groups stay gone")
-    parser.add_argument("--poll", type=float, default=Pace.poll_seconds, help="seconds between two looks at a stack")
     parser.add_argument("--yes", action="store_true", help="do not ask")
     return parser.parse_args(arguments)
 
 
-def _confirm(account: str, stacks: Sequence[Stack], say: Say) -> bool:
-    say(f"These stacks of account {account} and everything in them, data included, will be gone:")
-    for stack in stacks:
-        say(f"  {stack.region}  {stack.name}")
+def _confirm(account: str, say: Say) -> bool:
     if not sys.stdin.isatty():
         say("Nobody to ask: give --yes to go on without asking.")
         return False
     say("Type the account id to go on:")
     return sys.stdin.readline().strip() == account
+
+
+def _announce(target: Target, say: Say) -> None:
+    what = f"environment {target.environment} of " if target.environment else ""
+    what += f"installation {target.installation.name} of {target.installation.project} in account {target.account}"
+    if not target.stacks:
+        say(f"{what}: its stacks were deleted earlier")
+        return
+    say(f"{what}: {len(target.stacks)} stack(s), which will be gone with everything in them, data included:")
+    for stack in target.stacks:
+        say(f"  {stack.region}  {stack.name}")
 
 
 def say_line(text: str) -> None:
@@ -163,39 +165,41 @@ def say_line(text: str) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit status: 0 all gone, 1 something is left, 2 not confirmed, 130 interrupted."""
+    """Run the command; return its exit status, as the module's description says."""
     options = _arguments(arguments)
     session = boto3.session.Session(profile_name=options.profile)
-    installation = Installation(project=options.project, name=options.environment_suffix or MAIN)
-    regions = sorted(set(options.region or configured_regions(Path.cwd()) or {session.region_name or "us-east-1"}))
-    account = session.client("sts", region_name=regions[0]).get_caller_identity()["Account"]
-    stacks = find_condemned(session, installation, regions, options.environment)
-    what = f"environment {options.environment} of " if options.environment else ""
-    say_line(
-        f"{what}installation {installation.name} of {installation.project} in account {account}, "
-        f"{', '.join(regions)}: {len(stacks)} stack(s)"
-    )
-    if stacks and not options.yes and not _confirm(account, stacks, say_line):
-        return 2
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are made to ignore it
-    pace = Pace(poll_seconds=options.poll, settle_seconds=options.settle)
     try:
+        target = find_target(session, options, environment=options.environment)
+        if options.environment is None:
+            check_elsewhere(session, target, without=options.without_account)
+        _announce(target, say_line)
+        if target.stacks and not options.yes and not _confirm(target.account, say_line):
+            return UNCLEAR
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are made to ignore it
         destroy(
             session,
-            installation,
-            regions=regions,
+            target.installation,
+            regions=target.regions,
             toolkit=options.toolkit_stack,
-            pace=pace,
+            pace=Pace(poll_seconds=options.poll, settle_seconds=options.settle),
             say=say_line,
             environment=options.environment,
         )
-    except DestroyError as error:
+    except TargetError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.status
+    except (DestroyError, UnseenError) as error:
         sys.stderr.write(f"Not everything could be deleted; run this again once the cause is gone:\n{error}\n")
-        return 1
+        return LEFT
+    except (ClientError, BotoCoreError) as error:
+        sys.stderr.write(f"AWS refused, so something may be left; run this again once the cause is gone:\n{error}\n")
+        return LEFT
     except KeyboardInterrupt:
         sys.stderr.write("Interrupted. What AWS has begun to delete goes on; run this again to delete the rest.\n")
         return 130
-    return 0
+    if target.stacks and target.deployed is None and options.environment is None:
+        say_line("No pipeline was here. Where it is in another account, destroy it too: it would deploy here again.")
+    return DONE
 
 
 if __name__ == "__main__":

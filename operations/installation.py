@@ -1,10 +1,8 @@
 """Which stacks belong to an installation, and what they hold."""
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from boto3.session import Session
@@ -42,10 +40,20 @@ class Installation:
 
     def owns(self, tags: Mapping[str, str], *, is_pipeline: bool) -> bool:
         """Tell whether a stack with these tags, the pipeline's own or an environment's, belongs to it."""
-        suffix = tags.get("environment-suffix")
-        if tags.get("project") != self.project or suffix is None:
-            return False
-        return self.name == (suffix if is_pipeline else suffix.partition("-")[2] or MAIN)
+        return tags.get("project") == self.project and self.name == name_of(tags, is_pipeline=is_pipeline)
+
+
+def name_of(tags: Mapping[str, str], *, is_pipeline: bool) -> str | None:
+    """Return the name of the installation that a stack's tags tell; None where they tell none."""
+    suffix = tags.get("environment-suffix")
+    if suffix is None or is_pipeline:
+        return suffix
+    return suffix.partition("-")[2] or MAIN
+
+
+def is_of_pipeline(stack_name: str) -> bool:
+    """Tell a pipeline's stacks, in its own and in other regions, from those of environments."""
+    return stack_name.startswith("PipelineStack")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +89,7 @@ class Stack:
     @property
     def environment(self) -> str | None:
         """The environment that it belongs to; None for PipelineStack and what serves it in other regions."""
-        if self.has_pipeline or self.name.startswith("PipelineStack"):
+        if self.has_pipeline or is_of_pipeline(self.name):
             return None
         return self.tags.get("environment-suffix")
 
@@ -90,55 +98,25 @@ class Stack:
         return [resource.id for resource in self.resources if resource.type == resource_type]
 
 
-def configured_suffix(folder: Path) -> str:
-    """Return `environment_suffix` of the `cdk.json` in `folder`; empty when nothing says otherwise."""
-    try:
-        context = json.loads((folder / "cdk.json").read_text(encoding="utf-8"))["context"]
-    except (FileNotFoundError, KeyError):
-        return ""
-    return str(context.get("environment_suffix", ""))
-
-
-def configured_regions(folder: Path) -> set[str]:
-    """Return every region that the `cdk.json` in `folder` names."""
-    try:
-        context = json.loads((folder / "cdk.json").read_text(encoding="utf-8"))["context"]
-    except (FileNotFoundError, KeyError):
-        return set()
-    places = [context, *(place for place in context.get("environments", {}).values())]
-    return {str(place["region"]) for place in places if place.get("region")}
-
-
-def find_stacks(session: Session, installation: Installation, regions: Iterable[str]) -> list[Stack]:
-    """Return all stacks of the installation that exist in these regions."""
-    found: list[Stack] = []
-    for region in sorted(regions):
-        cloudformation = session.client("cloudformation", region_name=region)
-        for page in cloudformation.get_paginator("describe_stacks").paginate():
-            for stack in page["Stacks"]:
-                tags = {tag["Key"]: tag["Value"] for tag in stack.get("Tags", ())}
-                if stack["StackStatus"] != "DELETE_COMPLETE" and tags.get("project") == installation.project:
-                    found.append(_read(session, region, stack, tags))
-    return [one for one in found if installation.owns(one.tags, is_pipeline=one.environment is None)]
-
-
-def _read(session: Session, region: str, stack: Mapping[str, Any], tags: Mapping[str, str]) -> Stack:
+def read_stack(session: Session, region: str, stack_id: str) -> Stack:
+    """Read a stack that exists."""
     cloudformation = session.client("cloudformation", region_name=region)
-    pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack["StackId"])
+    stack = cloudformation.describe_stacks(StackName=stack_id)["Stacks"][0]
+    pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack_id)
     resources = [
         Resource(type=one["ResourceType"], id=one["PhysicalResourceId"])
         for page in pages
         for one in page["StackResourceSummaries"]
         if one.get("PhysicalResourceId") and one["ResourceStatus"] not in _ABSENT
     ]
-    template = _template(session, region, stack["StackId"])
+    template = _template(session, region, stack_id)
     return Stack(
-        id=stack["StackId"],
+        id=stack_id,
         name=stack["StackName"],
         region=region,
         status=stack["StackStatus"],
         created=stack["CreationTime"],
-        tags=tags,
+        tags={tag["Key"]: tag["Value"] for tag in stack.get("Tags", ())},
         exports=frozenset(one["ExportName"] for one in stack.get("Outputs", ()) if one.get("ExportName")),
         imports=frozenset(_imports(template)),
         template=template,

@@ -38,6 +38,9 @@ def sweep_validation_records(
 
     ACM gives every certificate of an account for the same domain the same record; another one may still renew by it.
     """
+    to_go = sorted(records, key=lambda one: one.name)
+    if not to_go:
+        return
     needed = {
         name
         for region in regions
@@ -46,7 +49,7 @@ def sweep_validation_records(
         for _, name, _ in _records(session, region, certificate["CertificateArn"])
     }
     route53 = session.client("route53")
-    for record in sorted(records, key=lambda one: one.name):
+    for record in to_go:
         existing = _existing(session, record)
         if record.name in needed:
             say(f"kept record {record.name}: another certificate is renewed by it")

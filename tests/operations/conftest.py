@@ -1,9 +1,16 @@
 """An emulated account, empty for each test and bootstrapped as far as a destroy looks."""
 
+import functools
+import importlib
+import io
 import json
+import os
 import shutil
+import subprocess
+import sys
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,9 +24,16 @@ from rehearsal.emulator.inventory import difference, in_words, take_inventory
 from rehearsal.emulator.process import EmulatorProcess
 from tests.rehearsal.emulator.stacks import Stacks, ref, resource
 
+Finished = subprocess.CompletedProcess[str]
+
+PROJECT = Path(__file__).parents[2]
 REGION = "us-east-1"
 PACE = Pace(poll_seconds=0.05, settle_seconds=0.3)
 BUCKET, REPOSITORY = "cdk-hnb659fds-assets-000000000000-us-east-1", "cdk-hnb659fds-container-assets"
+
+
+session = functools.cache(client.session)
+"""Sessions of the emulator's port, account and region; a session makes each of its clients once."""
 
 
 @dataclass
@@ -31,6 +45,7 @@ class Account:
     records: Path
     said: list[str] = field(default_factory=list)
     baseline: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    account: str = client.ACCOUNT_ID
 
     def remember(self) -> None:
         """Take what the account holds now for what a destroy has to leave."""
@@ -62,6 +77,105 @@ class Account:
         """Return a stack's status."""
         return self.stacks.status(name)
 
+    @property
+    def port(self) -> int:
+        """The emulator's."""
+        return int(self.session.client("sts").meta.endpoint_url.rsplit(":", 1)[1])
+
+    def elsewhere(self, *, region: str = REGION, account: str = client.ACCOUNT_ID) -> "Account":
+        """The same emulator in another region or account."""
+        return Account(
+            session=session(self.port, account=account, region=region),
+            stacks=Stacks(self.port, account=account, region=region),
+            records=self.records,
+            account=account,
+        )
+
+    def stack_names(self) -> set[str]:
+        """Return the names of all stacks in the region."""
+        return {one["StackName"] for one in self.session.client("cloudformation").describe_stacks()["Stacks"]}
+
+    def shell(self) -> dict[str, str]:
+        """Return the environment of a terminal in this account."""
+        home = self.records.parent / "home"
+        return client.environment(self.port, home=home, account=self.account, base={"PATH": os.environ["PATH"]})
+
+    def run(self, *arguments: str, module: str = "operations.destroy") -> Finished:
+        """Run a command in this account, from the checkout, in this process."""
+        out, err = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            patch.setattr(boto3.session, "Session", lambda **_: self.session)
+            patch.chdir(PROJECT)
+            status = importlib.import_module(module).main([*arguments, "--poll", "0.05"])
+        return Finished(arguments, status, out.getvalue(), err.getvalue())
+
+    def command(self, *arguments: str, **variables: str) -> Finished:
+        """Run `make destroy` in this account, from the checkout, in a process of its own."""
+        return subprocess.run(
+            [sys.executable, "-m", "operations.destroy", *arguments, "--poll", "0.05"],
+            cwd=PROJECT,
+            env=self.shell() | variables,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+
+def pipeline(
+    name: str, *, places: Iterable[tuple[str, str]] = (), overrides: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """A pipeline that deploys to these accounts and regions, with its synth project where there are overrides."""
+
+    def stage(stage_name: str, provider: str, **more: str) -> dict[str, Any]:
+        type_id = {"Category": "Source", "Owner": "AWS", "Provider": provider, "Version": "1"}
+        return {"Name": stage_name, "Actions": [{"Name": stage_name, "ActionTypeId": type_id, **more}]}
+
+    stages = [stage("Source", "CodeStarSourceConnection"), stage("Approve", "Manual")]
+    for number, (account, region) in enumerate(places):
+        role = f"arn:aws:iam::{account}:role/cdk-hnb659fds-deploy-role-{account}-{region}"
+        stages.append(stage(f"Deploy{number}", "CloudFormation", RoleArn=role, Region=region))
+    resources = {
+        "Pipeline": resource("AWS::CodePipeline::Pipeline", Name=name, RoleArn="arn:aws:iam::0:role/p", Stages=stages)
+    }
+    if overrides is not None:
+        resources["Synth"] = build_project(f"{name}-synth", CONTEXT_OVERRIDES=json.dumps(overrides))
+    return resources
+
+
+def build_project(name: str, **variables: str) -> dict[str, Any]:
+    """A CodeBuild project."""
+    return resource(
+        "AWS::CodeBuild::Project",
+        Name=name,
+        ServiceRole="arn:aws:iam::000000000000:role/build",
+        Source={"Type": "NO_SOURCE", "BuildSpec": "version: 0.2"},
+        Artifacts={"Type": "NO_ARTIFACTS"},
+        Environment={
+            "Type": "LINUX_CONTAINER",
+            "ComputeType": "BUILD_GENERAL1_SMALL",
+            "Image": "aws/codebuild/standard:7.0",
+            "EnvironmentVariables": [
+                {"Name": key, "Type": "PLAINTEXT", "Value": value} for key, value in variables.items()
+            ],
+        },
+    )
+
+
+def environment(account: Account, suffix: str) -> None:
+    """Two stacks of an environment, the second of which imports from the first."""
+    export = f"group-{suffix}"
+    group = resource("AWS::Logs::LogGroup", LogGroupName=f"api-logs-{suffix}")
+    account.deploy(f"payment-network-{suffix}", {"Group": group}, suffix, exports={export: ref("Group")})
+    task = resource(
+        "AWS::ECS::TaskDefinition",
+        Family=f"ecs-task-api-{suffix}",
+        ContainerDefinitions=[
+            {"Name": "api", "Image": "image", "Environment": [{"Name": "G", "Value": {"Fn::ImportValue": export}}]}
+        ],
+    )
+    account.deploy(f"payment-service-{suffix}", {"Task": task}, suffix)
+
 
 @pytest.fixture(scope="session")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorProcess]:
@@ -80,6 +194,6 @@ def account(emulator: EmulatorProcess) -> Account:
     repository = resource("AWS::ECR::Repository", RepositoryName=REPOSITORY)
     outputs = {"BucketName": ref("Bucket"), "ImageRepositoryName": ref("Repository")}
     stacks.deploy("CDKToolkit", {"Bucket": bucket, "Repository": repository}, outputs)
-    account = Account(session=client.session(emulator.port), stacks=stacks, records=records)
+    account = Account(session=session(emulator.port), stacks=stacks, records=records)
     account.remember()
     return account

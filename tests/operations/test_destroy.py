@@ -1,7 +1,6 @@
 """Destroying an installation leaves nothing of it, and nothing of anybody else is touched."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -10,12 +9,11 @@ from typing import Any
 
 import pytest
 
-from operations.destroy import DestroyError, destroy
-from operations.installation import Installation, find_stacks
+from operations.destroy import DestroyError, destroy, find_condemned
+from operations.installation import Installation
 from operations.pipelines import stop_pipelines
-from rehearsal.emulator import client
-from tests.operations.conftest import PACE, REGION, REPOSITORY, Account
-from tests.rehearsal.emulator.stacks import StackFailedError, get, ref, resource
+from tests.operations.conftest import PACE, REGION, REPOSITORY, Account, build_project, environment, pipeline
+from tests.rehearsal.emulator.stacks import get, ref, resource
 
 pytestmark = pytest.mark.rehearsal
 
@@ -34,32 +32,6 @@ def run(account: Account, name: str = "main", say: Any = None) -> None:
         pace=PACE,
         say=say or account.said.append,
     )
-
-
-def pipeline(name: str) -> dict[str, Any]:
-    def stage(stage_name: str, provider: str) -> dict[str, Any]:
-        type_id = {"Category": "Source", "Owner": "AWS", "Provider": provider, "Version": "1"}
-        return {"Name": stage_name, "Actions": [{"Name": stage_name, "ActionTypeId": type_id}]}
-
-    stages = [stage("Source", "CodeStarSourceConnection"), stage("Approve", "Manual")]
-    return {
-        "Pipeline": resource("AWS::CodePipeline::Pipeline", Name=name, RoleArn="arn:aws:iam::0:role/p", Stages=stages)
-    }
-
-
-def environment(account: Account, suffix: str) -> None:
-    """Two stacks of an environment, the second of which imports from the first."""
-    export = f"group-{suffix}"
-    group = resource("AWS::Logs::LogGroup", LogGroupName=f"api-logs-{suffix}")
-    account.deploy(f"payment-network-{suffix}", {"Group": group}, suffix, exports={export: ref("Group")})
-    task = resource(
-        "AWS::ECS::TaskDefinition",
-        Family=f"ecs-task-api-{suffix}",
-        ContainerDefinitions=[
-            {"Name": "api", "Image": "image", "Environment": [{"Name": "G", "Value": {"Fn::ImportValue": export}}]}
-        ],
-    )
-    account.deploy(f"payment-service-{suffix}", {"Task": task}, suffix)
 
 
 def test_it_leaves_nothing_and_deletes_in_order(account: Account) -> None:
@@ -90,7 +62,7 @@ def test_the_installation_next_to_it_stays(account: Account) -> None:
     assert account.status("payment-network-dev-alice") == "CREATE_COMPLETE"
 
     run(account, "alice")
-    assert not find_stacks(account.session, Installation(name="alice"), [REGION])
+    assert not find_condemned(account.session, Installation(name="alice"), [REGION], None)
     assert account.status("somebody-else") == "CREATE_COMPLETE"
 
 
@@ -103,7 +75,7 @@ def test_one_environment_goes_and_everything_else_stays(account: Account, name: 
     account.remember()
     environment(account, f"dev{suffix}")
 
-    finished = command(account, "--yes", "--settle", "0", "--environment", "dev", "--environment-suffix", suffix[1:])
+    finished = account.run("--yes", "--settle", "0", "--environment", "dev", "--environment-suffix", suffix[1:])
 
     assert finished.returncode == 0
     assert account.left() == ""
@@ -116,7 +88,9 @@ def test_a_pipeline_is_stopped(account: Account) -> None:
     codepipeline = account.session.client("codepipeline")
     execution = codepipeline.start_pipeline_execution(name="pipeline-main")["pipelineExecutionId"]
 
-    stop_pipelines(account.session, find_stacks(account.session, Installation(), [REGION]), say=account.said.append)
+    stop_pipelines(
+        account.session, find_condemned(account.session, Installation(), [REGION], None), say=account.said.append
+    )
 
     executions = codepipeline.list_pipeline_executions(pipelineName="pipeline-main")["pipelineExecutionSummaries"]
     assert [(one["pipelineExecutionId"], one["status"]) for one in executions] == [(execution, "Stopped")]
@@ -126,23 +100,13 @@ def test_a_pipeline_is_stopped(account: Account) -> None:
 
 def test_running_builds_are_stopped(account: Account) -> None:
     """An abandoned self-mutation would go on, and deploy PipelineStack again."""
-    project = resource(
-        "AWS::CodeBuild::Project",
-        Name="self-mutation",
-        ServiceRole="arn:aws:iam::000000000000:role/build",
-        Source={"Type": "NO_SOURCE", "BuildSpec": "version: 0.2"},
-        Artifacts={"Type": "NO_ARTIFACTS"},
-        Environment={
-            "Type": "LINUX_CONTAINER",
-            "ComputeType": "BUILD_GENERAL1_SMALL",
-            "Image": "aws/codebuild/standard:7.0",
-        },
-    )
-    account.deploy("PipelineStack", {**pipeline("pipeline-main"), "Project": project}, "main")
+    account.deploy("PipelineStack", {**pipeline("pipeline-main"), "Project": build_project("self-mutation")}, "main")
     codebuild = account.session.client("codebuild")
     build = codebuild.start_build(projectName="self-mutation")["build"]["id"]
 
-    stop_pipelines(account.session, find_stacks(account.session, Installation(), [REGION]), say=account.said.append)
+    stop_pipelines(
+        account.session, find_condemned(account.session, Installation(), [REGION], None), say=account.said.append
+    )
 
     assert codebuild.batch_get_builds(ids=[build])["builds"][0]["buildStatus"] != "IN_PROGRESS"
 
@@ -245,7 +209,7 @@ def test_what_cannot_be_deleted_is_named_and_what_it_uses_stays(account: Account
     assert first.startswith("payment-service-dev: DELETE_FAILED: Rule (AWS::EC2::SecurityGroupIngress): ")
     assert "InvalidGroup.NotFound" in first
     assert second == "payment-network-dev: not tried, since a stack before it is still there"
-    assert [stack.name for stack in find_stacks(account.session, Installation(), [REGION])] == [
+    assert [stack.name for stack in find_condemned(account.session, Installation(), [REGION], None)] == [
         "payment-network-dev",
         "payment-service-dev",
     ]
@@ -302,36 +266,19 @@ def test_it_says_until_when_aws_keeps_a_key(account: Account) -> None:
     assert f"  key {key_id} of payment-network-dev: until {date:%Y-%m-%d}, without cost" in account.said
 
 
-def subprocess_environment(account: Account) -> dict[str, str]:
-    port = int(account.session.client("sts").meta.endpoint_url.rsplit(":", 1)[1])
-    return client.environment(port, home=account.records.parent / "home", base={"PATH": os.environ["PATH"]})
-
-
-def command(account: Account, *arguments: str, module: str = "operations.destroy") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", module, *arguments, "--poll", "0.05"],
-        cwd=PROJECT,
-        env=subprocess_environment(account),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 def test_nothing_is_deleted_unasked(account: Account) -> None:
     environment(account, "dev")
 
-    refused = command(account)
+    refused = account.run()
 
     assert refused.returncode == 2
     assert "us-east-1  payment-network-dev" in refused.stdout
     assert "give --yes" in refused.stdout
     assert account.status("payment-network-dev") == "CREATE_COMPLETE"
 
-    assert command(account, "--yes", "--settle", "0").returncode == 0
+    assert account.run("--yes", "--settle", "0").returncode == 0
     assert account.left() == ""
-    assert command(account, "--yes", "--settle", "0").returncode == 0, "once more is no error"
+    assert account.run("--yes", "--settle", "0").returncode == 0, "once more is no error"
 
 
 def test_an_interruption_says_how_to_go_on(account: Account) -> None:
@@ -339,7 +286,7 @@ def test_an_interruption_says_how_to_go_on(account: Account) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "operations.destroy", "--yes", "--settle", "60", "--poll", "0.05"],
         cwd=PROJECT,
-        env=subprocess_environment(account),
+        env=account.shell(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -353,22 +300,5 @@ def test_an_interruption_says_how_to_go_on(account: Account) -> None:
 
     assert process.returncode == 130
     assert complaint == "Interrupted. What AWS has begun to delete goes on; run this again to delete the rest.\n"
-    assert command(account, "--yes", "--settle", "0").returncode == 0
+    assert account.run("--yes", "--settle", "0").returncode == 0
     assert account.left() == ""
-
-
-def test_stuck_stacks_are_freed_and_healthy_ones_stay(account: Account) -> None:
-    environment(account, "dev")
-    with pytest.raises(StackFailedError):
-        account.deploy("payment-monitoring-dev", {"Nat": resource("AWS::EC2::NatGateway", SubnetId="subnet-0")}, "dev")
-    assert account.status("payment-monitoring-dev") == "ROLLBACK_COMPLETE"
-
-    freed = command(account, module="operations.unstick")
-
-    assert freed.returncode == 0
-    assert "deleted payment-monitoring-dev" in freed.stdout
-    assert [stack.name for stack in find_stacks(account.session, Installation(), [REGION])] == [
-        "payment-network-dev",
-        "payment-service-dev",
-    ]
-    assert "no stack of installation main is stuck" in command(account, module="operations.unstick").stdout

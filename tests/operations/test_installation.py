@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from operations.installation import Installation, configured_regions, configured_suffix
+from operations.installation import Installation
 
 
 @pytest.mark.parametrize(
@@ -32,20 +32,6 @@ def test_tags_tell_whose_a_stack_is(installation: str, suffix: str, is_pipeline:
 @pytest.mark.parametrize("tags", [{}, {"environment-suffix": "dev"}, {"project": "shop", "environment-suffix": "dev"}])
 def test_what_is_not_tagged_as_ours_is_never_ours(tags: dict[str, str]) -> None:
     assert not Installation().owns(tags, is_pipeline=False)
-
-
-def test_the_configuration_names_installation_and_regions(tmp_path: Path) -> None:
-    environments = {"dev": {}, "prod": {"region": "eu-west-1"}}
-    context = {"environment_suffix": "alice", "region": "us-east-1", "environments": environments}
-    (tmp_path / "cdk.json").write_text(json.dumps({"context": context}))
-
-    assert configured_suffix(tmp_path) == "alice"
-    assert configured_regions(tmp_path) == {"us-east-1", "eu-west-1"}
-
-
-def test_without_a_configuration_it_is_the_main_installation(tmp_path: Path) -> None:
-    assert configured_suffix(tmp_path) == ""
-    assert configured_regions(tmp_path) == set()
 
 
 def test_the_app_tags_its_stacks() -> None:

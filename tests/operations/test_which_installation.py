@@ -1,0 +1,285 @@
+"""Which installation a command means: the one that was named, all of it, and never another one."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import boto3.session
+import pytest
+from botocore.exceptions import ClientError
+
+from operations import destroy, unstick
+from rehearsal.emulator import client
+from tests.operations.conftest import PROJECT, Account, Finished, environment, pipeline
+from tests.rehearsal.emulator.stacks import resource
+
+pytestmark = pytest.mark.rehearsal
+
+ALICE = ("-c", "environment_suffix=alice")
+OWN, OTHER = client.ACCOUNT_ID, "222222222222"
+DUBLIN, SYDNEY = "eu-west-1", "ap-southeast-2"
+QUICK = ("--yes", "--settle", "0")
+BUCKET = {"Bucket": resource("AWS::S3::Bucket")}
+
+Denier = Callable[[str, str], boto3.session.Session]
+
+
+def installation(account: Account, suffix: str = "", **more: Any) -> None:
+    """A pipeline and its environment dev."""
+    name, tail = suffix or "main", f"-{suffix}" if suffix else ""
+    account.deploy(f"PipelineStack{tail}", pipeline(f"pipeline-{name}", **more), name)
+    environment(account, f"dev{tail}")
+
+
+def nothing_was_deleted(finished: Finished, account: Account) -> bool:
+    """Whether a command has left everything as it was, and has not said otherwise."""
+    return account.missing() == "" and "everything is deleted" not in finished.stdout + finished.stderr
+
+
+@pytest.fixture
+def denied(account: Account, monkeypatch: pytest.MonkeyPatch) -> Denier:
+    """Have AWS deny an operation in a region to commands of this process."""
+
+    def deny(operation: str, region: str) -> boto3.session.Session:
+        session = client.session(account.port)
+        service, _, name = operation.partition(":")
+
+        def refuse(**event: Any) -> None:
+            if event["context"]["client_region"] == region:
+                raise ClientError({"Error": {"Code": "AccessDenied", "Message": "an SCP says no"}}, name)
+
+        session.events.register(f"before-call.{service}.{name}", refuse)
+        monkeypatch.setattr(boto3.session, "Session", lambda **_: session)
+        monkeypatch.chdir(PROJECT)
+        return session
+
+    return deny
+
+
+def test_all_of_it_goes_and_the_installation_next_to_it_stays(account: Account) -> None:
+    """A suffix, a second region and a removed environment in a third, all known from `-c` or from nobody."""
+    installation(account)
+    dublin, sydney = account.elsewhere(region=DUBLIN), account.elsewhere(region=SYDNEY)
+    environment(sydney, "prod")  # of the installation without suffix
+    for place in (account, dublin, sydney):
+        place.remember()
+    given = {"environment_suffix": "alice", "environments.prod.region": DUBLIN}
+    installation(account, "alice", places=[(OWN, "us-east-1"), (OWN, DUBLIN)], overrides=given)
+    dublin.deploy(f"PipelineStack-alice-{DUBLIN}", BUCKET, "alice")
+    environment(dublin, "prod-alice")
+    environment(sydney, "removed-alice")
+
+    finished = account.command(*QUICK, *ALICE, "-c", f"environments.prod.region={DUBLIN}")
+
+    assert (finished.returncode, finished.stderr) == (0, "")
+    for place in (account, dublin, sydney):
+        assert place.left() == ""
+        assert place.missing() == ""
+
+
+def test_make_hands_the_context_over() -> None:
+    for target, module in (("destroy", "operations.destroy"), ("unstick", "operations.unstick")):
+        command = ["make", "--dry-run", "--no-print-directory", target, "CONTEXT=-c environment_suffix=alice -c a=b"]
+        lines = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True).stdout.splitlines()
+        assert lines[-1].endswith(f"-m {module} -c environment_suffix=alice -c a=b")
+
+
+@pytest.mark.parametrize("module", ["operations.destroy", "operations.unstick"])
+def test_where_nobody_has_said_which_nothing_happens(account: Account, module: str) -> None:
+    installation(account, "alice")
+    account.remember()
+
+    finished = account.run(module=module)
+
+    assert finished.returncode == 2
+    assert '  alice: CONTEXT="-c environment_suffix=alice"' in finished.stderr
+    assert nothing_was_deleted(finished, account)
+
+    installation(account)
+    assert '  main: CONTEXT="-c environment_suffix="' in account.run(module=module).stderr
+    assert account.run("-c", "environment_suffix=", *QUICK).returncode == 0
+    assert account.left() == account.missing() == ""
+
+
+@pytest.mark.parametrize("module", ["operations.destroy", "operations.unstick"])
+def test_what_is_not_there_is_not_called_deleted(account: Account, module: str) -> None:
+    installation(account)
+    account.remember()
+
+    finished = account.run("-c", "environment_suffix=alcie", module=module)
+
+    assert finished.returncode == 3
+    assert "no stack with the tags project=payment-pipeline, environment-suffix=alcie" in finished.stderr
+    assert f"account {OWN}" in finished.stderr
+    assert "Other installations are here: main" in finished.stderr
+    assert nothing_was_deleted(finished, account)
+
+
+def test_a_second_run_knows_that_the_first_has_deleted_it(account: Account) -> None:
+    installation(account, "alice")
+    assert account.run(*ALICE, *QUICK).returncode == 0
+
+    again = account.run(*ALICE, *QUICK)
+
+    assert again.returncode == 0
+    assert "its stacks were deleted earlier" in again.stdout
+    assert account.run("-c", "environment_suffix=bob", *QUICK).returncode == 3
+
+
+def test_a_second_run_for_one_environment_too(account: Account) -> None:
+    installation(account)
+    dev = ("--environment", "dev", *QUICK)
+    assert [account.run(*dev).returncode for _ in range(2)] == [0, 0]
+    never = account.run("--environment", "prod", *QUICK)
+    assert never.returncode == 3
+    assert "environment-suffix=prod" in never.stderr
+
+
+DIFFERENT = {
+    "enviroment_suffix=alice": "deployed without",
+    "environment-suffix=alice": "deployed without",
+    f"region={DUBLIN}": "deployed with us-east-1",
+    f"account={OTHER}": f"the configuration names {OTHER}",
+    "repository=alice/payments": "deployed with owner/name",
+    f"environments.dev.region={DUBLIN}": "deployed without",
+    "environment_suffix": "want key=value",
+}
+"""What is asked for, and what is said about it."""
+
+
+def test_what_was_not_deployed_like_this_is_not_meant(account: Account) -> None:
+    installation(account, overrides={"repository": "owner/name"})
+    account.remember()
+
+    for asked, complaint in DIFFERENT.items():
+        finished = account.run(*QUICK, "-c", asked)
+        assert finished.returncode == 2, asked
+        assert complaint in finished.stderr
+        assert nothing_was_deleted(finished, account)
+    matching = ("repository=owner/name", "branch=main", f"account={OWN}", "region=us-east-1")
+    assert account.run(*QUICK, *(word for pair in matching for word in ("-c", pair))).returncode == 0
+
+
+def test_without_a_pipeline_the_installation_has_to_be_named(account: Account) -> None:
+    environment(account, "prod")
+    account.remember()
+
+    finished = account.run(*QUICK, "-c", "enviroment_suffix=alice")
+
+    assert finished.returncode == 2
+    assert nothing_was_deleted(finished, account)
+
+
+@pytest.mark.parametrize("command", [destroy.main, unstick.main])
+def test_a_region_that_cannot_be_looked_at_is_named(
+    account: Account, denied: Denier, capsys: pytest.CaptureFixture[str], command: Callable[[list[str]], int]
+) -> None:
+    installation(account)
+    account.remember()
+    denied("cloudformation:DescribeStacks", SYDNEY)
+    arguments = ["--poll", "0.05", *(QUICK if command is destroy.main else ())]
+
+    assert command(arguments) == 1
+
+    printed = capsys.readouterr()
+    assert f"region {SYDNEY}: " in printed.err
+    assert "an SCP says no" in printed.err
+    assert "everything is deleted" not in printed.out
+    assert account.missing() == ""
+    assert command([*arguments, "--region", "us-east-1"]) == 0, "a person has said where to look"
+
+
+def test_regions_that_are_not_known_are_an_error(account: Account) -> None:
+    installation(account)
+    account.remember()
+
+    finished = account.command(*QUICK, AWS_ENDPOINT_URL_EC2="http://127.0.0.1:1", AWS_MAX_ATTEMPTS="1")
+
+    assert finished.returncode == 1
+    assert "which regions the account has enabled: " in finished.stderr
+    assert nothing_was_deleted(finished, account)
+
+
+def test_without_credentials_nothing_is_known(account: Account) -> None:
+    finished = account.command(*QUICK, AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="")
+
+    assert finished.returncode == 1
+    assert "the credentials do not work: " in finished.stderr
+    assert "deleted;" not in finished.stdout
+
+
+def test_a_region_cannot_be_left_out_while_the_pipeline_deploys_there(account: Account) -> None:
+    installation(account, places=[(OWN, "us-east-1"), (OWN, DUBLIN)])
+    account.remember()
+
+    finished = account.run(*QUICK, "--region", "us-east-1")
+
+    assert finished.returncode == 1
+    assert f"--region leaves out where something of the installation may be: {DUBLIN}" in finished.stderr
+    assert nothing_was_deleted(finished, account)
+
+
+def test_environments_in_other_accounts_go_before_their_pipeline(account: Account) -> None:
+    installation(account, "alice", places=[(OWN, "us-east-1"), (OTHER, DUBLIN)])
+    other = account.elsewhere(account=OTHER, region=DUBLIN)
+    environment(other, "prod-alice")
+    environment(other, "prod")
+    account.remember()
+
+    finished = account.command(*QUICK, *ALICE)
+
+    assert finished.returncode == 1
+    assert f"  account {OTHER}  {DUBLIN}  payment-service-prod-alice" in finished.stderr
+    assert "payment-service-prod\n" not in finished.stderr
+    assert nothing_was_deleted(finished, account)
+
+    there = other.run(*QUICK, *ALICE)
+    assert there.returncode == 0
+    assert "No pipeline was here." in there.stdout
+    assert other.stack_names() == {"payment-network-prod", "payment-service-prod"}
+
+    assert account.command(*QUICK, *ALICE).returncode == 0
+    assert account.stack_names() == {"CDKToolkit"}
+
+
+def test_an_account_that_cannot_be_looked_at_is_named(
+    account: Account, denied: Denier, capsys: pytest.CaptureFixture[str]
+) -> None:
+    installation(account, places=[(OTHER, DUBLIN)])
+    account.remember()
+    denied("sts:AssumeRole", "us-east-1")
+    arguments = [*QUICK, "--poll", "0.05"]
+
+    assert destroy.main(arguments) == 1
+
+    complaint = capsys.readouterr().err
+    assert f"account {OTHER}, region {DUBLIN}: " in complaint
+    assert "an SCP says no" in complaint
+    assert account.missing() == ""
+    assert destroy.main([*arguments, "--without-account", OTHER]) == 0
+
+
+def test_a_refusal_half_way_is_no_success(account: Account, denied: Denier, capsys: pytest.CaptureFixture[str]) -> None:
+    installation(account)
+    denied("ecs:DeleteTaskDefinitions", "us-east-1")
+
+    assert destroy.main([*QUICK, "--poll", "0.05"]) == 1
+
+    printed = capsys.readouterr()
+    assert "AWS refused, so something may be left" in printed.err
+    assert "everything is deleted" not in printed.out
+
+
+def test_the_suffix_of_cdk_json_is_a_choice(
+    account: Account, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, denied: Denier
+) -> None:
+    installation(account)
+    installation(account, "alice")
+    denied("nothing:Nothing", "")
+    (tmp_path / "cdk.json").write_text('{"context": {"environment_suffix": "alice"}}')
+    monkeypatch.chdir(tmp_path)
+
+    assert destroy.main([*QUICK, "--poll", "0.05"]) == 0
+
+    assert account.stack_names() == {"CDKToolkit", "PipelineStack", "payment-network-dev", "payment-service-dev"}
