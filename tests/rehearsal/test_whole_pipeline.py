@@ -67,3 +67,25 @@ def test_a_commit_that_adds_an_environment_goes_through_the_whole_pipeline_to_pr
     for stage in ("Dev", "Staging", "Prod"):
         assert (stage, f"Smoke{stage}", "Succeeded") in walked
     assert left_running(clone) == []
+    assert_policies_decided(clone, result.stdout)
+
+
+def assert_policies_decided(clone: Path, said: str) -> None:
+    """Every call was allowed, and no permission is there that neither a call nor a written reason needs."""
+    rehearsed = clone / ".run" / "rehearsal"
+    decided = json.loads((rehearsed / "decisions.json").read_text())
+    assert [entry["reason"] for entry in decided["decisions"] if not entry["allowed"]] == []
+    assert decided["undecided"] == {}
+    assert "the deployed policies decided" in said
+    mutants = subprocess.run(
+        [sys.executable, "-m", "rehearsal.permission_mutants", "tests/rehearsal/unexercised_permissions.json"],
+        cwd=clone,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert mutants.returncode == 0, mutants.stdout + mutants.stderr
+    for stage in ("Dev", "Staging", "Prod"):
+        smoke = (rehearsed / "logs" / f"{stage}.Smoke{stage}.log").read_text()
+        assert "passed  An attack never reaches the API" in smoke

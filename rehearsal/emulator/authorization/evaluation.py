@@ -30,7 +30,8 @@ def decide(call: Call, policies: Policies, *, account: str, region: str) -> Deci
     result = engine.evaluate(context, documents, *limits)
     by_identity = result.decision == "Allow"
     if policies.resource is not None:
-        required = call.action.startswith("kms:")
+        # A key policy and a trust policy must allow what the principal's own policies allow.
+        required = call.action.startswith(("kms:", "sts:AssumeRole"))
         result = engine.combine_resource_policy(
             result, context, policies.resource, account, required=required, limits=tuple(limits)
         )
