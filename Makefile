@@ -70,7 +70,7 @@ soak: setup ## leave a deployed stage alone, then use it lightly, for MINUTES (d
 test: gates rehearsal-tests ## every check and test that CI runs
 
 .PHONY: gates
-gates: lint secrets sast licences sbom dependencies node-dependencies unit-tests templates ## what the synth step runs: every gate, each with its report in .run/reports
+gates: lint secrets sast licences sbom dependencies node-dependencies unit-tests templates scanners ## what the synth step runs: every gate, each with its report in .run/reports
 
 # Every gate is a target of its own; those of pipeline/gates write JUnit reports and fail when nothing was checked.
 GATE := mkdir -p .run/home && HOME=$(CURDIR)/.run/home $(BIN)/python -m pipeline.gates
@@ -105,6 +105,15 @@ node-dependencies: setup ## known vulnerabilities of the Node packages
 	$(GATE).node_dependencies
 templates: setup ## synthesis with its rule packs, then cfn-lint
 	$(GATE).templates
+
+# checkov pins many packages: an environment of its own, kept with the caches, which builds share: hence made aside.
+SCANNERS := $(CACHE)/scanners
+.PHONY: scanners
+scanners: setup templates ## a second opinion on templates and Dockerfile, after `templates`
+	@test -x $(SCANNERS)/bin/python || { aside=$(SCANNERS).$$$$; $(BIN)/uv venv --quiet --relocatable --python $(BIN)/python $$aside; \
+	  mv -T $$aside $(SCANNERS) || rm -rf $$aside; }
+	@$(BIN)/uv pip sync --quiet --compile-bytecode --python $(SCANNERS)/bin/python --require-hashes pipeline/gates/scanners.txt
+	$(GATE).scanners $(SCANNERS)/bin/python
 
 .PHONY: format
 format: setup ## ruff format
@@ -177,3 +186,4 @@ lock: .venv/.uv ## resolve the *.in files into hashed requirements
 	$(LOCK) service/requirements.in -o service/requirements.txt
 	$(LOCK) --override requirements-overrides.txt -c service/requirements.txt requirements-dev.in -o requirements-dev.txt
 	$(LOCK) -c requirements-dev.txt pipeline/jobs/requirements.in -o pipeline/jobs/requirements.txt
+	$(LOCK) pipeline/gates/scanners.in -o pipeline/gates/scanners.txt

@@ -29,6 +29,7 @@ GATES = (
     "dependencies",
     "node-dependencies",
     "cfn-lint",
+    "scanners",
 )
 #: What the change report exports, and the file that holds it.
 REPORT_VARIABLES = {"SUMMARY": "summary.txt", "REPORT_URL": "url.txt"}

@@ -92,10 +92,17 @@ class PipelineFunction(Construct):
         acknowledge(
             self.function,
             {
-                "NIST.800.53.R5-LambdaConcurrency": seldom + "it cannot take capacity from anything.",
-                "NIST.800.53.R5-LambdaDLQ": seldom + "what it reports stands in the console as well.",
-                "NIST.800.53.R5-LambdaInsideVPC": seldom
-                + "it talks to AWS endpoints only, and the pipeline has no VPC.",
-                "PCI.DSS.321-LambdaInsideVPC": seldom + "it talks to AWS endpoints only, and the pipeline has no VPC.",
+                **dict.fromkeys(
+                    ("NIST.800.53.R5-LambdaConcurrency", "CKV_AWS_115"),
+                    seldom + "it cannot take capacity from anything.",
+                ),
+                **dict.fromkeys(
+                    ("NIST.800.53.R5-LambdaDLQ", "CKV_AWS_116"),
+                    seldom + "what it reports stands in the console as well.",
+                ),
+                **dict.fromkeys(
+                    ("NIST.800.53.R5-LambdaInsideVPC", "PCI.DSS.321-LambdaInsideVPC", "CKV_AWS_117"),
+                    seldom + "it talks to AWS endpoints only, and the pipeline has no VPC.",
+                ),
             },
         )

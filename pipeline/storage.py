@@ -112,7 +112,12 @@ def artifact_bucket(scope: Construct, config: Place, *, name: str, key: kms.IKey
         bucket,
         {
             **dict.fromkeys(
-                ("AwsSolutions-S1", "NIST.800.53.R5-S3BucketLoggingEnabled", "PCI.DSS.321-S3BucketLoggingEnabled"),
+                (
+                    "AwsSolutions-S1",
+                    "NIST.800.53.R5-S3BucketLoggingEnabled",
+                    "PCI.DSS.321-S3BucketLoggingEnabled",
+                    "CKV_AWS_18",
+                ),
                 "Only the pipeline's own roles can read or write here, and CloudTrail names them; a log of each "
                 "build's transfers would be larger than the artifacts.",
             ),

@@ -1,4 +1,4 @@
-"""Findings of the rule packs that are accepted, each on its own resource and with a reason a reviewer can judge.
+"""Accept findings of the rule packs and of the scanner, each on its own resource, with a reason a reviewer can judge.
 
 `docs/security.md` lists them all; `python -m stages.security_table` writes the list.
 """
@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from aws_cdk import Acknowledgment, Validations
 from constructs import IConstruct
 
+from stages.accepted import REASON, is_scanner_rule
+
 SHOW_ALL = "show-all-findings"
-#: Type of the metadata that holds a reason, next to what CDK records itself.
-REASON = "accepted-finding"
 
 
 def acknowledge(construct: IConstruct, reasons: Mapping[str, str]) -> None:
@@ -23,5 +23,5 @@ def acknowledge(construct: IConstruct, reasons: Mapping[str, str]) -> None:
         construct.node.add_metadata(REASON, {rule: reason})
     if construct.node.try_get_context(SHOW_ALL) in (True, "true"):
         return
-    for rule, reason in reasons.items():
+    for rule, reason in ((one, why) for one, why in reasons.items() if not is_scanner_rule(one)):
         Validations.of(construct).acknowledge(Acknowledgment(id=rule, reason=reason))

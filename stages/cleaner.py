@@ -78,13 +78,20 @@ class _Cleaner(Construct):
         acknowledge(
             function,
             {
-                "NIST.800.53.R5-LambdaConcurrency": _ONLY_CLOUDFORMATION + "it never runs more than once at a time.",
-                "NIST.800.53.R5-LambdaDLQ": _ONLY_CLOUDFORMATION
-                + "every failure is answered to it and fails the deployment, where an operator sees it.",
-                "NIST.800.53.R5-LambdaInsideVPC": _ONLY_CLOUDFORMATION
-                + "it talks to AWS endpoints only, and inside the VPC it would outlive what it cleans.",
-                "PCI.DSS.321-LambdaInsideVPC": _ONLY_CLOUDFORMATION
-                + "it talks to AWS endpoints only, and inside the VPC it would outlive what it cleans.",
+                **dict.fromkeys(
+                    ("NIST.800.53.R5-LambdaConcurrency", "CKV_AWS_115"),
+                    _ONLY_CLOUDFORMATION + "it never runs more than once at a time.",
+                ),
+                **dict.fromkeys(
+                    ("NIST.800.53.R5-LambdaDLQ", "CKV_AWS_116"),
+                    _ONLY_CLOUDFORMATION
+                    + "every failure is answered to it and fails the deployment, where an operator sees it.",
+                ),
+                **dict.fromkeys(
+                    ("NIST.800.53.R5-LambdaInsideVPC", "PCI.DSS.321-LambdaInsideVPC", "CKV_AWS_117"),
+                    _ONLY_CLOUDFORMATION
+                    + "it talks to AWS endpoints only, and inside the VPC it would outlive what it cleans.",
+                ),
             },
         )
         self.resource = CustomResource(

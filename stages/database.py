@@ -150,7 +150,10 @@ def _acknowledge(cluster: rds.DatabaseCluster) -> None:
             ),
             "NIST.800.53.R5-RDSInBackupPlan": "Aurora's own continuous backups allow any point of the retention "
             "period; a plan of AWS Backup would keep copies that outlive the environment.",
-            "NIST.800.53.R5-RDSEnhancedMonitoringEnabled": "Enhanced Monitoring writes to the account-wide group "
-            "RDSOSMetrics, which no environment may own or delete; Performance Insights is on.",
+            **dict.fromkeys(
+                ("NIST.800.53.R5-RDSEnhancedMonitoringEnabled", "CKV_AWS_118"),
+                "Enhanced Monitoring writes to the account-wide group RDSOSMetrics, which no environment may own or "
+                "delete; Performance Insights is on.",
+            ),
         },
     )

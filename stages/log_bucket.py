@@ -44,7 +44,12 @@ class AccessLogBucket(Construct):
             self.bucket,
             {
                 **dict.fromkeys(
-                    ("AwsSolutions-S1", "NIST.800.53.R5-S3BucketLoggingEnabled", "PCI.DSS.321-S3BucketLoggingEnabled"),
+                    (
+                        "AwsSolutions-S1",
+                        "NIST.800.53.R5-S3BucketLoggingEnabled",
+                        "PCI.DSS.321-S3BucketLoggingEnabled",
+                        "CKV_AWS_18",
+                    ),
                     "This is the log bucket: logging its own access into itself would never end.",
                 ),
                 **dict.fromkeys(

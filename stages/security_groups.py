@@ -44,8 +44,11 @@ class SecurityGroups(Construct):
         acknowledge(
             self.alb,
             {
-                "AwsSolutions-EC23": "A public API: ports 443 and 80 of the load balancer are open to the internet "
-                "by purpose, behind the web ACL; nothing else is.",
+                **dict.fromkeys(
+                    ("AwsSolutions-EC23", "CKV_AWS_260"),
+                    "A public API: ports 443 and 80 of the load balancer are open to the internet by purpose, behind "
+                    "the web ACL; nothing else is.",
+                ),
             },
         )
 

@@ -142,7 +142,8 @@ UNUSED_SERVICES = frozenset(
         "vpce",
     }
 )
-#: Actions of features that no template uses, where having them would matter.
+#: Actions of features that no template uses, where having them would matter, and names that IAM does not know at all:
+#: some schemas list operations of the API, which is not what IAM calls them (cfn-lint W3037).
 UNUSED_ACTIONS = frozenset(
     {
         "ec2:AcceptAddressTransfer",
@@ -156,7 +157,17 @@ UNUSED_ACTIONS = frozenset(
         "iam:DetachUserPolicy",
         "iam:PutRolePermissionsBoundary",
         "iam:PutRolePolicy",
+        "lambda:AssociateRuntimeAlias",
+        "lambda:PassCapacityProvider",
+        "s3:DeleteBucketAnalyticsConfiguration",
+        "s3:DeleteBucketCors",
+        "s3:DeleteBucketEncryption",
+        "s3:DeleteBucketLifecycle",
+        "s3:DeleteBucketMetricsConfiguration",
+        "s3:DeleteBucketReplication",
+        "s3:DeleteBucketTagging",
         "s3:PutBucketReplication",
+        "s3:PutObjectLockConfiguration",
         "s3:PutReplicationConfiguration",
         "s3:REST.PUT.OBJECT",  # no action at all: the name of an access log's entry
         "secretsmanager:ReplicateSecretToRegions",

@@ -8,6 +8,8 @@ from pathlib import Path
 
 REPORTS = Path(".run/reports")
 """Where reports go, below the folder that the gate runs in."""
+ASSEMBLY = Path(".run/gates/assembly")
+"""What the gate `templates` synthesizes, for other gates to look at."""
 
 
 class GateError(Exception):

@@ -1,11 +1,13 @@
 """The templates as CloudFormation would get them: `python -m pipeline.gates.templates` synthesizes and lints.
 
 Synthesis itself refuses findings of cdk-nag's rule packs and of CDK's own validation; cfn-lint adds the resource
-schemas. Where nothing is configured (at a desk), placeholders stand for the connection, the accounts and certificates.
+schemas, and what IAM knows of actions and their resources. Where nothing is configured (at a desk), placeholders stand
+for the connection, the accounts and certificates.
 """
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -13,9 +15,9 @@ from pathlib import Path
 
 from pipeline.config import CONTEXT_OVERRIDES
 from pipeline.gates import static
-from pipeline.gates.findings import GateError, fail
+from pipeline.gates.findings import ASSEMBLY, GateError, fail
 
-ASSEMBLY = Path(".run/gates/assembly")
+BOOTSTRAP = Path(__file__).parents[1] / "bootstrap"
 _TOOLING, _PRODUCTION = "111111111111", "222222222222"
 _CERTIFICATE = "arn:aws:acm:{}:{}:certificate/00000000-0000-0000-0000-000000000000"
 
@@ -59,10 +61,31 @@ def synthesize(folder: Path, environ: Mapping[str, str]) -> None:
         raise GateError(f"synthesis failed:\n{(finished.stdout + finished.stderr).strip()[-4_000:]}")
 
 
+def add_bootstrap_policies(folder: Path, policies: Path = BOOTSTRAP) -> None:
+    """Put the bootstrap's policies beside the templates, as a template: who looks at those looks at these too.
+
+    Raises:
+        GateError: there are none.
+    """
+    resources = {
+        re.sub(r"\W", "", file.stem): {
+            "Type": "AWS::IAM::ManagedPolicy",
+            "Properties": {"PolicyDocument": json.loads(file.read_text(encoding="utf-8"))},
+            "Metadata": {"aws:cdk:path": f"bootstrap/{file.stem}"},
+        }
+        for file in sorted(policies.glob("*.json"))
+    }
+    if not resources:
+        raise GateError(f"{policies} holds no policy. `python -m pipeline.bootstrap` writes them.")
+    template = json.dumps({"Resources": resources}, indent=1)
+    (folder / "bootstrap.template.json").write_text(template, encoding="utf-8")
+
+
 def check(folder: Path = ASSEMBLY, environ: Mapping[str, str] = os.environ) -> int:
     """Synthesize, lint, and answer the exit status."""
     try:
         synthesize(folder, environ)
+        add_bootstrap_policies(folder)
     except GateError as error:
         return fail("templates", error)
     return static.check("cfn-lint", folder=str(folder))

@@ -80,7 +80,7 @@ def _name_resources() -> None:
         member, prefix = _LISTS.get(service, ("", ""))
         if arn != "*" or not member or not body.startswith(b"{"):
             return arn
-        names = json.loads(body).get(member) or ()
+        names: list[str] = json.loads(body).get(member) or []
         return f"arn:aws:{service}:{region}:{account}:{prefix}{names[0]}" if len(names) == 1 else arn
 
     actions.extract_resource_arn = extract

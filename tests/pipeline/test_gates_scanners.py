@@ -1,0 +1,161 @@
+"""The second opinion finds what is planted, in templates, policies and Dockerfile, unless a reason covers it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.gates import scanners, static, templates
+from stages.accepted import BOOTSTRAP, REASON
+from tests.pipeline.model import PROJECT
+
+# A whole tool runs here, in an environment of its own, which is made once.
+pytestmark = [pytest.mark.rehearsal, pytest.mark.xdist_group("scanners")]
+
+FUNCTION = "PipelineStack/Dev/Function"
+SOUND: Mapping[str, Any] = {"Type": "AWS::SNS::Topic", "Properties": {"KmsMasterKeyId": "alias/key"}}
+OPEN_BUCKET: Mapping[str, Any] = {"Type": "AWS::S3::Bucket", "Metadata": {"aws:cdk:path": f"{FUNCTION}/Resource"}}
+EVERYTHING: Mapping[str, Any] = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Action": ["iam:CreateAccessKey", "s3:GetObject"], "Resource": "*"}],
+}
+
+
+@pytest.fixture(scope="module")
+def python() -> str:
+    """The interpreter with checkov, installed as `make scanners` does."""
+    home = PROJECT / ".run" / "cache" / "scanners"
+    uv, interpreter = Path(sys.executable).with_name("uv"), home / "bin" / "python"
+    if not interpreter.exists():
+        subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, home], check=True)
+    locked = PROJECT / "pipeline" / "gates" / "scanners.txt"
+    options = ["--quiet", "--compile-bytecode", "--python", str(interpreter), "--require-hashes"]
+    subprocess.run([str(uv), "pip", "sync", *options, str(locked)], check=True)
+    return str(interpreter)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with one sound template, the bootstrap's policies and a sound Dockerfile."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "service").mkdir()
+    shutil.copy(PROJECT / "service" / "Dockerfile", tmp_path / "service")
+    (tmp_path / "assembly").mkdir()
+    write(tmp_path, Topic=SOUND)
+    templates.add_bootstrap_policies(tmp_path / "assembly")
+    return tmp_path
+
+
+def write(folder: Path, **resources: Mapping[str, Any]) -> None:
+    (folder / "assembly" / "stack.template.json").write_text(json.dumps({"Resources": resources}))
+
+
+def accept(folder: Path, path: str, *rules: str) -> None:
+    entries = [{"type": REASON, "data": dict.fromkeys(rules, "for a test")}]
+    (folder / "assembly" / "stack.metadata.json").write_text(json.dumps({f"/{path}": entries}))
+
+
+def run(folder: Path, python: str) -> int:
+    return scanners.check(python, folder / "assembly", folder / "service")
+
+
+def test_sound_templates_and_policies_and_dockerfile_pass(
+    folder: Path, python: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(folder, python) == 0, capsys.readouterr().err
+    assert "scanners: 3 files checked, 0 findings" in capsys.readouterr().out
+    assert (folder / ".run" / "reports" / "scanners.xml").exists()
+
+
+def test_violations_are_found_wherever_they_are_planted(
+    folder: Path, python: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(folder, Bucket=OPEN_BUCKET)
+    (folder / "service" / "Dockerfile").write_text("FROM python:latest\nADD http://example.com/a /a\nEXPOSE 22\n")
+    policies = folder / "policies"
+    policies.mkdir()
+    (policies / "execution-policy-9.json").write_text(json.dumps(EVERYTHING))
+    templates.add_bootstrap_policies(folder / "assembly", policies)
+
+    assert run(folder, python) == 1
+
+    said = capsys.readouterr().err
+    assert f"{FUNCTION}/Resource: CKV_AWS_18: " in said
+    assert "CKV_DOCKER_1: " in said
+    assert "bootstrap/execution-policy-9: CKV_AWS_107: " in said
+
+
+def test_a_reason_covers_its_own_construct_and_rule_only(
+    folder: Path, python: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(folder, Bucket=OPEN_BUCKET)
+    accept(folder, FUNCTION, "CKV_AWS_18")
+    run(folder, python)
+    said = capsys.readouterr().err
+    assert "CKV_AWS_18" not in said
+    assert "CKV_AWS_53" in said
+
+    accept(folder, "PipelineStack/Dev/Func", "CKV_AWS_18")
+    run(folder, python)
+    said = capsys.readouterr().err
+    assert f"{FUNCTION}/Resource: CKV_AWS_18" in said
+    assert "PipelineStack/Dev/Func: CKV_AWS_18: accepted, but not found" in said
+
+
+def test_what_was_not_read_fails(folder: Path, python: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "assembly" / "broken.template.json").write_text('{"Resources": {')
+    (folder / "service" / "Dockerfile").unlink()
+    assert run(folder, python) == 1
+    said = capsys.readouterr().err
+    assert "broken.template.json: not-scanned" in said
+    assert "Dockerfile: not-scanned" in said
+
+
+def test_without_anything_to_scan_or_a_scanner_it_fails(
+    folder: Path, python: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(folder / "assembly")
+    assert run(folder, python) == 1
+    assert scanners.check(str(folder / "none"), folder / "assembly", folder / "service") == 1
+    assert "make scanners" in capsys.readouterr().err
+    assert scanners.check(sys.executable, folder / "assembly", folder / "service") == 1
+    assert "checkov broke" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(shutil.which("unshare") is None or os.geteuid() != 0, reason="no way to take the network away")
+def test_it_calls_nobody(folder: Path, python: str) -> None:
+    """In a network namespace of its own nobody could answer."""
+    script = folder / "python"
+    script.write_text(f'#!/bin/sh\nexec unshare --net {python} "$@"\n')
+    script.chmod(0o755)
+    assert run(folder, str(script)) == 0
+
+
+@pytest.mark.parametrize(
+    ("statement", "rule"),
+    [
+        ({"Action": "s3:DeleteBucketCors", "Resource": "*"}, "W3037"),
+        ({"Action": "s3:GetObject", "Resource": "arn:aws:lambda:*:*:function:f"}, "I3510"),
+    ],
+)
+def test_actions_that_do_not_exist_or_do_not_go_with_their_resource_are_found(
+    folder: Path, capsys: pytest.CaptureFixture[str], statement: Mapping[str, Any], rule: str
+) -> None:
+    policies = folder / "policies"
+    policies.mkdir()
+    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **statement}]}
+    (policies / "execution-policy-9.json").write_text(json.dumps(document))
+    templates.add_bootstrap_policies(folder / "assembly", policies)
+
+    assert static.check("cfn-lint", folder=str(folder / "assembly")) == 1
+    assert f": {rule}: " in capsys.readouterr().err
+
+
+def test_every_reason_for_the_bootstrap_can_be_judged() -> None:
+    assert all(len(reason) >= 40 for reason in BOOTSTRAP.values())
