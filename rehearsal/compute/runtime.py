@@ -22,8 +22,9 @@ from rehearsal.compute.images import ImageStore
 from rehearsal.compute.isolation import container_label
 from rehearsal.compute.load_balancer import Endpoint, LoadBalancers, PortAllocator
 from rehearsal.compute.processes import ProcessTable, sweep_leftovers, tail
+from rehearsal.compute.replicas import Registration
 from rehearsal.compute.secrets import SecretResolver
-from rehearsal.compute.services import Notify, Registration, Service, ServiceSpec, ServiceStatus
+from rehearsal.compute.services import Notify, Service, ServiceSpec, ServiceStatus
 from rehearsal.compute.target_groups import TargetGroups
 from rehearsal.compute.task_definitions import TaskDefinition
 from rehearsal.compute.task_roles import TaskRoles

@@ -1,5 +1,6 @@
 """Would an alarm have gone off? Decided as CloudWatch does, from metrics that the containers wrote themselves."""
 
+import json
 import math
 import operator
 from collections import defaultdict
@@ -16,6 +17,8 @@ _STATISTICS: Mapping[str, Callable[[Sequence[float]], float]] = {
     "Average": lambda values: math.fsum(values) / len(values),
     "SampleCount": len,
 }
+#: The CLI's own stack, in YAML.
+_BOOTSTRAP = "CDKToolkit"
 #: Namespaces of which nothing is written here.
 _OF_AWS = ("AWS/", "ECS/")
 _COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
@@ -42,6 +45,19 @@ class _Metric:
     dimensions: frozenset[tuple[str, str]]
     statistic: str
     period: float
+
+
+def deployed_alarms(cloudformation: Any) -> list[Mapping[str, Any]]:
+    """The properties of every alarm in the account's stacks; the emulator's own answer lacks what is an expression."""
+    found = []
+    for stack in cloudformation.describe_stacks()["Stacks"]:
+        if stack["StackName"] == _BOOTSTRAP:
+            continue
+        template = cloudformation.get_template(StackName=stack["StackName"])["TemplateBody"]
+        parsed = json.loads(template) if isinstance(template, str) else template
+        resources = parsed.get("Resources", {}).values()
+        found += [each["Properties"] for each in resources if each["Type"] == "AWS::CloudWatch::Alarm"]
+    return found
 
 
 def judge(alarm: Mapping[str, Any], data: Sequence[Datum], *, time_scale: float) -> Judgement:

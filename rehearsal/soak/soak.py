@@ -1,16 +1,14 @@
 """One soak: deploy, warm up, leave alone, use lightly, judge."""
 
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rehearsal.account import Account
 from rehearsal.compute.services import ContainerStatus, ServiceStatus
 from rehearsal.soak import logs, verdict
-from rehearsal.soak.alarms import judge
+from rehearsal.soak.alarms import deployed_alarms, judge
 from rehearsal.soak.load import Client
 from rehearsal.soak.memory import Memory
 from rehearsal.soak.options import Options
@@ -49,11 +47,12 @@ class Soak:
         with client.paying():
             self._wait(half, memory)
         after = self.account.runtime.status().services
+        alarms = deployed_alarms(self.account.session.client("cloudformation"))
         data = logs.metrics(self._logs())
         return [
             *verdict.tasks(after),
             *verdict.health(after),
-            *verdict.alarms([judge(alarm, data, time_scale=self.options.time_scale) for alarm in self._alarms()]),
+            *verdict.alarms([judge(alarm, data, time_scale=self.options.time_scale) for alarm in alarms]),
             *verdict.memory(memory.growth(_containers(after))),
             verdict.answers(client.answers),
             verdict.errors(logs.errors(self._logs())),
@@ -65,16 +64,6 @@ class Soak:
         pause = max(seconds / _SAMPLES, _LEAST_PAUSE_SECONDS)
         while (left := end - time.monotonic()) > 0 and not self.account.cancelled.wait(min(pause, left)):
             memory.sample(_containers(self.account.runtime.status().services))
-
-    def _alarms(self) -> Iterator[dict[str, Any]]:
-        """What the deployed stacks say of their alarms; the emulator forgets the metrics of an expression."""
-        cloudformation = self.account.session.client("cloudformation")
-        for stack in cloudformation.describe_stacks()["Stacks"]:
-            template: Any = cloudformation.get_template(StackName=stack["StackName"])["TemplateBody"]
-            parsed = json.loads(template) if isinstance(template, str) else template
-            for resource in parsed.get("Resources", {}).values():
-                if resource["Type"] == "AWS::CloudWatch::Alarm":
-                    yield resource["Properties"]
 
     def _logs(self) -> Iterator[Path]:
         """The log of every container that there was."""

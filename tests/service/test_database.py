@@ -9,6 +9,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from payments.domain.outcomes import Result
+from payments.migration import MigrationInputs, migrate
 from payments.processors.base import Call
 from payments.processors.sandbox import SandboxProcessor
 from payments.repositories.database import Database, DatabaseUnavailable
@@ -231,6 +232,7 @@ def test_the_service_recovers_by_itself_from_a_restart_of_the_database() -> None
     database: Any = None
     try:
         server.start()
+        migrate(MigrationInputs(), conninfo=server.conninfo)
         database = Database(server.conninfo, size=2, timeout=1.0)
         assert database.is_ready()
         server.halt()

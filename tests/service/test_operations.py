@@ -18,6 +18,7 @@ from payments.repositories.database import Database, DatabaseUnavailable
 from payments.settings import Settings, SettingsError
 from payments.worker.loops import Loop, run_loop
 from payments.worker.main import loops
+from payments.worker.watchdog import Watchdog
 from tests.service.api import Client, sandbox_context
 from tests.service.conftest import ApiKey, Postgres
 
@@ -165,7 +166,6 @@ def test_spans_add_up() -> None:
 def test_a_loop_goes_on_while_there_is_work_and_after_failures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("payments.worker.loops._AFTER_FAILURE", 0.0)
     stop = threading.Event()
-    beats: list[str] = []
     script: list[Any] = [
         True,
         DatabaseUnavailable(),
@@ -183,8 +183,11 @@ def test_a_loop_goes_on_while_there_is_work_and_after_failures(monkeypatch: pyte
             raise step
         return bool(step)
 
-    run_loop(Loop(name="test", interval=0.0, run=work, close=lambda: beats.append("closed")), stop, beats.append)
-    assert beats == [*["test"] * 6, "closed"]
+    watchdog = Watchdog(limit=-1.0)
+    closed: list[list[str]] = []
+    run_loop(Loop(name="test", interval=0.0, run=work, close=lambda: closed.append(watchdog.hanging())), stop, watchdog)
+    assert script == [], "every round came"
+    assert closed == [[]], "closed once, when it was no longer running"
 
 
 def test_every_loop_of_the_worker_runs_on_an_empty_database(client: Client) -> None:

@@ -10,7 +10,7 @@ import pytest
 from rehearsal.compute.containers import Health, HealthRecord
 from rehearsal.compute.services import ContainerStatus, ServiceStatus
 from rehearsal.soak import logs, verdict
-from rehearsal.soak.alarms import judge
+from rehearsal.soak.alarms import deployed_alarms, judge
 from rehearsal.soak.load import Answers
 from rehearsal.soak.memory import Growth
 from rehearsal.soak.options import OptionError, Options
@@ -62,6 +62,29 @@ def test_an_alarm_of_one_metric_is_told_either_way() -> None:
     plain = {name: value for name, value in ALARM.items() if name != "Metrics"}
     plain |= {**METRIC, "Statistic": "Maximum", "Period": 60}
     assert judge(plain, written(901, 901, 901), time_scale=1).went_off is True
+
+
+def test_alarms_are_those_of_the_apps_stacks() -> None:
+    template = {
+        "Resources": {
+            "Queue": {"Type": "AWS::SQS::Queue"},
+            "Alarm": {"Type": "AWS::CloudWatch::Alarm", "Properties": dict(ALARM)},
+        }
+    }
+    templates: Mapping[str, Any] = {
+        "CDKToolkit": "Resources:\n  Key: {}\n",
+        "one": template,
+        "two": json.dumps(template),
+    }
+
+    class CloudFormation:
+        def describe_stacks(self) -> Any:
+            return {"Stacks": [{"StackName": name} for name in templates]}
+
+        def get_template(self, *, StackName: str) -> Any:
+            return {"TemplateBody": templates[StackName]}
+
+    assert deployed_alarms(CloudFormation()) == [ALARM, ALARM]
 
 
 def test_an_alarm_whose_metric_nobody_writes_is_broken() -> None:
