@@ -180,7 +180,7 @@ def _login_file(options: argparse.Namespace) -> Path:
 
 def _register(image: Image, *, signer: Mapping[str, str], account: str, region: str, repository: str, tag: str) -> None:
     """Upload one layer, which names the image, and the manifest: the calls of a push, by whoever logged in."""
-    import boto3
+    import boto3.session
     from botocore.exceptions import BotoCoreError, ClientError
 
     layer = image.digest.encode()
@@ -188,7 +188,12 @@ def _register(image: Image, *, signer: Mapping[str, str], account: str, region: 
     config = {"mediaType": "application/vnd.docker.container.image.v1+json", "size": 0, "digest": image.digest}
     manifest = {"schemaVersion": 2, "mediaType": _MANIFEST_TYPE, "config": config, "layers": []}
     try:
-        ecr = boto3.client("ecr", region_name=region, **signer)
+        session = boto3.session.Session(
+            aws_access_key_id=signer.get("aws_access_key_id"),
+            aws_secret_access_key=signer.get("aws_secret_access_key"),
+            aws_session_token=signer.get("aws_session_token"),
+        )
+        ecr = session.client("ecr", region_name=region)
         ecr.batch_check_layer_availability(repositoryName=repository, layerDigests=[digest])
         upload = ecr.initiate_layer_upload(repositoryName=repository)["uploadId"]
         ecr.upload_layer_part(

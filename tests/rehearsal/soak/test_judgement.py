@@ -81,8 +81,8 @@ def test_alarms_are_those_of_the_apps_stacks() -> None:
         def describe_stacks(self) -> Any:
             return {"Stacks": [{"StackName": name} for name in templates]}
 
-        def get_template(self, *, StackName: str) -> Any:  # noqa: N803  boto3 spells it so
-            return {"TemplateBody": templates[StackName]}
+        def get_template(self, **asked: str) -> Any:
+            return {"TemplateBody": templates[asked["StackName"]]}
 
     assert deployed_alarms(CloudFormation()) == [ALARM, ALARM]
 

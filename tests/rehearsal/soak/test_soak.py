@@ -15,7 +15,7 @@ import pytest
 
 from rehearsal.account import Account
 from rehearsal.compute.engine import PROGRAM_VARIABLE
-from rehearsal.emulator.client import ACCOUNT_ID
+from rehearsal.emulator.client import ACCOUNT_ID, root
 from rehearsal.ports import Ports
 from rehearsal.soak.options import Options
 from rehearsal.soak.soak import Soak
@@ -66,7 +66,7 @@ def deploy(account: Account) -> Deployed:
 
 def publish_images(account: Account, assembly: Path) -> None:
     """Build and push what the stage's stacks name, as asset publishing does."""
-    environment = account.build_environment() | {PROGRAM_VARIABLE: ""}
+    environment = account.build_environment(root()) | {PROGRAM_VARIABLE: ""}
     for manifest in assembly.glob("*.assets.json"):
         for image in json.loads(manifest.read_text())["dockerImages"].values():
             (destination,) = image["destinations"].values()
