@@ -26,8 +26,9 @@ from rehearsal.timeline import Status, Timeline
 
 SETUP, TEARDOWN = "Setup", "Destroy"
 _MAX_RESTARTS = 3
-#: What CloudFormation may do, as the README has a person bootstrap; without such files the CLI's AdministratorAccess.
+#: What CloudFormation may do, as the README has a person bootstrap; without such files what the CLI gives it.
 _EXECUTION_POLICIES = "pipeline/bootstrap/execution-policy-*.json"
+_UNLIMITED = "arn:aws:iam::aws:policy/AdministratorAccess"
 _CONNECTION = f"arn:aws:codeconnections:{REGION}:{ACCOUNT_ID}:connection/00000000-0000-4000-8000-000000000000"
 
 
@@ -52,7 +53,7 @@ class Rehearsal:
         with self._step(SETUP, "cdk bootstrap") as log:
             commit.clone_into(self._clone)
             policies = self.account.create_policies(sorted(self._clone.glob(_EXECUTION_POLICIES)))
-            limits = ["--cloudformation-execution-policies", ",".join(policies)] if policies else []
+            limits = ("--cloudformation-execution-policies", ",".join(policies or [_UNLIMITED]))
             self.account.run_tool(
                 [cdk, "bootstrap", f"aws://{ACCOUNT_ID}/{REGION}", "--ci", *limits], folder=workspace.home, log=log
             )

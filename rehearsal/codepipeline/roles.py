@@ -138,8 +138,10 @@ class ActionRoles:
 
     @staticmethod
     def _use_connection(arn: str) -> list[tuple[str, str]]:
-        tail = arn.split(":", 3)[3]
-        return [(f"{one}:UseConnection", f"arn:aws:{one}:{tail}") for one in _CONNECTION_SERVICES]
+        """Decide under both prefixes for an ARN of the new one: which is checked depends on the caller."""
+        _, _, service, tail = arn.split(":", 3)
+        services = _CONNECTION_SERVICES if service == _CONNECTION_SERVICES[0] else (service,)
+        return [(f"{one}:UseConnection", f"arn:aws:{one}:{tail}") for one in services]
 
     def _assume(self, role: str, service: str, source_arn: str) -> Credentials:
         context = {"aws:SourceAccount": ACCOUNT_ID, "aws:SourceArn": source_arn}

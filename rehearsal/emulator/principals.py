@@ -86,7 +86,8 @@ class Principals:
             with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:  # noqa: S310
                 return json.load(answer)
         except urllib.error.HTTPError as error:
-            raise DeniedError(json.load(error)["message"]) from error
+            with error:
+                raise DeniedError(json.load(error)["message"]) from error
 
 
 @dataclass(frozen=True, kw_only=True)

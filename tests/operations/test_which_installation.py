@@ -1,5 +1,6 @@
 """Which installation a command means: the one that was named, all of it, and never another one."""
 
+import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -220,11 +221,23 @@ def test_a_region_cannot_be_left_out_while_the_pipeline_deploys_there(account: A
     assert nothing_was_deleted(finished, account)
 
 
+def bootstrap_lookup_role(account: Account, *, trusted: str) -> None:
+    """The role of `cdk bootstrap --trust-for-lookup`."""
+    iam = account.session.client("iam")
+    name = f"cdk-hnb659fds-lookup-role-{account.account}-{account.session.region_name}"
+    trust = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": f"arn:aws:iam::{trusted}:root"}}
+    looking = {"Effect": "Allow", "Action": "cloudformation:Describe*", "Resource": "*"}
+    iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}))
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [looking]})
+    iam.put_role_policy(RoleName=name, PolicyName="look", PolicyDocument=policy)
+
+
 def test_environments_in_other_accounts_go_before_their_pipeline(account: Account) -> None:
     installation(account, "alice", places=[(OWN, "us-east-1"), (OTHER, DUBLIN)])
     other = account.elsewhere(account=OTHER, region=DUBLIN)
     environment(other, "prod-alice")
     environment(other, "prod")
+    bootstrap_lookup_role(other, trusted=OWN)
     account.remember()
 
     finished = account.command(*QUICK, *ALICE)

@@ -67,10 +67,22 @@ def synthesized_here(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
     return synthesize(tmp_path_factory.mktemp("assembly"), here)
 
 
+def _bootstrap_lookup_role(port: int, *, trusted: str) -> None:
+    """The role of `cdk bootstrap --trust-for-lookup`."""
+    iam = client.session(port).client("iam")
+    name = f"cdk-hnb659fds-lookup-role-{ACCOUNT_ID}-us-east-1"
+    trust = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": f"arn:aws:iam::{trusted}:root"}}
+    looking = {"Effect": "Allow", "Action": ["ecr:Describe*", "ecr:Get*"], "Resource": "*"}
+    iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}))
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [looking]})
+    iam.put_role_policy(RoleName=name, PolicyName="look", PolicyDocument=policy)
+
+
 @pytest.fixture(scope="module")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorProcess]:
     with EmulatorProcess(data=tmp_path_factory.mktemp("emulator")) as process:
         client.session(process.port).client("ecr").create_repository(repositoryName=REPOSITORY)
+        _bootstrap_lookup_role(process.port, trusted="111111111111")
         yield process
 
 

@@ -148,7 +148,8 @@ def test_the_api_serves_drains_and_ends(api: Started, postgres: Postgres, key: A
         api.process.send_signal(signal.SIGTERM)
         time.sleep(0.5)
         holder.rollback()
-        assert [answer.result().status_code for answer in answers] == [201] * IN_FLIGHT, "all are served"
+        statuses = [answer.result().status_code for answer in answers]
+        assert set(statuses) <= {201, 202}, "all are served, on a busy machine some before their outcome is known"
     assert api.process.wait(40) == 0
     assert healthcheck(api) == 1
     lines = api.lines()
@@ -157,7 +158,7 @@ def test_the_api_serves_drains_and_ends(api: Started, postgres: Postgres, key: A
     assert len(requests_logged) == IN_FLIGHT + 2
     assert requests_logged[0]["request_id"] == first.headers["Request-Id"]
     counted = [line["Payments"] for line in lines if "_aws" in line and line.get("Outcome") == "succeeded"]
-    assert sum(counted) == IN_FLIGHT + 1, "metrics are flushed at the end"
+    assert sum(counted) == statuses.count(201) + 1, "metrics are flushed at the end"
     assert key.token not in api.log.read_text()
 
 

@@ -99,6 +99,15 @@ def resource_policy(action: str, resource: str) -> Document | None:
     return document or ({} if service == "kms" else None)
 
 
+def role_tags(role: str) -> dict[str, str]:
+    """Return a role's tags as condition keys, `iam:ResourceTag/<key>`; none when there is no such role."""
+    try:
+        tags = _entity(*principal_of(role)).get("Tags") or ()
+    except UnknownPrincipalError:
+        return {}
+    return {f"iam:ResourceTag/{tag['Key']}": tag["Value"] for tag in tags}
+
+
 def trust_policy(role: str) -> Document | None:
     """Return a role's trust policy; None when there is no such role."""
     try:

@@ -8,6 +8,7 @@ from typing import Any
 from rehearsal.emulator import backend
 from rehearsal.emulator.authorization.authority import Authority
 from rehearsal.emulator.authorization.calls import Call, Decision
+from rehearsal.emulator.authorization.documents import role_tags
 from rehearsal.emulator.authorization.implied import implied_calls
 
 #: Service to the member of a request that lists names, and what stands before a name in its ARN.
@@ -30,6 +31,8 @@ def decide_requests(authority: Authority) -> None:
         resource_arn: str = "*",
         service_context: Mapping[str, Any] | None = None,
     ) -> Any:
+        if action == "sts:AssumeRole":
+            service_context = {**(service_context or {}), **role_tags(resource_arn)}
         denied = original(
             access_key, action, service, region, resource_arn=resource_arn, service_context=service_context
         )

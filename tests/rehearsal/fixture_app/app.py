@@ -144,7 +144,7 @@ class PipelineStack(cdk.Stack):
     def __init__(self, scope: Construct, construct_id: str) -> None:
         super().__init__(scope, construct_id, env=cdk.Environment(account=ACCOUNT, region=REGION))
         source = pipelines.CodePipelineSource.connection(
-            "local/fixture", "main", connection_arn=ARN.format("codeconnections", "connection")
+            "local/fixture", "main", connection_arn=ARN.format("codestar-connections", "connection")
         )
         pipeline = pipelines.CodePipeline(
             self,
@@ -162,6 +162,12 @@ class PipelineStack(cdk.Stack):
             ),
             cli_version=CLI_VERSION,
             publish_assets_in_parallel=False,
+            # The CLI asks for the bootstrap's version as the deploy role, which cdk-assets has no use for.
+            asset_publishing_code_build_defaults=pipelines.CodeBuildOptions(
+                role_policy=[
+                    iam.PolicyStatement(actions=["sts:AssumeRole"], resources=[f"arn:aws:iam::{ACCOUNT}:role/cdk-*"])
+                ]
+            ),
         )
         for settings in SETTINGS["environments"]:
             name = settings["name"]
