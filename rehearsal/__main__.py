@@ -52,8 +52,10 @@ class Command:
         status = 1
         try:
             self._rehearse()
+            self._sum_up_decisions(failed=False)
             status = 0
         except (StageFailedError, SetupError) as error:
+            self._sum_up_decisions(failed=True)
             self.display.fail("The rehearsal failed", str(error), error.log)
         except LeftoversError as error:
             self.display.fail("The rehearsal failed", str(error), None)
@@ -61,7 +63,6 @@ class Command:
             self.display.say("interrupted: stopping everything that was started")
             status = 130
         finally:
-            self._sum_up_decisions(failed=status == 1)
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, signal.SIG_IGN)
             self.rehearsal.account.close()
