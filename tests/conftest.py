@@ -10,6 +10,17 @@ settings.register_profile("untimed", _CURRENT, deadline=None)
 settings.load_profile("untimed")
 
 
+#: Characters that one parameter adds to a test's id: enough to tell cases apart, and a report stays readable.
+_LONGEST_PARAMETER = 20
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Shorten texts in the ids of tests; pytest numbers those that become equal."""
+    if not isinstance(val, str) or len(val) <= _LONGEST_PARAMETER:
+        return None
+    return ascii(val)[1:-1][: _LONGEST_PARAMETER - 3] + "..."
+
+
 #: Fixtures that synthesize: whatever uses one of them runs on one worker, so that each synthesis is made once.
 _SYNTHESES = {"assembly", "synthesized", "whole_app", "widest"}
 
