@@ -15,7 +15,7 @@ from payments.problems import ServiceUnavailable
 from payments.repositories import api_keys
 from payments.repositories.database import DatabaseUnavailable
 from payments.services.context import Context
-from payments.services.webhooks import Webhooks
+from payments.services.webhook_endpoints import Webhooks
 from payments.settings import Settings
 from payments.web import api_keys as api_key_views
 from payments.web import (
