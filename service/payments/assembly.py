@@ -20,6 +20,7 @@ def make_context(settings: Settings, *, name: str) -> Context:
         database=database,
         processors=processors,
         routes=routes(settings),
+        allow_local_webhooks=settings.allow_local_webhooks,
         metrics=Metrics(settings.environment),
     )
 

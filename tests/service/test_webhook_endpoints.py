@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +15,6 @@ from werkzeug.test import TestResponse
 from payments.delivery.sender import Sender
 from payments.repositories.database import Database
 from payments.services.webhook_delivery import Deliverer, fan_out
-from payments.settings import Settings
 from tests.service.api import Client, sandbox_context
 from tests.service.conftest import ApiKey, Postgres
 from tests.service.receivers import Receiver, receiver
@@ -30,7 +30,7 @@ def alice(database: Database, journal: Database, key: ApiKey) -> Client:
 @pytest.fixture
 def local(database: Database, journal: Database, key: ApiKey) -> Client:
     """A client of a service that may call this machine."""
-    return Client(sandbox_context(database, journal), key, Settings(allow_local_webhooks=True))
+    return Client(replace(sandbox_context(database, journal), allow_local_webhooks=True), key)
 
 
 @pytest.fixture
