@@ -43,10 +43,7 @@ def insert_payment(
     api_version: str,
     created_at: datetime,
 ) -> Payment:
-    """Insert a payment in ``processing``, with the merchant's current fee.
-
-    Args:
-        amount: Minor units of ``currency``.
+    """Insert a payment in ``processing``, with the merchant's current fee. ``amount`` is in minor units.
 
     Raises:
         LookupError: The merchant does not exist.
