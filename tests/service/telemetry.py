@@ -9,17 +9,17 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from payments import logs
+from payments.core.settings import Settings
 from payments.delivery.sender import Sender
 from payments.domain.outcomes import Result
-from payments.metrics import Metrics
+from payments.observability import logs
+from payments.observability.metrics import Metrics
 from payments.processors.base import Call
 from payments.processors.sandbox import SandboxProcessor
 from payments.repositories.database import Database
 from payments.services import housekeeping, ledger_books, webhook_delivery
 from payments.services.context import Context
 from payments.services.webhook_delivery import Deliverer
-from payments.settings import Settings
 from payments.worker import webhooks as worker_webhooks
 from tests.service.api import Client, recover_due
 from tests.service.conftest import ApiKey, Postgres

@@ -11,10 +11,10 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 from werkzeug.test import TestResponse
 
+from payments.core.settings import Settings
 from payments.delivery.sender import Sender
 from payments.repositories.database import Database
 from payments.services.webhook_delivery import Deliverer, fan_out
-from payments.settings import Settings
 from tests.service.api import Client, sandbox_context
 from tests.service.conftest import ApiKey, Postgres
 from tests.service.receivers import Receiver, receiver

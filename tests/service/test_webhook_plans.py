@@ -9,11 +9,11 @@ from typing import Any
 import psycopg
 import pytest
 
+from payments.core.settings import Settings
 from payments.repositories import api_keys, webhook_endpoints, webhook_messages
 from payments.repositories.cursors import START
 from payments.repositories.database import Connection, Database
 from payments.services.context import Context
-from payments.settings import Settings
 from payments.worker.webhooks import webhook_loops
 from tests.service.conftest import ApiKey, Postgres
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from payments.core.settings import Settings
 from payments.domain.outcomes import Outcome, Result
 from payments.processors.base import Call
 from payments.repositories.database import Database
-from payments.settings import Settings
 from payments.worker import main as worker
 from tests.service.api import Client, context_with
 from tests.service.conftest import ApiKey, Postgres

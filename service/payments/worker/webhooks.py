@@ -1,11 +1,11 @@
 """The worker's loops of webhooks, outbound and inbound."""
 
+from payments.core.settings import Settings
 from payments.delivery.sender import Sender
 from payments.repositories import webhook_messages
 from payments.services import inbox, webhook_delivery
 from payments.services.context import Context
 from payments.services.webhook_delivery import Deliverer
-from payments.settings import Settings
 from payments.worker.loops import Loop
 
 
