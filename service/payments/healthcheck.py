@@ -8,8 +8,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from payments import time_scale
-from payments.heartbeat import MAX_AGE, Heartbeat, heartbeat_file
+from payments.core import time_scale
+from payments.worker.heartbeat import MAX_AGE, Heartbeat, heartbeat_file
 
 #: Seconds, for connecting and for the answer; below the time-out of the container's health check.
 _TIMEOUT = 4.0

@@ -7,12 +7,12 @@ from typing import Any
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from payments.core.settings import Settings
 from payments.processors.base import Processor
 from payments.processors.sandbox import SandboxProcessor
 from payments.repositories.database import Database
 from payments.services.context import Context
 from payments.services.recovery import Recoverer
-from payments.settings import Settings
 from payments.web.app import create_app
 from tests.service.conftest import ApiKey
 

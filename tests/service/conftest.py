@@ -8,9 +8,9 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from payments.cli.migrate import MigrationInputs, migrate
 from payments.domain.api_keys import ALL_SCOPES, Scope, compose, hash_token, new_secret
 from payments.domain.api_versions import CURRENT_API_VERSION
-from payments.migration import MigrationInputs, migrate
 from payments.repositories.database import Database
 from tests.service.postgres_server import PostgresServer
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from payments import logs
 from payments.delivery.sender import Sender
 from payments.domain.outcomes import Result
-from payments.metrics import Metrics
+from payments.observability import logs
+from payments.observability.metrics import Metrics
 from payments.processors.base import Call
 from payments.processors.sandbox import SandboxProcessor
 from payments.repositories.database import Database

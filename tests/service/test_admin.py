@@ -9,8 +9,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from payments import cli, commands
-from payments.commands import EXIT_REFUSED
+from payments.cli import common as commands
+from payments.cli import main as cli
+from payments.cli.common import EXIT_REFUSED
 from payments.repositories.database import Database
 from payments.services.context import Context
 from tests.service.api import Client, sandbox_context
@@ -30,7 +31,7 @@ def run(context: Context, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     """Run `payments ...`; answers exit code, printed JSON and the complaint."""
     monkeypatch.setattr(commands, "context", lambda *_, **__: context)
     # The process's logging would outlive this test and write to an output that is captured no longer.
-    monkeypatch.setattr("payments.logs.configure", lambda **_: None)
+    monkeypatch.setattr("payments.observability.logs.configure", lambda **_: None)
     for name in ("ECS_CONTAINER_METADATA_URI_V4", "AWS_EXECUTION_ENV"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("ALLOW_LIVE_KEYS", "true")

@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 from payments.domain.api_keys import Scope
 from payments.repositories import api_keys
 from payments.repositories.database import Database
-from payments.web import auth
+from payments.web.http import auth
 from tests.service.api import Client, sandbox_context
 from tests.service.conftest import ApiKey, Postgres, make_key
 

@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 
 from payments.domain import api_keys
 from payments.domain.api_keys import Scope, StoredKey
-from payments.web import auth, problems
+from payments.web.http import auth, problems
 
 
 class Keys:

@@ -10,8 +10,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from werkzeug.test import EnvironBuilder
 
-from payments.problems import CardNumberRefused
-from payments.web import card_guard, problems, strict_json
+from payments.core.problems import CardNumberRefused
+from payments.web.http import card_guard, problems, strict_json
 
 #: The schemes' published test numbers.
 TEST_NUMBERS = [

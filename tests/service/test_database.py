@@ -8,8 +8,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from payments.cli.migrate import MigrationInputs, migrate
 from payments.domain.outcomes import Result
-from payments.migration import MigrationInputs, migrate
 from payments.processors.base import Call
 from payments.processors.sandbox import SandboxProcessor
 from payments.repositories.database import Database, DatabaseUnavailable

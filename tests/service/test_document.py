@@ -13,7 +13,7 @@ from werkzeug.test import TestResponse
 
 from payments.processors.sandbox_tokens import TOKENS
 from payments.repositories.database import Database
-from payments.web.examples import resolve
+from payments.web.openapi.examples import resolve
 from tests.service.api import SETTINGS, Client, sandbox_context
 from tests.service.conftest import ApiKey, Postgres, make_key
 

@@ -9,10 +9,12 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.info import Info
 from pydantic import Field
 
+from payments.core.problems import NotFound
 from payments.domain import api_keys
 from payments.domain.api_keys import Scope, StoredKey
-from payments.problems import NotFound
-from payments.web import auth, edge, openapi, problems
+from payments.web.http import auth, problems
+from payments.web.http import guards as edge
+from payments.web.openapi import api as openapi
 
 _SECRET = "a" * 43
 _KEY = f"sk_test_reader_{_SECRET}"

@@ -18,8 +18,8 @@ import pytest
 from gunicorn.http import errors
 from psycopg.conninfo import conninfo_to_dict
 
-from payments import http_worker
-from payments.http_worker import ProblemWorker
+from payments.server import problem_worker as http_worker
+from payments.server.problem_worker import ProblemWorker
 from tests.service.conftest import ApiKey, Postgres
 
 _SERVICE = Path(__file__).parents[2] / "service"

@@ -6,14 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
+from payments.core.problems import IdempotencyKeyInvalid, IdempotencyKeyMissing
 from payments.domain.outcomes import Result
-from payments.problems import IdempotencyKeyInvalid, IdempotencyKeyMissing
 from payments.processors.base import Call
 from payments.processors.sandbox import SandboxProcessor
 from payments.repositories.database import Database
 from payments.services.housekeeping import delete_expired_keys
 from payments.services.idempotency import wait_for_owner
-from payments.web.idempotency import read_key
+from payments.web.http.idempotency import read_key
 from tests.service.api import Client, context_with, sandbox_context
 from tests.service.conftest import ApiKey, Postgres, make_key
 

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from payments.migration import _ADVISORY_LOCK, MigrationError, MigrationInputs, connect, migrate
+from payments.cli.migrate import _ADVISORY_LOCK, MigrationError, MigrationInputs, connect, migrate
 from tests.service.conftest import Postgres, make_database
 
 INPUTS = MigrationInputs(
@@ -118,7 +118,7 @@ def test_gives_up_on_an_unreachable_database_and_says_what_to_check() -> None:
 
 
 def test_gives_up_a_lock_that_traffic_holds(empty: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("payments.migration.LOCK_TIMEOUT", 100)
+    monkeypatch.setattr("payments.cli.migrate.LOCK_TIMEOUT", 100)
     migrate(INPUTS, conninfo=empty.owner)
     rotated = MigrationInputs(smoke_key_id="smoketest", smoke_key_secret="t" * 43)
     with psycopg.connect(empty.owner) as holder:
@@ -128,7 +128,7 @@ def test_gives_up_a_lock_that_traffic_holds(empty: Postgres, monkeypatch: pytest
 
 
 def test_gives_up_waiting_for_another_migration(empty: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("payments.migration.MIGRATOR_TIMEOUT", 100)
+    monkeypatch.setattr("payments.cli.migrate.MIGRATOR_TIMEOUT", 100)
     with psycopg.connect(empty.owner) as holder:
         holder.execute("SELECT pg_advisory_lock(%s)", [_ADVISORY_LOCK])
         with pytest.raises(MigrationError, match="Another migration holds the lock"):

@@ -10,12 +10,14 @@ from typing import Any
 import psycopg
 import pytest
 
-from payments import cli, commands, logs
-from payments.commands import EXIT_FINE, EXIT_FOUND, EXIT_REFUSED
+from payments.cli import common as commands
+from payments.cli import main as cli
+from payments.cli.common import EXIT_FINE, EXIT_FOUND, EXIT_REFUSED
+from payments.core.settings import Settings
+from payments.observability import logs
 from payments.repositories.database import Database
 from payments.services import ledger_integrity
 from payments.services.context import Context
-from payments.settings import Settings
 from tests.service.api import Client, sandbox_context
 from tests.service.conftest import ApiKey, Postgres
 

@@ -9,13 +9,13 @@ from typing import Any
 import psycopg
 import pytest
 
-from payments import logs, timing
-from payments.assembly import make_context, routes
+from payments.core.settings import Settings, SettingsError
 from payments.domain import webhooks
 from payments.domain.api_keys import compose, new_secret
-from payments.metrics import Metrics
+from payments.observability import logs, timing
+from payments.observability.metrics import Metrics
 from payments.repositories.database import Database, DatabaseUnavailable
-from payments.settings import Settings, SettingsError
+from payments.services.wiring import make_context, routes
 from payments.worker.loops import Loop, run_loop
 from payments.worker.main import loops
 from payments.worker.watchdog import Watchdog

@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 from werkzeug.test import TestResponse
 
+from payments.core.settings import Settings
 from payments.domain.outcomes import Result
 from payments.processors.base import Call
 from payments.processors.sandbox import SandboxProcessor
 from payments.repositories.database import Database
-from payments.settings import Settings
 from tests.service.api import SETTINGS, Client, context_with
 from tests.service.conftest import ApiKey
 

@@ -7,8 +7,8 @@ import pytest
 from flask import Flask, Response, request
 from flask.testing import FlaskClient
 
-from payments.problems import IllegalTransition, RequestInProgress, TooManyRequests, Unauthenticated, all_errors
-from payments.web import headers, problems, strict_json
+from payments.core.problems import IllegalTransition, RequestInProgress, TooManyRequests, Unauthenticated, all_errors
+from payments.web.http import headers, problems, strict_json
 
 
 @pytest.fixture

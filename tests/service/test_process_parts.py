@@ -8,11 +8,11 @@ import psycopg
 import pytest
 from cryptography import x509
 
-from payments.certificates import make_self_signed
 from payments.repositories import api_keys
 from payments.repositories.database import Database
-from payments.web import main as web
-from payments.web.main import flush
+from payments.server import main as web
+from payments.server.certificate import make_self_signed
+from payments.server.main import flush
 from tests.service.api import Client, sandbox_context
 from tests.service.conftest import ApiKey
 

@@ -212,7 +212,7 @@ def test_a_worker_with_a_loop_that_hangs_still_ends(tmp_path: Path) -> None:
     """The interpreter would wait for its threads for ever."""
     script = """
 import sys, threading
-from payments import cli
+from payments.cli import main as cli
 from payments.worker import main
 from payments.worker.loops import Loop
 main._DRAIN = 0.1

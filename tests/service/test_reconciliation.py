@@ -15,8 +15,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from payments.certificates import make_self_signed
-from payments.commands import EXIT_FINE, EXIT_FOUND, EXIT_REFUSED
+from payments.cli.common import EXIT_FINE, EXIT_FOUND, EXIT_REFUSED
+from payments.server.certificate import make_self_signed
 from payments.services import reconciliation
 from payments.services.reconciliation import ReportError
 from tests.service.api import Client
@@ -269,7 +269,7 @@ def test_a_container_fetches_the_report_by_a_link(
             code, _, said = run("reconcile", f"{reports}/{path}", "--processor", "sandbox")
             assert (code, why in said) == (EXIT_REFUSED, True)
             assert "password" not in said
-        monkeypatch.setattr("payments.reports._MAX_BYTES", 10)
+        monkeypatch.setattr("payments.cli.report_sources._MAX_BYTES", 10)
         code, _, said = run("reconcile", f"{reports}/day.csv?signature=password", "--processor", "sandbox")
         assert (code, "larger" in said) == (EXIT_REFUSED, True)
     code, _, said = run("reconcile", f"{reports}/day.csv?signature=password", "--processor", "sandbox")

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from payments.problems import all_errors
-from payments.web import reference
+from payments.core.problems import all_errors
+from payments.web.openapi import reference
 
 _DOCUMENT: dict[str, Any] = {
     "openapi": "3.1.0",

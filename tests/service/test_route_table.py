@@ -14,12 +14,13 @@ from flask.testing import FlaskClient
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from werkzeug.test import TestResponse
 
+from payments.core.problems import all_errors
 from payments.domain.api_keys import Scope
-from payments.problems import all_errors
 from payments.repositories.database import Database
-from payments.web import edge, pagination
 from payments.web.app import create_app
-from payments.web.openapi import Api
+from payments.web.http import guards as edge
+from payments.web.http import pagination
+from payments.web.openapi.api import Api
 from tests.service.api import SETTINGS, sandbox_context
 from tests.service.conftest import ApiKey, Postgres, make_key
 from tests.service.seed import add_event

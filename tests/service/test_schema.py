@@ -8,11 +8,12 @@ import pytest
 from alembic.script import ScriptDirectory
 from psycopg.conninfo import make_conninfo
 
-from payments import cli, server
-from payments.migration import MigrationInputs, config, migrate
+from payments.cli import main as cli
+from payments.cli.migrate import MigrationInputs, config, migrate
 from payments.repositories.database import EXIT_REFUSED, Database, DatabaseUnavailable, require_current_schema
 from payments.repositories.schema import SchemaOutdated, known_versions
-from payments.web import main as web
+from payments.server import gunicorn_server as server
+from payments.server import main as web
 from payments.worker import main as worker
 from tests.service.conftest import Postgres, make_database
 

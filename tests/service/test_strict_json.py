@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.test import EnvironBuilder
 
-from payments.problems import ContentTooLarge, MalformedRequest, UnsupportedMediaType
-from payments.web import strict_json
+from payments.core.problems import ContentTooLarge, MalformedRequest, UnsupportedMediaType
+from payments.web.http import strict_json
 
 _STRINGS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
 _NUMBERS = st.integers(-(10**20), 10**20) | st.floats(allow_nan=False, allow_infinity=False)

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from payments import healthcheck, time_scale
-from payments.heartbeat import INTERVAL, MAX_AGE, Heartbeat, heartbeat_file
+from payments import healthcheck
+from payments.core import time_scale
+from payments.core.settings import Settings, SettingsError
 from payments.repositories.database import EXIT_REFUSED, Database
-from payments.settings import Settings, SettingsError
 from payments.worker import main as worker
+from payments.worker.heartbeat import INTERVAL, MAX_AGE, Heartbeat, heartbeat_file
 from payments.worker.loops import Loop, run_loop
 from payments.worker.watchdog import Watchdog
 from tests.service.api import sandbox_context

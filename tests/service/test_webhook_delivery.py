@@ -12,10 +12,10 @@ import psycopg
 import pytest
 from standardwebhooks.webhooks import Webhook
 
+from payments.core.problems import ValidationFailed
 from payments.delivery.sender import Sender
 from payments.domain import webhooks as domain
 from payments.domain.api_keys import ALL_SCOPES, Principal
-from payments.problems import ValidationFailed
 from payments.repositories import webhook_messages
 from payments.repositories.database import Database
 from payments.services import webhook_delivery, webhook_endpoints

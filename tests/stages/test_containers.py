@@ -4,8 +4,11 @@ from typing import Any
 
 import pytest
 
-from payments import cli, healthcheck, heartbeat, server
-from payments.settings import Settings
+from payments import healthcheck
+from payments.cli import main as cli
+from payments.core.settings import Settings
+from payments.server import gunicorn_server as server
+from payments.worker import heartbeat
 from payments.worker import main as worker
 from tests.stages.model import PROJECT, Resource, Templates
 

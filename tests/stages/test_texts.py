@@ -5,9 +5,9 @@ import re
 
 import pytest
 
-from payments import certificates
 from payments.domain.operations import PROCESSOR_DEADLINE, STUCK_AFTER
-from payments.web.auth import CACHE_SECONDS
+from payments.server import certificate as certificates
+from payments.web.http.auth import CACHE_SECONDS
 from stages import canary as canary_stage
 from stages.deployment_alarms import MAX_ERROR_RATE, MAX_P99_SECONDS
 from stages.watch import MAX_DATABASE_CPU, MAX_RECOVERY_MINUTES, MAX_WEBHOOK_MINUTES, STUCK_MINUTES

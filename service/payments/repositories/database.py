@@ -17,8 +17,8 @@ from psycopg.pq.abc import PGresult
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from payments import timing
 from payments.domain.operations import TenantScope
+from payments.observability import timing
 from payments.repositories.schema import SchemaOutdated, require_current
 
 Connection = psycopg.Connection[DictRow]

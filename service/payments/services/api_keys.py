@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from payments.core.problems import IllegalTransition, NotFound, ScopeMissing
 from payments.domain import api_keys as domain
 from payments.domain.api_keys import Principal, Scope
 from payments.domain.api_versions import CURRENT_API_VERSION
 from payments.domain.ids import Prefix, new_id
 from payments.domain.operations import TenantScope
-from payments.problems import IllegalTransition, NotFound, ScopeMissing
 from payments.repositories import api_keys, audit
 from payments.repositories.api_keys import ApiKey, NewKey
 from payments.repositories.database import Connection

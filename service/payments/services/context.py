@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from payments.metrics import Metrics
+from payments.observability.metrics import Metrics
 from payments.processors.base import Processor
 from payments.repositories.database import Database
 

@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 
 import psycopg
 
-from payments import logs, timing
 from payments.domain.ids import Prefix, new_id
 from payments.domain.operations import (
     PROCESSOR_DEADLINE,
@@ -24,6 +23,7 @@ from payments.domain.operations import (
 from payments.domain.outcomes import Outcome, Result
 from payments.domain.payments import CaptureMethod, Payment, PaymentStatus
 from payments.domain.transitions import Transition, settle
+from payments.observability import logs, timing
 from payments.processors.base import Call, Processor
 from payments.repositories import attempts, idempotency, ledger, payments
 from payments.repositories.database import Connection, DatabaseUnavailable

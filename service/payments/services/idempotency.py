@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from payments import logs
+from payments.core.problems import IdempotencyMismatch, RequestInProgress
 from payments.domain.operations import KEY_LEASE, CallKind, TenantScope
-from payments.problems import IdempotencyMismatch, RequestInProgress
+from payments.observability import logs
 from payments.repositories import idempotency, payments
 from payments.repositories.database import Connection, Database
 from payments.services.presentation import dumps, payment_json, refund_json

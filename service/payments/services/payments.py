@@ -4,12 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from payments import logs
-from payments.domain.api_keys import Principal
-from payments.domain.ids import Prefix, new_id
-from payments.domain.operations import CallKind, Operation, OperationStatus, TenantScope
-from payments.domain.payments import AmountTooLarge, Busy, CaptureMethod, NotAllowed, Payment
-from payments.problems import (
+from payments.core.problems import (
     IllegalTransition,
     NotFound,
     NotSupported,
@@ -17,6 +12,11 @@ from payments.problems import (
     ServiceUnavailable,
     ValidationFailed,
 )
+from payments.domain.api_keys import Principal
+from payments.domain.ids import Prefix, new_id
+from payments.domain.operations import CallKind, Operation, OperationStatus, TenantScope
+from payments.domain.payments import AmountTooLarge, Busy, CaptureMethod, NotAllowed, Payment
+from payments.observability import logs
 from payments.processors.base import Processor
 from payments.repositories import attempts, payments
 from payments.repositories.attempts import NewAttempt

@@ -4,10 +4,10 @@ import json
 from datetime import datetime
 from typing import Any
 
+from payments.core.problems import PaymentFailed
 from payments.domain.operations import Operation
 from payments.domain.outcomes import Advice
 from payments.domain.payments import Payment
-from payments.problems import PaymentFailed
 
 #: What the detail of a refusal says to do.
 ADVICE_WORDS = {

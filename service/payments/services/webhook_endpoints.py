@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
+from payments.core.problems import NotFound, ValidationFailed
 from payments.delivery.addresses import AddressRefused, check_url
 from payments.domain.api_keys import Principal
 from payments.domain.ids import Prefix, new_id
 from payments.domain.operations import TenantScope
 from payments.domain.webhooks import new_secret
-from payments.problems import NotFound, ValidationFailed
 from payments.repositories import audit, events, webhook_endpoints, webhook_messages
 from payments.repositories.database import Connection
 from payments.repositories.webhook_endpoints import Endpoint

@@ -7,34 +7,29 @@ import psycopg
 from flask import Response, g, request
 from flask_openapi3.models.info import Info
 
-from payments import logs, timing
+from payments.core.problems import ServiceUnavailable
+from payments.core.settings import Settings
 from payments.domain.api_keys import Principal, StoredKey
 from payments.domain.api_versions import CURRENT_API_VERSION
 from payments.domain.ids import Prefix
-from payments.problems import ServiceUnavailable
+from payments.observability import logs, timing
 from payments.repositories import api_keys
 from payments.repositories.database import DatabaseUnavailable
 from payments.services.context import Context
-from payments.settings import Settings
-from payments.web import api_keys as api_key_views
-from payments.web import (
-    auth,
+from payments.web.endpoints import api_keys as api_key_views
+from payments.web.endpoints import (
     documentation,
-    edge,
-    headers,
     health,
     ledger,
-    overload,
-    patterns,
     payments,
-    problems,
     processor_webhooks,
-    state,
     three_d_secure,
     webhook_endpoints,
 )
-from payments.web.guide import GUIDE
-from payments.web.openapi import Api
+from payments.web.http import auth, headers, overload, patterns, problems, state
+from payments.web.http import guards as edge
+from payments.web.openapi.api import Api
+from payments.web.openapi.guide import GUIDE
 
 _log = logging.getLogger("payments.access")
 _PAYMENT_ID = re.compile(patterns.identifier(Prefix.PAYMENT))

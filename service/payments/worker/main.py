@@ -8,12 +8,12 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from payments.heartbeat import INTERVAL, Heartbeat, heartbeat_file
+from payments.core.time_scale import scaled
 from payments.repositories.database import EXIT_REFUSED, endings
 from payments.services import housekeeping, ledger_integrity
 from payments.services.context import Context
 from payments.services.recovery import Recoverer, end_expired_authorizations
-from payments.time_scale import scaled
+from payments.worker.heartbeat import INTERVAL, Heartbeat, heartbeat_file
 from payments.worker.loops import Loop, run_loop
 from payments.worker.watchdog import Watchdog
 from payments.worker.webhooks import webhook_loops
