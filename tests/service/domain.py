@@ -10,7 +10,7 @@ from payments.domain import money
 from payments.domain.operations import CallKind, Operation, OperationStatus
 from payments.domain.outcomes import Result
 from payments.domain.payments import CaptureMethod, Payment, PaymentStatus
-from payments.domain.settlement import Change, settle
+from payments.domain.transitions import Transition, settle
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
 VALIDITY = timedelta(days=7)
@@ -73,7 +73,7 @@ def operation(kind: CallKind, amount: int, **fields: Any) -> Operation:
     return replace(begun, **fields)
 
 
-def settled(before: Payment, result: Result, op: Operation | None = None, *, announced: bool = False) -> Change:
+def settled(before: Payment, result: Result, op: Operation | None = None, *, announced: bool = False) -> Transition:
     """What ``result`` makes of a payment, or of an operation on it, now."""
     kind = op.kind if op else CallKind.PAYMENT
     return settle(before, op, kind, result, now=NOW, authorization_validity=VALIDITY, announced=announced)

@@ -8,7 +8,7 @@ from payments.domain.ledger import Account, Posting, PostingKind
 from payments.domain.operations import CallKind, Operation, OperationStatus
 from payments.domain.outcomes import DeclineCode, Outcome, Result
 from payments.domain.payments import CaptureMethod, Payment, PaymentStatus
-from payments.domain.settlement import ACTION_VALIDITY, Change, EventType, failure
+from payments.domain.transitions import ACTION_VALIDITY, EventType, Transition, failure
 from tests.service.domain import NOW, VALIDITY, operation, payment
 
 S, E, O = PaymentStatus, EventType, Outcome  # noqa: E741  # short, for the table
@@ -73,8 +73,8 @@ class Row:
     status: int
 
     @property
-    def expected(self) -> Change:
-        return Change(
+    def expected(self) -> Transition:
+        return Transition(
             payment=replace(self.before, **self.payment),
             operation=replace(self.op, **self.operation) if self.op else None,
             postings=self.postings,

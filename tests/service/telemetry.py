@@ -17,7 +17,7 @@ from payments.observability.metrics import Metrics
 from payments.processors.base import Call
 from payments.processors.sandbox import SandboxProcessor
 from payments.repositories.database import Database
-from payments.services import housekeeping, ledger_books, webhook_delivery
+from payments.services import housekeeping, ledger_integrity, webhook_delivery
 from payments.services.context import Context
 from payments.services.webhook_delivery import Deliverer
 from payments.worker import webhooks as worker_webhooks
@@ -123,7 +123,7 @@ def _work(postgres: Postgres, context: Context, broken: Context) -> None:
     for each in (broken, context):
         execute(postgres, "UPDATE attempts SET next_look_at = now() WHERE status = 'open'")
         recover_due(each)
-    while ledger_books.seal(context.database):
+    while ledger_integrity.seal(context.database):
         pass
     deliverer = Deliverer(context, Sender(allow_local=True, timeout=timedelta(seconds=5)))
     while webhook_delivery.fan_out(context):

@@ -17,7 +17,7 @@ from payments.domain.payments import (
     NotAllowed,
     PaymentStatus,
 )
-from payments.domain.settlement import Change, EventType, resume_after_action
+from payments.domain.transitions import EventType, Transition, resume_after_action
 from tests.service.domain import AMOUNTS, RATES, operation, payment, settled
 
 RESULTS = st.builds(
@@ -43,7 +43,7 @@ class Life(RuleBasedStateMachine):
     def begin(self, method: CaptureMethod, amount: int, rate: int) -> None:
         self.payment = payment(capture_method=method, amount=amount, fee_basis_points=rate)
 
-    def apply(self, change: Change) -> None:
+    def apply(self, change: Transition) -> None:
         before, self.payment = self.payment, change.payment
         if before.status is not self.payment.status:
             target = self.payment.status
@@ -60,9 +60,9 @@ class Life(RuleBasedStateMachine):
             self.fees += posting.amount * (posting.credit is Account.PLATFORM_FEES)
         self.events += change.events
         assert change.settled or change.status in (201, 202)
-        assert change.answer_is_final == (change.status != 202)
+        assert change.response_is_final == (change.status != 202)
 
-    def settle(self, result: Result, op: Operation | None = None) -> Change:
+    def settle(self, result: Result, op: Operation | None = None) -> Transition:
         return settled(self.payment, result, op, announced=bool(self.events))
 
     @precondition(lambda self: self.payment.status in (PaymentStatus.PROCESSING, PaymentStatus.REQUIRES_ACTION))

@@ -5,9 +5,9 @@ import inspect
 
 import pytest
 
-from payments.domain import api_keys, ledger, operations, outcomes, payments, settlement
+from payments.domain import api_keys, ledger, operations, outcomes, payments, transitions
 
-MODULES = (api_keys, ledger, operations, outcomes, payments, settlement)
+MODULES = (api_keys, ledger, operations, outcomes, payments, transitions)
 OBJECTS = [
     member
     for module in MODULES

@@ -3,7 +3,7 @@
 import pytest
 
 from payments.domain.outcomes import FINAL, Advice, DeclineCode, Outcome, Result, advice_for, is_retryable
-from payments.domain.settlement import failure
+from payments.domain.transitions import failure
 
 ADVICE = {
     Advice.TRY_AGAIN_LATER: "insufficient_funds limit_exceeded processing_error",

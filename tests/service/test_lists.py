@@ -148,7 +148,7 @@ class Explaining:
 
 
 def test_every_list_is_answered_from_an_index(many: ApiKey, database: Database) -> None:
-    with database.transaction_of(many) as tx:  # also behind row-level security
+    with database.tenant_transaction(many) as tx:  # also behind row-level security
         explaining: Any = Explaining(tx)
         filters = {
             "all": PaymentFilter(),
@@ -160,13 +160,13 @@ def test_every_list_is_answered_from_an_index(many: ApiKey, database: Database) 
         for name, wanted in filters.items():
             assert payment_repository.list_payments(explaining, many, wanted, limit=11), name
         assert payment_repository.list_refunds(explaining, many, MIDDLE, before_id=None, limit=11)
-        assert events.list_of_owner(explaining, many, before=None, limit=11)
-        assert events.list_of_owner(explaining, many, before=("150", "evt_z"), limit=11)
-        assert events.list_of_payment(explaining, many, MIDDLE, before=None, limit=11)
-        assert ledger.list_of_owner(explaining, many, before=None, limit=11)
-        assert ledger.list_of_owner(explaining, many, before=Position(xid="150", id="tr_z"), limit=11)
+        assert events.list_for_tenant(explaining, many, before=None, limit=11)
+        assert events.list_for_tenant(explaining, many, before=("150", "evt_z"), limit=11)
+        assert events.list_for_payment(explaining, many, MIDDLE, before=None, limit=11)
+        assert ledger.list_for_tenant(explaining, many, before=None, limit=11)
+        assert ledger.list_for_tenant(explaining, many, before=Position(xid="150", id="tr_z"), limit=11)
         in_order = list(explaining.plans)
-        assert ledger.list_of_owner(explaining, many, before=None, limit=11, payment_id=MIDDLE)
+        assert ledger.list_for_tenant(explaining, many, before=None, limit=11, payment_id=MIDDLE)
     for plan in explaining.plans:
         assert "Index" in plan, plan
         assert "Seq Scan" not in plan, plan

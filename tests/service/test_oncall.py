@@ -16,7 +16,7 @@ from payments.cli.common import EXIT_FINE, EXIT_FOUND, EXIT_REFUSED
 from payments.core.settings import Settings
 from payments.observability import logs
 from payments.repositories.database import Database
-from payments.services import ledger_books
+from payments.services import ledger_integrity
 from payments.services.context import Context
 from tests.service.api import Client, sandbox_context
 from tests.service.conftest import ApiKey, Postgres
@@ -71,7 +71,7 @@ def test_a_chain_that_was_rewritten_as_a_whole_is_found_by_a_head_from_the_log(
 ) -> None:
     """Whoever owns the database can make everything in it agree. The log is somebody else's."""
     client.create()
-    ledger_books.seal(database)
+    ledger_integrity.seal(database)
     _, (before,), _ = run("ledger", "verify")
     assert run("ledger", "verify", "--head", before["head"].upper())[0] == EXIT_FINE
     with psycopg.connect(postgres.superuser) as owner:
@@ -79,7 +79,7 @@ def test_a_chain_that_was_rewritten_as_a_whole_is_found_by_a_head_from_the_log(
         owner.execute("DELETE FROM ledger_seals")
         owner.execute("UPDATE ledger_transfers SET amount = amount * 2")
         owner.execute("UPDATE payments SET amount = 2000, amount_authorized = 2000, amount_captured = 2000")
-    ledger_books.seal(database)
+    ledger_integrity.seal(database)
     assert run("ledger", "verify")[0] == EXIT_FINE, "in itself it is sound"
     code, (report,), _ = run("ledger", "verify", "--head", before["head"])
     assert (code, report["problems"]) == (EXIT_FOUND, [{"problem": "head_not_in_chain", "head": before["head"]}])

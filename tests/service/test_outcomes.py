@@ -337,7 +337,7 @@ def test_refund_that_fails_after_success(client: Client, postgres: Postgres) -> 
         row = connection.execute("SELECT processor_reference FROM operations WHERE id = %s", [refund["id"]]).fetchone()
     assert row is not None
     with client.context.database.transaction() as tx:
-        assert attempts.hasten(tx, processor="sandbox", livemode=False, reference=row[0]) == 1
+        assert attempts.look_up_soon(tx, processor="sandbox", livemode=False, reference=row[0]) == 1
         tx.commit()
     settle_open_attempts(client, postgres)
     payment = client.payment(payment_id)

@@ -90,7 +90,7 @@ def test_no_more_is_taken_than_asked_for_whatever_plan_the_database_makes(
     with database.transaction() as tx:
         for way in ("hashjoin", "mergejoin", "hashagg", "sort", "material", "indexscan", "bitmapscan"):
             tx.execute(f"SET LOCAL enable_{way} = off")
-        assert len(attempts.take_due(tx, processor="scripted", early=True, limit=2)) == 2
+        assert len(attempts.claim_due(tx, processor="scripted", early=True, limit=2)) == 2
 
 
 def test_while_every_thread_hangs_nothing_more_is_taken(database: Database, key: ApiKey, postgres: Postgres) -> None:
@@ -155,13 +155,13 @@ def test_the_workers_deadline_is_never_later_than_the_databases(
     """Its clock starts before the statement that sets the deadline, however long that takes."""
     client.create("pm")
     clock = [100.0]
-    take_due = attempts.take_due
+    claim_due = attempts.claim_due
 
     def slow(*arguments: Any, **named: Any) -> Any:
         clock[0] += 3.0
-        return take_due(*arguments, **named)
+        return claim_due(*arguments, **named)
 
-    monkeypatch.setattr(attempts, "take_due", slow)
+    monkeypatch.setattr(attempts, "claim_due", slow)
     for module in (recovery, execution):
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock[0], sleep=time.sleep))
     look(client, postgres)

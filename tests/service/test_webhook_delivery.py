@@ -22,7 +22,7 @@ from payments.services import webhook_delivery
 from payments.services.context import Context
 from payments.services.idempotency import IdempotentRequest
 from payments.services.webhook_delivery import Deliverer, fan_out
-from payments.services.webhooks import MAX_ENDPOINTS, Change, Webhooks
+from payments.services.webhook_endpoints import MAX_ENDPOINTS, EndpointUpdate, Webhooks
 from tests.service.conftest import Postgres
 from tests.service.receivers import Receiver, receiver
 from tests.service.seed import add_event, add_event_in
@@ -236,7 +236,7 @@ def test_410_disables_at_once_and_holds_what_is_to_be_delivered_until_it_is_enab
     assert {(event, status) for event, status, _ in _messages(postgres)} == {(first, "held"), (second, "held")}
 
     shop.statuses = [200]
-    webhooks.update(_ALICE, endpoint["id"], Change(status="enabled"))
+    webhooks.update(_ALICE, endpoint["id"], EndpointUpdate(status="enabled"))
     _run(context, deliverer)
     assert {request.headers["webhook-id"] for request in shop.requests[1:]} == {first, second}
     assert {status for _, status, _ in _messages(postgres)} == {"delivered"}
@@ -455,7 +455,7 @@ def test_what_a_disabled_endpoint_holds_is_forgotten_after_thirty_days_and_not_b
     context: Context, webhooks: Webhooks, deliverer: Deliverer, postgres: Postgres, shop: Receiver
 ) -> None:
     endpoint = _register(webhooks, shop.url)["id"]
-    webhooks.update(_ALICE, endpoint, Change(status="disabled"))
+    webhooks.update(_ALICE, endpoint, EndpointUpdate(status="disabled"))
     add_event(postgres, "mer_alice")
     _run(context, deliverer)
     for days, kept in ((29, 1), (31, 0)):

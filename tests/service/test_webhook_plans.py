@@ -90,13 +90,13 @@ def test_no_query_reads_a_whole_table_of_a_hundred_thousand(many: ApiKey, databa
         assert webhook_messages.backlog(explaining).messages > 0
         webhook_messages.delete_old(explaining, before=datetime.now(UTC) - timedelta(days=40), limit=1000)
         assert api_keys.load(explaining, f"key_{500:026}")
-    with database.transaction_of(many) as tx:  # behind row-level security
+    with database.tenant_transaction(many) as tx:  # behind row-level security
         scoped: Any = Explaining(tx)
         assert webhook_messages.redeliver(scoped, many, f"evt_{7:026}", message_ids=ids[:16])
         assert len(webhook_messages.list_deliveries(scoped, many, endpoint, before=None, limit=11)) == 11
         webhook_endpoints.hold_messages(scoped, many, endpoint)
         webhook_endpoints.free_messages(scoped, many, endpoint)
-        assert len(api_keys.list_of_owner(scoped, many, before=f"key_{500:026}", limit=11)) == 11
+        assert len(api_keys.list_for_tenant(scoped, many, before=f"key_{500:026}", limit=11)) == 11
     for plan in explaining.plans + scoped.plans:
         for table in ("webhook_messages", "webhook_deliveries", "events", "api_keys"):
             assert f"Seq Scan on {table}" not in plan, plan

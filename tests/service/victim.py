@@ -41,7 +41,7 @@ POINTS: dict[str, Callable[[], None]] = {
     "after Tx2, before the answer": lambda: _die_before(execution, "_count"),
 }
 WORKER_POINTS: dict[str, Callable[[], None]] = {
-    "after taking over": lambda: _die_before(recovery, "settle_taken"),
+    "after taking over": lambda: _die_before(recovery, "settle_claimed"),
     "after looking up": lambda: _die_after(SandboxProcessor, "look_up"),
     "after sending again": lambda: _die_after(SandboxProcessor, "_do"),
     "before Tx2 commits": lambda: _die_after(execution, "_write_attempt"),

@@ -65,7 +65,7 @@ def key(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 @dataclass(frozen=True)
-class _Owner:
+class _Tenant:
     """A merchant in a mode."""
 
     merchant_id: str
@@ -105,20 +105,20 @@ def _create_key(context: Context, settings: Settings, arguments: argparse.Namesp
     scopes = _scopes(arguments.scopes)
     write = destination(arguments.to)
     by, now = commands.actor(arguments), context.now()
-    owner = _Owner(arguments.merchant, livemode)
+    tenant = _Tenant(arguments.merchant, livemode)
     with context.database.transaction() as tx:
-        if not api_keys.merchant_exists(tx, owner.merchant_id):
+        if not api_keys.merchant_exists(tx, tenant.merchant_id):
             raise CommandRefused("There is no such merchant. See `payments merchant create`.")
         made = use_cases.issue(
             tx,
-            owner,
+            tenant,
             actor=by,
             name=arguments.name,
             scopes=scopes,
             expires_at=None if days is None else now + timedelta(days=days),
             now=now,
         )
-        return _hand_over(tx, owner, made, write)
+        return _hand_over(tx, tenant, made, write)
 
 
 def _rotate_key(context: Context, _: Settings, arguments: argparse.Namespace) -> dict[str, str]:
@@ -128,35 +128,35 @@ def _rotate_key(context: Context, _: Settings, arguments: argparse.Namespace) ->
     write = destination(arguments.to)
     by = commands.actor(arguments)
     with context.database.transaction() as tx:
-        owner = _owner_of(tx, arguments.key)
-        old = api_keys.get(tx, owner, arguments.key, lock=True)
+        tenant = _tenant_of(tx, arguments.key)
+        old = api_keys.get(tx, tenant, arguments.key, lock=True)
         if old is None:
             raise _no_such_key()
-        made = use_cases.renew(tx, owner, old, actor=by, overlap=overlap, now=context.now())
-        return _hand_over(tx, owner, made, write)
+        made = use_cases.renew(tx, tenant, old, actor=by, overlap=overlap, now=context.now())
+        return _hand_over(tx, tenant, made, write)
 
 
 def _revoke_key(context: Context, _: Settings, arguments: argparse.Namespace) -> dict[str, str]:
     by = commands.actor(arguments)
     with context.database.transaction() as tx:
-        owner = _owner_of(tx, arguments.key)
-        use_cases.end(tx, owner, arguments.key, actor=by, now=context.now())
+        tenant = _tenant_of(tx, arguments.key)
+        use_cases.end(tx, tenant, arguments.key, actor=by, now=context.now())
         tx.commit()
     return {"revoked": arguments.key}
 
 
-def _hand_over(tx: Connection, owner: _Owner, made: use_cases.Made, write: Write) -> dict[str, str]:
+def _hand_over(tx: Connection, tenant: _Tenant, made: use_cases.IssuedKey, write: Write) -> dict[str, str]:
     """Leave the key where it was asked for, then commit: no key exists that nobody has."""
-    write({"api_key": made.token, "id": made.key.id, "merchant": owner.merchant_id})
+    write({"api_key": made.token, "id": made.key.id, "merchant": tenant.merchant_id})
     tx.commit()
-    return {"key": made.key.id, "merchant": owner.merchant_id}
+    return {"key": made.key.id, "merchant": tenant.merchant_id}
 
 
-def _owner_of(tx: Connection, key_id: str) -> _Owner:
+def _tenant_of(tx: Connection, key_id: str) -> _Tenant:
     stored = api_keys.load(tx, key_id)
     if stored is None:
         raise _no_such_key()
-    return _Owner(stored.merchant_id, stored.livemode)
+    return _Tenant(stored.merchant_id, stored.livemode)
 
 
 def _no_such_key() -> CommandRefused:

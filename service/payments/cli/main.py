@@ -20,12 +20,12 @@ from payments.observability import logs
 from payments.repositories import database
 from payments.repositories.database import DatabaseUnavailable
 from payments.repositories.schema import SchemaOutdated
-from payments.services.oversight import OversightError
 from payments.services.reconciliation import ReportError
+from payments.services.stuck_attempts import ResolutionError
 
 _log = logging.getLogger("payments.cli")
 #: What an operator is told in words; anything else is a mistake of ours and ends in a traceback.
-_REFUSALS = (CommandRefused, OversightError, ReportError, ApiError)
+_REFUSALS = (CommandRefused, ResolutionError, ReportError, ApiError)
 
 
 def main(arguments: list[str] | None = None) -> int:

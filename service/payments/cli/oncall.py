@@ -7,14 +7,14 @@ from payments.cli import report_sources as reports
 from payments.cli.common import EXIT_FINE, EXIT_FOUND, CommandRefused
 from payments.core.settings import PROCESSORS, Settings
 from payments.domain.outcomes import Outcome
-from payments.services import ledger_books, oversight, reconciliation
-from payments.services.oversight import RESOLUTIONS, Resolution
-from payments.services.reconciliation import Report
+from payments.services import ledger_integrity, reconciliation, stuck_attempts
+from payments.services.reconciliation import SettlementReport
+from payments.services.stuck_attempts import RESOLUTIONS, Resolution
 
 
 def stuck(settings: Settings, _: argparse.Namespace) -> int:
     """List what only a person can settle."""
-    found = oversight.list_stuck(commands.context(settings, name="stuck"))
+    found = stuck_attempts.list_stuck(commands.context(settings, name="stuck"))
     for row in found:
         commands.show(row)
     commands.say(f"payments stuck: {len(found)} attempts need a person.")
@@ -39,7 +39,7 @@ def resolve(settings: Settings, arguments: argparse.Namespace) -> int:
         actor=commands.actor(arguments),
         reference=arguments.reference,
     )
-    commands.show(oversight.resolve(commands.context(settings, name="resolve"), resolution))
+    commands.show(stuck_attempts.resolve(commands.context(settings, name="resolve"), resolution))
     return EXIT_FINE
 
 
@@ -54,7 +54,7 @@ def add_ledger_arguments(parser: argparse.ArgumentParser) -> None:
 
 def ledger(settings: Settings, arguments: argparse.Namespace) -> int:
     """Recompute the ledger."""
-    report = ledger_books.verify(commands.context(settings, name="verify").database, expected_head=arguments.head)
+    report = ledger_integrity.verify(commands.context(settings, name="verify").database, expected_head=arguments.head)
     commands.show(report.as_dict())
     commands.say(f"payments ledger verify: {len(report.problems)} problems.")
     return EXIT_FINE if report.is_sound else EXIT_FOUND
@@ -75,7 +75,9 @@ def reconcile(settings: Settings, arguments: argparse.Namespace) -> int:
     name = arguments.report or reports.name_of(arguments.source)
     if not name:
         raise CommandRefused("Say what the report is called with --report: it is stored under that name.")
-    report = Report(processor=arguments.processor, livemode=arguments.live, name=name, actor=commands.actor(arguments))
+    report = SettlementReport(
+        processor=arguments.processor, livemode=arguments.live, name=name, actor=commands.actor(arguments)
+    )
     with reports.opened(arguments.source) as rows:
         lines = reconciliation.read(rows)
     context = commands.context(settings, name="reconcile")

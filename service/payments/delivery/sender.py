@@ -19,7 +19,7 @@ USER_AGENT = "payments-webhooks/1"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class DeliveryResult:
     """What became of one attempt."""
 
     #: HTTP status, ``None`` when there was no answer.
@@ -46,7 +46,7 @@ class Sender:
         self._tls = tls or ssl.create_default_context()
         self._timeout = timeout.total_seconds()
 
-    def post(self, url: str, *, headers: Mapping[str, str], body: bytes) -> Answer:
+    def post(self, url: str, *, headers: Mapping[str, str], body: bytes) -> DeliveryResult:
         """Send ``body`` once. Whatever goes wrong is in the answer: an attempt is never an exception."""
         started = time.monotonic()
         status: int | None = None
@@ -70,7 +70,7 @@ class Sender:
         duration = time.monotonic() - started
         if error and duration >= self._timeout:
             error = f"No answer within {self._timeout:g} seconds."
-        return Answer(status=status, error=error, duration=timedelta(seconds=duration), retry_after=retry_after)
+        return DeliveryResult(status=status, error=error, duration=timedelta(seconds=duration), retry_after=retry_after)
 
     def _exchange(self, found: Target, headers: Mapping[str, str], body: bytes) -> tuple[int, timedelta | None]:
         connection = _PinnedConnection(found, self._tls, self._timeout)

@@ -13,13 +13,13 @@ KEY_LEASE = timedelta(seconds=60)
 #: How long a final answer is kept for replays.
 KEY_RETENTION = timedelta(hours=72)
 #: Waits before the worker looks again at something unknown: the first, and the longest.
-FIRST_LOOK = timedelta(seconds=1)
-LONGEST_LOOK = timedelta(minutes=15)
+FIRST_LOOKUP_DELAY = timedelta(seconds=1)
+MAX_LOOKUP_DELAY = timedelta(minutes=15)
 #: After this long an attempt that is still open is a matter for a person (`payments stuck`).
 STUCK_AFTER = timedelta(minutes=30)
 
 
-class Owned(Protocol):
+class TenantScope(Protocol):
     """Something that belongs to one merchant in one mode."""
 
     @property
@@ -93,6 +93,6 @@ class Attempt:
     created_at: datetime
 
 
-def wait_before_look(looks: int) -> timedelta:
+def lookup_delay(looks: int) -> timedelta:
     """How long to wait before looking again after ``looks`` looks that established nothing."""
-    return min(FIRST_LOOK * (1 << min(looks, 20)), LONGEST_LOOK)
+    return min(FIRST_LOOKUP_DELAY * (1 << min(looks, 20)), MAX_LOOKUP_DELAY)

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 
-class SignatureRefused(Exception):  # noqa: N818  # told to the sender as a fact
+class InvalidSignature(Exception):  # noqa: N818  # told to the sender as a fact
     """The message is not the processor's, or too old, or none at all."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Notice:
+class ProcessorEvent:
     """That something happened. What happened is asked, not believed."""
 
     event_id: str
@@ -24,9 +24,9 @@ class Notice:
 class SendsWebhooks(Protocol):
     """A processor that calls `/v1/processors/{name}/webhooks`."""
 
-    def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> Notice:
+    def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> ProcessorEvent:
         """The notice in ``body``, after its signature and age were checked.
 
         Raises:
-            SignatureRefused: it is not to be believed.
+            InvalidSignature: it is not to be believed.
         """

@@ -108,7 +108,7 @@ class SandboxProcessor:
             tx.commit()
         return decided
 
-    def _do(self, call: Call, make: Callable[[Connection], journal.Entry]) -> Result:
+    def _do(self, call: Call, make: Callable[[Connection], journal.JournalEntry]) -> Result:
         """Write the entry, once per attempt, and answer it; or lose the answer, if the token says so."""
         result = self._ask(lambda tx: journal.insert_once(tx, make(tx)))
         token = TOKENS.get(call.payment_method)
@@ -116,7 +116,7 @@ class SandboxProcessor:
             return Result(outcome=Outcome.UNKNOWN, detail="the answer was lost, as the token says")
         return result
 
-    def _ask(self, read: Callable[[Connection], journal.Entry | None]) -> Result:
+    def _ask(self, read: Callable[[Connection], journal.JournalEntry | None]) -> Result:
         try:
             with self._database.transaction() as tx:
                 entry = read(tx)
@@ -126,7 +126,7 @@ class SandboxProcessor:
             return Result(outcome=Outcome.UNKNOWN, detail="the sandbox did not answer")
         return Result(outcome=Outcome.NOT_FOUND) if entry is None else self._result(entry)
 
-    def _result(self, entry: journal.Entry) -> Result:
+    def _result(self, entry: journal.JournalEntry) -> Result:
         url = f"{self._public_base_url}/v1/sandbox/3ds/{entry.action_token}" if entry.action_token else None
         return Result(
             outcome=Outcome(entry.outcome),
@@ -136,10 +136,10 @@ class SandboxProcessor:
             detail="sandbox journal",
         )
 
-    def _entry(self, call: Call, tx: Connection) -> journal.Entry:
+    def _entry(self, call: Call, tx: Connection) -> journal.JournalEntry:
         behaviour = TOKENS[call.payment_method].behaviour(call.kind)
         needs_action = behaviour.outcome is Outcome.REQUIRES_ACTION
-        return journal.Entry(
+        return journal.JournalEntry(
             attempt_id=call.attempt_id,
             kind=call.kind.value,
             reference=f"{_REFERENCES[call.kind]}_{secrets.token_hex(12)}",
@@ -158,7 +158,7 @@ class SandboxProcessor:
     def _settles_at(self, tx: Connection) -> datetime:
         return journal.now(tx) + self._settles_after
 
-    def _operation_entry(self, call: Call, tx: Connection) -> journal.Entry:
+    def _operation_entry(self, call: Call, tx: Connection) -> journal.JournalEntry:
         """The entry of an operation, refused where the sandbox's own books do not allow it."""
         entry = self._entry(call, tx)
         charge = journal.lock_charge(tx, call.charge_reference or "")

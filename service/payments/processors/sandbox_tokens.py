@@ -23,7 +23,7 @@ _DECLINED = Outcome.DECLINED
 
 
 @dataclass(frozen=True, kw_only=True)
-class Token:
+class TestPaymentMethod:
     """A payment method."""
 
     meaning: str
@@ -36,42 +36,42 @@ class Token:
         return self.payment if kind is CallKind.PAYMENT else self.operations.get(kind, Behaviour())
 
 
-def _declined(meaning: str, code: DeclineCode) -> Token:
-    return Token(meaning=meaning, payment=Behaviour(outcome=_DECLINED, decline_code=code))
+def _declined(meaning: str, code: DeclineCode) -> TestPaymentMethod:
+    return TestPaymentMethod(meaning=meaning, payment=Behaviour(outcome=_DECLINED, decline_code=code))
 
 
-def _later(meaning: str, kind: CallKind, behaviour: Behaviour) -> Token:
-    return Token(meaning=meaning, operations={kind: behaviour})
+def _later(meaning: str, kind: CallKind, behaviour: Behaviour) -> TestPaymentMethod:
+    return TestPaymentMethod(meaning=meaning, operations={kind: behaviour})
 
 
 _GENERIC = DeclineCode.GENERIC_DECLINE
-TOKENS: Mapping[str, Token] = {
-    "tok_visa": Token(meaning="Approved."),
+TOKENS: Mapping[str, TestPaymentMethod] = {
+    "tok_visa": TestPaymentMethod(meaning="Approved."),
     "tok_declined": _declined("Declined by the issuer, without a reason.", _GENERIC),
     "tok_insufficient_funds": _declined("Declined: not enough money.", DeclineCode.INSUFFICIENT_FUNDS),
     "tok_expired_card": _declined("Declined: the card has expired.", DeclineCode.EXPIRED_CARD),
     "tok_fraudulent": _declined("Declined as fraudulent.", DeclineCode.FRAUDULENT),
-    "tok_3ds": Token(
+    "tok_3ds": TestPaymentMethod(
         meaning="Needs 3-D Secure: send the customer to `next_action.redirect_to_url.url`.",
         payment=Behaviour(outcome=Outcome.REQUIRES_ACTION),
     ),
-    "tok_lost_approved": Token(
+    "tok_lost_approved": TestPaymentMethod(
         meaning="Approved, but the processor's answer is lost: 202, then settled as approved.",
         payment=Behaviour(answer_lost=True),
     ),
-    "tok_lost_declined": Token(
+    "tok_lost_declined": TestPaymentMethod(
         meaning="Declined, but the processor's answer is lost: 202, then settled as declined.",
         payment=Behaviour(outcome=_DECLINED, decline_code=_GENERIC, answer_lost=True),
     ),
-    "tok_pending_approved": Token(
+    "tok_pending_approved": TestPaymentMethod(
         meaning="The processor decides later: 202, then settled as approved.",
         payment=Behaviour(outcome=Outcome.PENDING, settles_as=Outcome.APPROVED),
     ),
-    "tok_pending_declined": Token(
+    "tok_pending_declined": TestPaymentMethod(
         meaning="The processor decides later: 202, then settled as declined.",
         payment=Behaviour(outcome=Outcome.PENDING, settles_as=_DECLINED, decline_code=_GENERIC),
     ),
-    "tok_processor_error": Token(
+    "tok_processor_error": TestPaymentMethod(
         meaning="The processor fails and surely did nothing: 402, retryable.",
         payment=Behaviour(outcome=Outcome.NOT_DONE, decline_code=DeclineCode.PROCESSING_ERROR),
     ),

@@ -19,8 +19,8 @@ from payments.domain.outcomes import DeclineCode, Outcome, Result
 from payments.processors import stripe_webhooks
 from payments.processors.base import Call, CallKind, Capabilities
 from payments.processors.circuit import CircuitBreaker, CircuitOpen
-from payments.processors.inbound import Notice
-from payments.processors.stripe_api import Doubt, Refused, StripeApi
+from payments.processors.inbound import ProcessorEvent
+from payments.processors.stripe_api import OutcomeUnknown, Refused, StripeApi
 from payments.processors.stripe_outcomes import ATTEMPT, decline_code, find_refund, judge, refund_result, unknown, words
 
 #: Stripe forgets idempotency keys after 24 hours; an hour of clocks and queues is kept away from that.
@@ -65,11 +65,11 @@ class StripeProcessor:
             return False
         return True
 
-    def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> Notice:
+    def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> ProcessorEvent:
         """A message that Stripe sent.
 
         Raises:
-            SignatureRefused: it is not Stripe's, or too old.
+            InvalidSignature: it is not Stripe's, or too old.
         """
         return stripe_webhooks.read(body, headers.get(stripe_webhooks.SIGNATURE_HEADER), secret=self._webhook_secret)
 
@@ -93,7 +93,7 @@ class StripeProcessor:
             intent = self._api.create_intent(params, key=f"{call.attempt_id}:create", deadline=_within(call))
         except Refused as refused:
             return Result(outcome=Outcome.NOT_DONE, decline_code=decline_code(refused), detail=words(refused))
-        except Doubt as doubt:
+        except OutcomeUnknown as doubt:
             detail = f"the PaymentIntent could not be made ({doubt}); unconfirmed, it charges nothing"
             return Result(outcome=Outcome.NOT_DONE, decline_code=DeclineCode.PROCESSING_ERROR, detail=detail)
         return Result(outcome=Outcome.PREPARED, reference=intent.id)
@@ -111,7 +111,7 @@ class StripeProcessor:
                 key=f"{call.attempt_id}:confirm",
                 deadline=_within(call, _FIRST_SHARE),
             )
-        except (Refused, Doubt) as error:
+        except (Refused, OutcomeUnknown) as error:
             return self._after_doubtful_confirm(call, intent_id, error, deadline)
         return self._judge_or_close(call, intent, deadline)
 
@@ -145,7 +145,7 @@ class StripeProcessor:
         key = f"{call.attempt_id}:refund"
         try:
             return refund_result(self._api.refund(params, key=key, deadline=_within(call, _FIRST_SHARE)))
-        except (Refused, Doubt) as error:
+        except (Refused, OutcomeUnknown) as error:
             found = self._look_up(call, deadline)
             if found.outcome is not Outcome.NOT_FOUND:
                 return found
@@ -172,7 +172,7 @@ class StripeProcessor:
             return judge(call, self._api.retrieve(intent_id, deadline=deadline))
         except Refused as refused:
             return unknown(intent_id, f"the look-up was {words(refused)}")
-        except Doubt as doubt:
+        except OutcomeUnknown as doubt:
             return unknown(intent_id, f"no answer to the look-up ({doubt})")
 
     def _abandon(self, call: Call, deadline: datetime) -> Result:
@@ -181,19 +181,21 @@ class StripeProcessor:
             return Result(outcome=Outcome.NOT_FOUND, detail="no PaymentIntent is known")
         try:
             return judge(call, self._api.cancel(intent_id, key=f"{call.attempt_id}:abandon", deadline=deadline))
-        except (Refused, Doubt) as error:
+        except (Refused, OutcomeUnknown) as error:
             found = self._look_up(call, deadline)
             if found.outcome in {Outcome.UNCONFIRMED, Outcome.REQUIRES_ACTION}:
                 return unknown(intent_id, f"the cancellation did not take place ({error})")
             return found
 
-    def _after_doubtful_confirm(self, call: Call, intent_id: str, error: Refused | Doubt, deadline: datetime) -> Result:
+    def _after_doubtful_confirm(
+        self, call: Call, intent_id: str, error: Refused | OutcomeUnknown, deadline: datetime
+    ) -> Result:
         """The confirmation was refused or not answered: the PaymentIntent itself tells what is true."""
         try:
             intent = self._api.retrieve(intent_id, deadline=deadline)
-        except (Refused, Doubt) as again:
+        except (Refused, OutcomeUnknown) as again:
             return unknown(intent_id, f"no answer to the confirmation ({error}), nor to the look-up ({again})")
-        if isinstance(error, Doubt) and intent.status == "requires_confirmation":
+        if isinstance(error, OutcomeUnknown) and intent.status == "requires_confirmation":
             return unknown(intent_id, f"the confirmation had no answer ({error}) and may be under way")
         return self._judge_or_close(call, intent, deadline)
 
@@ -213,7 +215,7 @@ class StripeProcessor:
         deadline = _within(call)
         try:
             return judge(call, send(call.charge_reference, _within(call, _FIRST_SHARE)))
-        except (Refused, Doubt) as error:
+        except (Refused, OutcomeUnknown) as error:
             found = self._look_up(call, deadline)
             if found.outcome is not Outcome.NOT_FOUND:
                 return found

@@ -1,7 +1,7 @@
 """Stripe's API through its own SDK, with every failure sorted into what it proves.
 
 Three things can become of a call: an answer, a refusal (Stripe answered and did nothing), or doubt (no answer, or one
-that proves nothing). Doubt is never guessed away here; `payments.processors.stripe` asks again.
+that proves nothing). OutcomeUnknown is never guessed away here; `payments.processors.stripe` asks again.
 """
 
 import threading
@@ -42,7 +42,7 @@ class Refused(Exception):  # noqa: N818  # an answer of Stripe's, not an error o
         self.is_misconfiguration = isinstance(error, stripe.AuthenticationError | stripe.PermissionError)
 
 
-class Doubt(Exception):  # noqa: N818
+class OutcomeUnknown(Exception):  # noqa: N818
     """No answer, or one that proves nothing."""
 
 
@@ -169,7 +169,7 @@ class StripeApi:
 
         Raises:
             Refused: Stripe did not do it.
-            Doubt: it may or may not have.
+            OutcomeUnknown: it may or may not have.
         """
         self._transport.set_deadline(deadline)
         try:
@@ -180,7 +180,7 @@ class StripeApi:
             self._breaker.failed()
             remaining = (deadline - datetime.now(UTC)).total_seconds()
             if not repeat or remaining < _WORTH_REPEATING:
-                raise Doubt(type(error).__name__) from error
+                raise OutcomeUnknown(type(error).__name__) from error
             time.sleep(_PAUSE)
             return self._call(call, deadline, repeat=False)
         self._breaker.succeeded()

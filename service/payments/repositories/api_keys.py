@@ -7,7 +7,7 @@ from datetime import datetime
 from psycopg.rows import class_row
 
 from payments.domain.api_keys import Scope, StoredKey
-from payments.domain.operations import Owned
+from payments.domain.operations import TenantScope
 from payments.repositories.database import Connection
 
 _COLUMNS = "id, name, livemode, scopes, api_version, created_at, expires_at, revoked_at, last_used_at, replaced_by"
@@ -57,16 +57,16 @@ def load(tx: Connection, key_id: str) -> StoredKey | None:
     return StoredKey(**{**row, "scopes": known, "secret_hash": bytes(row["secret_hash"])})
 
 
-def insert(tx: Connection, owner: Owned, new: NewKey) -> None:
-    """Store a key of ``owner``; its merchant must exist."""
+def insert(tx: Connection, tenant: TenantScope, new: NewKey) -> None:
+    """Store a key of ``tenant``; its merchant must exist."""
     tx.execute(
         "INSERT INTO api_keys"
         " (id, merchant_id, livemode, name, secret_hash, scopes, api_version, created_at, expires_at)"
         " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
         [
             new.id,
-            owner.merchant_id,
-            owner.livemode,
+            tenant.merchant_id,
+            tenant.livemode,
             new.name,
             new.secret_hash,
             sorted(new.scopes),
@@ -77,24 +77,24 @@ def insert(tx: Connection, owner: Owned, new: NewKey) -> None:
     )
 
 
-def get(tx: Connection, owner: Owned, key_id: str, *, lock: bool = False) -> ApiKey | None:
-    """One key of ``owner``."""
+def get(tx: Connection, tenant: TenantScope, key_id: str, *, lock: bool = False) -> ApiKey | None:
+    """One key of ``tenant``."""
     with tx.cursor(row_factory=class_row(ApiKey)) as cursor:
         return cursor.execute(
             f"SELECT {_COLUMNS} FROM api_keys WHERE id = %s AND merchant_id = %s AND livemode = %s"  # noqa: S608
             + (" FOR NO KEY UPDATE" if lock else ""),
-            [key_id, owner.merchant_id, owner.livemode],
+            [key_id, tenant.merchant_id, tenant.livemode],
         ).fetchone()
 
 
-def list_of_owner(tx: Connection, owner: Owned, *, before: str | None, limit: int) -> Sequence[ApiKey]:
-    """Up to ``limit`` keys of ``owner``, newest first, after the one called ``before``."""
+def list_for_tenant(tx: Connection, tenant: TenantScope, *, before: str | None, limit: int) -> Sequence[ApiKey]:
+    """Up to ``limit`` keys of ``tenant``, newest first, after the one called ``before``."""
     with tx.cursor(row_factory=class_row(ApiKey)) as cursor:
         return cursor.execute(
             f"SELECT {_COLUMNS} FROM api_keys WHERE merchant_id = %(merchant_id)s AND livemode = %(livemode)s"  # noqa: S608
             + (" AND id < %(before)s" if before else "")
             + " ORDER BY id DESC LIMIT %(limit)s",
-            {"merchant_id": owner.merchant_id, "livemode": owner.livemode, "before": before, "limit": limit},
+            {"merchant_id": tenant.merchant_id, "livemode": tenant.livemode, "before": before, "limit": limit},
         ).fetchall()
 
 

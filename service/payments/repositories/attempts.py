@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from psycopg.rows import DictRow
 
-from payments.domain.operations import PROCESSOR_DEADLINE, Attempt, CallKind, Owned
+from payments.domain.operations import PROCESSOR_DEADLINE, Attempt, CallKind, TenantScope
 from payments.repositories.database import Connection
 
 _COLUMNS = ", ".join(field.name for field in fields(Attempt))
@@ -30,7 +30,7 @@ class NewAttempt:
     idempotency_key_hash: bytes | None
 
 
-def insert(tx: Connection, owner: Owned, new: NewAttempt) -> Attempt:
+def insert(tx: Connection, tenant: TenantScope, new: NewAttempt) -> Attempt:
     """Store an attempt, held by the caller until the processor's deadline; after it the worker looks."""
     row = tx.execute(
         f"""
@@ -42,8 +42,8 @@ def insert(tx: Connection, owner: Owned, new: NewAttempt) -> Attempt:
         """,  # noqa: S608  # column names of ours
         {
             "id": new.id,
-            "merchant_id": owner.merchant_id,
-            "livemode": owner.livemode,
+            "merchant_id": tenant.merchant_id,
+            "livemode": tenant.livemode,
             "payment_id": new.payment_id,
             "operation_id": new.operation_id,
             "kind": new.kind,
@@ -62,7 +62,7 @@ def get(tx: Connection, attempt_id: str) -> Attempt | None:
     return None if row is None else _attempt(row)
 
 
-def hold(tx: Connection, attempt: Attempt) -> bool:
+def lock_if_held(tx: Connection, attempt: Attempt) -> bool:
     """Lock the attempt if its generation is still the caller's: whoever lost it may record nothing."""
     row = tx.execute(
         "SELECT 1 FROM attempts WHERE id = %s AND generation = %s AND status = 'open' FOR NO KEY UPDATE",
@@ -71,7 +71,7 @@ def hold(tx: Connection, attempt: Attempt) -> bool:
     return row is not None
 
 
-def take_due(tx: Connection, *, processor: str, early: bool, limit: int) -> Sequence[Attempt]:
+def claim_due(tx: Connection, *, processor: str, early: bool, limit: int) -> Sequence[Attempt]:
     """Take over due attempts of ``processor``, each for its deadline; two workers never take the same.
 
     ``early`` ones are those that the worker has looked at once at most; the others are taken by a call of their own.
@@ -92,17 +92,17 @@ def take_due(tx: Connection, *, processor: str, early: bool, limit: int) -> Sequ
     return [_attempt(row) for row in rows]
 
 
-def take(tx: Connection, attempt_id: str) -> Attempt | None:
+def claim(tx: Connection, attempt_id: str) -> Attempt | None:
     """Take one attempt over, whenever it is due; ``None`` if it is settled."""
-    return _take(tx, attempt_id, "")
+    return _claim(tx, attempt_id, "")
 
 
-def take_idle(tx: Connection, attempt_id: str) -> Attempt | None:
+def claim_idle(tx: Connection, attempt_id: str) -> Attempt | None:
     """Take one attempt over that nobody can be sending; ``None`` if somebody can, or it is settled."""
-    return _take(tx, attempt_id, "AND deadline_at <= clock_timestamp()")
+    return _claim(tx, attempt_id, "AND deadline_at <= clock_timestamp()")
 
 
-def _take(tx: Connection, attempt_id: str, condition: str) -> Attempt | None:
+def _claim(tx: Connection, attempt_id: str, condition: str) -> Attempt | None:
     row = tx.execute(
         f"""
         UPDATE attempts SET generation = generation + 1, deadline_at = clock_timestamp() + %(deadline)s,
@@ -134,7 +134,7 @@ def settle(tx: Connection, attempt: Attempt, *, outcome: str, reference: str | N
     )
 
 
-def postpone(
+def record_inconclusive(
     tx: Connection, attempt: Attempt, *, outcome: str, reference: str | None, wait: timedelta, stuck_reason: str | None
 ) -> None:
     """Look again after ``wait``."""
@@ -147,7 +147,7 @@ def postpone(
     )
 
 
-def put_off(tx: Connection, attempt: Attempt, *, wait: timedelta, reason: str) -> None:
+def reschedule(tx: Connection, attempt: Attempt, *, wait: timedelta, reason: str) -> None:
     """Look again after ``wait``, with nothing learnt; nothing happens if the attempt is no longer the caller's."""
     tx.execute(
         """
@@ -158,7 +158,7 @@ def put_off(tx: Connection, attempt: Attempt, *, wait: timedelta, reason: str) -
     )
 
 
-def settle_creation(tx: Connection, owner: Owned, payment_id: str, *, outcome: str, evidence: str) -> None:
+def settle_creation(tx: Connection, tenant: TenantScope, payment_id: str, *, outcome: str, evidence: str) -> None:
     """Close the attempt that made a payment, because something else ended the payment; its holder is fenced off."""
     tx.execute(
         """
@@ -166,11 +166,11 @@ def settle_creation(tx: Connection, owner: Owned, payment_id: str, *, outcome: s
             settled_at = now()
         WHERE merchant_id = %s AND livemode = %s AND payment_id = %s AND kind = 'payment' AND status = 'open'
         """,
-        [outcome, evidence, owner.merchant_id, owner.livemode, payment_id],
+        [outcome, evidence, tenant.merchant_id, tenant.livemode, payment_id],
     )
 
 
-def hasten(tx: Connection, *, processor: str, livemode: bool, reference: str) -> int:
+def look_up_soon(tx: Connection, *, processor: str, livemode: bool, reference: str) -> int:
     """Make attempts about a processor's object due now; answers how many.
 
     ``reference`` is the object's id, be it a payment (then also its captures and voids) or a refund. A refund that had
@@ -192,7 +192,7 @@ def hasten(tx: Connection, *, processor: str, livemode: bool, reference: str) ->
     return changed.rowcount
 
 
-def look_soon(tx: Connection, attempt: Attempt) -> None:
+def schedule_lookup(tx: Connection, attempt: Attempt) -> None:
     """Let the worker look after one deadline, unless somebody settles the attempt before."""
     tx.execute(
         "UPDATE attempts SET next_look_at = clock_timestamp() + %s WHERE id = %s AND status = 'open'",

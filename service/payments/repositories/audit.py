@@ -6,13 +6,13 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from payments.domain.ids import Prefix, new_id
-from payments.domain.operations import Owned
+from payments.domain.operations import TenantScope
 from payments.repositories.database import Connection
 
 
 def record(
     tx: Connection,
-    owner: Owned | None,
+    tenant: TenantScope | None,
     *,
     actor: str,
     action: str,
@@ -28,8 +28,8 @@ def record(
             new_id(Prefix.AUDIT, now),
             actor,
             action,
-            owner and owner.merchant_id,
-            owner and owner.livemode,
+            tenant and tenant.merchant_id,
+            tenant and tenant.livemode,
             subject,
             Jsonb(details or {}),
         ],

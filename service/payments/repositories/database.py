@@ -17,7 +17,7 @@ from psycopg.pq.abc import PGresult
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from payments.domain.operations import Owned
+from payments.domain.operations import TenantScope
 from payments.observability import timing
 from payments.repositories.schema import SchemaOutdated, require_current
 
@@ -101,7 +101,7 @@ class Database:
     def transaction(self) -> Iterator[Connection]:
         """A connection whose transaction is rolled back at the end unless the caller commits it.
 
-        It sees every merchant's rows: for what serves one merchant there is :meth:`transaction_of`.
+        It sees every merchant's rows: for what serves one merchant there is :meth:`tenant_transaction`.
 
         Raises:
             DatabaseUnavailable: none could be had in time, or it leads to a server that only reads.
@@ -110,15 +110,15 @@ class Database:
             yield from self._transaction()
 
     @contextmanager
-    def transaction_of(self, owner: Owned) -> Iterator[Connection]:
-        """A :meth:`transaction` that sees and writes rows of ``owner`` only, whatever its statements forget to say.
+    def tenant_transaction(self, tenant: TenantScope) -> Iterator[Connection]:
+        """A :meth:`transaction` that sees and writes rows of ``tenant`` only, whatever its statements forget to say.
 
         Raises:
             DatabaseUnavailable: as :meth:`transaction`.
         """
         with self.transaction() as connection:
             # By libpq itself: it goes with the BEGIN that psycopg would send, and costs no round trip of its own.
-            result = connection.pgconn.exec_(_begin_as(owner.merchant_id, owner.livemode))
+            result = connection.pgconn.exec_(_begin_as(tenant.merchant_id, tenant.livemode))
             if result.status != ExecStatus.COMMAND_OK:
                 raise _error(result)
             yield connection

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from payments.domain.operations import Owned
+from payments.domain.operations import TenantScope
 from payments.repositories.database import Connection
 
 _COLUMNS = "id, xid::text AS xid, type, payment_id, sequence, body, created_at"
@@ -36,15 +36,15 @@ class NewEvent:
     body: str
 
 
-def insert(tx: Connection, owner: Owned, event: NewEvent) -> None:
+def insert(tx: Connection, tenant: TenantScope, event: NewEvent) -> None:
     """Store an event. This is the outbox too: the worker fans it out to webhook endpoints."""
     tx.execute(
         "INSERT INTO events (id, merchant_id, livemode, type, payment_id, sequence, api_version, body)"
         " VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
         [
             event.id,
-            owner.merchant_id,
-            owner.livemode,
+            tenant.merchant_id,
+            tenant.livemode,
             event.type,
             event.payment_id,
             event.sequence,
@@ -54,17 +54,17 @@ def insert(tx: Connection, owner: Owned, event: NewEvent) -> None:
     )
 
 
-def get(tx: Connection, owner: Owned, event_id: str) -> StoredEvent | None:
-    """One event of ``owner``."""
+def get(tx: Connection, tenant: TenantScope, event_id: str) -> StoredEvent | None:
+    """One event of ``tenant``."""
     row = tx.execute(
         f"SELECT {_COLUMNS} FROM events WHERE id = %s AND merchant_id = %s AND livemode = %s",  # noqa: S608
-        [event_id, owner.merchant_id, owner.livemode],
+        [event_id, tenant.merchant_id, tenant.livemode],
     ).fetchone()
     return None if row is None else StoredEvent(**row)
 
 
-def list_of_payment(
-    tx: Connection, owner: Owned, payment_id: str, *, before: int | None, limit: int
+def list_for_payment(
+    tx: Connection, tenant: TenantScope, payment_id: str, *, before: int | None, limit: int
 ) -> Sequence[StoredEvent]:
     """Up to ``limit`` events of a payment, newest first: their numbers are given under the payment's lock."""
     rows = tx.execute(
@@ -74,8 +74,8 @@ def list_of_payment(
         ORDER BY sequence DESC LIMIT %(limit)s
         """,  # noqa: S608
         {
-            "merchant_id": owner.merchant_id,
-            "livemode": owner.livemode,
+            "merchant_id": tenant.merchant_id,
+            "livemode": tenant.livemode,
             "payment_id": payment_id,
             "before": before,
             "limit": limit,
@@ -84,8 +84,10 @@ def list_of_payment(
     return [StoredEvent(**row) for row in rows]
 
 
-def list_of_owner(tx: Connection, owner: Owned, *, before: tuple[str, str] | None, limit: int) -> Sequence[StoredEvent]:
-    """Up to ``limit`` events of ``owner``, newest first by (xid, id).
+def list_for_tenant(
+    tx: Connection, tenant: TenantScope, *, before: tuple[str, str] | None, limit: int
+) -> Sequence[StoredEvent]:
+    """Up to ``limit`` events of ``tenant``, newest first by (xid, id).
 
     Only what no running transaction can still get in front of is shown, so that a reader who stops at the newest event
     it knows misses none.
@@ -98,8 +100,8 @@ def list_of_owner(tx: Connection, owner: Owned, *, before: tuple[str, str] | Non
         ORDER BY events.xid DESC, id DESC LIMIT %(limit)s
         """,  # noqa: S608
         {
-            "merchant_id": owner.merchant_id,
-            "livemode": owner.livemode,
+            "merchant_id": tenant.merchant_id,
+            "livemode": tenant.livemode,
             "xid": before and before[0],
             "id": before and before[1],
             "limit": limit,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from payments.domain.operations import KEY_LEASE, KEY_RETENTION, Owned
+from payments.domain.operations import KEY_LEASE, KEY_RETENTION, TenantScope
 from payments.repositories.database import Connection
 
 _GET = """
@@ -14,7 +14,7 @@ _GET_LOCKED = _GET + " FOR NO KEY UPDATE"
 
 
 @dataclass(frozen=True, kw_only=True)
-class StoredKey:
+class IdempotencyRecord:
     """A key as it is stored."""
 
     fingerprint: bytes
@@ -29,7 +29,7 @@ class StoredKey:
 
 def claim(
     tx: Connection,
-    owner: Owned,
+    tenant: TenantScope,
     *,
     key_hash: bytes,
     fingerprint: bytes,
@@ -54,8 +54,8 @@ def claim(
         WHERE idempotency_keys.expires_at <= clock_timestamp()
         """,
         [
-            owner.merchant_id,
-            owner.livemode,
+            tenant.merchant_id,
+            tenant.livemode,
             key_hash,
             fingerprint,
             request_id,
@@ -67,27 +67,27 @@ def claim(
     return changed.rowcount == 1
 
 
-def get(tx: Connection, owner: Owned, key_hash: bytes, *, lock: bool = False) -> StoredKey | None:
-    """A key of ``owner``; with ``lock``, the first lock of every transaction that has several."""
-    row = tx.execute(_GET_LOCKED if lock else _GET, [owner.merchant_id, owner.livemode, key_hash]).fetchone()
-    return None if row is None else StoredKey(**row)
+def get(tx: Connection, tenant: TenantScope, key_hash: bytes, *, lock: bool = False) -> IdempotencyRecord | None:
+    """A key of ``tenant``; with ``lock``, the first lock of every transaction that has several."""
+    row = tx.execute(_GET_LOCKED if lock else _GET, [tenant.merchant_id, tenant.livemode, key_hash]).fetchone()
+    return None if row is None else IdempotencyRecord(**row)
 
 
-def finish(tx: Connection, owner: Owned, key_hash: bytes, *, status: int, body: str) -> None:
+def finish(tx: Connection, tenant: TenantScope, key_hash: bytes, *, status: int, body: str) -> None:
     """Keep the final answer, verbatim, for its retention."""
     tx.execute(
         "UPDATE idempotency_keys SET response_status = %s, response_body = %s, expires_at = clock_timestamp() + %s"
         " WHERE merchant_id = %s AND livemode = %s AND key_hash = %s",
-        [status, body, KEY_RETENTION, owner.merchant_id, owner.livemode, key_hash],
+        [status, body, KEY_RETENTION, tenant.merchant_id, tenant.livemode, key_hash],
     )
 
 
-def release(tx: Connection, owner: Owned, key_hash: bytes) -> None:
+def release(tx: Connection, tenant: TenantScope, key_hash: bytes) -> None:
     """End the lease: the request was answered, its outcome is open."""
     tx.execute(
         "UPDATE idempotency_keys SET lease_until = clock_timestamp()"
         " WHERE merchant_id = %s AND livemode = %s AND key_hash = %s",
-        [owner.merchant_id, owner.livemode, key_hash],
+        [tenant.merchant_id, tenant.livemode, key_hash],
     )
 
 

@@ -8,7 +8,7 @@ from payments.repositories.database import Connection
 
 
 @dataclass(frozen=True, kw_only=True)
-class OpenNotice:
+class PendingEvent:
     """A message whose object was not found among our attempts yet."""
 
     event_id: str
@@ -52,7 +52,7 @@ def mark_handled(tx: Connection, *, processor: str, event_id: str) -> None:
     )
 
 
-def take_open(tx: Connection, *, processor: str, limit: int, younger_than: timedelta) -> Sequence[OpenNotice]:
+def claim_pending(tx: Connection, *, processor: str, limit: int, younger_than: timedelta) -> Sequence[PendingEvent]:
     """Up to ``limit`` messages that are not handled, oldest first, locked; nobody else takes them meanwhile."""
     rows = tx.execute(
         'SELECT event_id, livemode, processor_references AS "references" FROM processor_inbox'
@@ -60,7 +60,7 @@ def take_open(tx: Connection, *, processor: str, limit: int, younger_than: timed
         " ORDER BY received_at LIMIT %s FOR NO KEY UPDATE SKIP LOCKED",
         [processor, younger_than, limit],
     )
-    return [OpenNotice(**row) for row in rows]
+    return [PendingEvent(**row) for row in rows]
 
 
 def delete_old(tx: Connection, *, older_than: timedelta, limit: int) -> int:

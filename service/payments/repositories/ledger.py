@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from payments.domain.ledger import Posting
-from payments.domain.operations import Owned
+from payments.domain.operations import TenantScope
 from payments.repositories.cursors import SETTLED, Position
 from payments.repositories.database import Connection
 
@@ -39,7 +39,14 @@ _TRANSFER = "id, xid::text AS xid, currency, debit_account, credit_account, amou
 
 
 def insert(
-    tx: Connection, owner: Owned, posting: Posting, *, transfer_id: str, currency: str, payment_id: str, attempt_id: str
+    tx: Connection,
+    tenant: TenantScope,
+    posting: Posting,
+    *,
+    transfer_id: str,
+    currency: str,
+    payment_id: str,
+    attempt_id: str,
 ) -> None:
     """Book a posting."""
     tx.execute(
@@ -47,8 +54,8 @@ def insert(
         " kind, payment_id, attempt_id) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
         [
             transfer_id,
-            owner.merchant_id,
-            owner.livemode,
+            tenant.merchant_id,
+            tenant.livemode,
             currency,
             posting.debit,
             posting.credit,
@@ -60,10 +67,10 @@ def insert(
     )
 
 
-def list_of_owner(
-    tx: Connection, owner: Owned, *, before: Position | None, limit: int, payment_id: str | None = None
+def list_for_tenant(
+    tx: Connection, tenant: TenantScope, *, before: Position | None, limit: int, payment_id: str | None = None
 ) -> Sequence[Transfer]:
-    """Up to ``limit`` transfers of ``owner``, newest first by (xid, id), none that a late commit could precede."""
+    """Up to ``limit`` transfers of ``tenant``, newest first by (xid, id), none that a late commit could precede."""
     rows = tx.execute(
         f"""
         SELECT {_TRANSFER} FROM ledger_transfers
@@ -73,8 +80,8 @@ def list_of_owner(
         ORDER BY ledger_transfers.xid DESC, id DESC LIMIT %(limit)s
         """,  # noqa: S608  # text of ours
         {
-            "merchant_id": owner.merchant_id,
-            "livemode": owner.livemode,
+            "merchant_id": tenant.merchant_id,
+            "livemode": tenant.livemode,
             "payment_id": payment_id,
             "xid": before and before.xid,
             "id": before and before.id,
@@ -84,8 +91,8 @@ def list_of_owner(
     return [Transfer(**row) for row in rows]
 
 
-def totals(tx: Connection, owner: Owned) -> Sequence[AccountTotals]:
-    """Totals of every account of ``owner``: roll-up plus tail, in one statement and so in one snapshot."""
+def totals(tx: Connection, tenant: TenantScope) -> Sequence[AccountTotals]:
+    """Totals of every account of ``tenant``: roll-up plus tail, in one statement and so in one snapshot."""
     rows = tx.execute(
         """
         WITH position AS (SELECT xid, id FROM cursors WHERE name = 'ledger_rollup'),
@@ -100,7 +107,7 @@ def totals(tx: Connection, owner: Owned) -> Sequence[AccountTotals]:
             UNION ALL SELECT currency, credit_account, 0, amount FROM tail) AS parts
         GROUP BY currency, account ORDER BY currency, account
         """,
-        {"merchant_id": owner.merchant_id, "livemode": owner.livemode},
+        {"merchant_id": tenant.merchant_id, "livemode": tenant.livemode},
     )
     return [
         AccountTotals(

@@ -8,7 +8,7 @@ from typing import Any
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from payments.domain.operations import CallKind, Operation, OperationStatus, Owned
+from payments.domain.operations import CallKind, Operation, OperationStatus, TenantScope
 from payments.domain.payments import CaptureMethod, Payment, PaymentStatus
 from payments.repositories.database import Connection
 
@@ -41,7 +41,14 @@ class NewPayment:
 
 
 def insert_payment(
-    tx: Connection, owner: Owned, new: NewPayment, *, payment_id: str, processor: str, api_version: str, now: datetime
+    tx: Connection,
+    tenant: TenantScope,
+    new: NewPayment,
+    *,
+    payment_id: str,
+    processor: str,
+    api_version: str,
+    now: datetime,
 ) -> Payment:
     """Store a payment that is about to be sent, with the fee that is agreed now."""
     row = tx.execute(
@@ -55,8 +62,8 @@ def insert_payment(
         RETURNING {_PAYMENT}
         """,  # noqa: S608  # column names of ours
         {
-            "merchant_id": owner.merchant_id,
-            "livemode": owner.livemode,
+            "merchant_id": tenant.merchant_id,
+            "livemode": tenant.livemode,
             "id": payment_id,
             "amount": new.amount,
             "currency": new.currency,
@@ -72,16 +79,16 @@ def insert_payment(
         },
     ).fetchone()
     if row is None:
-        raise LookupError(f"Merchant {owner.merchant_id} does not exist.")
+        raise LookupError(f"Merchant {tenant.merchant_id} does not exist.")
     return _payment(row)
 
 
-def get_payment(tx: Connection, owner: Owned, payment_id: str, *, lock: bool = False) -> Payment | None:
-    """One payment of ``owner``; with ``lock``, nobody else changes it before this transaction ends."""
+def get_payment(tx: Connection, tenant: TenantScope, payment_id: str, *, lock: bool = False) -> Payment | None:
+    """One payment of ``tenant``; with ``lock``, nobody else changes it before this transaction ends."""
     row = tx.execute(
         f"SELECT {_PAYMENT} FROM payments WHERE merchant_id = %s AND livemode = %s AND id = %s"  # noqa: S608
         + (" FOR NO KEY UPDATE" if lock else ""),
-        [owner.merchant_id, owner.livemode, payment_id],
+        [tenant.merchant_id, tenant.livemode, payment_id],
     ).fetchone()
     return None if row is None else _payment(row)
 
@@ -131,7 +138,7 @@ class PaymentFilter:
     before_id: str | None = None
 
 
-def list_payments(tx: Connection, owner: Owned, wanted: PaymentFilter, *, limit: int) -> Sequence[Payment]:
+def list_payments(tx: Connection, tenant: TenantScope, wanted: PaymentFilter, *, limit: int) -> Sequence[Payment]:
     """Up to ``limit`` payments, newest first; stable while others are made, since identifiers only grow."""
     conditions = ["merchant_id = %(merchant_id)s", "livemode = %(livemode)s"]
     if wanted.status is not None:
@@ -145,8 +152,8 @@ def list_payments(tx: Connection, owner: Owned, wanted: PaymentFilter, *, limit:
     rows = tx.execute(
         f"SELECT {_PAYMENT} FROM payments WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT %(limit)s",  # noqa: S608
         {
-            "merchant_id": owner.merchant_id,
-            "livemode": owner.livemode,
+            "merchant_id": tenant.merchant_id,
+            "livemode": tenant.livemode,
             "status": wanted.status,
             "reference": wanted.reference,
             "from_id": wanted.from_id,
@@ -193,12 +200,12 @@ def insert_operation(tx: Connection, operation: Operation) -> None:
     )
 
 
-def get_operation(tx: Connection, owner: Owned, operation_id: str, *, lock: bool = False) -> Operation | None:
-    """One operation of ``owner``."""
+def get_operation(tx: Connection, tenant: TenantScope, operation_id: str, *, lock: bool = False) -> Operation | None:
+    """One operation of ``tenant``."""
     row = tx.execute(
         f"SELECT {_OPERATION} FROM operations WHERE merchant_id = %s AND livemode = %s AND id = %s"  # noqa: S608
         + (" FOR NO KEY UPDATE" if lock else ""),
-        [owner.merchant_id, owner.livemode, operation_id],
+        [tenant.merchant_id, tenant.livemode, operation_id],
     ).fetchone()
     return None if row is None else _operation(row)
 
@@ -223,7 +230,7 @@ def update_operation(tx: Connection, operation: Operation) -> None:
 
 
 def list_refunds(
-    tx: Connection, owner: Owned, payment_id: str, *, before_id: str | None, limit: int
+    tx: Connection, tenant: TenantScope, payment_id: str, *, before_id: str | None, limit: int
 ) -> Sequence[Operation]:
     """Up to ``limit`` refunds of a payment, newest first."""
     rows = tx.execute(
@@ -234,8 +241,8 @@ def list_refunds(
         ORDER BY id DESC LIMIT %(limit)s
         """,  # noqa: S608
         {
-            "merchant_id": owner.merchant_id,
-            "livemode": owner.livemode,
+            "merchant_id": tenant.merchant_id,
+            "livemode": tenant.livemode,
             "payment_id": payment_id,
             "before_id": before_id,
             "limit": limit,

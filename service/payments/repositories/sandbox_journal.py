@@ -8,7 +8,7 @@ from payments.repositories.database import Connection
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class JournalEntry:
     """One thing the sandbox was asked, and what it decided."""
 
     attempt_id: str
@@ -25,7 +25,7 @@ class Entry:
     action_token: str | None
     return_url: str | None
 
-    def refused(self, outcome: Outcome, code: DeclineCode) -> "Entry":
+    def refused(self, outcome: Outcome, code: DeclineCode) -> "JournalEntry":
         """The entry as a refusal."""
         return replace(self, outcome=outcome.value, decline_code=code.value, settles_as=None, settles_at=None)
 
@@ -41,7 +41,7 @@ class Charge:
     released: bool
 
 
-_COLUMNS = ", ".join(field.name for field in fields(Entry))
+_COLUMNS = ", ".join(field.name for field in fields(JournalEntry))
 #: A pending outcome is what it settles as once its time has come.
 _READ = """
     SELECT attempt_id, kind, reference, charge_reference, token, amount, currency,
@@ -61,15 +61,15 @@ def now(tx: Connection) -> datetime:
     return moment
 
 
-def get(tx: Connection, attempt_id: str) -> Entry | None:
+def get(tx: Connection, attempt_id: str) -> JournalEntry | None:
     """What was decided about an attempt, if it ever arrived."""
     row = tx.execute(_READ + "WHERE attempt_id = %s", [attempt_id]).fetchone()
-    return None if row is None else Entry(**row)
+    return None if row is None else JournalEntry(**row)
 
 
-def insert_once(tx: Connection, entry: Entry) -> Entry:
+def insert_once(tx: Connection, entry: JournalEntry) -> JournalEntry:
     """Write ``entry`` unless its attempt arrived before; answers what stands."""
-    placeholders = ", ".join(["%s"] * len(fields(Entry)))
+    placeholders = ", ".join(["%s"] * len(fields(JournalEntry)))
     tx.execute(
         f"INSERT INTO sandbox_journal ({_COLUMNS}) VALUES ({placeholders}) ON CONFLICT (attempt_id) DO NOTHING",  # noqa: S608
         astuple(entry),
@@ -106,7 +106,7 @@ def lock_charge(tx: Connection, reference: str) -> Charge | None:
     )
 
 
-def close(tx: Connection, attempt_id: str, *, outcome: Outcome) -> Entry | None:
+def close(tx: Connection, attempt_id: str, *, outcome: Outcome) -> JournalEntry | None:
     """End a charge that waits for its customer; answers what stands, be it another outcome."""
     tx.execute(
         "UPDATE sandbox_journal SET outcome = %s WHERE attempt_id = %s AND outcome = 'requires_action'",
@@ -115,10 +115,10 @@ def close(tx: Connection, attempt_id: str, *, outcome: Outcome) -> Entry | None:
     return get(tx, attempt_id)
 
 
-def find_challenge(tx: Connection, token: str) -> Entry | None:
+def find_challenge(tx: Connection, token: str) -> JournalEntry | None:
     """The charge that waits for the customer with this ``token``."""
     row = tx.execute(_READ + "WHERE action_token = %s AND outcome = 'requires_action'", [token]).fetchone()
-    return None if row is None else Entry(**row)
+    return None if row is None else JournalEntry(**row)
 
 
 def decide(tx: Connection, token: str, *, outcome: Outcome, decline_code: DeclineCode | None) -> bool:

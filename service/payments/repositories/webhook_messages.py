@@ -8,13 +8,13 @@ from datetime import datetime, timedelta
 from psycopg.rows import class_row
 
 from payments.domain.ids import Prefix, lowest_at
-from payments.domain.operations import Owned
+from payments.domain.operations import TenantScope
 from payments.repositories.cursors import SETTLED, Position
 from payments.repositories.database import Connection
 
 
 @dataclass(frozen=True, kw_only=True)
-class Claimed:
+class ClaimedMessage:
     """A message that this worker delivers, with all it takes."""
 
     id: str
@@ -84,13 +84,13 @@ def fan_out(tx: Connection, after: Position, *, limit: int, message_ids: Sequenc
 
 def claim_due(
     tx: Connection, *, limit: int, per_endpoint: int, busy: Mapping[str, int], lease: timedelta
-) -> Sequence[Claimed]:
+) -> Sequence[ClaimedMessage]:
     """Take up to ``limit`` due messages for delivery until ``lease`` ends, oldest due first.
 
     An endpoint gets at most ``per_endpoint`` at once, and one while it fails; ``busy`` are those that this worker is
     delivering. So an endpoint that hangs, or has a long queue, takes little from the others.
     """
-    with tx.cursor(row_factory=class_row(Claimed)) as cursor:
+    with tx.cursor(row_factory=class_row(ClaimedMessage)) as cursor:
         return cursor.execute(
             """
             WITH RECURSIVE waiting (endpoint_id) AS (  -- endpoints with something pending, by skipping along the index
@@ -133,7 +133,7 @@ def _json(counts: Mapping[str, int]) -> str:
     return json.dumps(dict(counts))
 
 
-def settle(tx: Connection, message: Claimed, *, status: str, attempts: int, wait: timedelta | None) -> bool:
+def settle(tx: Connection, message: ClaimedMessage, *, status: str, attempts: int, wait: timedelta | None) -> bool:
     """Write down how an attempt ended; ``False`` if somebody else has the message by now."""
     changed = tx.execute(
         """
@@ -147,7 +147,7 @@ def settle(tx: Connection, message: Claimed, *, status: str, attempts: int, wait
     return changed.rowcount == 1
 
 
-def log(tx: Connection, owner: Owned, endpoint_id: str, delivery: Delivery) -> None:
+def log(tx: Connection, tenant: TenantScope, endpoint_id: str, delivery: Delivery) -> None:
     """Log an attempt."""
     tx.execute(
         "INSERT INTO webhook_deliveries (id, merchant_id, livemode, endpoint_id, message_id, event_id, event_type,"
@@ -155,8 +155,8 @@ def log(tx: Connection, owner: Owned, endpoint_id: str, delivery: Delivery) -> N
         " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
         [
             delivery.id,
-            owner.merchant_id,
-            owner.livemode,
+            tenant.merchant_id,
+            tenant.livemode,
             endpoint_id,
             delivery.message_id,
             delivery.event_id,
@@ -171,7 +171,7 @@ def log(tx: Connection, owner: Owned, endpoint_id: str, delivery: Delivery) -> N
 
 
 def list_deliveries(
-    tx: Connection, owner: Owned, endpoint_id: str, *, before: str | None, limit: int
+    tx: Connection, tenant: TenantScope, endpoint_id: str, *, before: str | None, limit: int
 ) -> Sequence[Delivery]:
     """Up to ``limit`` attempts at an endpoint, newest first, after the one called ``before``."""
     with tx.cursor(row_factory=class_row(Delivery)) as cursor:
@@ -182,8 +182,8 @@ def list_deliveries(
             + (" AND id < %(before)s" if before else "")
             + " ORDER BY id DESC LIMIT %(limit)s",
             {
-                "merchant_id": owner.merchant_id,
-                "livemode": owner.livemode,
+                "merchant_id": tenant.merchant_id,
+                "livemode": tenant.livemode,
                 "endpoint_id": endpoint_id,
                 "before": before,
                 "limit": limit,
@@ -191,7 +191,7 @@ def list_deliveries(
         ).fetchall()
 
 
-def redeliver(tx: Connection, owner: Owned, event_id: str, *, message_ids: Sequence[str]) -> Sequence[str]:
+def redeliver(tx: Connection, tenant: TenantScope, event_id: str, *, message_ids: Sequence[str]) -> Sequence[str]:
     """Deliver an event again to every endpoint that is enabled and wants it; answers their ids."""
     rows = tx.execute(
         """
@@ -209,15 +209,15 @@ def redeliver(tx: Connection, owner: Owned, event_id: str, *, message_ids: Seque
         {
             "ids": list(message_ids),
             "event_id": event_id,
-            "merchant_id": owner.merchant_id,
-            "livemode": owner.livemode,
+            "merchant_id": tenant.merchant_id,
+            "livemode": tenant.livemode,
         },
     )
     return sorted(row["endpoint_id"] for row in rows)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Backlog:
+class DeliveryBacklog:
     """What is due and not delivered, for metrics and alarms."""
 
     messages: int
@@ -225,14 +225,14 @@ class Backlog:
     oldest_age: float
 
 
-def backlog(tx: Connection) -> Backlog:
+def backlog(tx: Connection) -> DeliveryBacklog:
     """What is due now."""
     row = tx.execute(
         "SELECT count(*) AS messages,"
         " coalesce(extract(epoch FROM now() - min(next_attempt_at)), 0)::float8 AS oldest_age"
         " FROM webhook_messages WHERE status = 'pending' AND next_attempt_at <= now()"
     ).fetchone()
-    return Backlog(**row) if row else Backlog(messages=0, oldest_age=0.0)
+    return DeliveryBacklog(**row) if row else DeliveryBacklog(messages=0, oldest_age=0.0)
 
 
 def delete_old(tx: Connection, *, before: datetime, limit: int) -> int:

@@ -10,12 +10,12 @@ from payments.domain import api_keys as domain
 from payments.domain.api_keys import Principal, Scope
 from payments.domain.api_versions import CURRENT_API_VERSION
 from payments.domain.ids import Prefix, new_id
-from payments.domain.operations import Owned
+from payments.domain.operations import TenantScope
 from payments.repositories import api_keys, audit
 from payments.repositories.api_keys import ApiKey, NewKey
 from payments.repositories.database import Connection
 from payments.services.context import Context
-from payments.services.idempotency import Answer, IdempotentRequest, LocalAnswer, run_local
+from payments.services.idempotency import ApiResponse, IdempotentRequest, LocalResponse, run_local
 from payments.services.presentation import timestamp
 
 _CREATED, _OK = 201, 200
@@ -23,7 +23,7 @@ _NO_SUCH_KEY = "There is no such API key of this merchant and mode."
 
 
 @dataclass(frozen=True, kw_only=True)
-class Made:
+class IssuedKey:
     """A key that was just made: the only moment at which its secret is known."""
 
     key: ApiKey
@@ -58,7 +58,7 @@ def key_json(key: ApiKey, now: datetime, *, secret: str | None = None) -> dict[s
 
 def issue(
     tx: Connection,
-    owner: Owned,
+    tenant: TenantScope,
     *,
     actor: str,
     name: str,
@@ -66,11 +66,11 @@ def issue(
     expires_at: datetime | None,
     now: datetime,
     api_version: str = CURRENT_API_VERSION,
-) -> Made:
-    """Make a key of ``owner``. Who may is for the caller to decide; who did is written down."""
+) -> IssuedKey:
+    """Make a key of ``tenant``. Who may is for the caller to decide; who did is written down."""
     key_id = new_id(Prefix.API_KEY, now)
     token = domain.compose(
-        livemode=owner.livemode, key_id=key_id.removeprefix(domain.ID_PREFIX), secret=domain.new_secret()
+        livemode=tenant.livemode, key_id=key_id.removeprefix(domain.ID_PREFIX), secret=domain.new_secret()
     )
     new = NewKey(
         id=key_id,
@@ -81,11 +81,11 @@ def issue(
         created_at=now,
         expires_at=expires_at,
     )
-    api_keys.insert(tx, owner, new)
+    api_keys.insert(tx, tenant, new)
     audit.record(
-        tx, owner, actor=actor, action="api_key.create", subject=key_id, now=now, details={"scopes": sorted(scopes)}
+        tx, tenant, actor=actor, action="api_key.create", subject=key_id, now=now, details={"scopes": sorted(scopes)}
     )
-    return Made(key=_existing(tx, owner, key_id), token=token)
+    return IssuedKey(key=_existing(tx, tenant, key_id), token=token)
 
 
 def create(
@@ -96,7 +96,7 @@ def create(
     name: str,
     scopes: frozenset[Scope],
     expires_at: datetime | None,
-) -> Answer:
+) -> ApiResponse:
     """Make a key of the caller's merchant and mode with no more than the caller has.
 
     Raises:
@@ -104,17 +104,17 @@ def create(
     """
     now = context.now()
 
-    def work(tx: Connection) -> LocalAnswer:
+    def work(tx: Connection) -> LocalResponse:
         _check_grant(principal, scopes, expires_at)
         made = issue(tx, principal, actor=principal.key_id, name=name, scopes=scopes, expires_at=expires_at, now=now)
-        return _secret_answer(made, now)
+        return _secret_response(made, now)
 
     return run_local(context.database, principal, request, work)
 
 
 def rotate(
     context: Context, principal: Principal, request: IdempotentRequest, *, key_id: str, overlap: timedelta
-) -> Answer:
+) -> ApiResponse:
     """Put a new key in the place of ``key_id``, which still works for ``overlap``.
 
     Raises:
@@ -124,15 +124,17 @@ def rotate(
     """
     now = context.now()
 
-    def work(tx: Connection) -> LocalAnswer:
+    def work(tx: Connection) -> LocalResponse:
         old = _existing(tx, principal, key_id, lock=True)
         _check_grant(principal, frozenset(Scope(scope) for scope in old.scopes), old.expires_at)
-        return _secret_answer(renew(tx, principal, old, actor=principal.key_id, overlap=overlap, now=now), now)
+        return _secret_response(renew(tx, principal, old, actor=principal.key_id, overlap=overlap, now=now), now)
 
     return run_local(context.database, principal, request, work)
 
 
-def renew(tx: Connection, owner: Owned, old: ApiKey, *, actor: str, overlap: timedelta, now: datetime) -> Made:
+def renew(
+    tx: Connection, tenant: TenantScope, old: ApiKey, *, actor: str, overlap: timedelta, now: datetime
+) -> IssuedKey:
     """The new key of a rotation; ``old`` is locked.
 
     Raises:
@@ -145,7 +147,7 @@ def renew(tx: Connection, owner: Owned, old: ApiKey, *, actor: str, overlap: tim
         raise IllegalTransition(f"The API key is {state}. Create a new one.", state=state, allowed=allowed)
     made = issue(
         tx,
-        owner,
+        tenant,
         actor=actor,
         name=old.name,
         scopes=frozenset(Scope(scope) for scope in old.scopes),
@@ -155,11 +157,11 @@ def renew(tx: Connection, owner: Owned, old: ApiKey, *, actor: str, overlap: tim
     )
     api_keys.replace(tx, old.id, by=made.key.id, expires_at=now + overlap)
     details = {"replaced_by": made.key.id, "overlap_seconds": int(overlap.total_seconds())}
-    audit.record(tx, owner, actor=actor, action="api_key.rotate", subject=old.id, now=now, details=details)
+    audit.record(tx, tenant, actor=actor, action="api_key.rotate", subject=old.id, now=now, details=details)
     return made
 
 
-def revoke(context: Context, principal: Principal, request: IdempotentRequest, *, key_id: str) -> Answer:
+def revoke(context: Context, principal: Principal, request: IdempotentRequest, *, key_id: str) -> ApiResponse:
     """End a key at once. Ending one that has ended changes nothing.
 
     Raises:
@@ -167,32 +169,32 @@ def revoke(context: Context, principal: Principal, request: IdempotentRequest, *
     """
     now = context.now()
 
-    def work(tx: Connection) -> LocalAnswer:
+    def work(tx: Connection) -> LocalResponse:
         end(tx, principal, key_id, actor=principal.key_id, now=now)
-        return LocalAnswer(status=_OK, body=key_json(_existing(tx, principal, key_id), now))
+        return LocalResponse(status=_OK, body=key_json(_existing(tx, principal, key_id), now))
 
     return run_local(context.database, principal, request, work)
 
 
-def end(tx: Connection, owner: Owned, key_id: str, *, actor: str, now: datetime) -> None:
-    """Revoke ``key_id`` of ``owner``.
+def end(tx: Connection, tenant: TenantScope, key_id: str, *, actor: str, now: datetime) -> None:
+    """Revoke ``key_id`` of ``tenant``.
 
     Raises:
         NotFound: no such key.
     """
-    _existing(tx, owner, key_id, lock=True)
+    _existing(tx, tenant, key_id, lock=True)
     api_keys.revoke(tx, key_id, now=now)
-    audit.record(tx, owner, actor=actor, action="api_key.revoke", subject=key_id, now=now)
+    audit.record(tx, tenant, actor=actor, action="api_key.revoke", subject=key_id, now=now)
 
 
-def list_keys(context: Context, owner: Owned, *, before: str | None, limit: int) -> Sequence[ApiKey]:
-    """Up to ``limit`` keys of ``owner``, newest first."""
-    with context.database.transaction_of(owner) as tx:
-        return api_keys.list_of_owner(tx, owner, before=before, limit=limit)
+def list_keys(context: Context, tenant: TenantScope, *, before: str | None, limit: int) -> Sequence[ApiKey]:
+    """Up to ``limit`` keys of ``tenant``, newest first."""
+    with context.database.tenant_transaction(tenant) as tx:
+        return api_keys.list_for_tenant(tx, tenant, before=before, limit=limit)
 
 
-def _existing(tx: Connection, owner: Owned, key_id: str, *, lock: bool = False) -> ApiKey:
-    found = api_keys.get(tx, owner, key_id, lock=lock)
+def _existing(tx: Connection, tenant: TenantScope, key_id: str, *, lock: bool = False) -> ApiKey:
+    found = api_keys.get(tx, tenant, key_id, lock=lock)
     if found is None:
         raise NotFound(_NO_SUCH_KEY)
     return found
@@ -206,8 +208,8 @@ def _check_grant(principal: Principal, scopes: frozenset[Scope], expires_at: dat
         raise ScopeMissing("A key that expires cannot make one that lives longer. Set expires_at.")
 
 
-def _secret_answer(made: Made, now: datetime) -> LocalAnswer:
+def _secret_response(made: IssuedKey, now: datetime) -> LocalResponse:
     """With the secret now, and without it in every replay."""
-    return LocalAnswer(
+    return LocalResponse(
         status=_CREATED, body=key_json(made.key, now, secret=made.token), stored_body=key_json(made.key, now)
     )

@@ -18,18 +18,18 @@ from payments.domain.operations import (
     Attempt,
     CallKind,
     Operation,
-    wait_before_look,
+    lookup_delay,
 )
 from payments.domain.outcomes import Outcome, Result
 from payments.domain.payments import CaptureMethod, Payment, PaymentStatus
-from payments.domain.settlement import Change, settle
+from payments.domain.transitions import Transition, settle
 from payments.observability import logs, timing
 from payments.processors.base import Call, Processor
 from payments.repositories import attempts, idempotency, ledger, payments
 from payments.repositories.database import Connection, DatabaseUnavailable
 from payments.services import events
 from payments.services.context import Context
-from payments.services.idempotency import Answer
+from payments.services.idempotency import ApiResponse
 from payments.services.presentation import dumps, payment_json, refund_json, refusal_json
 
 _log = logging.getLogger("payments.execution")
@@ -41,7 +41,7 @@ _RECORD_TRIES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Begun:
+class InFlightAttempt:
     """What Tx1 committed, and when by this process's clock it was begun: deadlines count from there."""
 
     payment: Payment
@@ -54,29 +54,29 @@ class Begun:
         return self.started + PROCESSOR_DEADLINE.total_seconds() - time.monotonic()
 
 
-def execute(context: Context, begun: Begun) -> Answer:
+def execute(context: Context, in_flight: InFlightAttempt) -> ApiResponse:
     """Send the attempt, record its outcome, and answer."""
-    processor = context.processors[begun.attempt.processor]
-    result = send(context, processor, begun)
+    processor = context.processors[in_flight.attempt.processor]
+    result = send(context, processor, in_flight)
     try:
-        answer = record(context, begun.attempt, result)
+        response = record(context, in_flight.attempt, result)
     except (psycopg.Error, DatabaseUnavailable) as error:
         # The processor was called and we cannot write down what it said. The worker will ask it.
-        _log.error("outcome not recorded", exc_info=error, extra=_named(begun.attempt))
-        answer = None
-    return answer or _accepted(begun.payment, begun.operation)
+        _log.error("outcome not recorded", exc_info=error, extra=_named(in_flight.attempt))
+        response = None
+    return response or _accepted(in_flight.payment, in_flight.operation)
 
 
-def send(context: Context, processor: Processor, begun: Begun) -> Result:
+def send(context: Context, processor: Processor, in_flight: InFlightAttempt) -> Result:
     """Ask the processor, committing the id of an object that has to be prepared before it is confirmed."""
-    call, kind = call_for(begun), begun.attempt.kind
+    call, kind = call_for(in_flight), in_flight.attempt.kind
     if call.timeout <= 0:
         return Result(outcome=Outcome.UNKNOWN, detail="deadline passed before sending")
     started = time.monotonic()
     try:
         with timing.span("processor"):
             if kind is CallKind.PAYMENT:
-                return _authorize(context, processor, begun, call)
+                return _authorize(context, processor, in_flight, call)
             if kind is CallKind.CAPTURE:
                 return processor.capture(call)
             return processor.void(call) if kind is CallKind.VOID else processor.refund(call)
@@ -84,7 +84,7 @@ def send(context: Context, processor: Processor, begun: Begun) -> Result:
         context.metrics.sample("ProcessorLatency", (time.monotonic() - started) * 1000, unit="Milliseconds")
 
 
-def _authorize(context: Context, processor: Processor, begun: Begun, call: Call) -> Result:
+def _authorize(context: Context, processor: Processor, in_flight: InFlightAttempt, call: Call) -> Result:
     if not processor.capabilities.prepares:
         return processor.authorize(call)
     reference = call.reference
@@ -93,20 +93,20 @@ def _authorize(context: Context, processor: Processor, begun: Begun, call: Call)
         if prepared.outcome is not Outcome.PREPARED or prepared.reference is None:
             return prepared
         reference = prepared.reference
-        with context.database.transaction_of(begun.attempt) as tx:
-            kept = attempts.store_reference(tx, begun.attempt, reference)
+        with context.database.tenant_transaction(in_flight.attempt) as tx:
+            kept = attempts.store_reference(tx, in_flight.attempt, reference)
             tx.commit()
         if not kept:
             return Result(outcome=Outcome.UNKNOWN, reference=reference, detail="taken over before confirmation")
-    timeout = begun.time_left()
+    timeout = in_flight.time_left()
     if timeout <= 0:
         return Result(outcome=Outcome.UNKNOWN, reference=reference, detail="deadline passed before confirmation")
-    return processor.authorize(call_for(begun, reference=reference))
+    return processor.authorize(call_for(in_flight, reference=reference))
 
 
-def call_for(begun: Begun, *, reference: str | None = None) -> Call:
+def call_for(in_flight: InFlightAttempt, *, reference: str | None = None) -> Call:
     """The attempt as the processor sees it."""
-    payment, operation, attempt = begun.payment, begun.operation, begun.attempt
+    payment, operation, attempt = in_flight.payment, in_flight.operation, in_flight.attempt
     own = reference or attempt.processor_reference
     is_payment = operation is None
     return Call(
@@ -118,7 +118,7 @@ def call_for(begun: Begun, *, reference: str | None = None) -> Call:
         amount=payment.amount if operation is None else operation.amount,
         currency=payment.currency,
         payment_method=payment.payment_method,
-        timeout=begun.time_left(),
+        timeout=in_flight.time_left(),
         final=payment.capture_method is CaptureMethod.AUTOMATIC if operation is None else operation.final,
         charge_reference=own if is_payment else payment.processor_reference,
         reference=own,
@@ -130,7 +130,7 @@ def call_for(begun: Begun, *, reference: str | None = None) -> Call:
     )
 
 
-def record(context: Context, attempt: Attempt, result: Result, *, evidence: str = "") -> Answer | None:
+def record(context: Context, attempt: Attempt, result: Result, *, evidence: str = "") -> ApiResponse | None:
     """Tx2, tried again while the database fails over.
 
     ``None`` if the attempt was taken over or settled meanwhile.
@@ -146,16 +146,16 @@ def record(context: Context, attempt: Attempt, result: Result, *, evidence: str 
             time.sleep(0.1)
 
 
-def _record_once(context: Context, attempt: Attempt, result: Result, *, evidence: str) -> Answer | None:
+def _record_once(context: Context, attempt: Attempt, result: Result, *, evidence: str) -> ApiResponse | None:
     now = context.now()
-    with context.database.transaction_of(attempt) as tx:
+    with context.database.tenant_transaction(attempt) as tx:
         # Lock order everywhere: key, payment, operation, attempt, ledger, outbox.
         key = attempt.idempotency_key_hash and idempotency.get(tx, attempt, attempt.idempotency_key_hash, lock=True)
         payment = payments.get_payment(tx, attempt, attempt.payment_id, lock=True)
         operation = (
             payments.get_operation(tx, attempt, attempt.operation_id, lock=True) if attempt.operation_id else None
         )
-        if payment is None or not attempts.hold(tx, attempt):
+        if payment is None or not attempts.lock_if_held(tx, attempt):
             extra = {**_named(attempt), "generation": attempt.generation}
             _log.info("attempt was taken over", extra=extra)
             return None
@@ -173,23 +173,25 @@ def _record_once(context: Context, attempt: Attempt, result: Result, *, evidence
             _write_attempt(tx, attempt, changed, change, result, evidence=evidence, now=now)
             if attempt.kind is CallKind.VOID:
                 _close_creation(tx, attempt, payment, changed)
-            answer = _answer(changed, change, request_id=key.request_id if key else "none")
+            response = _response(changed, change, request_id=key.request_id if key else "none")
             if key and key.response_status is None and attempt.idempotency_key_hash:
-                _answer_key(tx, attempt, attempt.idempotency_key_hash, change, answer)
+                _store_response(tx, attempt, attempt.idempotency_key_hash, change, response)
             tx.commit()
     _count(context, attempt, payment, changed)
     logs.note(attempt_id=attempt.id, **told(attempt, result), payment_status=changed.status)
-    return answer
+    return response
 
 
-def _answer_key(tx: Connection, attempt: Attempt, key_hash: bytes, change: Change, answer: Answer) -> None:
-    if change.answer_is_final:
-        idempotency.finish(tx, attempt, key_hash, status=answer.status, body=answer.body)
+def _store_response(
+    tx: Connection, attempt: Attempt, key_hash: bytes, change: Transition, response: ApiResponse
+) -> None:
+    if change.response_is_final:
+        idempotency.finish(tx, attempt, key_hash, status=response.status, body=response.body)
     else:
         idempotency.release(tx, attempt, key_hash)
 
 
-def write_change(tx: Connection, attempt: Attempt, before: Payment, change: Change, *, now: datetime) -> Payment:
+def write_change(tx: Connection, attempt: Attempt, before: Payment, change: Transition, *, now: datetime) -> Payment:
     """Store payment, operation, postings and events of one change; answers the payment as stored."""
     for place, posting in enumerate(change.postings):
         ledger.insert(
@@ -216,18 +218,25 @@ def _close_creation(tx: Connection, attempt: Attempt, before: Payment, after: Pa
 
 
 def _write_attempt(
-    tx: Connection, attempt: Attempt, payment: Payment, change: Change, result: Result, *, evidence: str, now: datetime
+    tx: Connection,
+    attempt: Attempt,
+    payment: Payment,
+    change: Transition,
+    result: Result,
+    *,
+    evidence: str,
+    now: datetime,
 ) -> None:
     if change.settled:
         attempts.settle(
             tx, attempt, outcome=result.outcome, reference=result.reference, evidence=evidence or result.detail
         )
         return
-    wait = wait_before_look(attempt.looks)
+    wait = lookup_delay(attempt.looks)
     if payment.status is PaymentStatus.REQUIRES_ACTION and attempt.kind is CallKind.PAYMENT and payment.expires_at:
         wait = max(wait, payment.expires_at - now)
     stuck = now - attempt.created_at > STUCK_AFTER and payment.status is not PaymentStatus.REQUIRES_ACTION
-    attempts.postpone(
+    attempts.record_inconclusive(
         tx,
         attempt,
         outcome=result.outcome,
@@ -237,21 +246,21 @@ def _write_attempt(
     )
 
 
-def _answer(payment: Payment, change: Change, *, request_id: str) -> Answer:
+def _response(payment: Payment, change: Transition, *, request_id: str) -> ApiResponse:
     refund = change.operation if change.operation and change.operation.kind is CallKind.REFUND else None
     error = change.operation.error if change.operation else payment.last_error
     if change.status == 402 and error is not None:  # the outcome table's own words
         body = refusal_json(payment, error, refund=refund, request_id=request_id)
     else:
         body = refund_json(refund, payment.currency) if refund else payment_json(payment)
-    return Answer(status=change.status, body=dumps(body))
+    return ApiResponse(status=change.status, body=dumps(body))
 
 
-def _accepted(payment: Payment, operation: Operation | None) -> Answer:
+def _accepted(payment: Payment, operation: Operation | None) -> ApiResponse:
     """The answer when the outcome could not be recorded: as Tx1 left it."""
     is_refund = operation is not None and operation.kind is CallKind.REFUND
     body = refund_json(operation, payment.currency) if operation and is_refund else payment_json(payment)
-    return Answer(status=_ACCEPTED, body=dumps(body))
+    return ApiResponse(status=_ACCEPTED, body=dumps(body))
 
 
 def _count(context: Context, attempt: Attempt, before: Payment, after: Payment) -> None:
@@ -266,5 +275,5 @@ def _named(attempt: Attempt) -> dict[str, str]:
 
 
 def told(attempt: Attempt, result: Result) -> dict[str, str | None]:
-    """What a log line says of a processor's answer, whoever asked: api and worker in the same words."""
+    """What a log line says of a processor's response, whoever asked: api and worker in the same words."""
     return {"operation": attempt.kind, "outcome": result.outcome, "decline_code": result.decline_code}

@@ -1,6 +1,6 @@
 """What keeps tables small and people informed."""
 
-from payments.repositories import idempotency, oversight
+from payments.repositories import idempotency, stuck_attempts
 from payments.services.context import Context
 
 _BATCH = 1000
@@ -17,7 +17,7 @@ def delete_expired_keys(context: Context) -> bool:
 def measure_backlog(context: Context) -> bool:
     """Record how long the oldest attempt has been open, and how many need a person."""
     with context.database.transaction() as tx:
-        backlog = oversight.backlog(tx)
+        backlog = stuck_attempts.backlog(tx)
     context.metrics.sample("RecoveryBacklogAge", backlog.oldest_seconds, unit="Seconds")
     context.metrics.sample("StuckAttempts", backlog.stuck, unit="Count")
     return False

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from payments.core.problems import IdempotencyMismatch, RequestInProgress
-from payments.domain.operations import KEY_LEASE, CallKind, Owned
+from payments.domain.operations import KEY_LEASE, CallKind, TenantScope
 from payments.observability import logs
 from payments.repositories import idempotency, payments
 from payments.repositories.database import Connection, Database
@@ -28,7 +28,7 @@ class IdempotentRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class ApiResponse:
     """A status and a JSON body, as text so that a replay is the same to the byte."""
 
     status: int
@@ -38,12 +38,12 @@ class Answer:
 
 def claim_or_replay(
     tx: Connection,
-    owner: Owned,
+    tenant: TenantScope,
     request: IdempotentRequest,
     *,
     payment_id: str | None = None,
     operation_id: str | None = None,
-) -> Answer | None:
+) -> ApiResponse | None:
     """``None`` if the request is the first of its key, which it now owns; else the answer of the first.
 
     The identifiers are those of what the first makes: its repetitions are told their state.
@@ -54,18 +54,18 @@ def claim_or_replay(
     """
     claimed = idempotency.claim(
         tx,
-        owner,
+        tenant,
         key_hash=request.key_hash,
         fingerprint=request.fingerprint,
         request_id=request.request_id,
         payment_id=payment_id,
         operation_id=operation_id,
     )
-    return None if claimed else _replay(tx, owner, request)
+    return None if claimed else _replay(tx, tenant, request)
 
 
-def _replay(tx: Connection, owner: Owned, request: IdempotentRequest) -> Answer:
-    stored = idempotency.get(tx, owner, request.key_hash)
+def _replay(tx: Connection, tenant: TenantScope, request: IdempotentRequest) -> ApiResponse:
+    stored = idempotency.get(tx, tenant, request.key_hash)
     if stored is None:
         # The first claim was rolled back, or its answer expired, between two statements: the client may try again.
         raise RequestInProgress("The first request with this Idempotency-Key just ended. Try again.", retry_after=1)
@@ -75,14 +75,14 @@ def _replay(tx: Connection, owner: Owned, request: IdempotentRequest) -> Answer:
     if stored.payment_id is not None:
         logs.note(payment_id=stored.payment_id)
     if stored.response_status is not None and stored.response_body is not None:
-        return Answer(status=stored.response_status, body=stored.response_body, replayed=True)
+        return ApiResponse(status=stored.response_status, body=stored.response_body, replayed=True)
     if stored.lease_left > 0:
         raise RequestInProgress(
             "A request with this Idempotency-Key is being executed. Send the same again after the seconds that "
             "Retry-After says: the answer will be that of the first.",
             retry_after=wait_for_owner(stored.lease_left),
         )
-    return current_state(tx, owner, payment_id=stored.payment_id, operation_id=stored.operation_id)
+    return current_state(tx, tenant, payment_id=stored.payment_id, operation_id=stored.operation_id)
 
 
 def wait_for_owner(lease_left: float) -> int:
@@ -95,21 +95,23 @@ def wait_for_owner(lease_left: float) -> int:
     return max(1, math.ceil(min(taken, lease_left)))
 
 
-def current_state(tx: Connection, owner: Owned, *, payment_id: str | None, operation_id: str | None) -> Answer:
+def current_state(
+    tx: Connection, tenant: TenantScope, *, payment_id: str | None, operation_id: str | None
+) -> ApiResponse:
     """Where a request whose outcome is open has got to: 202 with the object as it is now."""
-    payment = payments.get_payment(tx, owner, payment_id or "")
-    operation = payments.get_operation(tx, owner, operation_id) if operation_id else None
+    payment = payments.get_payment(tx, tenant, payment_id or "")
+    operation = payments.get_operation(tx, tenant, operation_id) if operation_id else None
     if payment is None:
-        raise LookupError(f"An Idempotency-Key of {owner.merchant_id} points at no payment.")
+        raise LookupError(f"An Idempotency-Key of {tenant.merchant_id} points at no payment.")
     if operation is not None and operation.kind is CallKind.REFUND:
         body = refund_json(operation, payment.currency)
     else:
         body = payment_json(payment)
-    return Answer(status=_ACCEPTED, body=dumps(body), replayed=True)
+    return ApiResponse(status=_ACCEPTED, body=dumps(body), replayed=True)
 
 
 @dataclass(frozen=True, kw_only=True)
-class LocalAnswer:
+class LocalResponse:
     """The answer of a request that is one local transaction."""
 
     status: int
@@ -119,19 +121,19 @@ class LocalAnswer:
 
 
 def run_local(
-    database: Database, owner: Owned, request: IdempotentRequest, work: Callable[[Connection], LocalAnswer]
-) -> Answer:
+    database: Database, tenant: TenantScope, request: IdempotentRequest, work: Callable[[Connection], LocalResponse]
+) -> ApiResponse:
     """Execute ``work`` once per key: what it changes and its answer are committed together.
 
     Raises:
         IdempotencyMismatch, RequestInProgress: as :func:`claim_or_replay`; and what ``work`` raises, with nothing kept.
     """
-    with database.transaction_of(owner) as tx:
-        replay = claim_or_replay(tx, owner, request)
+    with database.tenant_transaction(tenant) as tx:
+        replay = claim_or_replay(tx, tenant, request)
         if replay is not None:
             return replay
-        answer = work(tx)
-        stored = answer.body if answer.stored_body is None else answer.stored_body
-        idempotency.finish(tx, owner, request.key_hash, status=answer.status, body=dumps(stored))
+        response = work(tx)
+        stored = response.body if response.stored_body is None else response.stored_body
+        idempotency.finish(tx, tenant, request.key_hash, status=response.status, body=dumps(stored))
         tx.commit()
-    return Answer(status=answer.status, body=dumps(answer.body))
+    return ApiResponse(status=response.status, body=dumps(response.body))

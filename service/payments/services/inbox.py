@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from payments.processors.inbound import Notice
+from payments.processors.inbound import ProcessorEvent
 from payments.repositories import attempts, inbox
 from payments.repositories.database import Connection
 from payments.services.context import Context
@@ -15,7 +15,7 @@ _BATCH = 100
 _CLEAN_UP = 1000
 
 
-def receive(context: Context, processor: str, notice: Notice) -> bool:
+def receive(context: Context, processor: str, notice: ProcessorEvent) -> bool:
     """Keep ``notice`` and let the worker ask about its objects now; ``False`` if it is known already."""
     with context.database.transaction() as tx:
         is_new = inbox.insert(
@@ -27,7 +27,8 @@ def receive(context: Context, processor: str, notice: Notice) -> bool:
             references=notice.references,
         )
         if is_new and (
-            not notice.references or _hasten(tx, processor, livemode=notice.livemode, references=notice.references)
+            not notice.references
+            or _look_up_soon(tx, processor, livemode=notice.livemode, references=notice.references)
         ):
             inbox.mark_handled(tx, processor=processor, event_id=notice.event_id)
         tx.commit()
@@ -39,8 +40,8 @@ def handle_open(context: Context) -> bool:
     handled = False
     for processor in context.processors:
         with context.database.transaction() as tx:
-            for notice in inbox.take_open(tx, processor=processor, limit=_BATCH, younger_than=PATIENCE):
-                if _hasten(tx, processor, livemode=notice.livemode, references=notice.references):
+            for notice in inbox.claim_pending(tx, processor=processor, limit=_BATCH, younger_than=PATIENCE):
+                if _look_up_soon(tx, processor, livemode=notice.livemode, references=notice.references):
                     inbox.mark_handled(tx, processor=processor, event_id=notice.event_id)
                     handled = True
             tx.commit()
@@ -55,8 +56,8 @@ def clean_up(context: Context) -> bool:
     return deleted > 0
 
 
-def _hasten(tx: Connection, processor: str, *, livemode: bool, references: Sequence[str]) -> bool:
+def _look_up_soon(tx: Connection, processor: str, *, livemode: bool, references: Sequence[str]) -> bool:
     """Make what is open about these objects due now; ``False`` if they are none that we know."""
     for reference in references:
-        attempts.hasten(tx, processor=processor, livemode=livemode, reference=reference)
+        attempts.look_up_soon(tx, processor=processor, livemode=livemode, reference=reference)
     return inbox.is_known(tx, processor=processor, livemode=livemode, references=references)

@@ -14,7 +14,7 @@ from payments.core.problems import (
 )
 from payments.domain.api_keys import Principal
 from payments.domain.ids import Prefix, new_id
-from payments.domain.operations import CallKind, Operation, OperationStatus, Owned
+from payments.domain.operations import CallKind, Operation, OperationStatus, TenantScope
 from payments.domain.payments import AmountTooLarge, Busy, NotAllowed, Payment
 from payments.observability import logs
 from payments.processors.base import Processor
@@ -23,24 +23,24 @@ from payments.repositories.attempts import NewAttempt
 from payments.repositories.database import Connection
 from payments.repositories.payments import NewPayment
 from payments.services.context import Context
-from payments.services.execution import Begun, execute
-from payments.services.idempotency import Answer, IdempotentRequest, claim_or_replay
+from payments.services.execution import InFlightAttempt, execute
+from payments.services.idempotency import ApiResponse, IdempotentRequest, claim_or_replay
 
 _PREFIXES = {CallKind.CAPTURE: Prefix.CAPTURE, CallKind.VOID: Prefix.VOID, CallKind.REFUND: Prefix.REFUND}
 
 
-def create_payment(context: Context, principal: Principal, request: IdempotentRequest, new: NewPayment) -> Answer:
+def create_payment(context: Context, principal: Principal, request: IdempotentRequest, new: NewPayment) -> ApiResponse:
     """Make a payment.
 
     Raises:
-        ApiError: nothing was begun, and nothing is kept under the key.
+        ApiError: nothing was started, and nothing is kept under the key.
     """
     processor = context.processor_for(livemode=principal.livemode)
     started, now = time.monotonic(), context.now()
     refusal = processor.refuses_method(new.payment_method)
     if refusal is not None:
         raise ValidationFailed(refusal, errors=[{"pointer": "#/payment_method", "detail": refusal}])
-    with context.database.transaction_of(principal) as tx:
+    with context.database.tenant_transaction(principal) as tx:
         payment_id = new_id(Prefix.PAYMENT, now)
         replay = claim_or_replay(tx, principal, request, payment_id=payment_id)
         if replay is not None:
@@ -56,9 +56,9 @@ def create_payment(context: Context, principal: Principal, request: IdempotentRe
             api_version=principal.api_version,
             now=now,
         )
-        begun = _begin_attempt(tx, context, payment, None, key_hash=request.key_hash, started=started)
+        in_flight = _begin_attempt(tx, context, payment, None, key_hash=request.key_hash, started=started)
         tx.commit()
-    return execute(context, begun)
+    return execute(context, in_flight)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,12 +70,12 @@ class CaptureRequest:
 
 
 def capture_payment(
-    context: Context, owner: Owned, request: IdempotentRequest, payment_id: str, wanted: CaptureRequest
-) -> Answer:
+    context: Context, tenant: TenantScope, request: IdempotentRequest, payment_id: str, wanted: CaptureRequest
+) -> ApiResponse:
     """Capture an authorized payment, wholly or in part.
 
     Raises:
-        ApiError: nothing was begun, and nothing is kept under the key.
+        ApiError: nothing was started, and nothing is kept under the key.
     """
 
     def begin(payment: Payment, processor: Processor, operation_id: str) -> tuple[Payment, Operation]:
@@ -86,20 +86,20 @@ def capture_payment(
         operation = _operation(context, payment, CallKind.CAPTURE, operation_id, amount=amount, final=wanted.final)
         return replace(payment, pending_operation=CallKind.CAPTURE.value), operation
 
-    return _operate(context, owner, request, payment_id, CallKind.CAPTURE, begin)
+    return _operate(context, tenant, request, payment_id, CallKind.CAPTURE, begin)
 
 
-def void_payment(context: Context, owner: Owned, request: IdempotentRequest, payment_id: str) -> Answer:
+def void_payment(context: Context, tenant: TenantScope, request: IdempotentRequest, payment_id: str) -> ApiResponse:
     """Release what is authorized and not captured.
 
     Raises:
-        ApiError: nothing was begun, and nothing is kept under the key.
+        ApiError: nothing was started, and nothing is kept under the key.
     """
 
     def begin(payment: Payment, _: Processor, operation_id: str) -> tuple[Payment, Operation]:
         return begin_void(context, payment, operation_id)
 
-    return _operate(context, owner, request, payment_id, CallKind.VOID, begin)
+    return _operate(context, tenant, request, payment_id, CallKind.VOID, begin)
 
 
 def begin_void(context: Context, payment: Payment, operation_id: str) -> tuple[Payment, Operation]:
@@ -117,12 +117,12 @@ class RefundRequest:
 
 
 def refund_payment(
-    context: Context, owner: Owned, request: IdempotentRequest, payment_id: str, wanted: RefundRequest
-) -> Answer:
+    context: Context, tenant: TenantScope, request: IdempotentRequest, payment_id: str, wanted: RefundRequest
+) -> ApiResponse:
     """Give captured money back, wholly or in part. The amount is reserved under the payment's lock.
 
     Raises:
-        ApiError: nothing was begun, and nothing is kept under the key.
+        ApiError: nothing was started, and nothing is kept under the key.
     """
 
     def begin(payment: Payment, _: Processor, operation_id: str) -> tuple[Payment, Operation]:
@@ -130,23 +130,23 @@ def refund_payment(
         operation = _operation(context, payment, CallKind.REFUND, operation_id, amount=amount, reason=wanted.reason)
         return replace(payment, amount_refund_pending=payment.amount_refund_pending + amount), operation
 
-    return _operate(context, owner, request, payment_id, CallKind.REFUND, begin)
+    return _operate(context, tenant, request, payment_id, CallKind.REFUND, begin)
 
 
 def _operate(
     context: Context,
-    owner: Owned,
+    tenant: TenantScope,
     request: IdempotentRequest,
     payment_id: str,
     kind: CallKind,
     begin: Callable[[Payment, Processor, str], tuple[Payment, Operation]],
-) -> Answer:
+) -> ApiResponse:
     started, operation_id = time.monotonic(), new_operation_id(context, kind)
-    with context.database.transaction_of(owner) as tx:
-        replay = claim_or_replay(tx, owner, request, payment_id=payment_id, operation_id=operation_id)
+    with context.database.tenant_transaction(tenant) as tx:
+        replay = claim_or_replay(tx, tenant, request, payment_id=payment_id, operation_id=operation_id)
         if replay is not None:
             return replay
-        payment = payments.get_payment(tx, owner, payment_id, lock=True)
+        payment = payments.get_payment(tx, tenant, payment_id, lock=True)
         if payment is None:
             raise NotFound("There is no such payment. Check the id and that the key is of the right merchant and mode.")
         processor = context.processors[payment.processor]
@@ -160,9 +160,9 @@ def _operate(
             detail = f"The amount is more than what is left, which is {refusal.limit}."
             raise ValidationFailed(detail, errors=[{"pointer": "#/amount", "detail": detail}]) from refusal
         _require_available(processor)
-        begun = begin_operation(tx, context, changed, operation, key_hash=request.key_hash, started=started)
+        in_flight = begin_operation(tx, context, changed, operation, key_hash=request.key_hash, started=started)
         tx.commit()
-    return execute(context, begun)
+    return execute(context, in_flight)
 
 
 def begin_operation(
@@ -173,7 +173,7 @@ def begin_operation(
     *,
     key_hash: bytes | None,
     started: float,
-) -> Begun:
+) -> InFlightAttempt:
     """The rest of Tx1 of an operation on a locked payment; the caller commits."""
     payments.update_payment(tx, payment)
     payments.insert_operation(tx, operation)
@@ -188,7 +188,7 @@ def _begin_attempt(
     *,
     key_hash: bytes | None,
     started: float,
-) -> Begun:
+) -> InFlightAttempt:
     operation_id = operation.id if operation else None
     attempt = attempts.insert(
         tx,
@@ -202,7 +202,7 @@ def _begin_attempt(
             idempotency_key_hash=key_hash,
         ),
     )
-    return Begun(payment=payment, operation=operation, attempt=attempt, started=started)
+    return InFlightAttempt(payment=payment, operation=operation, attempt=attempt, started=started)
 
 
 def new_operation_id(context: Context, kind: CallKind) -> str:

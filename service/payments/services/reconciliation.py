@@ -24,7 +24,7 @@ class ReportError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class SettlementReport:
     """Which report is imported, and by whom."""
 
     processor: str
@@ -49,7 +49,7 @@ def read(rows: Iterable[str]) -> Sequence[SettlementLine]:
 
 
 def reconcile(
-    context: Context, report: Report, lines: Sequence[SettlementLine], *, replace: bool = False
+    context: Context, report: SettlementReport, lines: Sequence[SettlementLine], *, replace: bool = False
 ) -> Sequence[dict[str, Any]]:
     """Store a report and list where it and our books differ. Importing the same once more changes nothing.
 

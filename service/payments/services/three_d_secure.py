@@ -1,12 +1,12 @@
 """3-D Secure in the sandbox: the customer's decision, and what comes of it."""
 
 from payments.domain.payments import PaymentStatus
-from payments.domain.settlement import EventType, resume_after_action
+from payments.domain.transitions import EventType, resume_after_action
 from payments.processors.sandbox import Challenge, SandboxProcessor
 from payments.repositories import attempts, payments
 from payments.services import events
 from payments.services.context import Context
-from payments.services.recovery import settle_now
+from payments.services.recovery import claim_and_settle
 
 
 def complete(context: Context, sandbox: SandboxProcessor, challenge: Challenge, token: str, *, approve: bool) -> bool:
@@ -18,7 +18,7 @@ def complete(context: Context, sandbox: SandboxProcessor, challenge: Challenge, 
     if not _resume(context, challenge.attempt_id):
         return False
     decided = sandbox.decide(token, approve=approve)
-    settle_now(context, challenge.attempt_id)
+    claim_and_settle(context, challenge.attempt_id)
     return decided
 
 
@@ -35,6 +35,6 @@ def _resume(context: Context, attempt_id: str) -> bool:
             return False
         resumed = events.record(tx, resume_after_action(payment), None, (EventType.PAYMENT_PROCESSING,), now=now)
         payments.update_payment(tx, resumed)
-        attempts.look_soon(tx, attempt)
+        attempts.schedule_lookup(tx, attempt)
         tx.commit()
     return True

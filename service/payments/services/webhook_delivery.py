@@ -7,12 +7,12 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
-from payments.delivery.sender import Answer, Sender
+from payments.delivery.sender import DeliveryResult, Sender
 from payments.domain import webhooks as domain
 from payments.domain.ids import Prefix, new_id
 from payments.repositories import cursors, webhook_endpoints, webhook_messages
 from payments.repositories.database import Connection
-from payments.repositories.webhook_messages import Claimed, Delivery
+from payments.repositories.webhook_messages import ClaimedMessage, Delivery
 from payments.services.context import Context
 
 #: How long deliveries and settled messages are kept.
@@ -94,10 +94,10 @@ class Deliverer:
             time.sleep(0.005)
         return False
 
-    def _deliver(self, message: Claimed) -> None:
+    def _deliver(self, message: ClaimedMessage) -> None:
         try:
-            answer = self._sender.post(message.url, headers=self._headers(message), body=message.body.encode())
-            self._settle(message, answer)
+            result = self._sender.post(message.url, headers=self._headers(message), body=message.body.encode())
+            self._settle(message, result)
         except Exception:  # noqa: BLE001  # logged with its traceback
             # Be it the database or a mistake of ours: the lease ends and the message is delivered again, under the same
             # webhook-id. A pool would swallow what is not caught here.
@@ -108,7 +108,7 @@ class Deliverer:
                 self._busy[message.endpoint_id] -= 1
                 self._busy += Counter()  # drops what has come down to zero
 
-    def _headers(self, message: Claimed) -> dict[str, str]:
+    def _headers(self, message: ClaimedMessage) -> dict[str, str]:
         now = int(self._context.now().timestamp())
         keys = [message.secret, *([message.previous_secret] if message.previous_secret else [])]
         return {
@@ -120,11 +120,11 @@ class Deliverer:
             ),
         }
 
-    def _settle(self, message: Claimed, answer: Answer) -> None:
+    def _settle(self, message: ClaimedMessage, result: DeliveryResult) -> None:
         """Write down how it went, and what comes next, in one transaction."""
         attempts = message.attempts + 1
-        taken = domain.delivered(answer.status)
-        wait = None if taken else domain.wait_after(attempts, retry_after=answer.retry_after)
+        taken = domain.delivered(result.status)
+        wait = None if taken else domain.wait_after(attempts, retry_after=result.retry_after)
         status = "delivered" if taken else "failed" if wait is None else "pending"
         now = self._context.now()
         delivery = Delivery(
@@ -133,25 +133,25 @@ class Deliverer:
             event_id=message.event_id,
             event_type=message.event_type,
             attempt=attempts,
-            status_code=answer.status,
-            error=answer.error,
-            duration_ms=round(answer.duration / timedelta(milliseconds=1)),
+            status_code=result.status,
+            error=result.error,
+            duration_ms=round(result.duration / timedelta(milliseconds=1)),
             created_at=now,
         )
-        with self._context.database.transaction_of(message) as tx:
+        with self._context.database.tenant_transaction(message) as tx:
             webhook_messages.log(tx, message, message.endpoint_id, delivery)
             # The endpoint's row before its messages', as everywhere, so that nobody waits in a circle.
             if taken:
                 webhook_endpoints.note_success(tx, message, message.endpoint_id)
             else:
                 webhook_endpoints.note_failure(tx, message, message.endpoint_id)
-                self._disable(tx, message, gone=domain.gone(answer.status), exhausted=wait is None)
+                self._disable(tx, message, gone=domain.gone(result.status), exhausted=wait is None)
             # Nothing happens here if somebody else has the message by now, or the endpoint's messages are held.
             webhook_messages.settle(tx, message, status=status, attempts=attempts, wait=wait)
             tx.commit()
-        self._report(message, answer, status)
+        self._report(message, result, status)
 
-    def _disable(self, tx: Connection, message: Claimed, *, gone: bool, exhausted: bool) -> None:
+    def _disable(self, tx: Connection, message: ClaimedMessage, *, gone: bool, exhausted: bool) -> None:
         """Stop where the receiver says so, or took nothing for as long as a whole schedule lasts; hold its messages."""
         if gone:
             reason = "gone"
@@ -163,13 +163,13 @@ class Deliverer:
             extra = {"webhook_endpoint": message.endpoint_id, "reason": reason}
             _log.warning("webhook endpoint disabled", extra=extra)
 
-    def _has_failed_for_long(self, tx: Connection, message: Claimed) -> bool:
+    def _has_failed_for_long(self, tx: Connection, message: ClaimedMessage) -> bool:
         endpoint = webhook_endpoints.get(tx, message, message.endpoint_id)
         since = endpoint.failing_since if endpoint else None
         return since is not None and self._context.now() - since >= GIVE_UP_AFTER
 
     @staticmethod
-    def _report(message: Claimed, answer: Answer, status: str) -> None:
+    def _report(message: ClaimedMessage, result: DeliveryResult, status: str) -> None:
         _log.info(
             "webhook %s",
             status,
@@ -179,7 +179,7 @@ class Deliverer:
                 "event_type": message.event_type,
                 "merchant_id": message.merchant_id,
                 "payment_id": message.payment_id,
-                "status_code": answer.status,
-                "reason": answer.error,
+                "status_code": result.status,
+                "reason": result.error,
             },
         )

@@ -16,7 +16,7 @@ from payments.observability import logs, timing
 from payments.repositories import api_keys
 from payments.repositories.database import DatabaseUnavailable
 from payments.services.context import Context
-from payments.services.webhooks import Webhooks
+from payments.services.webhook_endpoints import Webhooks
 from payments.web.endpoints import api_keys as api_key_views
 from payments.web.endpoints import (
     documentation,

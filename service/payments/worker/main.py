@@ -11,7 +11,7 @@ from dataclasses import replace
 from payments.core.settings import Settings
 from payments.core.time_scale import scaled
 from payments.repositories.database import EXIT_REFUSED, endings
-from payments.services import housekeeping, ledger_books
+from payments.services import housekeeping, ledger_integrity
 from payments.services.context import Context
 from payments.services.recovery import Recoverer, end_expired_authorizations
 from payments.worker.heartbeat import INTERVAL, Heartbeat, heartbeat_file
@@ -34,8 +34,8 @@ def loops(context: Context, settings: Settings) -> list[Loop]:
     return [
         *(_recovery(context, processor) for processor in context.processors),
         Loop(name="authorizations", interval=30.0, run=lambda: end_expired_authorizations(context)),
-        Loop(name="ledger_rollup", interval=5.0, run=lambda: ledger_books.roll_up(context.database)),
-        Loop(name="ledger_sealer", interval=5.0, run=lambda: ledger_books.seal(context.database)),
+        Loop(name="ledger_rollup", interval=5.0, run=lambda: ledger_integrity.roll_up(context.database)),
+        Loop(name="ledger_sealer", interval=5.0, run=lambda: ledger_integrity.seal(context.database)),
         Loop(name="idempotency_keys", interval=60.0, run=lambda: housekeeping.delete_expired_keys(context)),
         Loop(name="backlog", interval=15.0, run=lambda: housekeeping.measure_backlog(context)),
         Loop(name="metrics", interval=30.0, run=lambda: _flush(context)),

@@ -48,8 +48,8 @@ def list_events(query: pagination.PageQuery) -> Response:
     The order is that of commits: who stops at the newest event that they know has missed none.
     """
     before = _position(query.cursor, Prefix.EVENT)
-    with context().database.transaction_of(auth.authenticate(request)) as tx:
-        found = events.list_of_owner(
+    with context().database.tenant_transaction(auth.authenticate(request)) as tx:
+        found = events.list_for_tenant(
             tx, auth.authenticate(request), before=(before.xid, before.id) if before else None, limit=query.limit + 1
         )
     shown, has_more = pagination.page(found, query.limit)
@@ -62,7 +62,7 @@ def list_events(query: pagination.PageQuery) -> Response:
 @edge.requires(Scope.EVENTS_READ)
 def get_event(path: schemas.EventPath) -> Response:
     """Read an event."""
-    with context().database.transaction_of(auth.authenticate(request)) as tx:
+    with context().database.tenant_transaction(auth.authenticate(request)) as tx:
         event = events.get(tx, auth.authenticate(request), path.event_id)
     if event is None:
         raise NotFound("There is no such event. Check the id and that the key is of the right merchant and mode.")
@@ -78,12 +78,12 @@ def get_event(path: schemas.EventPath) -> Response:
 def list_payment_events(path: schemas.PaymentPath, query: pagination.PageQuery) -> Response:
     """List a payment's events, newest first."""
     parts = pagination.decode(query.cursor, _SEQUENCE)
-    owner = auth.authenticate(request)
-    with context().database.transaction_of(owner) as tx:
-        if payment_repository.get_payment(tx, owner, path.payment_id) is None:
+    tenant = auth.authenticate(request)
+    with context().database.tenant_transaction(tenant) as tx:
+        if payment_repository.get_payment(tx, tenant, path.payment_id) is None:
             raise NotFound(_NO_PAYMENT)
-        found = events.list_of_payment(
-            tx, owner, path.payment_id, before=int(parts[0]) if parts else None, limit=query.limit + 1
+        found = events.list_for_payment(
+            tx, tenant, path.payment_id, before=int(parts[0]) if parts else None, limit=query.limit + 1
         )
     shown, has_more = pagination.page(found, query.limit)
     cursor = pagination.encode(str(shown[-1].sequence)) if has_more else None
@@ -95,7 +95,7 @@ def list_payment_events(path: schemas.PaymentPath, query: pagination.PageQuery) 
 @edge.requires(Scope.LEDGER_READ)
 def list_balances() -> Response:
     """All balances, in one snapshot: always what the entries add up to."""
-    with context().database.transaction_of(auth.authenticate(request)) as tx:
+    with context().database.tenant_transaction(auth.authenticate(request)) as tx:
         totals = ledger.totals(tx, auth.authenticate(request))
     data = [
         {
@@ -115,8 +115,8 @@ def list_balances() -> Response:
 @edge.requires(Scope.LEDGER_READ)
 def list_entries(query: schemas.EntriesQuery) -> Response:
     """List transfers, newest first, in the order of commits."""
-    with context().database.transaction_of(auth.authenticate(request)) as tx:
-        found = ledger.list_of_owner(
+    with context().database.tenant_transaction(auth.authenticate(request)) as tx:
+        found = ledger.list_for_tenant(
             tx,
             auth.authenticate(request),
             before=_position(query.cursor, Prefix.TRANSFER),

@@ -91,7 +91,7 @@ def create_payment(body: schemas.CreatePayment) -> Response:
 def list_payments(query: schemas.PaymentsQuery) -> Response:
     """List payments, newest first."""
     wanted = _filter(query)
-    with context().database.transaction_of(principal()) as tx:
+    with context().database.tenant_transaction(principal()) as tx:
         found = repository.list_payments(tx, principal(), wanted, limit=query.limit + 1)
     shown, has_more = pagination.page(found, query.limit)
     cursor = pagination.encode(shown[-1].id) if has_more else None
@@ -103,7 +103,7 @@ def list_payments(query: schemas.PaymentsQuery) -> Response:
 @edge.requires(Scope.PAYMENTS_READ)
 def get_payment(path: schemas.PaymentPath) -> Response:
     """Read a payment."""
-    with context().database.transaction_of(principal()) as tx:
+    with context().database.tenant_transaction(principal()) as tx:
         payment = repository.get_payment(tx, principal(), path.payment_id)
     if payment is None:
         raise NotFound(_NO_PAYMENT)
@@ -156,7 +156,7 @@ def create_refund(path: schemas.PaymentPath, body: schemas.CreateRefund) -> Resp
 def list_refunds(path: schemas.PaymentPath, query: pagination.PageQuery) -> Response:
     """List a payment's refunds, newest first."""
     before = pagination.decode(query.cursor, patterns.identifier(Prefix.REFUND))
-    with context().database.transaction_of(principal()) as tx:
+    with context().database.tenant_transaction(principal()) as tx:
         payment = repository.get_payment(tx, principal(), path.payment_id)
         if payment is None:
             raise NotFound(_NO_PAYMENT)
@@ -173,7 +173,7 @@ def list_refunds(path: schemas.PaymentPath, query: pagination.PageQuery) -> Resp
 @edge.requires(Scope.REFUNDS_READ)
 def get_refund(path: schemas.RefundPath) -> Response:
     """Read a refund."""
-    with context().database.transaction_of(principal()) as tx:
+    with context().database.tenant_transaction(principal()) as tx:
         refund = repository.get_operation(tx, principal(), path.refund_id)
         payment = repository.get_payment(tx, principal(), refund.payment_id) if refund else None
     if refund is None or payment is None:

@@ -6,7 +6,7 @@ from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel, Field
 
 from payments.core.problems import ContentTooLarge, InternalError, NotFound, ServiceUnavailable, SignatureInvalid
-from payments.processors.inbound import SendsWebhooks, SignatureRefused
+from payments.processors.inbound import InvalidSignature, SendsWebhooks
 from payments.services import inbox
 from payments.web.endpoints.payments import answer_json
 from payments.web.http import guards as edge
@@ -55,7 +55,7 @@ def receive_processor_webhook(path: ProcessorPath) -> Response:
     body = strict_json.read_body(request)  # raw: the signature is over these very bytes
     try:
         notice = processor.read_webhook(body, dict(request.headers))
-    except SignatureRefused as refused:
+    except InvalidSignature as refused:
         raise SignatureInvalid(str(refused)) from refused
     inbox.receive(context(), path.name, notice)
     return answer_json({"received": True})

@@ -101,9 +101,9 @@ class PaymentsQuery(PageQuery):
     status: _STATUS | None = None
     reference: str | None = Field(default=None, min_length=1, max_length=255)
     created_gte: QueryNumber | None = Field(
-        default=None, ge=0, le=10**11, description="Made at or after, Unix seconds."
+        default=None, ge=0, le=10**11, description="IssuedKey at or after, Unix seconds."
     )
-    created_lt: QueryNumber | None = Field(default=None, ge=0, le=10**11, description="Made before, Unix seconds.")
+    created_lt: QueryNumber | None = Field(default=None, ge=0, le=10**11, description="IssuedKey before, Unix seconds.")
 
 
 class EntriesQuery(PageQuery):

@@ -19,9 +19,9 @@ from payments.core.problems import (
 from payments.delivery.addresses import MAX_URL_LENGTH
 from payments.domain.api_keys import Scope
 from payments.domain.ids import Prefix
-from payments.domain.settlement import EventType
+from payments.domain.transitions import EventType
 from payments.domain.webhooks import DEFAULT_OVERLAP, MAX_OVERLAP
-from payments.services.webhooks import Change, Webhooks, delivery_json, endpoint_json
+from payments.services.webhook_endpoints import EndpointUpdate, Webhooks, delivery_json, endpoint_json
 from payments.web.endpoints.payments import answer_json, principal
 from payments.web.endpoints.schemas import EventPath
 from payments.web.http import guards as edge
@@ -224,8 +224,8 @@ def get_webhook_endpoint(path: WebhookEndpointPath) -> Response:
 )
 @edge.requires(Scope.WEBHOOKS_WRITE)
 def update_webhook_endpoint(path: WebhookEndpointPath, body: UpdateWebhookEndpoint) -> Response:
-    """Change a webhook endpoint, or disable and enable it."""
-    change = Change(
+    """EndpointUpdate a webhook endpoint, or disable and enable it."""
+    change = EndpointUpdate(
         url=body.url,
         description=body.description,
         clears_description="description" in body.model_fields_set and not body.description,

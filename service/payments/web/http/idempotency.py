@@ -7,7 +7,7 @@ import re
 from flask import Request, Response
 
 from payments.core.problems import IdempotencyKeyInvalid, IdempotencyKeyMissing
-from payments.services.idempotency import Answer, IdempotentRequest
+from payments.services.idempotency import ApiResponse, IdempotentRequest
 from payments.web.http.problems import MEDIA_TYPE, current_request_id
 
 HEADER = "Idempotency-Key"
@@ -56,7 +56,7 @@ def read_key(values: list[str]) -> str:
     return key
 
 
-def respond(answer: Answer) -> Response:
+def respond(answer: ApiResponse) -> Response:
     """``answer`` as it is sent: the very bytes that were kept."""
     media_type = MEDIA_TYPE if answer.status == _PAYMENT_REFUSED else "application/json"
     response = Response(answer.body, status=answer.status, content_type=media_type)

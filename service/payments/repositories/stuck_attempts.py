@@ -10,7 +10,7 @@ from payments.repositories.database import Connection
 
 
 @dataclass(frozen=True, kw_only=True)
-class Backlog:
+class RecoveryBacklog:
     """How far recovery is behind."""
 
     #: Age of the oldest attempt whose outcome is open, 0 without any. A payment that waits for its customer is not.
@@ -25,8 +25,8 @@ _OPEN = """
 """
 
 
-def backlog(tx: Connection) -> Backlog:
-    """See :class:`Backlog`."""
+def backlog(tx: Connection) -> RecoveryBacklog:
+    """See :class:`RecoveryBacklog`."""
     row = tx.execute(
         f"""
         SELECT coalesce(extract(epoch FROM clock_timestamp() - min(a.created_at)), 0)::float8 AS oldest,
@@ -36,7 +36,7 @@ def backlog(tx: Connection) -> Backlog:
         [STUCK_AFTER],
     ).fetchone()
     assert row is not None  # noqa: S101  # an aggregate answers a row
-    return Backlog(oldest_seconds=row["oldest"], stuck=row["stuck"])
+    return RecoveryBacklog(oldest_seconds=row["oldest"], stuck=row["stuck"])
 
 
 def stuck(tx: Connection) -> Sequence[DictRow]:

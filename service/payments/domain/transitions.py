@@ -33,7 +33,7 @@ class EventType(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Change:
+class Transition:
     """All that one outcome changes, written in one transaction."""
 
     payment: Payment
@@ -46,7 +46,7 @@ class Change:
     status: int
 
     @property
-    def answer_is_final(self) -> bool:
+    def response_is_final(self) -> bool:
         """Whether the answer is kept under the key."""
         return self.status != _ACCEPTED
 
@@ -71,7 +71,7 @@ _REACHED: Mapping[PaymentStatus, EventType] = {
 
 def settle_payment(
     payment: Payment, result: Result, *, now: datetime, authorization_validity: timedelta, announced: bool
-) -> Change:
+) -> Transition:
     """The outcome of making a payment. ``announced``: an event has told already that the outcome is open."""
     if result.outcome is Outcome.APPROVED:
         return _authorized(payment, result, now + authorization_validity)
@@ -80,10 +80,10 @@ def settle_payment(
     if result.outcome is Outcome.REQUIRES_ACTION:
         return _action_required(payment, result, now + ACTION_VALIDITY)
     events = () if announced else (EventType.PAYMENT_PROCESSING,)
-    return Change(payment=_with_reference(payment, result), events=events, settled=False, status=_ACCEPTED)
+    return Transition(payment=_with_reference(payment, result), events=events, settled=False, status=_ACCEPTED)
 
 
-def _authorized(payment: Payment, result: Result, expires_at: datetime) -> Change:
+def _authorized(payment: Payment, result: Result, expires_at: datetime) -> Transition:
     automatic = payment.capture_method is CaptureMethod.AUTOMATIC
     # A customer who acted is back in `processing` while the processor is asked; nothing is authorized twice.
     payment = _step(payment, _S.PROCESSING)
@@ -97,10 +97,12 @@ def _authorized(payment: Payment, result: Result, expires_at: datetime) -> Chang
     postings: tuple[Posting, ...] = ()
     if automatic:
         postings = capture_postings(captured_before=0, amount=payment.amount, fee_basis_points=payment.fee_basis_points)
-    return Change(payment=changed, postings=postings, events=(_REACHED[changed.status],), settled=True, status=_CREATED)
+    return Transition(
+        payment=changed, postings=postings, events=(_REACHED[changed.status],), settled=True, status=_CREATED
+    )
 
 
-def _not_authorized(payment: Payment, result: Result) -> Change:
+def _not_authorized(payment: Payment, result: Result) -> Transition:
     # A customer who never acted gave nothing up: the payment is canceled, not failed.
     abandoned = payment.status is _S.REQUIRES_ACTION and result.outcome is not Outcome.DECLINED
     changed = replace(
@@ -109,21 +111,21 @@ def _not_authorized(payment: Payment, result: Result) -> Change:
         next_action=None,
         expires_at=None,
     )
-    return Change(payment=changed, events=(_REACHED[changed.status],), settled=True, status=_REFUSED)
+    return Transition(payment=changed, events=(_REACHED[changed.status],), settled=True, status=_REFUSED)
 
 
-def _action_required(payment: Payment, result: Result, expires_at: datetime) -> Change:
+def _action_required(payment: Payment, result: Result, expires_at: datetime) -> Transition:
     if payment.status is _S.REQUIRES_ACTION:
-        return Change(payment=payment, settled=False, status=_CREATED)
+        return Transition(payment=payment, settled=False, status=_CREATED)
     changed = replace(
         _step(_with_reference(payment, result), _S.REQUIRES_ACTION),
         next_action={"type": "redirect_to_url", "redirect_to_url": {"url": result.redirect_url}},
         expires_at=expires_at,
     )
-    return Change(payment=changed, events=(EventType.PAYMENT_REQUIRES_ACTION,), settled=False, status=_CREATED)
+    return Transition(payment=changed, events=(EventType.PAYMENT_REQUIRES_ACTION,), settled=False, status=_CREATED)
 
 
-def settle_capture(payment: Payment, operation: Operation, result: Result, *, now: datetime) -> Change:
+def settle_capture(payment: Payment, operation: Operation, result: Result, *, now: datetime) -> Transition:
     """The outcome of a capture."""
     if result.outcome is Outcome.APPROVED:
         captured = payment.amount_captured + operation.amount
@@ -134,7 +136,7 @@ def settle_capture(payment: Payment, operation: Operation, result: Result, *, no
             pending_operation=None,
             expires_at=None if done else payment.expires_at,
         )
-        return Change(
+        return Transition(
             payment=changed,
             operation=_succeeded(operation, result, now),
             postings=capture_postings(
@@ -153,7 +155,7 @@ def settle_capture(payment: Payment, operation: Operation, result: Result, *, no
     if result.outcome is Outcome.EXPIRED:
         changed = _released(changed)
         events = (*events, _REACHED[changed.status])
-    return Change(
+    return Transition(
         payment=replace(changed, last_error=failure(result)),
         operation=_failed(operation, result, now),
         events=events,
@@ -162,13 +164,13 @@ def settle_capture(payment: Payment, operation: Operation, result: Result, *, no
     )
 
 
-def settle_void(payment: Payment, operation: Operation, result: Result, *, now: datetime) -> Change:
+def settle_void(payment: Payment, operation: Operation, result: Result, *, now: datetime) -> Transition:
     """The outcome of a void, asked for by the merchant or by an authorization's end."""
     if result.outcome in (Outcome.APPROVED, Outcome.EXPIRED):
         # The creation may have ended by itself meanwhile (declined, expired): nothing is left to release, or to tell.
         over = not TRANSITIONS[payment.status]
         changed = replace(payment if over else _released(payment), pending_operation=None)
-        return Change(
+        return Transition(
             payment=changed,
             operation=_succeeded(operation, result, now),
             events=() if over else (_REACHED[changed.status],),
@@ -177,7 +179,7 @@ def settle_void(payment: Payment, operation: Operation, result: Result, *, now: 
         )
     if not result.is_final:
         return _operation_open(payment, operation, result)
-    return Change(
+    return Transition(
         payment=replace(payment, pending_operation=None, last_error=failure(result)),
         operation=_failed(operation, result, now),
         events=(EventType.PAYMENT_VOID_FAILED,),
@@ -186,7 +188,9 @@ def settle_void(payment: Payment, operation: Operation, result: Result, *, now: 
     )
 
 
-def settle_refund(payment: Payment, operation: Operation, result: Result, *, now: datetime, announced: bool) -> Change:
+def settle_refund(
+    payment: Payment, operation: Operation, result: Result, *, now: datetime, announced: bool
+) -> Transition:
     """The outcome of a refund, whose amount is reserved on the payment."""
     if operation.status is not OperationStatus.PENDING:
         return _settle_refund_again(payment, operation, result, now=now)
@@ -195,7 +199,7 @@ def settle_refund(payment: Payment, operation: Operation, result: Result, *, now
         return change if announced else replace(change, events=(EventType.REFUND_PENDING,))
     freed = replace(payment, amount_refund_pending=payment.amount_refund_pending - operation.amount)
     if result.outcome is Outcome.APPROVED:
-        return Change(
+        return Transition(
             payment=replace(freed, amount_refunded=payment.amount_refunded + operation.amount),
             operation=_succeeded(operation, result, now),
             postings=refund_postings(operation.amount),
@@ -203,7 +207,7 @@ def settle_refund(payment: Payment, operation: Operation, result: Result, *, now
             settled=True,
             status=_CREATED,
         )
-    return Change(
+    return Transition(
         payment=freed,
         operation=_failed(operation, result, now),
         events=(EventType.REFUND_FAILED,),
@@ -212,12 +216,12 @@ def settle_refund(payment: Payment, operation: Operation, result: Result, *, now
     )
 
 
-def _settle_refund_again(payment: Payment, operation: Operation, result: Result, *, now: datetime) -> Change:
+def _settle_refund_again(payment: Payment, operation: Operation, result: Result, *, now: datetime) -> Transition:
     """A refund that had succeeded may fail after all, for instance because the customer's account was closed."""
     failed = result.is_final and result.outcome is not Outcome.APPROVED
     if operation.status is not OperationStatus.SUCCEEDED or not failed:
-        return Change(payment=payment, operation=operation, settled=result.is_final, status=_CREATED)
-    return Change(
+        return Transition(payment=payment, operation=operation, settled=result.is_final, status=_CREATED)
+    return Transition(
         payment=replace(payment, amount_refunded=payment.amount_refunded - operation.amount),
         operation=_failed(operation, result, now),
         postings=refund_reversal_postings(operation.amount),
@@ -253,9 +257,9 @@ def _released(payment: Payment) -> Payment:
     return replace(_step(payment, target), expires_at=None, next_action=None)
 
 
-def _operation_open(payment: Payment, operation: Operation, result: Result) -> Change:
+def _operation_open(payment: Payment, operation: Operation, result: Result) -> Transition:
     known = replace(operation, processor_reference=result.reference or operation.processor_reference)
-    return Change(payment=payment, operation=known, settled=False, status=_ACCEPTED)
+    return Transition(payment=payment, operation=known, settled=False, status=_ACCEPTED)
 
 
 def _succeeded(operation: Operation, result: Result, now: datetime) -> Operation:
@@ -299,7 +303,7 @@ def settle(
     now: datetime,
     authorization_validity: timedelta,
     announced: bool,
-) -> Change:
+) -> Transition:
     """The outcome of an attempt of any kind."""
     if operation is None:
         return settle_payment(

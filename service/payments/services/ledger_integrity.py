@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from payments.domain.ledger import GENESIS, seal_hash
-from payments.repositories import ledger_books as books
+from payments.repositories import ledger_integrity
 from payments.repositories.cursors import START, Position
 from payments.repositories.database import Connection, Database
 
@@ -17,7 +17,7 @@ _BATCH = 1000
 def roll_up(database: Database) -> bool:
     """Move the roll-ups on by one batch; answers whether there was anything."""
     with database.transaction() as tx:
-        done = books.roll_up(tx, limit=_BATCH)
+        done = ledger_integrity.roll_up(tx, limit=_BATCH)
         tx.commit()
     return done > 0
 
@@ -25,24 +25,24 @@ def roll_up(database: Database) -> bool:
 def seal(database: Database) -> bool:
     """Append one link to the chain and tell its head; answers whether there was anything to seal.
 
-    The head goes to the log, which the database's owner cannot change: a chain that was rewritten no longer matches it.
+    The head goes to the log, which the database owner cannot change: a rewritten chain no longer matches it.
     """
     with database.transaction() as tx:
-        if not books.lock_sealer(tx):
+        if not ledger_integrity.lock_sealer(tx):
             return False  # another worker seals
-        last = books.last_seal(tx)
-        rows = books.sealed_rows(tx, after=last.upto if last else START, limit=_BATCH)
+        last = ledger_integrity.last_seal(tx)
+        rows = ledger_integrity.sealed_rows(tx, after=last.upto if last else START, limit=_BATCH)
         if not rows:
             return False
         previous = last.hash if last else GENESIS
-        link = books.Seal(
+        link = ledger_integrity.Seal(
             number=last.number + 1 if last else 1,
             upto=_position(rows[-1]),
             transfers=len(rows),
             previous_hash=previous,
             hash=seal_hash(previous, rows),
         )
-        books.insert_seal(tx, link)
+        ledger_integrity.insert_seal(tx, link)
         tx.commit()
     _log.info("ledger sealed", extra={"seal": link.number, "head": link.hash.hex(), "transfers": link.transfers})
     return True
@@ -53,7 +53,7 @@ def _position(row: tuple[str, ...]) -> Position:
 
 
 @dataclass(kw_only=True)
-class Report:
+class IntegrityReport:
     """What `payments ledger verify` found."""
 
     seals: int = 0
@@ -74,32 +74,32 @@ class Report:
         return asdict(self)
 
 
-def verify(database: Database, *, expected_head: str | None = None) -> Report:
+def verify(database: Database, *, expected_head: str | None = None) -> IntegrityReport:
     """Recompute every seal, every roll-up, and every payment's captured and refunded amounts, in one snapshot.
 
     ``expected_head``, in hexadecimal, is one that the sealer told the log: the chain must contain it. This alone finds
     a chain that was rewritten as a whole.
     """
-    report = Report()
+    report = IntegrityReport()
     with database.transaction() as tx:
         tx.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         tx.execute("SET LOCAL statement_timeout = 0")
         heads = _verify_chain(tx, report)
         if expected_head is not None and expected_head.lower() not in heads:
             report.problems.append({"problem": "head_not_in_chain", "head": expected_head})
-        for row in books.wrong_rollups(tx):
+        for row in ledger_integrity.wrong_rollups(tx):
             report.problems.append({"problem": "rollup_differs", **row})
-        for row in books.wrong_payments(tx):
+        for row in ledger_integrity.wrong_payments(tx):
             report.problems.append({"problem": "payment_differs", **row})
     return report
 
 
-def _verify_chain(tx: Connection, report: Report) -> set[str]:
+def _verify_chain(tx: Connection, report: IntegrityReport) -> set[str]:
     """Check the chain; answers every head in it."""
     position, head, heads = START, GENESIS, set[str]()
-    while found := books.seals(tx, after=report.seals, limit=_BATCH):
+    while found := ledger_integrity.seals(tx, after=report.seals, limit=_BATCH):
         for link in found:
-            rows = books.sealed_rows(tx, after=position, upto=link.upto)
+            rows = ledger_integrity.sealed_rows(tx, after=position, upto=link.upto)
             sound = (
                 link.number == report.seals + 1
                 and link.previous_hash == head
@@ -113,5 +113,5 @@ def _verify_chain(tx: Connection, report: Report) -> set[str]:
             report.sealed_transfers += len(rows)
             heads.add(head.hex())
     report.head = head.hex() if report.seals else None
-    report.unsealed_transfers = books.count_after(tx, position)
+    report.unsealed_transfers = ledger_integrity.count_after(tx, position)
     return heads

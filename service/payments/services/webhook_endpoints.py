@@ -9,14 +9,14 @@ from payments.core.problems import NotFound, ValidationFailed
 from payments.delivery.addresses import AddressRefused, check_url
 from payments.domain.api_keys import Principal
 from payments.domain.ids import Prefix, new_id
-from payments.domain.operations import Owned
+from payments.domain.operations import TenantScope
 from payments.domain.webhooks import new_secret
 from payments.repositories import audit, events, webhook_endpoints, webhook_messages
 from payments.repositories.database import Connection
 from payments.repositories.webhook_endpoints import Endpoint
 from payments.repositories.webhook_messages import Delivery
 from payments.services.context import Context
-from payments.services.idempotency import Answer, IdempotentRequest, LocalAnswer, run_local
+from payments.services.idempotency import ApiResponse, IdempotentRequest, LocalResponse, run_local
 from payments.services.presentation import timestamp
 
 #: Endpoints that a merchant may have per mode: bounds what one event fans out to.
@@ -25,7 +25,7 @@ _OK, _CREATED, _ACCEPTED = 200, 201, 202
 
 
 @dataclass(frozen=True, kw_only=True)
-class Change:
+class EndpointUpdate:
     """What a PATCH asks for; ``None`` leaves a member as it is, except that a description can be taken away."""
 
     url: str | None = None
@@ -83,7 +83,7 @@ class Webhooks:
         url: str,
         description: str | None,
         event_types: list[str],
-    ) -> Answer:
+    ) -> ApiResponse:
         """Register an endpoint; its secret is answered now and never again.
 
         Raises:
@@ -92,7 +92,7 @@ class Webhooks:
         now = self._context.now()
         self._check(url)
 
-        def work(tx: Connection) -> LocalAnswer:
+        def work(tx: Connection) -> LocalResponse:
             if webhook_endpoints.count(tx, principal) >= MAX_ENDPOINTS:
                 raise ValidationFailed(f"There are {MAX_ENDPOINTS} webhook endpoints already. Delete one.")
             endpoint = Endpoint(
@@ -113,26 +113,26 @@ class Webhooks:
             )
             webhook_endpoints.insert(tx, endpoint)
             self._write_down(tx, principal, "webhook_endpoint.create", endpoint.id)
-            return _secret_answer(_CREATED, endpoint)
+            return _secret_response(_CREATED, endpoint)
 
         return run_local(self._context.database, principal, request, work)
 
-    def get(self, owner: Owned, endpoint_id: str) -> Endpoint:
+    def get(self, tenant: TenantScope, endpoint_id: str) -> Endpoint:
         """One endpoint.
 
         Raises:
-            NotFound: none of ``owner``'s.
+            NotFound: none of ``tenant``'s.
         """
-        with self._context.database.transaction_of(owner) as tx:
-            return _existing(tx, owner, endpoint_id)
+        with self._context.database.tenant_transaction(tenant) as tx:
+            return _existing(tx, tenant, endpoint_id)
 
-    def list_endpoints(self, owner: Owned, *, before: str | None, limit: int) -> Sequence[Endpoint]:
+    def list_endpoints(self, tenant: TenantScope, *, before: str | None, limit: int) -> Sequence[Endpoint]:
         """Up to ``limit`` endpoints, newest first."""
-        with self._context.database.transaction_of(owner) as tx:
-            return webhook_endpoints.list_of_owner(tx, owner, before=before, limit=limit)
+        with self._context.database.tenant_transaction(tenant) as tx:
+            return webhook_endpoints.list_for_tenant(tx, tenant, before=before, limit=limit)
 
-    def update(self, principal: Principal, endpoint_id: str, change: Change) -> Endpoint:
-        """Change an endpoint. Disabling holds what is to be delivered; enabling delivers it.
+    def update(self, principal: Principal, endpoint_id: str, change: EndpointUpdate) -> Endpoint:
+        """EndpointUpdate an endpoint. Disabling holds what is to be delivered; enabling delivers it.
 
         Raises:
             NotFound: none of the caller's.
@@ -140,7 +140,7 @@ class Webhooks:
         """
         if change.url is not None:
             self._check(change.url)
-        with self._context.database.transaction_of(principal) as tx:
+        with self._context.database.tenant_transaction(principal) as tx:
             old = _existing(tx, principal, endpoint_id, lock=True)
             status = change.status or old.status
             changed = replace(
@@ -168,7 +168,7 @@ class Webhooks:
         Raises:
             NotFound: none of the caller's.
         """
-        with self._context.database.transaction_of(principal) as tx:
+        with self._context.database.tenant_transaction(principal) as tx:
             if not webhook_endpoints.delete(tx, principal, endpoint_id):
                 raise _not_found()
             self._write_down(tx, principal, "webhook_endpoint.delete", endpoint_id)
@@ -176,14 +176,14 @@ class Webhooks:
 
     def rotate_secret(
         self, principal: Principal, request: IdempotentRequest, *, endpoint_id: str, overlap: timedelta
-    ) -> Answer:
+    ) -> ApiResponse:
         """Sign with a new secret, and with the old one too for ``overlap``.
 
         Raises:
             NotFound: none of the caller's.
         """
 
-        def work(tx: Connection) -> LocalAnswer:
+        def work(tx: Connection) -> LocalResponse:
             old = _existing(tx, principal, endpoint_id, lock=True)
             until = self._context.now() + overlap
             keeps = overlap > timedelta(0)
@@ -195,11 +195,11 @@ class Webhooks:
             )
             webhook_endpoints.update(tx, changed)
             self._write_down(tx, principal, "webhook_endpoint.rotate_secret", endpoint_id)
-            return _secret_answer(_OK, changed)
+            return _secret_response(_OK, changed)
 
         return run_local(self._context.database, principal, request, work)
 
-    def redeliver(self, principal: Principal, request: IdempotentRequest, *, event_id: str) -> Answer:
+    def redeliver(self, principal: Principal, request: IdempotentRequest, *, event_id: str) -> ApiResponse:
         """Deliver an event again, unchanged, to every enabled endpoint that wants it.
 
         Raises:
@@ -207,25 +207,27 @@ class Webhooks:
         """
         now = self._context.now()
 
-        def work(tx: Connection) -> LocalAnswer:
+        def work(tx: Connection) -> LocalResponse:
             if events.get(tx, principal, event_id) is None:
                 raise NotFound("There is no such event of this merchant and mode.")
             ids = [new_id(Prefix.WEBHOOK_MESSAGE, now) for _ in range(MAX_ENDPOINTS)]
             found = webhook_messages.redeliver(tx, principal, event_id, message_ids=ids)
             body = {"object": "event_redelivery", "event": event_id, "webhook_endpoints": list(found)}
-            return LocalAnswer(status=_ACCEPTED, body=body)
+            return LocalResponse(status=_ACCEPTED, body=body)
 
         return run_local(self._context.database, principal, request, work)
 
-    def deliveries(self, owner: Owned, endpoint_id: str, *, before: str | None, limit: int) -> Sequence[Delivery]:
+    def deliveries(
+        self, tenant: TenantScope, endpoint_id: str, *, before: str | None, limit: int
+    ) -> Sequence[Delivery]:
         """Up to ``limit`` attempts at an endpoint, newest first.
 
         Raises:
-            NotFound: no such endpoint of ``owner``'s.
+            NotFound: no such endpoint of ``tenant``'s.
         """
-        with self._context.database.transaction_of(owner) as tx:
-            _existing(tx, owner, endpoint_id)
-            return webhook_messages.list_deliveries(tx, owner, endpoint_id, before=before, limit=limit)
+        with self._context.database.tenant_transaction(tenant) as tx:
+            _existing(tx, tenant, endpoint_id)
+            return webhook_messages.list_deliveries(tx, tenant, endpoint_id, before=before, limit=limit)
 
     def _check(self, url: str) -> None:
         try:
@@ -237,8 +239,8 @@ class Webhooks:
         audit.record(tx, principal, actor=principal.key_id, action=action, subject=subject, now=self._context.now())
 
 
-def _existing(tx: Connection, owner: Owned, endpoint_id: str, *, lock: bool = False) -> Endpoint:
-    found = webhook_endpoints.get(tx, owner, endpoint_id, lock=lock)
+def _existing(tx: Connection, tenant: TenantScope, endpoint_id: str, *, lock: bool = False) -> Endpoint:
+    found = webhook_endpoints.get(tx, tenant, endpoint_id, lock=lock)
     if found is None:
         raise _not_found()
     return found
@@ -248,8 +250,8 @@ def _not_found() -> NotFound:
     return NotFound("There is no such webhook endpoint of this merchant and mode.")
 
 
-def _secret_answer(status: int, endpoint: Endpoint) -> LocalAnswer:
+def _secret_response(status: int, endpoint: Endpoint) -> LocalResponse:
     """With the secret now, and without it in every replay."""
-    return LocalAnswer(
+    return LocalResponse(
         status=status, body=endpoint_json(endpoint, secret=endpoint.secret), stored_body=endpoint_json(endpoint)
     )

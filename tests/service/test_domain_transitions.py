@@ -9,7 +9,7 @@ from hypothesis import given
 from payments.domain.money import share
 from payments.domain.outcomes import FINAL, Outcome
 from payments.domain.payments import CaptureMethod, Payment, PaymentStatus
-from payments.domain.settlement import ACTION_VALIDITY, Change, EventType, resume_after_action
+from payments.domain.transitions import ACTION_VALIDITY, EventType, Transition, resume_after_action
 from tests.service.domain import AMOUNTS, RATES, payment, settled
 from tests.service.domain_outcome_table import ASKED, AUTHORIZED, BEGUN, FAILED, PART, ROWS, TAKEN, Row, result
 
@@ -23,7 +23,7 @@ def test_an_outcome_changes_what_the_table_says_and_nothing_else(row: Row) -> No
 @pytest.mark.parametrize("announced", [False, True])
 def test_what_is_no_evidence_leaves_a_payment_processing_and_is_told_once(outcome: Outcome, announced: bool) -> None:
     change = settled(BEGUN, result(outcome), announced=announced)
-    assert change == Change(
+    assert change == Transition(
         payment=replace(BEGUN, processor_reference="ref_2"),
         events=() if announced else (EventType.PAYMENT_PROCESSING,),
         settled=False,
@@ -42,7 +42,7 @@ def test_a_processors_reference_once_known_is_kept(row: Row) -> None:
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
 def test_every_answer_but_202_is_kept(row: Row) -> None:
-    assert row.expected.answer_is_final is (row.status != 202)
+    assert row.expected.response_is_final is (row.status != 202)
 
 
 def test_a_customer_who_acted_leaves_the_payment_processing() -> None:

@@ -7,7 +7,7 @@ import psycopg
 
 from payments.domain.operations import Attempt, CallKind
 from payments.domain.outcomes import Outcome, Result
-from payments.repositories import attempts, audit, oversight, payments
+from payments.repositories import attempts, audit, payments, stuck_attempts
 from payments.repositories.database import Connection
 from payments.services.context import Context
 from payments.services.execution import record
@@ -16,14 +16,14 @@ from payments.services.execution import record
 RESOLUTIONS = (Outcome.APPROVED, Outcome.DECLINED, Outcome.NOT_DONE)
 
 
-class OversightError(Exception):
+class ResolutionError(Exception):
     """A request that cannot be carried out; the message says why."""
 
 
 def list_stuck(context: Context) -> list[dict[str, Any]]:
     """Attempts that only a person can settle."""
     with context.database.transaction() as tx:
-        return list(oversight.stuck(tx))
+        return list(stuck_attempts.stuck(tx))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,22 +42,22 @@ def resolve(context: Context, resolution: Resolution) -> dict[str, str]:
     """Settle an attempt by a person's evidence, kept in the audit log; answers what became of its payment.
 
     Raises:
-        OversightError: no evidence, no such open attempt, somebody is asking the processor about it at this moment, its
+        ResolutionError: no evidence, no such open attempt, somebody is asking the processor about it just now, its
             processor is not configured, or an approved payment could not be captured or refunded later because nobody
             knows the processor's id of it.
     """
     if not resolution.evidence.strip():
-        raise OversightError("Say where the truth can be seen: --evidence 'dashboard of the processor, ...'.")
+        raise ResolutionError("Say where the truth can be seen: --evidence 'dashboard of the processor, ...'.")
     with context.database.transaction() as tx:
         # Never from under a holder: it may be sending the very thing that a person has just found not done.
-        attempt = attempts.take_idle(tx, resolution.attempt_id)
+        attempt = attempts.claim_idle(tx, resolution.attempt_id)
         if attempt is None:
-            raise OversightError(
+            raise ResolutionError(
                 "There is no open attempt of that id, or the processor is being asked about it at this moment: then "
                 "try again in ten seconds. See `payments stuck`."
             )
         if attempt.processor not in context.processors:
-            raise OversightError(f"The processor {attempt.processor} is not configured here. Set its keys first.")
+            raise ResolutionError(f"The processor {attempt.processor} is not configured here. Set its keys first.")
         _require_reference(tx, attempt, resolution)
         audit.record(
             tx,
@@ -75,11 +75,11 @@ def resolve(context: Context, resolution: Resolution) -> dict[str, str]:
         tx.commit()
     result = Result(outcome=resolution.outcome, reference=resolution.reference, detail="resolved by a person")
     try:
-        answer = record(context, attempt, result, evidence=resolution.evidence)
+        response = record(context, attempt, result, evidence=resolution.evidence)
     except psycopg.errors.UniqueViolation as error:
-        raise OversightError(f"{resolution.reference} belongs to another attempt. Check --reference.") from error
-    if answer is None:
-        raise OversightError("The attempt was taken over by somebody else meanwhile. Read the payment.")
+        raise ResolutionError(f"{resolution.reference} belongs to another attempt. Check --reference.") from error
+    if response is None:
+        raise ResolutionError("The attempt was taken over by somebody else meanwhile. Read the payment.")
     with context.database.transaction() as tx:
         payment = payments.get_payment(tx, attempt, attempt.payment_id)
     return {
@@ -96,4 +96,6 @@ def _require_reference(tx: Connection, attempt: Attempt, resolution: Resolution)
     payment = payments.get_payment(tx, attempt, attempt.payment_id)
     known = resolution.reference or attempt.processor_reference or (payment and payment.processor_reference)
     if not known:
-        raise OversightError("Give the processor's id of the payment with --reference: it is captured and refunded by.")
+        raise ResolutionError(
+            "Give the processor's id of the payment with --reference: it is captured and refunded by."
+        )
