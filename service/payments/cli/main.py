@@ -82,7 +82,7 @@ def _api(settings: Settings, _: argparse.Namespace) -> int:
     from payments.server.main import make_app
 
     if not _schema_fits("api"):
-        return database.EXIT_REFUSED
+        return database.EXIT_DATABASE_UNUSABLE
     serve(settings, lambda: make_app(settings))
     return 0
 
@@ -92,7 +92,7 @@ def _worker(settings: Settings, _: argparse.Namespace) -> int:
     from payments.worker.main import run
 
     if not _schema_fits("worker"):
-        return database.EXIT_REFUSED
+        return database.EXIT_DATABASE_UNUSABLE
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
