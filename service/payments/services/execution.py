@@ -178,7 +178,7 @@ def _record_once(context: Context, attempt: Attempt, result: Result, *, evidence
                 _store_response(tx, attempt, attempt.idempotency_key_hash, change, response)
             tx.commit()
     _count(context, attempt, payment, changed)
-    logs.note(attempt_id=attempt.id, **told(attempt, result), payment_status=changed.status)
+    logs.annotate(attempt_id=attempt.id, **told(attempt, result), payment_status=changed.status)
     return response
 
 

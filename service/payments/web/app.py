@@ -45,7 +45,7 @@ def create_app(context: Context, settings: Settings) -> Api:
     """The application with all its views."""
     app = Api(__name__, info=_INFO)
     app.before_request(timing.begin)
-    app.before_request(logs.begin_facts)
+    app.before_request(logs.begin_request)
     state.register(app, context)
     problems.register(app)
     headers.register(app)
@@ -99,7 +99,7 @@ def _log_request(response: Response) -> Response:
             "spans_ms": {name: round(value, 1) for name, value in spent.items()},
             "merchant_id": principal.merchant_id if isinstance(principal, Principal) else None,
             "payment_id": _payment_in_path(),
-            **logs.noted(),
+            **logs.request_fields(),
         },
     )
     return response

@@ -1,7 +1,7 @@
-"""The worker's sign of life: a file that it writes while all is well, and that its health check reads.
+"""The worker's heartbeat: a file that it writes while all is well, and that its health check reads.
 
-The file holds the time of the last beat on the monotonic clock, which all processes of a machine share: no step of the
-wall clock makes a beat old or keeps it fresh. It is overwritten in place, which a full file system allows.
+The file holds the time of the last beat on the monotonic clock, which all processes of a machine share, so a step of
+the wall clock neither ages a beat nor keeps it fresh. It is overwritten in place, which works on a full file system.
 """
 
 import os
@@ -9,38 +9,38 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-#: Seconds between beats, and the age from which a beat proves nothing any more.
+#: Seconds between beats, and the age at which a beat is stale.
 INTERVAL, MAX_AGE = 1.0, 30.0
-#: Nanoseconds, of one width, so that a shorter record never leaves the end of a longer one behind.
+#: Nanoseconds, of fixed width so that a shorter record never leaves the end of a longer one behind.
 _RECORD = "{:020d}\n"
 _SECOND = 1_000_000_000
 
 
 def heartbeat_file(environ: Mapping[str, str]) -> Path:
-    """Where the file is. Not `tempfile.gettempdir`: that tries to write first, and goes elsewhere when it cannot."""
-    return Path(environ.get("TMPDIR") or "/tmp") / "payments-worker-heartbeat"  # noqa: S108  # ours alone in a container
+    """Return the file's path. `tempfile.gettempdir` would not do: it picks another folder when it cannot write."""
+    return Path(environ.get("TMPDIR") or "/tmp") / "payments-worker-heartbeat"  # noqa: S108 - ours alone in a container
 
 
 class Heartbeat:
-    """One worker's file."""
+    """One worker's heartbeat file."""
 
     def __init__(self, file: Path, *, clock: Callable[[], int] = time.monotonic_ns) -> None:
         self.file = file
         self._clock = clock
 
     def clear(self) -> None:
-        """Remove what an earlier worker left.
+        """Remove an earlier worker's file.
 
         Raises:
-            OSError: the file cannot be removed.
+            OSError: The file cannot be removed.
         """
         self.file.unlink(missing_ok=True)
 
     def beat(self) -> None:
-        """Say that all is well now.
+        """Record that all is well now.
 
         Raises:
-            OSError: the file cannot be written.
+            OSError: The file cannot be written.
         """
         descriptor = os.open(self.file, os.O_WRONLY | os.O_CREAT, 0o600)
         try:
@@ -49,7 +49,7 @@ class Heartbeat:
             os.close(descriptor)
 
     def is_fresh(self, max_age: float) -> bool:
-        """Whether the last beat is younger than ``max_age`` seconds; one from before a reboot may lie in the future."""
+        """Return whether the last beat is younger than ``max_age`` seconds; one before a reboot lies in the future."""
         try:
             age = self._clock() - int(self.file.read_text())
         except (OSError, ValueError):

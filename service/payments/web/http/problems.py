@@ -49,7 +49,7 @@ def current_request_id() -> str:
 
 def problem_response(error: ApiError) -> Response:
     """``error`` as an answer."""
-    logs.note(problem=error.code)
+    logs.annotate(problem=error.code)
     response = Response(json.dumps(error.body(current_request_id())), status=error.status, content_type=MEDIA_TYPE)
     response.headers.update(error.headers)
     return response
