@@ -4,11 +4,12 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
+from payments.domain.events import EventType
 from payments.domain.ledger import Account, Posting, PostingKind
 from payments.domain.operations import CallKind, Operation, OperationStatus
 from payments.domain.outcomes import DeclineCode, Outcome, Result
 from payments.domain.payments import CaptureMethod, Payment, PaymentStatus
-from payments.domain.transitions import ACTION_VALIDITY, EventType, Transition, failure
+from payments.domain.transitions import ACTION_VALIDITY, Transition, failure
 from tests.service.domain import NOW, VALIDITY, operation, payment
 
 S, E, O = PaymentStatus, EventType, Outcome  # noqa: E741  # short, for the table

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from payments.core.settings import Settings
 from payments.delivery.sender import Sender
 from payments.domain.outcomes import Result
 from payments.observability import logs
@@ -27,7 +26,6 @@ from tests.service.receivers import receiver
 from tests.service.scripted import execute
 
 ENVIRONMENT = "dev"
-_SETTINGS = Settings(allow_live_keys=True, allow_local_webhooks=True)
 
 
 @dataclass
@@ -74,7 +72,7 @@ def collect(postgres: Postgres, database: Database, journal: Database, key: ApiK
     """Let payments, operations, webhooks and failures happen, and keep what was said about them."""
     telemetry = Telemetry()
     context = _context(database, SandboxProcessor(journal, public_base_url="https://localhost:8443"))
-    client = Client(context, key, _SETTINGS)
+    client = Client(context, key)
     with receiver() as shop, receiver() as failing:
         failing.statuses = [500]
         with _logged("api", telemetry):
@@ -94,6 +92,7 @@ def _context(database: Database, processor: SandboxProcessor) -> Context:
         database=database,
         processors={processor.name: processor},
         routes=dict.fromkeys((False, True), processor.name),
+        allow_local_webhooks=True,
         metrics=Metrics(ENVIRONMENT),
     )
 

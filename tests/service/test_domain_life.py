@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from payments.domain import money
+from payments.domain.events import EventType
 from payments.domain.ledger import Account
 from payments.domain.operations import CallKind, Operation, OperationStatus
 from payments.domain.outcomes import DeclineCode, Outcome, Result
@@ -17,7 +18,7 @@ from payments.domain.payments import (
     NotAllowed,
     PaymentStatus,
 )
-from payments.domain.transitions import EventType, Transition, resume_after_action
+from payments.domain.transitions import Transition, resume_after_action
 from tests.service.domain import AMOUNTS, RATES, operation, payment, settled
 
 RESULTS = st.builds(

@@ -6,10 +6,11 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 
+from payments.domain.events import EventType
 from payments.domain.money import share
 from payments.domain.outcomes import FINAL, Outcome
 from payments.domain.payments import CaptureMethod, Payment, PaymentStatus
-from payments.domain.transitions import ACTION_VALIDITY, EventType, Transition, resume_after_action
+from payments.domain.transitions import ACTION_VALIDITY, Transition, resume_after_action
 from tests.service.domain import AMOUNTS, RATES, payment, settled
 from tests.service.domain_outcome_table import ASKED, AUTHORIZED, BEGUN, FAILED, PART, ROWS, TAKEN, Row, result
 

@@ -191,7 +191,7 @@ def test_a_loop_goes_on_while_there_is_work_and_after_failures(monkeypatch: pyte
 
 
 def test_every_loop_of_the_worker_runs_on_an_empty_database(client: Client) -> None:
-    found = loops(client.context, Settings())
+    found = loops(client.context)
     names = [loop.name for loop in found]
     assert {
         "recovery_sandbox",

@@ -143,7 +143,7 @@ def run(database: Database, journal: Database, heartbeat: Heartbeat, monkeypatch
         late = threading.Timer(WAIT, stop.set)  # a promise that is broken must fail, not hang
         late.start()
         try:
-            return worker.run(sandbox_context(database, journal), Settings(), stop)
+            return worker.run(sandbox_context(database, journal), stop)
         finally:
             late.cancel()
 
@@ -270,7 +270,7 @@ def test_what_an_earlier_worker_left_is_not_taken_for_this_ones(run: Run, heartb
 @pytest.mark.parametrize("scale", [1.0, 20.0, 1000.0])
 def test_intervals_and_limits_shrink_together(database: Database, journal: Database, scale: float) -> None:
     """So that a soak with a time scale shows what happens without one."""
-    found = [loop.interval for loop in worker.loops(sandbox_context(database, journal), Settings())]
+    found = [loop.interval for loop in worker.loops(sandbox_context(database, journal))]
     for seconds in (*found, worker._LONGEST_RUN, MAX_AGE, INTERVAL):
         assert time_scale.scaled(seconds, scale) == max(seconds / scale, min(seconds, 0.25))
     longest = max(found)

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +12,6 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 from werkzeug.test import TestResponse
 
-from payments.core.settings import Settings
 from payments.delivery.sender import Sender
 from payments.repositories.database import Database
 from payments.services.webhook_delivery import Deliverer, fan_out
@@ -30,7 +30,7 @@ def alice(database: Database, journal: Database, key: ApiKey) -> Client:
 @pytest.fixture
 def local(database: Database, journal: Database, key: ApiKey) -> Client:
     """A client of a service that may call this machine."""
-    return Client(sandbox_context(database, journal), key, Settings(allow_local_webhooks=True))
+    return Client(replace(sandbox_context(database, journal), allow_local_webhooks=True), key)
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from typing import Any
 import psycopg
 import pytest
 
-from payments.core.settings import Settings
 from payments.repositories import api_keys, webhook_endpoints, webhook_messages
 from payments.repositories.cursors import START
 from payments.repositories.database import Connection, Database
@@ -104,7 +103,7 @@ def test_no_query_reads_a_whole_table_of_a_hundred_thousand(many: ApiKey, databa
 
 def test_the_loops_of_the_worker_go_round_and_tell_the_age_of_the_backlog(database: Database, key: ApiKey) -> None:
     context = Context(database=database, processors={}, routes={})
-    loops = {loop.name: loop for loop in webhook_loops(context, Settings())}
+    loops = {loop.name: loop for loop in webhook_loops(context)}
     assert {"webhook_fan_out", "webhook_delivery", "processor_inbox", "webhook_clean_up", "inbox_clean_up"} < set(loops)
     assert not any(loop.run() for loop in loops.values())
     lines: list[str] = []

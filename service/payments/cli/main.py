@@ -94,7 +94,7 @@ def _worker(settings: Settings, _: argparse.Namespace) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    code = run(make_context(settings, name="worker"), settings, stop)
+    code = run(make_context(settings, name="worker"), stop, time_scale=settings.time_scale)
     logging.shutdown()
     sys.stdout.flush()
     # A normal exit would join the pools' threads, forever if one hangs; the worker has already waited for them.

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
 
+from payments.domain.events import EventType
 from payments.domain.ledger import Posting, capture_postings, refund_postings, refund_reversal_postings
 from payments.domain.operations import CallKind, Operation, OperationStatus
 from payments.domain.outcomes import DeclineCode, Outcome, Result, advice_for, is_retryable
@@ -13,23 +13,6 @@ from payments.domain.payments import TRANSITIONS, CaptureMethod, Payment, Paymen
 
 #: How long a customer may take to act.
 ACTION_VALIDITY = timedelta(hours=24)
-
-
-class EventType(StrEnum):
-    """What merchants are told."""
-
-    PAYMENT_PROCESSING = "payment.processing"
-    PAYMENT_REQUIRES_ACTION = "payment.requires_action"
-    PAYMENT_AUTHORIZED = "payment.authorized"
-    PAYMENT_PARTIALLY_CAPTURED = "payment.partially_captured"
-    PAYMENT_SUCCEEDED = "payment.succeeded"
-    PAYMENT_FAILED = "payment.failed"
-    PAYMENT_CANCELED = "payment.canceled"
-    PAYMENT_CAPTURE_FAILED = "payment.capture_failed"
-    PAYMENT_VOID_FAILED = "payment.void_failed"
-    REFUND_PENDING = "refund.pending"
-    REFUND_SUCCEEDED = "refund.succeeded"
-    REFUND_FAILED = "refund.failed"
 
 
 @dataclass(frozen=True, kw_only=True)

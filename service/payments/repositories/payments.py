@@ -26,38 +26,35 @@ def _operation(row: DictRow) -> Operation:
     return Operation(**{**row, "kind": CallKind(row["kind"]), "status": OperationStatus(row["status"])})
 
 
-@dataclass(frozen=True, kw_only=True)
-class NewPayment:
-    """What a merchant asks for."""
-
-    amount: int
-    currency: str
-    payment_method: str
-    capture_method: CaptureMethod
-    reference: str | None = None
-    description: str | None = None
-    metadata: dict[str, str]
-    return_url: str | None = None
-
-
 def insert_payment(
     tx: Connection,
     tenant: TenantScope,
-    new: NewPayment,
     *,
     payment_id: str,
+    amount: int,
+    currency: str,
+    payment_method: str,
+    capture_method: CaptureMethod,
+    reference: str | None,
+    description: str | None,
+    metadata: dict[str, str],
+    return_url: str | None,
     processor: str,
     api_version: str,
-    now: datetime,
+    created_at: datetime,
 ) -> Payment:
-    """Store a payment that is about to be sent, with the fee that is agreed now."""
+    """Insert a payment in ``processing``, with the merchant's current fee. ``amount`` is in minor units.
+
+    Raises:
+        LookupError: The merchant does not exist.
+    """
     row = tx.execute(
         f"""
         INSERT INTO payments (merchant_id, livemode, id, status, amount, currency, capture_method, payment_method,
             reference, description, metadata, return_url, fee_basis_points, processor, api_version, created_at)
         SELECT %(merchant_id)s, %(livemode)s, %(id)s, 'processing', %(amount)s, %(currency)s, %(capture_method)s,
             %(payment_method)s, %(reference)s, %(description)s, %(metadata)s, %(return_url)s, fee_basis_points,
-            %(processor)s, %(api_version)s, %(now)s
+            %(processor)s, %(api_version)s, %(created_at)s
         FROM merchants WHERE id = %(merchant_id)s
         RETURNING {_PAYMENT}
         """,  # noqa: S608  # column names of ours
@@ -65,17 +62,17 @@ def insert_payment(
             "merchant_id": tenant.merchant_id,
             "livemode": tenant.livemode,
             "id": payment_id,
-            "amount": new.amount,
-            "currency": new.currency,
-            "capture_method": new.capture_method,
-            "payment_method": new.payment_method,
-            "reference": new.reference,
-            "description": new.description,
-            "metadata": Jsonb(new.metadata),
-            "return_url": new.return_url,
+            "amount": amount,
+            "currency": currency,
+            "capture_method": capture_method,
+            "payment_method": payment_method,
+            "reference": reference,
+            "description": description,
+            "metadata": Jsonb(metadata),
+            "return_url": return_url,
             "processor": processor,
             "api_version": api_version,
-            "now": now,
+            "created_at": created_at,
         },
     ).fetchone()
     if row is None:

@@ -22,6 +22,8 @@ class Context:
     processors: Mapping[str, Processor]
     #: Name of the processor that new payments of a mode go through, by livemode.
     routes: Mapping[bool, str]
+    #: Whether webhooks may be sent to this machine. For development only.
+    allow_local_webhooks: bool = False
     metrics: Metrics = field(default_factory=Metrics)
     #: The time for identifiers; leases and deadlines use the database's clock.
     now: Callable[[], datetime] = _now

@@ -3,10 +3,10 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from payments.domain.events import EventType
 from payments.domain.ids import Prefix, new_id
 from payments.domain.operations import CallKind, Operation
 from payments.domain.payments import Payment
-from payments.domain.transitions import EventType
 from payments.repositories import events
 from payments.repositories.database import Connection
 from payments.services.presentation import dumps, payment_json, refund_json, timestamp

@@ -15,13 +15,12 @@ from payments.core.problems import (
 from payments.domain.api_keys import Principal
 from payments.domain.ids import Prefix, new_id
 from payments.domain.operations import CallKind, Operation, OperationStatus, TenantScope
-from payments.domain.payments import AmountTooLarge, Busy, NotAllowed, Payment
+from payments.domain.payments import AmountTooLarge, Busy, CaptureMethod, NotAllowed, Payment
 from payments.observability import logs
 from payments.processors.base import Processor
 from payments.repositories import attempts, payments
 from payments.repositories.attempts import NewAttempt
 from payments.repositories.database import Connection
-from payments.repositories.payments import NewPayment
 from payments.services.context import Context
 from payments.services.execution import InFlightAttempt, execute
 from payments.services.idempotency import ApiResponse, IdempotentRequest, claim_or_replay
@@ -29,7 +28,24 @@ from payments.services.idempotency import ApiResponse, IdempotentRequest, claim_
 _PREFIXES = {CallKind.CAPTURE: Prefix.CAPTURE, CallKind.VOID: Prefix.VOID, CallKind.REFUND: Prefix.REFUND}
 
 
-def create_payment(context: Context, principal: Principal, request: IdempotentRequest, new: NewPayment) -> ApiResponse:
+@dataclass(frozen=True, kw_only=True)
+class PaymentParams:
+    """What to charge."""
+
+    #: Minor units of ``currency``.
+    amount: int
+    currency: str
+    payment_method: str
+    capture_method: CaptureMethod
+    reference: str | None = None
+    description: str | None = None
+    metadata: dict[str, str]
+    return_url: str | None = None
+
+
+def create_payment(
+    context: Context, principal: Principal, request: IdempotentRequest, params: PaymentParams
+) -> ApiResponse:
     """Make a payment.
 
     Raises:
@@ -37,7 +53,7 @@ def create_payment(context: Context, principal: Principal, request: IdempotentRe
     """
     processor = context.processor_for(livemode=principal.livemode)
     started, now = time.monotonic(), context.now()
-    refusal = processor.refuses_method(new.payment_method)
+    refusal = processor.refuses_method(params.payment_method)
     if refusal is not None:
         raise ValidationFailed(refusal, errors=[{"pointer": "#/payment_method", "detail": refusal}])
     with context.database.tenant_transaction(principal) as tx:
@@ -50,11 +66,18 @@ def create_payment(context: Context, principal: Principal, request: IdempotentRe
         payment = payments.insert_payment(
             tx,
             principal,
-            new,
             payment_id=payment_id,
+            amount=params.amount,
+            currency=params.currency,
+            payment_method=params.payment_method,
+            capture_method=params.capture_method,
+            reference=params.reference,
+            description=params.description,
+            metadata=params.metadata,
+            return_url=params.return_url,
             processor=processor.name,
             api_version=principal.api_version,
-            now=now,
+            created_at=now,
         )
         in_flight = _begin_attempt(tx, context, payment, None, key_hash=request.key_hash, started=started)
         tx.commit()
@@ -62,7 +85,7 @@ def create_payment(context: Context, principal: Principal, request: IdempotentRe
 
 
 @dataclass(frozen=True, kw_only=True)
-class CaptureRequest:
+class CaptureParams:
     """What to capture; without an amount, all that is left."""
 
     amount: int | None = None
@@ -70,7 +93,7 @@ class CaptureRequest:
 
 
 def capture_payment(
-    context: Context, tenant: TenantScope, request: IdempotentRequest, payment_id: str, wanted: CaptureRequest
+    context: Context, tenant: TenantScope, request: IdempotentRequest, payment_id: str, params: CaptureParams
 ) -> ApiResponse:
     """Capture an authorized payment, wholly or in part.
 
@@ -79,11 +102,11 @@ def capture_payment(
     """
 
     def begin(payment: Payment, processor: Processor, operation_id: str) -> tuple[Payment, Operation]:
-        amount = payment.check_capture(wanted.amount)
-        if not wanted.final and not processor.capabilities.multicapture:
+        amount = payment.check_capture(params.amount)
+        if not params.final and not processor.capabilities.multicapture:
             detail = "The processor cannot capture a payment in several parts. Capture with final: true."
             raise NotSupported(detail)
-        operation = _operation(context, payment, CallKind.CAPTURE, operation_id, amount=amount, final=wanted.final)
+        operation = _operation(context, payment, CallKind.CAPTURE, operation_id, amount=amount, final=params.final)
         return replace(payment, pending_operation=CallKind.CAPTURE.value), operation
 
     return _operate(context, tenant, request, payment_id, CallKind.CAPTURE, begin)
@@ -109,7 +132,7 @@ def begin_void(context: Context, payment: Payment, operation_id: str) -> tuple[P
 
 
 @dataclass(frozen=True, kw_only=True)
-class RefundRequest:
+class RefundParams:
     """What to give back; without an amount, all that is left."""
 
     amount: int | None = None
@@ -117,7 +140,7 @@ class RefundRequest:
 
 
 def refund_payment(
-    context: Context, tenant: TenantScope, request: IdempotentRequest, payment_id: str, wanted: RefundRequest
+    context: Context, tenant: TenantScope, request: IdempotentRequest, payment_id: str, params: RefundParams
 ) -> ApiResponse:
     """Give captured money back, wholly or in part. The amount is reserved under the payment's lock.
 
@@ -126,8 +149,8 @@ def refund_payment(
     """
 
     def begin(payment: Payment, _: Processor, operation_id: str) -> tuple[Payment, Operation]:
-        amount = payment.check_refund(wanted.amount)
-        operation = _operation(context, payment, CallKind.REFUND, operation_id, amount=amount, reason=wanted.reason)
+        amount = payment.check_refund(params.amount)
+        operation = _operation(context, payment, CallKind.REFUND, operation_id, amount=amount, reason=params.reason)
         return replace(payment, amount_refund_pending=payment.amount_refund_pending + amount), operation
 
     return _operate(context, tenant, request, payment_id, CallKind.REFUND, begin)

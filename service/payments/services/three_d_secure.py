@@ -1,7 +1,8 @@
 """3-D Secure in the sandbox: the customer's decision, and what comes of it."""
 
+from payments.domain.events import EventType
 from payments.domain.payments import PaymentStatus
-from payments.domain.transitions import EventType, resume_after_action
+from payments.domain.transitions import resume_after_action
 from payments.processors.sandbox import Challenge, SandboxProcessor
 from payments.repositories import attempts, payments
 from payments.services import events

@@ -29,6 +29,7 @@ def make_context(
         database=Database(size=pool_size or settings.db_pool_size, timeout=pool_timeout, name=f"payments-{name}"),
         processors=_processors(settings, name, pool_timeout),
         routes=routes(settings),
+        allow_local_webhooks=settings.allow_local_webhooks,
         metrics=Metrics(settings.environment),
     )
 

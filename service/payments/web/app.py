@@ -16,7 +16,6 @@ from payments.observability import logs, timing
 from payments.repositories import api_keys
 from payments.repositories.database import DatabaseUnavailable
 from payments.services.context import Context
-from payments.services.webhook_endpoints import Webhooks
 from payments.web.endpoints import api_keys as api_key_views
 from payments.web.endpoints import (
     documentation,
@@ -60,7 +59,7 @@ def create_app(context: Context, settings: Settings) -> Api:
     app.register_api(ledger.api)
     app.register_api(health.api)
     app.register_api(three_d_secure.api)
-    _register_edge_views(app, context, settings)
+    _register_edge_views(app)
     edge.register(app)
     app.register_error_handler(DatabaseUnavailable, _unavailable)
     app.register_error_handler(psycopg.OperationalError, _unavailable)
@@ -68,9 +67,8 @@ def create_app(context: Context, settings: Settings) -> Api:
     return app
 
 
-def _register_edge_views(app: Api, context: Context, settings: Settings) -> None:
+def _register_edge_views(app: Api) -> None:
     """Views of keys, webhooks and documentation."""
-    webhook_endpoints.register(app, Webhooks(context, allow_local=settings.allow_local_webhooks))
     for views in (api_key_views, webhook_endpoints, processor_webhooks, documentation):
         app.register_api(views.api)
 

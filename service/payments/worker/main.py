@@ -8,7 +8,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from payments.core.settings import Settings
 from payments.core.time_scale import scaled
 from payments.repositories.database import EXIT_REFUSED, endings
 from payments.services import housekeeping, ledger_integrity
@@ -29,7 +28,7 @@ _EXIT_BROKEN = 4
 _DRAIN = 25.0
 
 
-def loops(context: Context, settings: Settings) -> list[Loop]:
+def loops(context: Context) -> list[Loop]:
     """Everything that the worker does."""
     return [
         *(_recovery(context, processor) for processor in context.processors),
@@ -39,7 +38,7 @@ def loops(context: Context, settings: Settings) -> list[Loop]:
         Loop(name="idempotency_keys", interval=60.0, run=lambda: housekeeping.delete_expired_keys(context)),
         Loop(name="backlog", interval=15.0, run=lambda: housekeeping.measure_backlog(context)),
         Loop(name="metrics", interval=30.0, run=lambda: _flush(context)),
-        *webhook_loops(context, settings),
+        *webhook_loops(context),
     ]
 
 
@@ -49,10 +48,9 @@ def _recovery(context: Context, processor: str) -> Loop:
     return Loop(name=f"recovery_{processor}", interval=0.25, run=recoverer.run, close=recoverer.close)
 
 
-def run(context: Context, settings: Settings, stop: threading.Event) -> int:
+def run(context: Context, stop: threading.Event, *, time_scale: float = 1.0) -> int:
     """Run every loop in a thread of its own until ``stop`` is set or none could go on; answers the exit code."""
-    scale = settings.time_scale
-    watchdog = Watchdog(limit=scaled(_LONGEST_RUN, scale))
+    watchdog = Watchdog(limit=scaled(_LONGEST_RUN, time_scale))
     heartbeat = Heartbeat(heartbeat_file(os.environ))
     try:
         heartbeat.clear()
@@ -61,7 +59,7 @@ def run(context: Context, settings: Settings, stop: threading.Event) -> int:
         extra = {"file": str(heartbeat.file), "reason": str(error)}
         _log.error("the file that the health check reads cannot be written; mount a writable /tmp", extra=extra)
         return _EXIT_BROKEN
-    found = [replace(loop, interval=scaled(loop.interval, scale)) for loop in loops(context, settings)]
+    found = [replace(loop, interval=scaled(loop.interval, time_scale)) for loop in loops(context)]
     # Daemons: one that hangs must not keep the process.
     threads = {
         loop.name: threading.Thread(target=run_loop, args=(loop, stop, watchdog), name=loop.name, daemon=True)
@@ -70,7 +68,7 @@ def run(context: Context, settings: Settings, stop: threading.Event) -> int:
     for thread in threads.values():
         thread.start()
     _log.info("worker started", extra={"loops": list(threads)})
-    code = _supervise(context, stop, watchdog, heartbeat, threads, scaled(INTERVAL, scale))
+    code = _supervise(context, stop, watchdog, heartbeat, threads, scaled(INTERVAL, time_scale))
     stop.set()
     _drain(threads)
     _flush(context)

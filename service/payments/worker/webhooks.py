@@ -1,6 +1,5 @@
 """The worker's loops of webhooks, outbound and inbound."""
 
-from payments.core.settings import Settings
 from payments.delivery.sender import Sender
 from payments.repositories import webhook_messages
 from payments.services import inbox, webhook_delivery
@@ -9,9 +8,9 @@ from payments.services.webhook_delivery import Deliverer
 from payments.worker.loops import Loop
 
 
-def webhook_loops(context: Context, settings: Settings) -> list[Loop]:
+def webhook_loops(context: Context) -> list[Loop]:
     """Fan-out, delivery, messages of processors that came too early, and housekeeping."""
-    deliverer = Deliverer(context, Sender(allow_local=settings.allow_local_webhooks))
+    deliverer = Deliverer(context, Sender(allow_local=context.allow_local_webhooks))
     return [
         Loop(name="webhook_fan_out", interval=0.25, run=lambda: webhook_delivery.fan_out(context)),
         Loop(name="webhook_delivery", interval=0.25, run=deliverer.run, close=deliverer.close),

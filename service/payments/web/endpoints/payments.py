@@ -23,7 +23,7 @@ from payments.domain.api_keys import Principal, Scope
 from payments.domain.ids import Prefix, lowest_at
 from payments.domain.payments import CaptureMethod, PaymentStatus
 from payments.repositories import payments as repository
-from payments.repositories.payments import NewPayment, PaymentFilter
+from payments.repositories.payments import PaymentFilter
 from payments.services import payments as use_cases
 from payments.services.presentation import dumps, payment_json, refund_json
 from payments.web.endpoints import schemas
@@ -73,7 +73,7 @@ def create_payment(body: schemas.CreatePayment) -> Response:
 
     202 means that the outcome is not known yet: the payment is `processing`, and an event tells its end.
     """
-    new = NewPayment(
+    params = use_cases.PaymentParams(
         amount=body.amount,
         currency=body.currency,
         payment_method=body.payment_method,
@@ -83,7 +83,7 @@ def create_payment(body: schemas.CreatePayment) -> Response:
         metadata=body.metadata,
         return_url=body.return_url,
     )
-    return respond(use_cases.create_payment(context(), principal(), idempotent_request(request), new))
+    return respond(use_cases.create_payment(context(), principal(), idempotent_request(request), params))
 
 
 @api.get("/payments", tags=[_PAYMENTS], responses=responses({200: schemas.PaymentList}, ValidationFailed))
@@ -118,8 +118,8 @@ def get_payment(path: schemas.PaymentPath) -> Response:
 @edge.requires(Scope.PAYMENTS_WRITE)
 def capture_payment(path: schemas.PaymentPath, body: schemas.CapturePayment) -> Response:
     """Capture an authorized payment, wholly or in part."""
-    wanted = use_cases.CaptureRequest(amount=body.amount, final=body.final)
-    answer = use_cases.capture_payment(context(), principal(), idempotent_request(request), path.payment_id, wanted)
+    params = use_cases.CaptureParams(amount=body.amount, final=body.final)
+    answer = use_cases.capture_payment(context(), principal(), idempotent_request(request), path.payment_id, params)
     return respond(answer)
 
 
@@ -142,8 +142,8 @@ def void_payment(path: schemas.PaymentPath, body: schemas.VoidPayment) -> Respon
 @edge.requires(Scope.REFUNDS_WRITE)
 def create_refund(path: schemas.PaymentPath, body: schemas.CreateRefund) -> Response:
     """Give captured money back, wholly or in part."""
-    wanted = use_cases.RefundRequest(amount=body.amount, reason=body.reason)
-    answer = use_cases.refund_payment(context(), principal(), idempotent_request(request), path.payment_id, wanted)
+    params = use_cases.RefundParams(amount=body.amount, reason=body.reason)
+    answer = use_cases.refund_payment(context(), principal(), idempotent_request(request), path.payment_id, params)
     return respond(answer)
 
 

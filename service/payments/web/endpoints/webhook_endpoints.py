@@ -1,9 +1,9 @@
 """Webhook endpoints, their deliveries, and redelivery of events, over HTTP."""
 
 from datetime import timedelta
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal
 
-from flask import Flask, Response, current_app, request
+from flask import Response, request
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from pydantic import AfterValidator, BaseModel, Field
@@ -18,18 +18,19 @@ from payments.core.problems import (
 )
 from payments.delivery.addresses import MAX_URL_LENGTH
 from payments.domain.api_keys import Scope
+from payments.domain.events import EventType
 from payments.domain.ids import Prefix
-from payments.domain.transitions import EventType
 from payments.domain.webhooks import DEFAULT_OVERLAP, MAX_OVERLAP
-from payments.services.webhook_endpoints import EndpointUpdate, Webhooks, delivery_json, endpoint_json
+from payments.services import webhook_endpoints as use_cases
+from payments.services.webhook_endpoints import EndpointUpdate, delivery_json, endpoint_json
 from payments.web.endpoints.payments import answer_json, principal
 from payments.web.endpoints.schemas import EventPath
 from payments.web.http import guards as edge
 from payments.web.http import pagination, patterns
 from payments.web.http.idempotency import idempotent_request, respond
+from payments.web.http.state import context
 from payments.web.openapi.api import WITH_BODY, QueryModel, Strict, responses
 
-_EXTENSION = "payments.webhooks"
 _TAG = Tag(
     name="Webhooks",
     description="Events pushed to you, signed as Standard Webhooks: at least once, in any order; `sequence` tells it.",
@@ -170,15 +171,6 @@ class EventRedelivery(BaseModel):
     webhook_endpoints: list[str] = Field(description="Where to: endpoints that are enabled and want it.")
 
 
-def register(app: Flask, webhooks: Webhooks) -> None:
-    """Make ``webhooks`` the use cases that these views of ``app`` work with."""
-    app.extensions[_EXTENSION] = webhooks
-
-
-def _webhooks() -> Webhooks:
-    return cast("Webhooks", current_app.extensions[_EXTENSION])
-
-
 api = APIBlueprint("webhook_endpoints", __name__, url_prefix="/v1", abp_security=[{"api_key": []}])
 
 
@@ -190,7 +182,8 @@ def create_webhook_endpoint(body: CreateWebhookEndpoint) -> Response:
     The answer holds the signing secret, once: keep it.
     """
     return respond(
-        _webhooks().create(
+        use_cases.create(
+            context(),
             principal(),
             idempotent_request(request),
             url=body.url,
@@ -205,7 +198,9 @@ def create_webhook_endpoint(body: CreateWebhookEndpoint) -> Response:
 def list_webhook_endpoints(query: pagination.PageQuery) -> Response:
     """List webhook endpoints, newest first."""
     before = pagination.decode(query.cursor, patterns.identifier(Prefix.WEBHOOK_ENDPOINT))
-    found = _webhooks().list_endpoints(principal(), before=before[0] if before else None, limit=query.limit + 1)
+    found = use_cases.list_endpoints(
+        context(), principal(), before=before[0] if before else None, limit=query.limit + 1
+    )
     shown, has_more = pagination.page(found, query.limit)
     cursor = pagination.encode(shown[-1].id) if has_more else None
     data = [endpoint_json(endpoint) for endpoint in shown]
@@ -216,7 +211,7 @@ def list_webhook_endpoints(query: pagination.PageQuery) -> Response:
 @edge.requires(Scope.WEBHOOKS_READ)
 def get_webhook_endpoint(path: WebhookEndpointPath) -> Response:
     """Read a webhook endpoint."""
-    return answer_json(endpoint_json(_webhooks().get(principal(), path.endpoint_id)))
+    return answer_json(endpoint_json(use_cases.get(context(), principal(), path.endpoint_id)))
 
 
 @api.patch(
@@ -224,7 +219,7 @@ def get_webhook_endpoint(path: WebhookEndpointPath) -> Response:
 )
 @edge.requires(Scope.WEBHOOKS_WRITE)
 def update_webhook_endpoint(path: WebhookEndpointPath, body: UpdateWebhookEndpoint) -> Response:
-    """EndpointUpdate a webhook endpoint, or disable and enable it."""
+    """Change a webhook endpoint, or disable and enable it."""
     change = EndpointUpdate(
         url=body.url,
         description=body.description,
@@ -232,7 +227,7 @@ def update_webhook_endpoint(path: WebhookEndpointPath, body: UpdateWebhookEndpoi
         event_types=body.event_types,
         status=body.status,
     )
-    return answer_json(endpoint_json(_webhooks().update(principal(), path.endpoint_id, change)))
+    return answer_json(endpoint_json(use_cases.update(context(), principal(), path.endpoint_id, change)))
 
 
 @api.delete(
@@ -241,7 +236,7 @@ def update_webhook_endpoint(path: WebhookEndpointPath, body: UpdateWebhookEndpoi
 @edge.requires(Scope.WEBHOOKS_WRITE)
 def delete_webhook_endpoint(path: WebhookEndpointPath) -> Response:
     """Delete a webhook endpoint; nothing more is delivered to it."""
-    _webhooks().delete(principal(), path.endpoint_id)
+    use_cases.delete(context(), principal(), path.endpoint_id)
     return answer_json({"id": path.endpoint_id, "object": "webhook_endpoint", "deleted": True})
 
 
@@ -254,7 +249,8 @@ def delete_webhook_endpoint(path: WebhookEndpointPath) -> Response:
 def rotate_webhook_secret(path: WebhookEndpointPath, body: RotateSecret) -> Response:
     """Sign with a new secret; for `overlap` seconds with the old one too."""
     return respond(
-        _webhooks().rotate_secret(
+        use_cases.rotate_secret(
+            context(),
             principal(),
             idempotent_request(request),
             endpoint_id=path.endpoint_id,
@@ -272,8 +268,8 @@ def rotate_webhook_secret(path: WebhookEndpointPath, body: RotateSecret) -> Resp
 def list_webhook_deliveries(path: WebhookEndpointPath, query: pagination.PageQuery) -> Response:
     """List attempts to deliver to an endpoint, newest first."""
     before = pagination.decode(query.cursor, patterns.identifier(Prefix.WEBHOOK_DELIVERY))
-    found = _webhooks().deliveries(
-        principal(), path.endpoint_id, before=before[0] if before else None, limit=query.limit + 1
+    found = use_cases.list_deliveries(
+        context(), principal(), path.endpoint_id, before=before[0] if before else None, limit=query.limit + 1
     )
     shown, has_more = pagination.page(found, query.limit)
     cursor = pagination.encode(shown[-1].id) if has_more else None
@@ -289,4 +285,4 @@ def list_webhook_deliveries(path: WebhookEndpointPath, query: pagination.PageQue
 @edge.requires(Scope.WEBHOOKS_WRITE)
 def redeliver_event(path: EventPath, body: Redeliver) -> Response:  # noqa: ARG001
     """Deliver an event again, unchanged, under the same `webhook-id`."""
-    return respond(_webhooks().redeliver(principal(), idempotent_request(request), event_id=path.event_id))
+    return respond(use_cases.redeliver(context(), principal(), idempotent_request(request), event_id=path.event_id))
