@@ -19,7 +19,6 @@ from payments.services.idempotency import ApiResponse, IdempotentRequest, LocalR
 from payments.services.presentation import timestamp
 
 _CREATED, _OK = 201, 200
-_NO_SUCH_KEY = "There is no such API key of this merchant and mode."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,7 +195,7 @@ def list_keys(context: Context, tenant: TenantScope, *, before: str | None, limi
 def _existing(tx: Connection, tenant: TenantScope, key_id: str, *, lock: bool = False) -> ApiKey:
     found = api_keys.get(tx, tenant, key_id, lock=lock)
     if found is None:
-        raise NotFound(_NO_SUCH_KEY)
+        raise NotFound.of("API key")
     return found
 
 

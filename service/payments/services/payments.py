@@ -55,7 +55,7 @@ def create_payment(
     started, now = time.monotonic(), context.now()
     refusal = processor.refuses_method(params.payment_method)
     if refusal is not None:
-        raise ValidationFailed(refusal, errors=[{"pointer": "#/payment_method", "detail": refusal}])
+        raise ValidationFailed.at("#/payment_method", refusal)
     with context.database.tenant_transaction(principal) as tx:
         payment_id = new_id(Prefix.PAYMENT, now)
         replay = claim_or_replay(tx, principal, request, payment_id=payment_id)
@@ -171,7 +171,7 @@ def _operate(
             return replay
         payment = payments.get_payment(tx, tenant, payment_id, lock=True)
         if payment is None:
-            raise NotFound("There is no such payment. Check the id and that the key is of the right merchant and mode.")
+            raise NotFound.of("payment")
         processor = context.processors[payment.processor]
         try:
             changed, operation = begin(payment, processor, operation_id)
@@ -181,7 +181,7 @@ def _operate(
             raise OperationInProgress(str(refusal)) from refusal
         except AmountTooLarge as refusal:
             detail = f"The amount is more than what is left, which is {refusal.limit}."
-            raise ValidationFailed(detail, errors=[{"pointer": "#/amount", "detail": detail}]) from refusal
+            raise ValidationFailed.at("#/amount", detail) from refusal
         _require_available(processor)
         in_flight = begin_operation(tx, context, changed, operation, key_hash=request.key_hash, started=started)
         tx.commit()

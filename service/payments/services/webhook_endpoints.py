@@ -208,7 +208,7 @@ def redeliver(context: Context, principal: Principal, request: IdempotentRequest
 
     def work(tx: Connection) -> LocalResponse:
         if events.get(tx, principal, event_id) is None:
-            raise NotFound("There is no such event of this merchant and mode.")
+            raise NotFound.of("event")
         ids = [new_id(Prefix.WEBHOOK_MESSAGE, now) for _ in range(MAX_ENDPOINTS)]
         found = webhook_messages.redeliver(tx, principal, event_id, message_ids=ids)
         body = {"object": "event_redelivery", "event": event_id, "webhook_endpoints": list(found)}
@@ -234,7 +234,7 @@ def _check(context: Context, url: str) -> None:
     try:
         check_url(url, allow_local=context.allow_local_webhooks)
     except AddressRefused as error:
-        raise ValidationFailed(str(error), errors=[{"pointer": "#/url", "detail": str(error)}]) from error
+        raise ValidationFailed.at("#/url", str(error)) from error
 
 
 def _audit(context: Context, tx: Connection, principal: Principal, action: str, subject: str) -> None:
@@ -249,7 +249,7 @@ def _existing(tx: Connection, tenant: TenantScope, endpoint_id: str, *, lock: bo
 
 
 def _not_found() -> NotFound:
-    return NotFound("There is no such webhook endpoint of this merchant and mode.")
+    return NotFound.of("webhook endpoint")
 
 
 def _secret_response(status: int, endpoint: Endpoint) -> LocalResponse:
