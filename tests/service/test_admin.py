@@ -9,9 +9,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from payments.cli import common as commands
-from payments.cli import main as cli
-from payments.cli.common import EXIT_REFUSED
+from payments.cli import common
+from payments.cli.common import EXIT_FAILED
+from payments.cli.main import main
 from payments.repositories.database import Database
 from payments.services.context import Context
 from tests.service.api import Client, sandbox_context
@@ -29,7 +29,7 @@ def context(database: Database, journal: Database) -> Context:
 @pytest.fixture
 def run(context: Context, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Run `payments ...`; answers exit code, printed JSON and the complaint."""
-    monkeypatch.setattr(commands, "context", lambda *_, **__: context)
+    monkeypatch.setattr(common, "command_context", lambda *_, **__: context)
     # The process's logging would outlive this test and write to an output that is captured no longer.
     monkeypatch.setattr("payments.observability.logs.configure", lambda **_: None)
     for name in ("ECS_CONTAINER_METADATA_URI_V4", "AWS_EXECUTION_ENV"):
@@ -37,7 +37,7 @@ def run(context: Context, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     monkeypatch.setenv("ALLOW_LIVE_KEYS", "true")
 
     def run(*arguments: str) -> tuple[int, dict[str, Any], str]:
-        code = cli.main(list(arguments))
+        code = main(list(arguments))
         printed = capsys.readouterr()
         lines = [json.loads(line) for line in printed.out.splitlines() if line.startswith("{")]
         return code, {name: value for line in lines for name, value in line.items()}, printed.err
@@ -87,7 +87,7 @@ def test_in_the_cloud_no_key_is_printed_or_made(
 ) -> None:
     monkeypatch.setenv(name, "x")
     code, printed, complaint = _create(run, merchant, "-")
-    assert (code, printed) == (EXIT_REFUSED, {})
+    assert (code, printed) == (EXIT_FAILED, {})
     assert "ARN" in complaint
     with psycopg.connect(postgres.superuser) as connection:
         assert connection.execute("SELECT count(*) FROM api_keys").fetchone() == (0,)
@@ -125,7 +125,7 @@ def test_a_key_that_cannot_be_left_there_is_not_made(
 ) -> None:
     secrets_manager.statuses = [400]
     code, _, complaint = _create(run, merchant, _ARN)
-    assert code == EXIT_REFUSED
+    assert code == EXIT_FAILED
     assert "PutSecretValue" in complaint
     with psycopg.connect(postgres.superuser) as connection:
         assert connection.execute("SELECT count(*) FROM api_keys").fetchone() == (0,)
@@ -138,7 +138,7 @@ def test_a_rotated_key_keeps_the_old_one_for_the_overlap(run: Run, merchant: str
     assert second["merchant"] == merchant
     assert _works(context, first["api_key"])
     assert _works(context, second["api_key"])
-    assert run("key", "rotate", str(first["key"]), "--to", "-")[0] == EXIT_REFUSED
+    assert run("key", "rotate", str(first["key"]), "--to", "-")[0] == EXIT_FAILED
 
 
 def test_a_revoked_key_is_dead(run: Run, merchant: str, context: Context) -> None:
@@ -162,7 +162,7 @@ def test_a_revoked_key_is_dead(run: Run, merchant: str, context: Context) -> Non
 )
 def test_what_cannot_be_done_is_told_with_what_to_do(run: Run, arguments: list[str], said: str) -> None:
     code, _, complaint = run(*arguments)
-    assert code == EXIT_REFUSED
+    assert code == EXIT_FAILED
     assert said in complaint
 
 
@@ -171,7 +171,7 @@ def test_what_cannot_be_done_is_told_with_what_to_do(run: Run, arguments: list[s
 )
 def test_a_key_that_makes_no_sense_is_refused(run: Run, merchant: str, more: list[str], said: str) -> None:
     code, _, complaint = _create(run, merchant, "-", *more)
-    assert code == EXIT_REFUSED
+    assert code == EXIT_FAILED
     assert said in complaint
 
 
@@ -180,17 +180,17 @@ def test_live_keys_are_made_only_where_they_are_accepted(
 ) -> None:
     monkeypatch.setenv("ALLOW_LIVE_KEYS", "false")
     code, _, complaint = _create(run, merchant, "-", mode="live")
-    assert code == EXIT_REFUSED
+    assert code == EXIT_FAILED
     assert "test keys only" in complaint
 
 
 def test_a_file_that_exists_is_not_overwritten(run: Run, merchant: str, tmp_path: Path) -> None:
     (tmp_path / "key.json").write_text("precious")
     code, _, complaint = _create(run, merchant, f"file:{tmp_path}/key.json")
-    assert code == EXIT_REFUSED
+    assert code == EXIT_FAILED
     assert "exists" in complaint
     assert (tmp_path / "key.json").read_text() == "precious"
-    assert _create(run, merchant, f"file:{tmp_path}/nowhere/key.json")[0] == EXIT_REFUSED
+    assert _create(run, merchant, f"file:{tmp_path}/nowhere/key.json")[0] == EXIT_FAILED
 
 
 def test_every_act_is_written_down_with_who_did_it(run: Run, merchant: str, postgres: Postgres) -> None:

@@ -4,7 +4,6 @@ import json
 import re
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]
@@ -115,7 +114,7 @@ def test_refusals(client: Documented, postgres: Postgres) -> None:
 
 
 def test_refusals_of_too_much(database: Database, journal: Database, key: ApiKey) -> None:
-    full = Documented(sandbox_context(database, journal), key, replace(SETTINGS, max_in_flight=1))
+    full = Documented(sandbox_context(database, journal), key, SETTINGS.model_copy(update={"max_in_flight": 1}))
     requests = (("POST", "/v1/payments"), ("GET", "/v1/payments"), ("GET", "/v1/balances"))
     with full.app.test_request_context("/v1/payments", headers=key.headers), ThreadPoolExecutor(1) as elsewhere:
         full.app.preprocess_request()  # a request that has not ended

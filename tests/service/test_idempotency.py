@@ -12,7 +12,7 @@ from payments.processors.base import Call
 from payments.processors.sandbox import SandboxProcessor
 from payments.repositories.database import Database
 from payments.services.housekeeping import delete_expired_keys
-from payments.services.idempotency import wait_for_owner
+from payments.services.idempotency import seconds_until_retry
 from payments.web.http.idempotency import read_key
 from tests.service.api import Client, context_with, sandbox_context
 from tests.service.conftest import ApiKey, Postgres, make_key
@@ -51,7 +51,7 @@ def test_many_at_once_give_one_execution(client: Client, postgres: Postgres) -> 
     ("lease_left", "seconds"), [(60, 1), (59.9, 1), (58.2, 2), (50, 10), (30, 30), (7.5, 8), (0.1, 1)]
 )
 def test_who_asks_too_early_waits_as_long_again_and_never_beyond_the_lease(lease_left: float, seconds: int) -> None:
-    assert wait_for_owner(lease_left) == seconds
+    assert seconds_until_retry(lease_left) == seconds
 
 
 def test_many_refunds_at_once_never_give_back_more_than_was_taken(client: Client) -> None:

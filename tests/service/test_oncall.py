@@ -10,9 +10,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from payments.cli import common as commands
-from payments.cli import main as cli
-from payments.cli.common import EXIT_FINE, EXIT_FOUND, EXIT_REFUSED
+from payments.cli import common
+from payments.cli.common import EXIT_FAILED, EXIT_FOUND, EXIT_OK
+from payments.cli.main import main
 from payments.core.settings import Settings
 from payments.observability import logs
 from payments.repositories.database import Database
@@ -36,13 +36,13 @@ def run(client: Client, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     def context(_: Settings, *, name: str) -> Context:
         return client.context
 
-    monkeypatch.setattr(commands, "context", context)
+    monkeypatch.setattr(common, "command_context", context)
     monkeypatch.setattr(logs, "configure", lambda **_: None)
     for name in ("ECS_CONTAINER_METADATA_URI_V4", "AWS_EXECUTION_ENV"):
         monkeypatch.delenv(name, raising=False)
 
     def command(*arguments: str) -> tuple[int, list[dict[str, Any]], str]:
-        code = cli.main(list(arguments))
+        code = main(list(arguments))
         written = capsys.readouterr()
         return code, [json.loads(line) for line in written.out.splitlines()], written.err
 
@@ -59,7 +59,7 @@ def execute(postgres: Postgres, statement: str) -> list[tuple[Any, ...]]:
 def test_ledger_verify_reports_and_says_by_its_exit_code(run: Run, client: Client, postgres: Postgres) -> None:
     client.create()
     code, (report,), said = run("ledger", "verify")
-    assert (code, report["problems"], report["unsealed_transfers"]) == (EXIT_FINE, [], 2)
+    assert (code, report["problems"], report["unsealed_transfers"]) == (EXIT_OK, [], 2)
     assert said == "payments ledger verify: 0 problems.\n"
     execute(postgres, "UPDATE payments SET amount_refunded = 1")
     code, (report,), _ = run("ledger", "verify")
@@ -73,14 +73,14 @@ def test_a_chain_that_was_rewritten_as_a_whole_is_found_by_a_head_from_the_log(
     client.create()
     ledger_integrity.seal(database)
     _, (before,), _ = run("ledger", "verify")
-    assert run("ledger", "verify", "--head", before["head"].upper())[0] == EXIT_FINE
+    assert run("ledger", "verify", "--head", before["head"].upper())[0] == EXIT_OK
     with psycopg.connect(postgres.superuser) as owner:
         owner.execute("SET session_replication_role = replica")
         owner.execute("DELETE FROM ledger_seals")
         owner.execute("UPDATE ledger_transfers SET amount = amount * 2")
         owner.execute("UPDATE payments SET amount = 2000, amount_authorized = 2000, amount_captured = 2000")
     ledger_integrity.seal(database)
-    assert run("ledger", "verify")[0] == EXIT_FINE, "in itself it is sound"
+    assert run("ledger", "verify")[0] == EXIT_OK, "in itself it is sound"
     code, (report,), _ = run("ledger", "verify", "--head", before["head"])
     assert (code, report["problems"]) == (EXIT_FOUND, [{"problem": "head_not_in_chain", "head": before["head"]}])
 
@@ -98,23 +98,23 @@ def make_stuck(client: Client, postgres: Postgres, token: str = "tok_lost_approv
 
 
 def test_stuck_and_resolve(run: Run, client: Client, postgres: Postgres) -> None:
-    assert run("stuck") == (EXIT_FINE, [], "payments stuck: 0 attempts need a person.\n")
+    assert run("stuck") == (EXIT_OK, [], "payments stuck: 0 attempts need a person.\n")
     attempt = make_stuck(client, postgres)
     code, (row,), _ = run("stuck")
     assert (code, row["attempt"], row["kind"], row["amount"]) == (EXIT_FOUND, attempt, "payment", 1000)
     arguments = ("resolve", attempt, "--outcome", "approved", "--evidence", "dashboard", "--actor", "ann")
     code, printed, said = run(*arguments)
-    assert (code, printed) == (EXIT_REFUSED, [])
+    assert (code, printed) == (EXIT_FAILED, [])
     assert "--reference" in said
     assert execute(postgres, "SELECT status FROM attempts") == [("open",)]
     code, (done,), _ = run(*arguments, "--reference", "sbx_ch_1")
     assert (code, done) == (
-        EXIT_FINE,
+        EXIT_OK,
         {"attempt": attempt, "outcome": "approved", "payment": row["payment"], "status": "succeeded"},
     )
     code, _, said = run(*arguments, "--reference", "sbx_ch_1")
-    assert (code, "payments stuck" in said) == (EXIT_REFUSED, True)
-    assert run("stuck")[0] == EXIT_FINE
+    assert (code, "payments stuck" in said) == (EXIT_FAILED, True)
+    assert run("stuck")[0] == EXIT_OK
     assert execute(postgres, "SELECT actor, details->>'reference' FROM audit_log") == [("cli:ann", "sbx_ch_1")]
 
 
@@ -123,7 +123,7 @@ def test_nobody_resolves_what_is_being_sent_at_this_moment(run: Run, client: Cli
     attempt = make_stuck(client, postgres)
     execute(postgres, "UPDATE attempts SET deadline_at = now() + interval '10 s'")
     code, _, said = run("resolve", attempt, "--outcome", "not_done", "--evidence", "dashboard")
-    assert (code, "ten seconds" in said) == (EXIT_REFUSED, True)
+    assert (code, "ten seconds" in said) == (EXIT_FAILED, True)
     assert execute(postgres, "SELECT status, generation FROM attempts") == [("open", 1)]
 
 
@@ -132,7 +132,7 @@ def test_a_reference_that_belongs_to_another_payment_is_refused(run: Run, client
     ((taken,),) = execute(postgres, "SELECT processor_reference FROM payments")
     attempt = make_stuck(client, postgres)
     code, _, said = run("resolve", attempt, "--outcome", "approved", "--evidence", "x", "--reference", taken)
-    assert (code, "belongs to another" in said) == (EXIT_REFUSED, True)
+    assert (code, "belongs to another" in said) == (EXIT_FAILED, True)
 
 
 def test_an_attempt_of_a_processor_that_is_not_configured_is_refused_in_words(
@@ -141,7 +141,7 @@ def test_an_attempt_of_a_processor_that_is_not_configured_is_refused_in_words(
     attempt = make_stuck(client, postgres)
     execute(postgres, "UPDATE attempts SET processor = 'gone'")
     code, _, said = run("resolve", attempt, "--outcome", "declined", "--evidence", "x")
-    assert (code, "gone is not configured" in said) == (EXIT_REFUSED, True)
+    assert (code, "gone is not configured" in said) == (EXIT_FAILED, True)
     assert execute(postgres, "SELECT generation FROM attempts") == [(1,)], "nothing was taken over"
 
 
@@ -179,9 +179,9 @@ def test_in_the_cloud_the_audit_log_names_a_person_and_the_task(
     with task_metadata(b'{"TaskARN": "arn:aws:ecs:us-east-1:111111111111:task/ecs-cluster-dev/0a1b"}') as uri:
         monkeypatch.setenv("ECS_CONTAINER_METADATA_URI_V4", uri)
         code, _, said = run(*arguments)
-        assert (code, "--actor" in said) == (EXIT_REFUSED, True)
+        assert (code, "--actor" in said) == (EXIT_FAILED, True)
         assert execute(postgres, "SELECT count(*) FROM audit_log") == [(0,)]
-        assert run(*arguments, "--actor", "ann")[0] == EXIT_FINE
+        assert run(*arguments, "--actor", "ann")[0] == EXIT_OK
     assert execute(postgres, "SELECT actor FROM audit_log") == [("cli:ann task:0a1b",)]
 
 
@@ -192,13 +192,13 @@ def test_a_task_that_is_not_known_is_not_made_up(
     with task_metadata(b"not json") as uri:
         monkeypatch.setenv("ECS_CONTAINER_METADATA_URI_V4", uri)
         code, _, said = run("resolve", attempt, "--outcome", "declined", "--evidence", "x", "--actor", "ann")
-    assert (code, "which task" in said) == (EXIT_REFUSED, True)
+    assert (code, "which task" in said) == (EXIT_FAILED, True)
 
 
 @pytest.mark.parametrize("name", ["", "ann\nbob", "x" * 65, "-ann"])
 def test_an_actor_is_one_plain_word(run: Run, name: str) -> None:
     code, _, said = run("resolve", "att_1", "--outcome", "declined", "--evidence", "x", f"--actor={name}")
-    assert (code, "--actor" in said) == (EXIT_REFUSED, True)
+    assert (code, "--actor" in said) == (EXIT_FAILED, True)
 
 
 def test_a_user_without_a_name_is_written_down_by_number(
@@ -209,7 +209,7 @@ def test_a_user_without_a_name_is_written_down_by_number(
 
     monkeypatch.setattr("getpass.getuser", nameless)
     attempt = make_stuck(client, postgres)
-    assert run("resolve", attempt, "--outcome", "declined", "--evidence", "x")[0] == EXIT_FINE
+    assert run("resolve", attempt, "--outcome", "declined", "--evidence", "x")[0] == EXIT_OK
     ((actor,),) = execute(postgres, "SELECT actor FROM audit_log")
     assert actor.removeprefix("cli:").isdigit()
 
@@ -219,9 +219,9 @@ def test_a_database_that_is_not_there_is_told_without_a_traceback(
 ) -> None:
     nowhere = Database("host=/nowhere", size=1, timeout=0.1)
     try:
-        monkeypatch.setattr(commands, "context", lambda *_, **__: sandbox_context(nowhere, nowhere))
+        monkeypatch.setattr(common, "command_context", lambda *_, **__: sandbox_context(nowhere, nowhere))
         code, _, said = run("stuck")
-        assert code == EXIT_REFUSED
-        assert said.startswith("payments stuck: the database could not be used")
+        assert code == EXIT_FAILED
+        assert said.startswith("payments stuck: database error")
     finally:
         nowhere.close()

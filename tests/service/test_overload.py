@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 
 import pytest
 from werkzeug.test import TestResponse
@@ -42,7 +41,7 @@ def processor(journal: Database) -> Iterator[_Slow]:
 
 @pytest.fixture
 def client(database: Database, processor: _Slow, key: ApiKey) -> Client:
-    return Client(context_with(database, processor), key, replace(SETTINGS, max_in_flight=_LIMIT))
+    return Client(context_with(database, processor), key, SETTINGS.model_copy(update={"max_in_flight": _LIMIT}))
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from cryptography import x509
 
 from payments.repositories import api_keys
 from payments.repositories.database import Database
-from payments.server import main as web
-from payments.server.certificate import make_self_signed
+from payments.server import main
+from payments.server.certificate import create_self_signed
 from payments.server.main import flush
 from tests.service.api import Client, sandbox_context
 from tests.service.conftest import ApiKey
@@ -22,7 +22,7 @@ def test_a_certificate_is_made_for_the_host_and_its_key_is_for_nobody_else(
     host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    files = make_self_signed(host)
+    files = create_self_signed(host)
     assert files.key.is_relative_to(tmp_path)
     assert stat.S_IMODE(files.key.stat().st_mode) == 0o600
     certificate = x509.load_pem_x509_certificate(files.certificate.read_bytes())
@@ -45,7 +45,7 @@ def test_a_database_that_is_down_costs_the_times_of_use_and_nothing_else(
 
     monkeypatch.setattr(api_keys, "write_last_used", fail)
     flush(client.app, client.context)
-    assert "times of use not written" in caplog.text
+    assert "times of last use not written" in caplog.text
     with database.transaction() as tx:
         assert tx.execute("SELECT last_used_at FROM api_keys").fetchall() == [{"last_used_at": None}]
 
@@ -63,10 +63,10 @@ def test_what_cannot_be_flushed_once_is_flushed_again(
         calls.append(len(calls))
         raise ValueError("not now") if len(calls) < 3 else Enough
 
-    monkeypatch.setattr(web, "flush", fail)
+    monkeypatch.setattr(main, "flush", fail)
     with pytest.raises(Enough):
-        web._flush_for_ever(None, None, 0.0)  # type: ignore[arg-type]  # only handed on
-    assert caplog.text.count("not flushed") == 2
+        main._flush_forever(None, None, 0.0)  # type: ignore[arg-type]  # only handed on
+    assert caplog.text.count("flush failed") == 2
 
 
 def test_a_process_without_database_is_alive_and_not_ready(key: ApiKey) -> None:

@@ -212,13 +212,13 @@ def test_a_worker_with_a_loop_that_hangs_still_ends(tmp_path: Path) -> None:
     """The interpreter would wait for its threads for ever."""
     script = """
 import sys, threading
-from payments.cli import main as cli
+from payments.cli.main import main as run
 from payments.worker import main
 from payments.worker.loops import Loop
 main._DRAIN = 0.1
 hang = threading.Event()
 main.loops = lambda *_: [Loop(name="stuck", interval=1, run=lambda: sys.stdout.write("hanging\\n") and hang.wait())]
-cli.main(["worker"])
+run(["worker"])
 """
     variables = {"PATH": os.environ["PATH"], "TMPDIR": str(tmp_path), "PGHOST": "/nowhere", "PYTHONUNBUFFERED": "1"}
     command = [sys.executable, "-c", script]
@@ -243,7 +243,7 @@ def test_a_process_whose_credentials_are_refused_ends(postgres: Postgres, tmp_pa
 def test_a_setting_that_cannot_be_used_is_told_at_once(tmp_path: Path, postgres: Postgres) -> None:
     started = start("api", environment(postgres, tmp_path, PROCESSOR="acme"), tmp_path)
     assert started.process.wait(30) == 2
-    assert started.log.read_text() == "payments api: PROCESSOR must be one of sandbox, stripe.\n"
+    assert started.log.read_text() == "payments api: PROCESSOR must be 'sandbox' or 'stripe'.\n"
 
 
 def test_migrate_says_when_nothing_is_to_do(postgres: Postgres, tmp_path: Path) -> None:

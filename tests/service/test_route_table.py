@@ -18,8 +18,7 @@ from payments.core.problems import all_errors
 from payments.domain.api_keys import Scope
 from payments.repositories.database import Database
 from payments.web.app import create_app
-from payments.web.http import guards as edge
-from payments.web.http import pagination
+from payments.web.http import guards, pagination
 from payments.web.openapi.api import Api
 from tests.service.api import SETTINGS, sandbox_context
 from tests.service.conftest import ApiKey, Postgres, make_key
@@ -65,7 +64,7 @@ _APP = _make_app()
 _DOCUMENT = json.loads(json.dumps(_APP.api_doc))
 ROUTES = _routes(_APP)
 API_ROUTES = [route for route in ROUTES if route.path.startswith("/v1")]
-KEYED = [route for route in API_ROUTES if edge.scopes_of(_APP.view_functions[route.endpoint]) is not None]
+KEYED = [route for route in API_ROUTES if guards.scopes_of(_APP.view_functions[route.endpoint]) is not None]
 OWNED = [route for route in KEYED if set(route.parameters) - _NOT_OWNED]
 
 
@@ -153,7 +152,7 @@ def test_lists_show_nothing_of_another_merchants(
 
 
 def _needed(route: Route) -> frozenset[Scope]:
-    return edge.scopes_of(_APP.view_functions[route.endpoint]) or frozenset()
+    return guards.scopes_of(_APP.view_functions[route.endpoint]) or frozenset()
 
 
 # ---- authentication -------------------------------------------------------------------------------------------------

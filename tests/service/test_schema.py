@@ -8,12 +8,12 @@ import pytest
 from alembic.script import ScriptDirectory
 from psycopg.conninfo import make_conninfo
 
-from payments.cli import main as cli
-from payments.cli.migrate import MigrationInputs, config, migrate
+from payments.cli.main import main
+from payments.cli.migrate import MigrationInputs, alembic_config, migrate
 from payments.repositories.database import EXIT_DATABASE_UNUSABLE, Database, DatabaseUnavailable, require_current_schema
 from payments.repositories.schema import SchemaOutdated, known_versions
-from payments.server import gunicorn_server as server
-from payments.server import main as web
+from payments.server import gunicorn_server
+from payments.server import main as server
 from payments.worker import main as worker
 from tests.service.conftest import Postgres, make_database
 
@@ -44,7 +44,7 @@ def opened() -> Iterator[list[Database]]:
 
 
 def test_the_names_of_migrations_are_their_versions_and_the_last_is_the_head() -> None:
-    scripts = ScriptDirectory.from_config(config())
+    scripts = ScriptDirectory.from_config(alembic_config())
     known = known_versions()
     assert set(known) == {script.revision for script in scripts.walk_revisions()}
     assert scripts.get_heads() == [known[-1]]
@@ -117,14 +117,14 @@ def test_a_process_ends_before_it_is_found_healthy(
     def never(*_: object) -> int:
         raise AssertionError("it started")
 
-    monkeypatch.setattr(server, "serve", never)
-    monkeypatch.setattr(web, "make_app", never)
+    monkeypatch.setattr(gunicorn_server, "serve", never)
+    monkeypatch.setattr(server, "make_app", never)
     monkeypatch.setattr(worker, "run", never)
     for name, value in psycopg.conninfo.conninfo_to_dict(own.app).items():
         variable = {"dbname": "PGDATABASE"}.get(name, f"PG{name.upper()}")
         monkeypatch.setenv(variable, str(value))
     be_of(own, known_versions()[-2])
-    assert cli.main([command]) == EXIT_DATABASE_UNUSABLE
+    assert main([command]) == EXIT_DATABASE_UNUSABLE
     written = capsys.readouterr().out
     assert f"not started: The schema's version is {known_versions()[-2]}" in written
     assert "`payments migrate`, which runs before this process, has failed" in written
@@ -134,5 +134,5 @@ def test_an_api_that_learns_of_it_later_ends(own: Postgres, opened: list[Databas
     be_of(own, known_versions()[-2])
     database, ended = Database(own.app, size=1, timeout=1.0), threading.Event()
     opened.append(database)
-    server.end_when(database.schema_outdated, "the schema is older", ended.set)
+    gunicorn_server.end_when(database.schema_outdated, "the schema is older", ended.set)
     assert ended.wait(WAIT)

@@ -208,5 +208,5 @@ def test_the_worker_settles_an_attempt_in_the_scope_of_its_merchant(
         connection.execute("UPDATE attempts SET next_look_at = now()")
     seen = callers(monkeypatch)
     assert recover_due(shop.context)
-    assert seen - _OTHERS == {"Database.tenant_transaction", "Recoverer.run"}
+    assert seen - _OTHERS == {"Database.tenant_transaction", "RecoveryPool.run"}
     assert shop.payment(payment_id)["status"] == "succeeded"

@@ -3,14 +3,12 @@
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from payments import healthcheck
 from payments.core import time_scale
-from payments.core.settings import Settings, SettingsError
 from payments.repositories.database import EXIT_DATABASE_UNUSABLE, Database
 from payments.worker import main as worker
 from payments.worker.heartbeat import INTERVAL, MAX_AGE, Heartbeat, heartbeat_file
@@ -275,12 +273,3 @@ def test_intervals_and_limits_shrink_together(database: Database, journal: Datab
         assert time_scale.scaled(seconds, scale) == max(seconds / scale, min(seconds, 0.25))
     longest = max(found)
     assert longest > worker._LONGEST_RUN, "a loop that waits for longer than one may run is what a soak must see"
-
-
-def test_a_time_scale_is_for_soaks_only() -> None:
-    assert Settings.from_environment({"TIME_SCALE": "20"}).time_scale == 20.0
-    for text in ("0.5", "fast", "-1", "nan", "1e9"):
-        with pytest.raises(SettingsError, match="TIME_SCALE must be a number from 1 to 1000"):
-            Settings.from_environment({"TIME_SCALE": text})
-    with pytest.raises(SettingsError, match="without live keys"):
-        replace(Settings(), allow_live_keys=True, time_scale=20.0).validate()

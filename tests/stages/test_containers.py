@@ -1,6 +1,8 @@
 """Containers promise to run as nobody, to write nowhere, to migrate before they serve, and to roll back themselves."""
 
+import os
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -161,7 +163,8 @@ def test_the_service_understands_what_it_is_told(prod: Templates, kind: str) -> 
     found = environment(container(prod, kind, kind))
     told = {name: str(prod.resolve(task(prod, kind).stack, value)) for name, value in found.items()}
     told |= dict.fromkeys(secrets(prod, kind, kind), "secret")
-    settings = Settings.from_environment(told)
+    with mock.patch.dict(os.environ, told, clear=True):
+        settings = Settings.from_environment()
     assert (settings.environment, settings.bind_host, settings.port) == ("prod", "0.0.0.0", 8443)
     assert (settings.processor, settings.allow_live_keys) == ("stripe", True)
     assert settings.public_base_url == "https://api.payments.example"
@@ -204,7 +207,9 @@ def test_an_admin_task_runs_one_harmless_command_unless_told_otherwise(each: Tem
 def test_an_admin_task_works_with_the_applications_credentials(dev: Templates, prod: Templates) -> None:
     assert secrets(dev, "admin", "admin") == secrets(dev, "api", "api")
     told = {name: str(value) for name, value in environment(container(prod, "admin", "admin")).items()}
-    settings = Settings.from_environment(told | dict.fromkeys(secrets(prod, "admin", "admin"), "secret"))
+    told |= dict.fromkeys(secrets(prod, "admin", "admin"), "secret")
+    with mock.patch.dict(os.environ, told, clear=True):
+        settings = Settings.from_environment()
     assert (settings.environment, settings.processor, settings.allow_live_keys) == ("prod", "stripe", True)
 
 

@@ -1,6 +1,6 @@
-"""Where `payments reconcile` reads a processor's report from: a file, standard input, or an https address.
+"""Where `payments reconcile` reads a processor's report from: a file, standard input or an https URL.
 
-The address is for containers, which have neither: a link that expires, as processors and object stores make them.
+The URL is for containers, which have neither file nor input: an expiring link, as processors and object stores issue.
 """
 
 import contextlib
@@ -13,56 +13,56 @@ from urllib.parse import urlsplit
 
 import requests
 
-from payments.cli.common import CommandRefused
+from payments.cli.common import CommandError
 
-HELP = "the report: a file, - for standard input, or an https address (a link that expires)"
+SOURCE_HELP = "the report: a file, - for standard input, or an https URL (an expiring link)"
 _STDIN = "-"
 _HTTPS = "https://"
 _TIMEOUT = (5.0, 30.0)
-#: A report of a day is far smaller; beyond it the address leads to something else.
+#: Far above a day's report; a larger response is something else.
 _MAX_BYTES = 256 * 1024 * 1024
 _CHUNK = 1024 * 1024
 
 
-def name_of(source: str) -> str | None:
-    """What a report from ``source`` is called if nobody says otherwise; standard input has no name."""
+def default_name(source: str) -> str | None:
+    """Return the name of a report from ``source`` unless ``--report`` gives one; standard input has none."""
     if source == _STDIN:
         return None
-    # Never the whole address: what follows the path is its password.
+    # Never the whole URL: its query is a credential.
     path = urlsplit(source).path if source.startswith(_HTTPS) else source
     return Path(path).name or None
 
 
 @contextlib.contextmanager
-def opened(source: str) -> Iterator[IO[str]]:
-    """The report's text. A byte order mark, as spreadsheets write it, is not part of it.
+def open_report(source: str) -> Iterator[IO[str]]:
+    """Open the report as text, without the byte order mark that spreadsheets write.
 
     Raises:
-        CommandRefused: it cannot be read; the message never repeats an address.
+        CommandError: It cannot be read; the message never repeats a URL.
     """
     if source.startswith(_HTTPS):
-        yield io.TextIOWrapper(io.BytesIO(_fetched(source)), encoding="utf-8-sig", newline="")
+        yield io.TextIOWrapper(io.BytesIO(_download(source)), encoding="utf-8-sig", newline="")
     elif source == _STDIN:
         yield io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", newline="")
     else:
         try:
-            file = Path(source).open(encoding="utf-8-sig", newline="")  # noqa: SIM115  # closed below
+            file = Path(source).open(encoding="utf-8-sig", newline="")  # noqa: SIM115 - closed below
         except OSError as error:
-            raise CommandRefused(f"{source} cannot be read: {error.strerror}.") from error
+            raise CommandError(f"{source} cannot be read: {error.strerror}.") from error
         with file:
             yield file
 
 
-def _fetched(address: str) -> bytes:
+def _download(url: str) -> bytes:
     try:
-        with requests.get(address, stream=True, timeout=_TIMEOUT, allow_redirects=False) as answer:
-            if answer.status_code != requests.codes.ok:
-                raise CommandRefused(f"The address answers {answer.status_code}. Has the link expired?")
-            found = bytearray()
-            for chunk in answer.iter_content(_CHUNK):
-                found += chunk
-                if len(found) > _MAX_BYTES:
-                    raise CommandRefused(f"The report is larger than {_MAX_BYTES // _CHUNK} MiB. Is it the right one?")
+        with requests.get(url, stream=True, timeout=_TIMEOUT, allow_redirects=False) as response:
+            if response.status_code != requests.codes.ok:
+                raise CommandError(f"The URL returned {response.status_code}. Has the link expired?")
+            content = bytearray()
+            for chunk in response.iter_content(_CHUNK):
+                content += chunk
+                if len(content) > _MAX_BYTES:
+                    raise CommandError(f"The report is larger than {_MAX_BYTES // _CHUNK} MiB. Is it the right one?")
     except requests.RequestException as error:
-        raise CommandRefused(f"The address cannot be read ({type(error).__name__}).") from error
-    return bytes(found)
+        raise CommandError(f"The URL cannot be read ({type(error).__name__}).") from error
+    return bytes(content)

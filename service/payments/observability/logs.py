@@ -1,6 +1,6 @@
-"""Logs as one JSON object a line, and what a request found out for its one line.
+"""Logs as one JSON object per line, and the fields that a request collects for its line.
 
-Saved queries and the runbook (docs/operations.md) name these fields; tests ask the queries of real lines.
+Saved queries and the runbook (docs/operations.md) use these fields; tests run the queries on real lines.
 """
 
 import json
@@ -12,42 +12,41 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-#: Keys to APIs and signing secrets, ours and processors': callers never log them, but an exception may quote one.
+#: API keys and signing secrets, ours and the processors'. Callers never log them, but an exception may quote one.
 _SECRETS = re.compile(r"\b([sr]k_(?:test|live)_|whsec_)[A-Za-z0-9+/=_-]{8,}")
 #: Where PostgreSQL quotes whole rows.
 _QUOTED_ROWS = re.compile(r"(?m)^DETAIL: .*$")
-#: What a log record has by itself; everything else in it was given with ``extra=``.
+#: Attributes of every log record; all others come from ``extra=``.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
-
-#: Facts about the request that this thread serves; none outside of one.
-_facts: ContextVar[dict[str, Any] | None] = ContextVar("facts", default=None)
-
-
-def begin_facts() -> None:
-    """Start anew: what is noted from here on belongs to the request that now begins."""
-    _facts.set({})
+#: Fields of the request that this thread serves; None outside a request. Values are whatever JSON can hold.
+_fields: ContextVar[dict[str, Any] | None] = ContextVar("fields", default=None)
 
 
-def note(**facts: Any) -> None:
-    """Add fields to the line of the request being served; without :func:`begin_facts`, nothing is kept.
+def begin_request() -> None:
+    """Drop the fields of the previous request."""
+    _fields.set({})
 
-    Identifiers, states and codes of ours only: never what a client sent.
+
+def annotate(**fields: object) -> None:
+    """Add fields to the log line of the current request; ignored outside a request.
+
+    Pass only our own identifiers, states and codes, never what a client sent.
     """
-    found = _facts.get()
-    if found is not None:
-        found.update(facts)
+    current = _fields.get()
+    if current is not None:
+        current.update(fields)
 
 
-def noted() -> dict[str, Any]:
-    """The facts so far."""
-    return _facts.get() or {}
+def request_fields() -> dict[str, Any]:
+    """Return the fields of the current request."""
+    return _fields.get() or {}
 
 
 class JsonFormatter(logging.Formatter):
-    """Time, level, logger, message, and whatever ``extra`` names.
+    """Time, level, logger, message, and the fields in ``extra``.
 
-    Callers never pass secrets or card numbers; what looks like a secret all the same is blacked out.
+    Callers never pass secrets or card numbers; whatever still looks like a secret is redacted.
     """
 
     def __init__(self, *, environment: str, process: str) -> None:
@@ -55,8 +54,8 @@ class JsonFormatter(logging.Formatter):
         self._fixed = {"environment": environment, "process": process}
 
     def format(self, record: logging.LogRecord) -> str:
-        """``record`` as a line."""
-        line: dict[str, Any] = {
+        """Return ``record`` as one line."""
+        line: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
@@ -71,10 +70,10 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(*, environment: str, process: str, level: str = "INFO", stream: TextIO | None = None) -> None:
-    """Send every logger's records to ``stream`` (standard output if not given), one JSON object a line."""
+    """Send all logs to ``stream`` (default: standard output), one JSON object per line."""
     handler = logging.StreamHandler(stream or sys.stdout)
     handler.setFormatter(JsonFormatter(environment=environment, process=process))
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    # Alembic and the pool tell at INFO what is only of use to their developers.
+    # At INFO, these log what only their own developers need.
     for noisy in ("alembic", "psycopg.pool"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

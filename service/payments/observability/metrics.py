@@ -1,4 +1,4 @@
-"""Business metrics: summed up in the process, written once a minute as one log line that CloudWatch reads (EMF).
+"""Business metrics, collected in the process and written once a minute as log lines that CloudWatch reads (EMF).
 
 Specification: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 """
@@ -8,15 +8,14 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from typing import Any
 
 NAMESPACE = "Payments"
-#: Values of one metric in a document, the most that the format takes.
+#: Values of one metric per document, a limit of the format.
 _MAX_VALUES = 100
 
 
 class Metrics:
-    """Counts and samples of one process. Safe for threads; recording costs no I/O."""
+    """Counters and samples of one process. Thread-safe; recording does no I/O."""
 
     def __init__(self, environment: str = "local") -> None:
         self._environment = environment
@@ -25,17 +24,17 @@ class Metrics:
         self._samples: dict[tuple[str, str], list[float]] = defaultdict(list)
 
     def count(self, name: str, *, dimension: str, value: str, by: int = 1) -> None:
-        """Add to a counter that has one dimension besides the environment."""
+        """Add ``by`` to a counter with one dimension besides the environment."""
         with self._lock:
             self._counts[name, dimension, value] += by
 
     def sample(self, name: str, value: float, *, unit: str) -> None:
-        """Record one measurement."""
+        """Record one measurement in ``unit``, a CloudWatch unit."""
         with self._lock:
             self._samples[name, unit].append(value)
 
-    def drain(self, now: float | None = None) -> Iterator[dict[str, Any]]:
-        """The documents of what was recorded since the last call."""
+    def drain(self, now: float | None = None) -> Iterator[dict[str, object]]:
+        """Yield the EMF documents of everything recorded since the last call."""
         with self._lock:
             counts, self._counts = self._counts, defaultdict(int)
             samples, self._samples = self._samples, defaultdict(list)
@@ -47,19 +46,22 @@ class Metrics:
                 yield self._document(timestamp, name, unit, values[start : start + _MAX_VALUES], {})
 
     def flush(self, write: Callable[[str], object]) -> None:
-        """Write every document as a line."""
+        """Write every document as one line."""
         for document in self.drain():
             write(json.dumps(document))
 
     def _document(
         self, timestamp: int, name: str, unit: str, value: float | list[float], dimensions: dict[str, str]
-    ) -> dict[str, Any]:
-        names = ["Environment", *dimensions]
+    ) -> dict[str, object]:
         return {
             "_aws": {
                 "Timestamp": timestamp,
                 "CloudWatchMetrics": [
-                    {"Namespace": NAMESPACE, "Dimensions": [names], "Metrics": [{"Name": name, "Unit": unit}]}
+                    {
+                        "Namespace": NAMESPACE,
+                        "Dimensions": [["Environment", *dimensions]],
+                        "Metrics": [{"Name": name, "Unit": unit}],
+                    }
                 ],
             },
             "Environment": self._environment,

@@ -1,4 +1,4 @@
-"""Where the time of a request goes: spans summed up by name, told in ``Server-Timing``."""
+"""Where the time of a request goes: spans summed by name, reported in the ``Server-Timing`` header."""
 
 import time
 from collections.abc import Iterator
@@ -9,13 +9,13 @@ _spans: ContextVar[dict[str, float] | None] = ContextVar("spans", default=None)
 
 
 def begin() -> None:
-    """Start a fresh sum for the work of this thread."""
+    """Start new sums for the request that this thread serves."""
     _spans.set({"total": -time.perf_counter()})
 
 
 @contextmanager
 def span(name: str) -> Iterator[None]:
-    """Add what the block takes to ``name``; without :func:`begin`, nothing is kept."""
+    """Add the duration of the block to ``name``; ignored before :func:`begin`."""
     started = time.perf_counter()
     try:
         yield
@@ -26,7 +26,7 @@ def span(name: str) -> Iterator[None]:
 
 
 def milliseconds() -> dict[str, float]:
-    """The sums so far, in milliseconds; ``total`` since :func:`begin`."""
+    """Return the sums so far in milliseconds; ``total`` counts from :func:`begin`."""
     spans = _spans.get() or {}
     now = time.perf_counter()
     return {name: (value + now if name == "total" else value) * 1000 for name, value in spans.items()}

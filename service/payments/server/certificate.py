@@ -1,4 +1,4 @@
-"""The certificate of the hop from load balancer to task: made at start, kept in memory-backed files only."""
+"""The self-signed certificate between load balancer and task: created at start, kept in memory-backed files only."""
 
 import ipaddress
 import os
@@ -24,8 +24,8 @@ class CertificateFiles:
     key: Path
 
 
-def make_self_signed(host: str) -> CertificateFiles:
-    """A key and a certificate for ``host`` in a fresh folder of the temporary directory."""
+def create_self_signed(host: str) -> CertificateFiles:
+    """Create a key and a certificate for ``host`` in a new folder of the temporary directory."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "payments")])
     now = datetime.now(UTC)

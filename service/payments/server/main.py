@@ -1,4 +1,4 @@
-"""The `api` process: the application, and what runs beside it."""
+"""The `api` process: the application and its background thread."""
 
 import atexit
 import logging
@@ -22,34 +22,33 @@ from payments.web.http import auth
 from payments.web.openapi.api import Api
 
 _log = logging.getLogger("payments.api")
-#: Seconds between writes of what is only kept in memory: metrics, and when keys were used.
-_FLUSH_SECONDS = 30.0
+#: Seconds between writes of what is kept in memory only: metrics, and when keys were last used.
+_FLUSH_INTERVAL = 30.0
 
 
 def make_app(settings: Settings) -> Api:
-    """The application of a serving process."""
+    """Create the application of a serving process."""
     context = make_context(settings, name="api")
     app = create_app(context, settings)
     for event, reason in fatal_conditions(context.database):
         end_when(event, reason, lambda: os.kill(os.getppid(), signal.SIGTERM))
     atexit.register(flush, app, context)  # once more after the drain
-    interval = scaled(_FLUSH_SECONDS, settings.time_scale)
-    threading.Thread(target=_flush_for_ever, args=(app, context, interval), name="flush", daemon=True).start()
+    interval = scaled(_FLUSH_INTERVAL, settings.time_scale)
+    threading.Thread(target=_flush_forever, args=(app, context, interval), name="flush", daemon=True).start()
     return app
 
 
-def _flush_for_ever(app: Api, context: Context, interval: float) -> None:
+def _flush_forever(app: Api, context: Context, interval: float) -> None:
     while True:
         time.sleep(interval)
         try:
             flush(app, context)
-        except Exception:  # noqa: BLE001  # logged with its traceback
-            # Without this thread metrics would stop, and alarms take silence for health.
-            _log.exception("not flushed")
+        except Exception:  # noqa: BLE001 - without this thread metrics would stop, and alarms read silence as health
+            _log.exception("flush failed")
 
 
 def flush(app: Api, context: Context) -> None:
-    """Write what is only kept in memory. A database that is down costs the times of use, not the thread."""
+    """Write what is kept in memory only. If the database is down, the times of last use are lost."""
     context.metrics.flush(_write_line)
     with app.app_context():
         used = auth.authenticator().take_used()
@@ -60,7 +59,7 @@ def flush(app: Api, context: Context) -> None:
             api_keys.write_last_used(tx, used)
             tx.commit()
     except (psycopg.Error, DatabaseUnavailable):
-        _log.warning("times of use not written", exc_info=True)
+        _log.warning("times of last use not written", exc_info=True)
 
 
 def _write_line(text: str) -> None:

@@ -1,7 +1,8 @@
-"""gunicorn's threaded worker, answering requests that it cannot read as the API answers everything else.
+"""gunicorn's threaded worker, which responds to requests that it cannot parse with a problem, like the API does.
 
-As it comes, it answers HTML without the security headers, and repeats parts of the request in the answer and in the
-log, where a card number may be among them. It also names itself, and closes connections without having said so.
+By default gunicorn responds with HTML, without the security headers, and repeats parts of the request in the response
+and in the log, where they may include a card number. It also reveals its name and version, and closes connections
+without announcing it.
 """
 
 import json
@@ -17,8 +18,8 @@ from gunicorn.workers.gthread import ThreadWorker
 from werkzeug.exceptions import BadRequest
 
 from payments.core.problems import ApiError, InternalError, MalformedRequest
-from payments.web.http.headers import DEFAULTS, SERVER
-from payments.web.http.problems import MEDIA_TYPE, REQUEST_ID_HEADER
+from payments.web.http.headers import SECURITY_HEADERS, SERVER
+from payments.web.http.problems import INTERNAL_ERROR_DETAIL, MEDIA_TYPE, REQUEST_ID_HEADER
 
 #: Bytes of the request line and of each header field, and number of header fields.
 MAX_LINE = 8190
@@ -28,17 +29,20 @@ _TOO_LONG = {
     errors.LimitRequestHeaders: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
 }
 _DETAILS = {
-    HTTPStatus.BAD_REQUEST: "The request line, a header or the framing of the body is not valid HTTP/1.1.",
+    HTTPStatus.BAD_REQUEST: "The request line, a header or the body's framing is not valid HTTP/1.1.",
     HTTPStatus.REQUEST_URI_TOO_LONG: f"The request line is too long. Send at most {MAX_LINE} bytes.",
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: (
         f"The headers are too large. Send at most {MAX_FIELDS} fields of at most {MAX_LINE} bytes."
     ),
 }
-#: What the client did wrong; anything else that ends here is a mistake of ours.
+#: The client's errors; any other error that ends here is ours.
 _CLIENT_ERRORS = (errors.ParseException, ssl.SSLError)
-#: Headers of an answer that cannot be sent; the stubs do not know them.
-_OURS: tuple[type[Exception], ...] = (errors.InvalidResponseHeader, errors.InvalidResponseHeaderName)  # type: ignore[attr-defined]
-#: Bytes of a body that gunicorn throws away so that the connection can be used again; it closes it where more is left.
+#: Headers of a response that cannot be sent.
+_SERVER_ERRORS: tuple[type[Exception], ...] = (
+    errors.InvalidResponseHeader,  # type: ignore[attr-defined]  # missing in the stubs
+    errors.InvalidResponseHeaderName,  # type: ignore[attr-defined]  # missing in the stubs
+)
+#: Bytes of an unread body that gunicorn discards to keep the connection; it closes the connection if more are left.
 _DISCARDED = 64 * 1024
 
 
@@ -46,37 +50,37 @@ class ProblemWorker(ThreadWorker):
     """The worker class of the `api` process."""
 
     def load_wsgi(self) -> None:
-        """Load the application, and put what only the server knows around it."""
+        """Load the application and wrap it in what only the server can do."""
         super().load_wsgi()
-        self.wsgi = served(self.wsgi)
+        self.wsgi = wrap(self.wsgi)
 
-    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:  # noqa: ARG002
-        """Answer what could not be read, or not be answered, and end the connection."""
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:  # noqa: ARG002 - gunicorn's
+        """Respond to a request that could not be parsed or served, and end the connection."""
         request_id = f"req_{uuid.uuid4().hex}"
-        if isinstance(exc, _CLIENT_ERRORS) and not isinstance(exc, _OURS):
+        if isinstance(exc, _CLIENT_ERRORS) and not isinstance(exc, _SERVER_ERRORS):
             status = _TOO_LONG.get(type(exc), HTTPStatus.BAD_REQUEST)
-            # The kind of mistake only: its text repeats what was sent.
-            self.log.warning("request refused unread: %s", type(exc).__name__, extra={"request_id": request_id})
+            # Only the type of the error: its text repeats what was sent.
+            self.log.warning("request rejected unread: %s", type(exc).__name__, extra={"request_id": request_id})
             error: ApiError = MalformedRequest(_DETAILS[status])
         else:
             status = HTTPStatus.INTERNAL_SERVER_ERROR
-            self.log.error("request not answered", exc_info=exc, extra={"request_id": request_id})
-            error = InternalError("Something went wrong on our side. Quote the request_id when you report it.")
+            self.log.error("request not served", exc_info=exc, extra={"request_id": request_id})
+            error = InternalError(INTERNAL_ERROR_DETAIL)
         try:
-            write_nonblock(client, answer(error, status, request_id))
+            write_nonblock(client, http_response(error, status, request_id))
         except OSError:
-            self.log.debug("the client has gone")
+            self.log.debug("the client has disconnected")
 
 
-def served(app: Callable[..., Any]) -> Callable[..., Any]:
-    """``app`` as gunicorn calls it, with our name, and with an end of the connection that is announced.
+def wrap(app: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap ``app`` to set our name, and to announce the end of a connection.
 
     A connection that is closed without `Connection: close` breaks the next request on it, which a load balancer may
     send for another client.
     """
 
     def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
-        response: Any = start_response.__self__  # type: ignore[attr-defined]  # gunicorn's: no other way leads to it
+        response: Any = start_response.__self__  # type: ignore[attr-defined]  # gunicorn's response; no other way to it
         response.version = SERVER
         environ["wsgi.input"] = _Body(environ["wsgi.input"])
 
@@ -95,7 +99,7 @@ def _may_leave_too_much(environ: dict[str, Any]) -> bool:
 
 
 class _Body:
-    """A request's body, in which a framing that cannot be read is the client's mistake."""
+    """A request body that reports broken framing as the client's error."""
 
     def __init__(self, body: Any) -> None:
         self._body = body
@@ -114,8 +118,8 @@ class _Body:
             raise BadRequest from error
 
 
-def answer(error: ApiError, status: HTTPStatus, request_id: str) -> bytes:
-    """A whole HTTP answer, after which the connection is closed."""
+def http_response(error: ApiError, status: HTTPStatus, request_id: str) -> bytes:
+    """Return a complete HTTP response, after which the connection is closed."""
     body = json.dumps({**error.body(request_id), "status": status.value}).encode()
     headers = {
         "Server": SERVER,
@@ -123,7 +127,7 @@ def answer(error: ApiError, status: HTTPStatus, request_id: str) -> bytes:
         "Content-Type": MEDIA_TYPE,
         "Content-Length": str(len(body)),
         REQUEST_ID_HEADER: request_id,
-        **DEFAULTS,
+        **SECURITY_HEADERS,
     }
     lines = [f"HTTP/1.1 {status.value} {status.phrase}", *(f"{name}: {value}" for name, value in headers.items())]
     return "\r\n".join([*lines, "", ""]).encode("ascii") + body

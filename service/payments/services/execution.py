@@ -173,7 +173,7 @@ def _record_once(context: Context, attempt: Attempt, result: Result, *, evidence
                 _respond_to_key(tx, attempt, attempt.idempotency_key_hash, transition, response)
             tx.commit()
     _count(context, attempt, payment, changed)
-    logs.note(attempt_id=attempt.id, **log_outcome(attempt, result), payment_status=changed.status)
+    logs.annotate(attempt_id=attempt.id, **log_outcome(attempt, result), payment_status=changed.status)
     return response
 
 

@@ -71,9 +71,9 @@ def _replay(tx: Connection, tenant: TenantScope, request: IdempotentRequest) -> 
         raise RequestInProgress("The first request with this Idempotency-Key has just ended. Retry.", retry_after=1)
     if stored.fingerprint != request.fingerprint:
         raise IdempotencyMismatch("This Idempotency-Key was used for a different request. Use a new key.")
-    logs.note(replayed=True)
+    logs.annotate(replayed=True)
     if stored.payment_id is not None:
-        logs.note(payment_id=stored.payment_id)
+        logs.annotate(payment_id=stored.payment_id)
     if stored.response_status is not None and stored.response_body is not None:
         return ApiResponse(status=stored.response_status, body=stored.response_body, replayed=True)
     if stored.lease_left > 0:

@@ -82,7 +82,7 @@ def create_payment(
         replay = claim_or_replay(tx, principal, request, payment_id=payment_id)
         if replay is not None:
             return replay
-        logs.note(payment_id=payment_id)
+        logs.annotate(payment_id=payment_id)
         _require_available(processor)
         payment = payments.insert_payment(
             tx,

@@ -1,4 +1,4 @@
-"""Puts a process's parts together from its settings."""
+"""Wiring: builds what a process works with from its settings."""
 
 from payments.core.settings import Settings
 from payments.observability.metrics import Metrics
@@ -8,28 +8,35 @@ from payments.processors.stripe import StripeProcessor
 from payments.repositories.database import Database
 from payments.services.context import Context
 
+#: Seconds that a request waits for a connection before it gets 503.
+_POOL_TIMEOUT = 3.0
 #: Connections of the sandbox's own journal.
 _JOURNAL_POOL = 8
 
 
-def make_context(settings: Settings, *, name: str) -> Context:
-    """The context of process ``name``, with its connections opening in the background."""
-    database = Database(size=settings.pool_size, timeout=settings.pool_timeout, name=f"payments-{name}")
-    processors = _processors(settings, name)
+def make_context(
+    settings: Settings, *, name: str, pool_size: int | None = None, pool_timeout: float = _POOL_TIMEOUT
+) -> Context:
+    """Return the context of process ``name``; its connections open in the background.
+
+    Args:
+        settings: Settings of the process.
+        name: Name of the process, shown in the database's activity view.
+        pool_size: Connections to open, ``DB_POOL_SIZE`` unless given.
+        pool_timeout: Seconds to wait for a free connection.
+    """
     return Context(
-        database=database,
-        processors=processors,
+        database=Database(size=pool_size or settings.db_pool_size, timeout=pool_timeout, name=f"payments-{name}"),
+        processors=_processors(settings, name, pool_timeout),
         routes=routes(settings),
         allow_local_webhooks=settings.allow_local_webhooks,
         metrics=Metrics(settings.environment),
     )
 
 
-def _processors(settings: Settings, name: str) -> dict[str, Processor]:
-    """Every configured processor: payments of an earlier one are still captured and refunded there."""
-    journal = Database(
-        size=_JOURNAL_POOL, timeout=settings.pool_timeout, name=f"payments-{name}-sandbox", span="journal"
-    )
+def _processors(settings: Settings, name: str, pool_timeout: float) -> dict[str, Processor]:
+    """Return every configured processor: payments of an earlier one are still captured and refunded there."""
+    journal = Database(size=_JOURNAL_POOL, timeout=pool_timeout, name=f"payments-{name}-sandbox", span="journal")
     processors: dict[str, Processor] = {
         SandboxProcessor.name: SandboxProcessor(journal, public_base_url=settings.public_base_url)
     }
@@ -40,10 +47,10 @@ def _processors(settings: Settings, name: str) -> dict[str, Processor]:
 
 
 def routes(settings: Settings) -> dict[bool, str]:
-    """Which processor new payments of a mode go through, by livemode.
+    """Return the name of the processor for new payments, by livemode.
 
-    An environment whose Stripe key is live still takes test-mode payments (smoke checks make them); they go to the
-    sandbox, since that Stripe account would move money.
+    An environment with a live Stripe key still accepts test-mode payments (smoke checks create them). They go to the
+    sandbox, because that Stripe account would move money.
     """
     stripe_is_live = settings.stripe_api_key.startswith(("sk_live_", "rk_live_"))
     test = SandboxProcessor.name if stripe_is_live else settings.processor

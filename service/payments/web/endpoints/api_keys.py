@@ -1,82 +1,78 @@
-"""API keys over HTTP."""
+"""Endpoints of API keys: create, list, rotate, revoke."""
 
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
-from flask import Response, request
+from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from pydantic import AfterValidator, BaseModel, Field
 
-from payments.core.problems import (
-    IdempotencyKeyInvalid,
-    IdempotencyKeyMissing,
-    IdempotencyMismatch,
-    IllegalTransition,
-    NotFound,
-    RequestInProgress,
-    ValidationFailed,
-)
+from payments.core.problems import IllegalTransition, NotFound, ValidationFailed
 from payments.domain.api_keys import DEFAULT_OVERLAP, MAX_OVERLAP, Scope
 from payments.services import api_keys as use_cases
-from payments.web.endpoints.payments import answer_json, principal
-from payments.web.http import auth, pagination, patterns
-from payments.web.http import guards as edge
-from payments.web.http.idempotency import idempotent_request, respond
-from payments.web.http.state import context
-from payments.web.openapi.api import WITH_BODY, QueryModel, Strict, responses
+from payments.web.http import patterns
+from payments.web.http.auth import authenticator, principal
+from payments.web.http.context import context
+from payments.web.http.guards import requires
+from payments.web.http.idempotency import idempotent_request
+from payments.web.http.models import Parameters, RequestBody
+from payments.web.http.pagination import Page, PageQuery, id_cursor, page_response
+from payments.web.http.responses import idempotent_response
+from payments.web.openapi.responses import API_KEY, IDEMPOTENT, responses
 
-_TAG = Tag(name="API keys", description="Who may do what. A key can grant only from what it has itself.")
-_IDEMPOTENT = (*WITH_BODY, IdempotencyKeyMissing, IdempotencyKeyInvalid, IdempotencyMismatch, RequestInProgress)
+_CURSOR = id_cursor(patterns.API_KEY_ID)
 _SCOPES = [scope.value for scope in Scope]
-_MAX_SECONDS = int(MAX_OVERLAP.total_seconds())
+_TAG = Tag(name="API keys", description="Who may do what. A key can grant only its own scopes.")
 
 
-def _known_scope(text: str) -> str:
+def _check_scope(text: str) -> str:
     if text not in _SCOPES:
-        raise ValueError(f"Send one of: {', '.join(_SCOPES)}.")
+        raise ValueError(f"Must be one of: {', '.join(_SCOPES)}.")
     return text
 
 
-def _in_the_future(moment: int) -> int:
+def _check_future(moment: int) -> int:
     if moment <= time.time():
-        raise ValueError("Send a time to come, in seconds since 1970.")
+        raise ValueError("Must be a time in the future, in Unix seconds.")
     return moment
 
 
-ScopeName = Annotated[str, AfterValidator(_known_scope), Field(json_schema_extra={"enum": list(_SCOPES)})]
+ScopeName = Annotated[str, AfterValidator(_check_scope), Field(json_schema_extra={"enum": list(_SCOPES)})]
 
 
-class CreateApiKey(Strict):
-    """A key to be made, in the merchant and mode of the key that asks."""
+class CreateApiKey(RequestBody):
+    """The key to create, in the merchant and mode of the calling key."""
 
-    name: str = Field(min_length=1, max_length=100, description="Yours, to tell keys apart.", examples=["web shop"])
+    name: str = Field(
+        min_length=1, max_length=100, description="Your own name for it, to tell keys apart.", examples=["web shop"]
+    )
     scopes: list[ScopeName] = Field(
         min_length=1, max_length=len(_SCOPES), description="What it may do.", examples=[["payments:write"]]
     )
-    expires_at: Annotated[int, AfterValidator(_in_the_future)] | None = Field(
-        default=None, le=10**11, description="Unix seconds; never if not given."
+    expires_at: Annotated[int, AfterValidator(_check_future)] | None = Field(
+        default=None, le=10**11, description="Unix seconds. Default: never."
     )
 
 
-class RotateApiKey(Strict):
-    """How to rotate."""
+class RotateApiKey(RequestBody):
+    """How to rotate the key."""
 
     overlap: int = Field(
         default=int(DEFAULT_OVERLAP.total_seconds()),
         ge=0,
-        le=_MAX_SECONDS,
-        description="Seconds for which the old key still works.",
+        le=int(MAX_OVERLAP.total_seconds()),
+        description="Seconds for which the old key keeps working.",
     )
 
 
-class RevokeApiKey(Strict):
+class RevokeApiKey(RequestBody):
     """An empty object."""
 
 
-class ApiKeyPath(QueryModel):
-    """Names an API key."""
+class ApiKeyPath(Parameters):
+    """Identifies an API key."""
 
     key_id: str = Field(pattern=patterns.API_KEY_ID)
 
@@ -89,83 +85,61 @@ class ApiKey(BaseModel):
     name: str
     status: Literal["active", "expired", "revoked"]
     scopes: list[str]
-    api_version: str = Field(description="The dated version of the API that it speaks.")
-    secret: str | None = Field(description="The key itself: answered once, when it is made. Not in replays.")
+    api_version: str = Field(description="The dated API version that the key uses.")
+    secret: str | None = Field(description="The key itself, returned only once, at creation. Null in replays.")
     created: int
     expires_at: int | None
     revoked_at: int | None
-    last_used_at: int | None = Field(description="Written down about once a minute.")
-    replaced_by: str | None = Field(description="The key that a rotation put in its place.")
+    last_used_at: int | None = Field(description="Updated about once a minute.")
+    replaced_by: str | None = Field(description="ID of the key that replaced it in a rotation.")
     livemode: bool
 
 
-class ApiKeyList(BaseModel):
-    """A page of API keys, newest first."""
-
-    object: Literal["list"]
-    data: list[ApiKey]
-    has_more: bool
-    next_cursor: str | None
+api = APIBlueprint("api_keys", __name__, url_prefix="/v1", abp_security=API_KEY, abp_tags=[_TAG])
 
 
-api = APIBlueprint("api_keys", __name__, url_prefix="/v1", abp_security=[{"api_key": []}], abp_tags=[_TAG])
-
-
-@api.post("/api_keys", responses=responses({201: ApiKey}, *_IDEMPOTENT))
-@edge.requires(Scope.API_KEYS_WRITE)
+@api.post("/api_keys", responses=responses({201: ApiKey}, *IDEMPOTENT))
+@requires(Scope.API_KEYS_WRITE)
 def create_api_key(body: CreateApiKey) -> Response:
-    """Make an API key.
+    """Create an API key.
 
-    The answer holds the key itself, once: keep it.
+    The response is the only one that contains the key itself: store it.
     """
     expires_at = None if body.expires_at is None else datetime.fromtimestamp(body.expires_at, UTC)
-    answer = use_cases.create(
-        context(),
-        principal(),
-        idempotent_request(request),
-        name=body.name,
-        scopes=frozenset(Scope(scope) for scope in body.scopes),
-        expires_at=expires_at,
+    scopes = frozenset(Scope(scope) for scope in body.scopes)
+    response = use_cases.create(
+        context(), principal(), idempotent_request(), name=body.name, scopes=scopes, expires_at=expires_at
     )
-    return respond(answer)
+    return idempotent_response(response)
 
 
-@api.get("/api_keys", responses=responses({200: ApiKeyList}, ValidationFailed))
-@edge.requires(Scope.API_KEYS_READ)
-def list_api_keys(query: pagination.PageQuery) -> Response:
+@api.get("/api_keys", responses=responses({200: Page[ApiKey]}, ValidationFailed))
+@requires(Scope.API_KEYS_READ)
+def list_api_keys(query: PageQuery) -> Response:
     """List API keys, newest first, without their secrets."""
-    before = pagination.decode(query.cursor, patterns.API_KEY_ID)
-    found = use_cases.list_keys(context(), principal(), before=before[0] if before else None, limit=query.limit + 1)
-    shown, has_more = pagination.page(found, query.limit)
-    now = context().now()
-    cursor = pagination.encode(shown[-1].id) if has_more else None
-    data = [use_cases.key_json(key, now) for key in shown]
-    return answer_json(pagination.listing(data, has_more=has_more, next_cursor=cursor))
+    before, now = _CURSOR.read(query), context().now()
+    found = use_cases.list_keys(context(), principal(), before=before, limit=query.limit + 1)
+    return page_response(query, _CURSOR, found, lambda key: use_cases.key_json(key, now))
 
 
-@api.post("/api_keys/<key_id>/rotate", responses=responses({201: ApiKey}, *_IDEMPOTENT, NotFound, IllegalTransition))
-@edge.requires(Scope.API_KEYS_WRITE)
+@api.post("/api_keys/<key_id>/rotate", responses=responses({201: ApiKey}, *IDEMPOTENT, NotFound, IllegalTransition))
+@requires(Scope.API_KEYS_WRITE)
 def rotate_api_key(path: ApiKeyPath, body: RotateApiKey) -> Response:
-    """Put a new key in the place of one.
+    """Replace an API key with a new one.
 
-    The old key works for `overlap` seconds more; both have the same scopes. Replays under Idempotency-Keys work across
-    the rotation, since those belong to the merchant.
+    The old key keeps working for `overlap` seconds; both have the same scopes. Idempotency-Keys belong to the
+    merchant, so replays keep working across the rotation.
     """
-    answer = use_cases.rotate(
-        context(),
-        principal(),
-        idempotent_request(request),
-        key_id=path.key_id,
-        overlap=timedelta(seconds=body.overlap),
-    )
-    auth.authenticator().forget(path.key_id)
-    return respond(answer)
+    overlap = timedelta(seconds=body.overlap)
+    response = use_cases.rotate(context(), principal(), idempotent_request(), key_id=path.key_id, overlap=overlap)
+    authenticator().forget(path.key_id)
+    return idempotent_response(response)
 
 
-@api.post("/api_keys/<key_id>/revoke", responses=responses({200: ApiKey}, *_IDEMPOTENT, NotFound))
-@edge.requires(Scope.API_KEYS_WRITE)
-def revoke_api_key(path: ApiKeyPath, body: RevokeApiKey) -> Response:  # noqa: ARG001
-    """End an API key, for good, within five seconds everywhere."""
-    answer = use_cases.revoke(context(), principal(), idempotent_request(request), key_id=path.key_id)
-    auth.authenticator().forget(path.key_id)
-    return respond(answer)
+@api.post("/api_keys/<key_id>/revoke", responses=responses({200: ApiKey}, *IDEMPOTENT, NotFound))
+@requires(Scope.API_KEYS_WRITE)
+def revoke_api_key(path: ApiKeyPath, body: RevokeApiKey) -> Response:  # noqa: ARG001 - only validated
+    """Revoke an API key permanently; takes effect everywhere within five seconds."""
+    response = use_cases.revoke(context(), principal(), idempotent_request(), key_id=path.key_id)
+    authenticator().forget(path.key_id)
+    return idempotent_response(response)

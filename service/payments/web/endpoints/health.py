@@ -1,4 +1,4 @@
-"""Whether the process lives (`/healthz`) and whether it can serve (`/readyz`)."""
+"""Health endpoints: whether the process is alive (`/healthz`) and whether it can serve (`/readyz`)."""
 
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
@@ -6,34 +6,34 @@ from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel
 
 from payments.core.problems import ServiceUnavailable
-from payments.web.endpoints.payments import answer_json
-from payments.web.http import guards as edge
-from payments.web.http.state import context
-from payments.web.openapi.api import responses
+from payments.web.http.context import context
+from payments.web.http.guards import public
+from payments.web.http.responses import json_response
+from payments.web.openapi.responses import responses
 
-_HEALTH = Tag(name="Health", description="For load balancers and people on call.")
+_TAG = Tag(name="Health", description="For load balancers and people on call.")
 
 
 class Health(BaseModel):
-    """The process is fine."""
+    """The process is healthy."""
 
     status: str
 
 
-api = APIBlueprint("health", __name__)
+api = APIBlueprint("health", __name__, abp_tags=[_TAG])
 
 
-@api.get("/healthz", tags=[_HEALTH], responses=responses({200: Health}, always=()))
-@edge.public
+@api.get("/healthz", responses=responses({200: Health}, always=()))
+@public
 def healthz() -> Response:
-    """The process lives. Says nothing about the database: a failover must not end every task."""
-    return answer_json({"status": "ok"})
+    """Check that the process is alive. Ignores the database, whose failover must not end every task."""
+    return json_response({"status": "ok"})
 
 
-@api.get("/readyz", tags=[_HEALTH], responses=responses({200: Health}, ServiceUnavailable, always=()))
-@edge.public
+@api.get("/readyz", responses=responses({200: Health}, ServiceUnavailable, always=()))
+@public
 def readyz() -> Response:
-    """The database answers."""
+    """Check that the database is reachable."""
     if not context().database.is_ready():
-        raise ServiceUnavailable("The database does not answer. Try again in a second.")
-    return answer_json({"status": "ready"})
+        raise ServiceUnavailable("The database is not reachable. Retry in a second.")
+    return json_response({"status": "ready"})

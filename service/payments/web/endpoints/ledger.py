@@ -1,134 +1,106 @@
-"""Events, balances and ledger entries over HTTP."""
+"""Endpoints of the ledger: balances and entries."""
 
-import json
+from typing import Literal
 
-from flask import Response, request
+from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
+from pydantic import BaseModel, Field
 
-from payments.core.problems import NotFound, ValidationFailed
+from payments.core.problems import ValidationFailed
 from payments.domain.api_keys import Scope
 from payments.domain.ids import Prefix
 from payments.domain.ledger import Account, balance
-from payments.repositories import events, ledger
-from payments.repositories import payments as payment_repository
+from payments.repositories import ledger as repository
 from payments.repositories.cursors import Position
+from payments.repositories.ledger import AccountTotals, Transfer
 from payments.services.presentation import timestamp
-from payments.web.endpoints import schemas
-from payments.web.endpoints.payments import answer_json
-from payments.web.http import auth, pagination, patterns
-from payments.web.http import guards as edge
-from payments.web.http.state import context
-from payments.web.openapi.api import responses
+from payments.web.http import patterns
+from payments.web.http.auth import principal
+from payments.web.http.context import context
+from payments.web.http.guards import requires
+from payments.web.http.pagination import XID, Cursor, Page, PageQuery, page_response
+from payments.web.http.responses import json_response
+from payments.web.openapi.responses import API_KEY, responses
 
-_KEYS: list[dict[str, list[str]]] = [{"api_key": []}]
-_EVENTS = Tag(name="Events", description="What happened, in order.")
-_LEDGER = Tag(name="Ledger", description="Double entry: where the money is.")
-_NO_PAYMENT = "There is no such payment. Check the id and that the key is of the right merchant and mode."
-
-
-#: Decimal digits that surely fit a column: an xid8, and a 32-bit integer.
-_XID = "[0-9]{1,19}"
-_SEQUENCE = "[0-9]{1,9}"
-
-
-def _position(cursor: str | None, prefix: Prefix) -> Position | None:
-    parts = pagination.decode(cursor, _XID, patterns.identifier(prefix))
-    return None if parts is None else Position(xid=parts[0], id=parts[1])
-
-
-api = APIBlueprint("ledger", __name__, url_prefix="/v1", abp_security=_KEYS)
-
-
-@api.get("/events", tags=[_EVENTS], responses=responses({200: schemas.EventList}, ValidationFailed))
-@edge.requires(Scope.EVENTS_READ)
-def list_events(query: pagination.PageQuery) -> Response:
-    """List events, newest first.
-
-    The order is that of commits: who stops at the newest event that they know has missed none.
-    """
-    before = _position(query.cursor, Prefix.EVENT)
-    with context().database.tenant_transaction(auth.authenticate(request)) as tx:
-        found = events.list_for_tenant(
-            tx, auth.authenticate(request), before=(before.xid, before.id) if before else None, limit=query.limit + 1
-        )
-    shown, has_more = pagination.page(found, query.limit)
-    cursor = pagination.encode(shown[-1].xid, shown[-1].id) if has_more else None
-    data = [json.loads(event.body) for event in shown]
-    return answer_json(pagination.listing(data, has_more=has_more, next_cursor=cursor))
-
-
-@api.get("/events/<event_id>", tags=[_EVENTS], responses=responses({200: schemas.Event}, NotFound))
-@edge.requires(Scope.EVENTS_READ)
-def get_event(path: schemas.EventPath) -> Response:
-    """Read an event."""
-    with context().database.tenant_transaction(auth.authenticate(request)) as tx:
-        event = events.get(tx, auth.authenticate(request), path.event_id)
-    if event is None:
-        raise NotFound("There is no such event. Check the id and that the key is of the right merchant and mode.")
-    return Response(event.body, content_type="application/json")
-
-
-@api.get(
-    "/payments/<payment_id>/events",
-    tags=[_EVENTS],
-    responses=responses({200: schemas.EventList}, NotFound, ValidationFailed),
+_TAG = Tag(name="Ledger", description="Double-entry bookkeeping: where the money is.")
+_CURSOR: Cursor[Transfer, Position] = Cursor(
+    patterns=(XID, patterns.identifier(Prefix.TRANSFER)),
+    parts=lambda transfer: (transfer.xid, transfer.id),
+    position=lambda xid, transfer_id: Position(xid=xid, id=transfer_id),
 )
-@edge.requires(Scope.EVENTS_READ)
-def list_payment_events(path: schemas.PaymentPath, query: pagination.PageQuery) -> Response:
-    """List a payment's events, newest first."""
-    parts = pagination.decode(query.cursor, _SEQUENCE)
-    tenant = auth.authenticate(request)
-    with context().database.tenant_transaction(tenant) as tx:
-        if payment_repository.get_payment(tx, tenant, path.payment_id) is None:
-            raise NotFound(_NO_PAYMENT)
-        found = events.list_for_payment(
-            tx, tenant, path.payment_id, before=int(parts[0]) if parts else None, limit=query.limit + 1
-        )
-    shown, has_more = pagination.page(found, query.limit)
-    cursor = pagination.encode(str(shown[-1].sequence)) if has_more else None
-    data = [json.loads(event.body) for event in shown]
-    return answer_json(pagination.listing(data, has_more=has_more, next_cursor=cursor))
 
 
-@api.get("/balances", tags=[_LEDGER], responses=responses({200: schemas.BalanceList}))
-@edge.requires(Scope.LEDGER_READ)
+class EntriesQuery(PageQuery):
+    """Which ledger entries."""
+
+    payment: str | None = Field(
+        default=None, pattern=patterns.identifier(Prefix.PAYMENT), description="Only entries of this payment."
+    )
+
+
+class Entry(BaseModel):
+    """A transfer in the ledger: `amount` minor units from the credit to the debit account."""
+
+    id: str
+    object: Literal["ledger_entry"]
+    debit_account: str
+    credit_account: str
+    amount: int
+    currency: str
+    kind: str
+    payment: str
+    created: int
+
+
+class Balance(BaseModel):
+    """The balance of an account on its normal side, in minor units."""
+
+    object: Literal["balance"]
+    account: str
+    currency: str
+    balance: int
+    debits: int
+    credits: int
+
+
+api = APIBlueprint("ledger", __name__, url_prefix="/v1", abp_security=API_KEY, abp_tags=[_TAG])
+
+
+@api.get("/balances", responses=responses({200: Page[Balance]}))
+@requires(Scope.LEDGER_READ)
 def list_balances() -> Response:
-    """All balances, in one snapshot: always what the entries add up to."""
-    with context().database.tenant_transaction(auth.authenticate(request)) as tx:
-        totals = ledger.totals(tx, auth.authenticate(request))
-    data = [
-        {
-            "object": "balance",
-            "account": total.account,
-            "currency": total.currency,
-            "balance": balance(Account(total.account), debits=total.debits, credits=total.credits),
-            "debits": total.debits,
-            "credits": total.credits,
-        }
-        for total in totals
-    ]
-    return answer_json(pagination.listing(data, has_more=False, next_cursor=None))
+    """List all balances, in one snapshot: always the sum of the entries."""
+    with context().database.tenant_transaction(principal()) as tx:
+        totals = repository.totals(tx, principal())
+    data = [_balance_json(total) for total in totals]
+    return json_response({"object": "list", "data": data, "has_more": False, "next_cursor": None})
 
 
-@api.get("/ledger/entries", tags=[_LEDGER], responses=responses({200: schemas.EntryList}, ValidationFailed))
-@edge.requires(Scope.LEDGER_READ)
-def list_entries(query: schemas.EntriesQuery) -> Response:
-    """List transfers, newest first, in the order of commits."""
-    with context().database.tenant_transaction(auth.authenticate(request)) as tx:
-        found = ledger.list_for_tenant(
-            tx,
-            auth.authenticate(request),
-            before=_position(query.cursor, Prefix.TRANSFER),
-            limit=query.limit + 1,
-            payment_id=query.payment,
+@api.get("/ledger/entries", responses=responses({200: Page[Entry]}, ValidationFailed))
+@requires(Scope.LEDGER_READ)
+def list_entries(query: EntriesQuery) -> Response:
+    """List ledger entries, newest first, in commit order."""
+    before = _CURSOR.read(query)
+    with context().database.tenant_transaction(principal()) as tx:
+        found = repository.list_for_tenant(
+            tx, principal(), before=before, limit=query.limit + 1, payment_id=query.payment
         )
-    shown, has_more = pagination.page(found, query.limit)
-    cursor = pagination.encode(shown[-1].xid, shown[-1].id) if has_more else None
-    return answer_json(pagination.listing([_entry(item) for item in shown], has_more=has_more, next_cursor=cursor))
+    return page_response(query, _CURSOR, found, _entry_json)
 
 
-def _entry(transfer: ledger.Transfer) -> dict[str, object]:
+def _balance_json(total: AccountTotals) -> dict[str, object]:
+    return {
+        "object": "balance",
+        "account": total.account,
+        "currency": total.currency,
+        "balance": balance(Account(total.account), debits=total.debits, credits=total.credits),
+        "debits": total.debits,
+        "credits": total.credits,
+    }
+
+
+def _entry_json(transfer: Transfer) -> dict[str, object]:
     return {
         "id": transfer.id,
         "object": "ledger_entry",

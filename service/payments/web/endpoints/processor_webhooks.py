@@ -1,4 +1,4 @@
-"""Where processors tell us that something happened."""
+"""The endpoint that processors send their webhooks to."""
 
 from flask import Response, request
 from flask_openapi3.blueprint import APIBlueprint
@@ -8,23 +8,24 @@ from pydantic import BaseModel, Field
 from payments.core.problems import ContentTooLarge, InternalError, NotFound, ServiceUnavailable, SignatureInvalid
 from payments.processors.inbound import InvalidSignature, SendsWebhooks
 from payments.services import inbox
-from payments.web.endpoints.payments import answer_json
-from payments.web.http import guards as edge
 from payments.web.http import strict_json
-from payments.web.http.state import context
-from payments.web.openapi.api import QueryModel, responses
+from payments.web.http.context import context
+from payments.web.http.guards import public
+from payments.web.http.models import Parameters
+from payments.web.http.responses import json_response
+from payments.web.openapi.responses import responses
 
 _TAG = Tag(name="Processors", description="For processors, not for merchants.")
 
 
-class ProcessorPath(QueryModel):
-    """Names a processor."""
+class ProcessorPath(Parameters):
+    """Identifies a processor."""
 
     name: str = Field(pattern="^[a-z]{1,32}$")
 
 
 class Received(BaseModel):
-    """The message is kept."""
+    """The webhook is stored."""
 
     received: bool
 
@@ -42,20 +43,20 @@ api = APIBlueprint("processor_webhooks", __name__, url_prefix="/v1", abp_tags=[_
         always=(InternalError, ServiceUnavailable),
     ),
 )
-@edge.public
+@public
 def receive_processor_webhook(path: ProcessorPath) -> Response:
-    """Take a signed message of a processor's.
+    """Receive a processor's signed webhook.
 
-    It is kept before it is answered, once however often it comes. Then the object that it is about is retrieved from
-    the processor: neither the order nor the content of messages is trusted.
+    It is stored before the response, once however often it is sent. Then the object that it names is retrieved from
+    the processor: neither the order nor the content of webhooks is trusted.
     """
     processor: object = context().processors.get(path.name)
     if not isinstance(processor, SendsWebhooks):
-        raise NotFound("There is no such processor here that sends webhooks.")
-    body = strict_json.read_body(request)  # raw: the signature is over these very bytes
+        raise NotFound("No such processor that sends webhooks.")
+    body = strict_json.read_body(request)  # raw, since the signature covers these exact bytes
     try:
-        notice = processor.read_webhook(body, dict(request.headers))
-    except InvalidSignature as refused:
-        raise SignatureInvalid(str(refused)) from refused
-    inbox.receive(context(), path.name, notice)
-    return answer_json({"received": True})
+        event = processor.read_webhook(body, dict(request.headers))
+    except InvalidSignature as error:
+        raise SignatureInvalid(str(error)) from error
+    inbox.receive(context(), path.name, event)
+    return json_response({"received": True})

@@ -1,4 +1,4 @@
-"""The sandbox's 3-D Secure page: what an issuer shows to its customer. Test mode only."""
+"""The sandbox's 3-D Secure page, which stands in for the issuer's page. Test mode only."""
 
 from html import escape
 from urllib.parse import urlsplit
@@ -12,16 +12,18 @@ from payments.core.problems import MalformedRequest, NotFound
 from payments.domain.money import currencies
 from payments.processors.sandbox import Challenge, SandboxProcessor
 from payments.services.three_d_secure import complete
-from payments.web.http import guards as edge
+from payments.web.http.context import context
+from payments.web.http.guards import public
 from payments.web.http.headers import CONTENT_SECURITY_POLICY
-from payments.web.http.state import context
-from payments.web.openapi.api import QueryModel, responses
+from payments.web.http.models import Parameters
+from payments.web.openapi.responses import responses
 
-_TAG = Tag(name="Sandbox", description="What stands for banks and customers in test mode.")
-_GONE = "This page was answered before or never existed. Read the payment to see its state."
+_TAG = Tag(name="Sandbox", description="Stands in for banks and customers in test mode.")
+_GONE = "This page was already used or never existed. Get the payment to see its state."
+_INVALID_FORM = "Send decision=approve or decision=refuse as a form."
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>3-D Secure (sandbox)</title></head>
-<body><h1>Is this you?</h1><p>Sandbox payment of {amount}. No money moves.</p>
+<body><h1>Confirm your payment</h1><p>Sandbox payment of {amount}. No money moves.</p>
 <form method="post"><button name="decision" value="approve">Approve</button>
 <button name="decision" value="refuse">Refuse</button></form></body></html>
 """
@@ -29,32 +31,25 @@ _DONE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>3-D Secure (sandbox)</title></head>
 <body><h1>Thank you</h1><p>You can close this page.</p></body></html>
 """
+#: Bytes of the form.
 _MAX_FORM = 256
-_PAGE_ANSWER = {"description": "The page.", "content": {"text/html": {"schema": {"type": "string"}}}}
-_RETURN_ANSWER = {"description": "Back to `return_url`."}
+_PAGE_RESPONSE = {"description": "The page.", "content": {"text/html": {"schema": {"type": "string"}}}}
+_REDIRECT_RESPONSE = {"description": "Redirect to `return_url`."}
 
 
-class ChallengePath(QueryModel):
-    """Names a page."""
+class ChallengePath(Parameters):
+    """Identifies a page."""
 
     token: str = Field(pattern="^[A-Za-z0-9_-]{32}$")
 
 
-api = APIBlueprint("three_d_secure", __name__, url_prefix="/v1")
+api = APIBlueprint("three_d_secure", __name__, url_prefix="/v1", abp_tags=[_TAG])
 
 
-def _sandbox() -> SandboxProcessor:
-    """The sandbox; without one, every page is unknown."""
-    processor = context().processors.get(SandboxProcessor.name)
-    if not isinstance(processor, SandboxProcessor):
-        raise NotFound(_GONE)
-    return processor
-
-
-@api.get("/sandbox/3ds/<token>", tags=[_TAG], responses=responses({200: _PAGE_ANSWER}, NotFound, always=()))
-@edge.public
+@api.get("/sandbox/3ds/<token>", responses=responses({200: _PAGE_RESPONSE}, NotFound, always=()))
+@public
 def show_challenge(path: ChallengePath) -> Response:
-    """The page that the customer is sent to."""
+    """Show the page that the customer is redirected to."""
     challenge = _sandbox().challenge(path.token)
     if challenge is None:
         raise NotFound(_GONE)
@@ -63,17 +58,16 @@ def show_challenge(path: ChallengePath) -> Response:
 
 @api.post(
     "/sandbox/3ds/<token>",
-    tags=[_TAG],
-    responses=responses({200: _PAGE_ANSWER, 303: _RETURN_ANSWER}, NotFound, MalformedRequest, always=()),
+    responses=responses({200: _PAGE_RESPONSE, 303: _REDIRECT_RESPONSE}, NotFound, MalformedRequest, always=()),
 )
-@edge.public
+@public
 def answer_challenge(path: ChallengePath) -> Response:
-    """The customer's decision: `decision=approve` or `decision=refuse`, as a form."""
+    """Submit the customer's decision: `decision=approve` or `decision=refuse`, as a form."""
     if (request.content_length or 0) > _MAX_FORM:
-        raise MalformedRequest("Send decision=approve or decision=refuse as a form.")
+        raise MalformedRequest(_INVALID_FORM)
     decision = request.form.get("decision")
     if decision not in ("approve", "refuse"):
-        raise MalformedRequest("Send decision=approve or decision=refuse as a form.")
+        raise MalformedRequest(_INVALID_FORM)
     sandbox = _sandbox()
     challenge = sandbox.challenge(path.token)
     if challenge is None or not complete(context(), sandbox, challenge, path.token, approve=decision == "approve"):
@@ -83,13 +77,20 @@ def answer_challenge(path: ChallengePath) -> Response:
     return _html(_DONE, None)
 
 
+def _sandbox() -> SandboxProcessor:
+    processor = context().processors.get(SandboxProcessor.name)
+    if not isinstance(processor, SandboxProcessor):
+        raise NotFound(_GONE)
+    return processor
+
+
 def _amount(challenge: Challenge) -> str:
     exponent = currencies()[challenge.currency]
     return f"{challenge.amount / 10**exponent:.{exponent}f} {challenge.currency}"
 
 
 def _html(page: str, return_url: str | None) -> Response:
-    """A page whose form may be sent here and lead on to the merchant."""
+    """Return a page whose form may be submitted here and redirect to the merchant."""
     targets = "'self'"
     if return_url:
         parts = urlsplit(return_url)

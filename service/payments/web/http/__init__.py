@@ -1,1 +1,1 @@
-"""What stands between a request and its endpoint: authentication, guards, strict parsing, problems."""
+"""What happens between the wire and an endpoint: authentication, request guards, strict parsing, responses."""

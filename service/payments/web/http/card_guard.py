@@ -1,8 +1,8 @@
-"""Card numbers are refused before anything is logged or stored, so that this service stays out of PCI DSS scope.
+"""Card guard: refuses card numbers before anything is logged or stored, to keep this service out of PCI DSS scope.
 
 A card number is a run of 13 to 19 digits, optionally split by single spaces or hyphens, at digit boundaries, that has
-a known issuer's range, that issuer's length, and a right Luhn check digit. UUIDs, ids of our own and cursors are not
-looked into: they are ours, and one in some thousands would match by chance.
+a known issuer's range, that issuer's length and a valid Luhn check digit. UUIDs, our own IDs and cursors are exempt:
+one in a few thousand would match by chance.
 """
 
 import re
@@ -14,7 +14,7 @@ from flask import Request
 from payments.core.problems import CardNumberRefused
 from payments.web.http.strict_json import strings
 
-#: Issuer ranges (first and last prefix, both inclusive, of equal length) and the lengths they are issued with.
+#: Issuer ranges (first and last prefix, both inclusive, of equal length) and the lengths in use.
 #: Source: ISO/IEC 7812 ranges as published by the schemes.
 _SIXTEEN_TO_NINETEEN = frozenset(range(16, 20))
 _THIRTEEN_TO_NINETEEN = frozenset(range(13, 20))
@@ -51,29 +51,29 @@ for _first, _last, _lengths in ISSUER_RANGES:
     for _number in range(int(_first), int(_last) + 1):
         _LENGTHS[str(_number)] = _LENGTHS.get(str(_number), frozenset()) | _lengths
 
-#: Groups of digits that single spaces or hyphens join, long enough to hold a card number.
+#: Groups of digits joined by single spaces or hyphens, long enough to contain a card number.
 _RUN = re.compile(r"[0-9](?:[ -]?[0-9]){12,}")
 _GROUP = re.compile(r"[0-9]+")
-#: What is ours: UUIDs, and ids, which are a prefix and 26 characters of Crockford's base 32.
-_OURS = re.compile(
+#: UUIDs, and our own IDs: a prefix and 26 characters of Crockford's base 32.
+_EXEMPT_IDS = re.compile(
     r"(?<![0-9A-Za-z])(?:[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}|[a-z]{2,6}_[0-9a-hjkmnp-tv-z]{26})"
     r"(?![0-9A-Za-z])"
 )
 _DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
-#: Query parameters that are not looked into.
+#: Query parameters whose values are not checked.
 _EXEMPT_PARAMETERS = frozenset({"cursor"})
 
 
 def has_card_number(text: str) -> bool:
-    """Whether ``text`` holds a card number."""
-    if _RUN.search(text) is None:  # nearly always; the rest costs only who sends long numbers
+    """Return whether ``text`` contains a card number."""
+    if _RUN.search(text) is None:  # almost always; only texts with long numbers pay for the rest
         return False
-    # A letter keeps what stands on both sides of an exempt id from growing together.
-    return any(_run_has_card(run[0]) for run in _RUN.finditer(_OURS.sub("x", text)))
+    # The letter keeps the digits on both sides of an exempt ID apart.
+    return any(_run_has_card(run[0]) for run in _RUN.finditer(_EXEMPT_IDS.sub("x", text)))
 
 
 def _run_has_card(run: str) -> bool:
-    """Whether a sequence of whole groups in ``run`` is a card number."""
+    """Return whether a sequence of whole groups in ``run`` is a card number."""
     groups = [match[0] for match in _GROUP.finditer(run)]
     digits = "".join(groups)
     bounds = list(accumulate((len(group) for group in groups), initial=0))
@@ -87,7 +87,7 @@ def _run_has_card(run: str) -> bool:
 
 
 def _issued_lengths(prefix: str) -> frozenset[int]:
-    """The lengths that cards starting with ``prefix`` (four digits) have; none when no issuer is known."""
+    """Return the lengths of cards that start with ``prefix`` (four digits); empty for unknown issuers."""
     found: frozenset[int] = frozenset()
     for size in range(1, len(prefix) + 1):
         found |= _LENGTHS.get(prefix[:size], frozenset())
@@ -95,7 +95,7 @@ def _issued_lengths(prefix: str) -> frozenset[int]:
 
 
 class _LuhnSums:
-    """The Luhn check of any part of a digit string in constant time, by prefix sums of both parities."""
+    """Checks any part of a digit string with the Luhn algorithm in constant time, by prefix sums of both parities."""
 
     def __init__(self, digits: str) -> None:
         values = [int(digit) for digit in digits]
@@ -108,29 +108,29 @@ class _LuhnSums:
         return list(accumulate(weighted, initial=0))
 
     def valid(self, start: int, end: int) -> bool:
-        """Whether ``digits[start:end]`` has a right check digit: every second digit from the last but one doubles."""
+        """Return whether ``digits[start:end]`` has a valid check digit, doubling every second from the right."""
         sums = self._even_doubled if end % 2 == 0 else self._odd_doubled
         return (sums[end] - sums[start]) % 10 == 0
 
 
 def refuse_in_url(request: Request) -> None:
-    """Refuse a card number in the path or query, before routing decides and before anything logs the address."""
+    """Refuse a card number in the path or query, before routing and before anything logs the URL."""
     texts = [request.path]
     for name, values in request.args.lists():
         texts.append(name)
         if name not in _EXEMPT_PARAMETERS:
             texts.extend(values)
-    _refuse(any(has_card_number(text) for text in texts), "address")
+    _refuse(any(has_card_number(text) for text in texts), "URL")
 
 
 def refuse_in_body(value: Any) -> None:
-    """Refuse a card number in any string of a JSON body, names of members included."""
+    """Refuse a card number in any string of a JSON body, including field names."""
     _refuse(any(has_card_number(text) for text in strings(value)), "body")
 
 
-def _refuse(found: bool, where: str) -> None:  # noqa: FBT001
+def _refuse(found: bool, where: str) -> None:  # noqa: FBT001 - private
     if found:
         raise CardNumberRefused(
-            f"The {where} holds what looks like a card number. Send a token of the processor instead; "
-            "treat the number as exposed if this request was logged on the way."
+            f"The {where} appears to contain a card number. Send a processor token instead. Treat the number as "
+            "exposed if this request was logged on the way."
         )

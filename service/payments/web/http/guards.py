@@ -1,7 +1,7 @@
-"""What happens to every request before its view: who asks, may they, and is the request fit to be read.
+"""Request guards: what is checked before an endpoint runs. Who is calling, may they, and is the request well-formed.
 
-A view says what it needs with :func:`requires` or :func:`public`; one that says neither is refused at start-up, so that
-no endpoint is open by forgetting.
+Each endpoint declares who may call it with :func:`requires` or :func:`public`. The application refuses to start with
+one that declares neither, so no endpoint is left open by accident.
 """
 
 import inspect
@@ -20,7 +20,7 @@ _SCOPES = "__scopes__"
 
 
 def requires(*scopes: Scope) -> Callable[[_View], _View]:
-    """A view that needs an API key with all of ``scopes``; without any, every valid key will do."""
+    """Declare that an endpoint requires an API key with all ``scopes``; without any, every valid key will do."""
 
     def mark(view: _View) -> _View:
         setattr(view, _SCOPES, frozenset(scopes))
@@ -30,29 +30,29 @@ def requires(*scopes: Scope) -> Callable[[_View], _View]:
 
 
 def public(view: _View) -> _View:
-    """A view that anybody may call, or that checks its caller itself."""
+    """Declare that anybody may call an endpoint, or that it checks its caller itself."""
     setattr(view, _SCOPES, None)
     return view
 
 
 def scopes_of(view: Callable[..., Any]) -> frozenset[Scope] | None:
-    """The scopes that ``view`` needs, ``None`` when it is public.
+    """Return the scopes that ``view`` requires, None if it is public.
 
     Raises:
-        LookupError: it does not say.
+        LookupError: It declares neither.
     """
     try:
-        found: frozenset[Scope] | None = getattr(view, _SCOPES)
+        scopes: frozenset[Scope] | None = getattr(view, _SCOPES)
     except AttributeError:
-        raise LookupError(f"The view {view.__name__} must say @requires(...) or @public.") from None
-    return found
+        raise LookupError(f"Decorate the view {view.__name__} with @requires(...) or @public.") from None
+    return scopes
 
 
 def register(app: Flask) -> None:
-    """Check every request of ``app``; call it when all views are there.
+    """Guard every request of ``app``; call it after all views are registered.
 
     Raises:
-        LookupError: a view does not say who may call it.
+        LookupError: A view does not declare who may call it.
     """
     views = {name: view for name, view in app.view_functions.items() if name != "static"}
     scopes = {name: scopes_of(view) for name, view in views.items()}
@@ -62,23 +62,23 @@ def register(app: Flask) -> None:
         card_guard.refuse_in_url(request)
         if request.endpoint not in scopes:
             return  # 404 or 405
-        needed = scopes[request.endpoint]
-        if needed is not None:
-            auth.require(*sorted(needed))
-        _check_query(takes_any=takes_query[request.endpoint])
+        required = scopes[request.endpoint]
+        if required is not None:
+            auth.require(*sorted(required))
+        _check_query(takes_query=takes_query[request.endpoint])
 
     app.before_request(check)
 
 
-def _check_query(*, takes_any: bool) -> None:
-    """UTF-8, each parameter once, and none where none is taken; unknown ones among known are for the view's model."""
-    if request.args and not takes_any:
+def _check_query(*, takes_query: bool) -> None:
+    """Check encoding and repetition; unknown parameters are left to the endpoint's model, if it has one."""
+    if request.args and not takes_query:
         raise MalformedRequest("This operation takes no query parameters.")
     try:
         text = unquote_to_bytes(request.query_string).decode()
     except UnicodeDecodeError as error:
-        raise MalformedRequest("The query is not UTF-8. Encode it as UTF-8, then per cent.") from error
+        raise MalformedRequest("The query string is not UTF-8. Percent-encode it as UTF-8.") from error
     if "\0" in text:
-        raise MalformedRequest("The query holds a NUL. Leave it out.")
+        raise MalformedRequest("The query string contains a NUL character. Remove it.")
     if any(len(values) > 1 for _, values in request.args.lists()):
-        raise MalformedRequest("A query parameter is given twice. Give each once.")
+        raise MalformedRequest("A query parameter is repeated. Send each parameter once.")

@@ -1,6 +1,6 @@
-"""A bound on the requests in flight: more are refused at once, not queued until their clients have given up.
+"""Load shedding: a limit on concurrent requests. Excess requests are rejected at once instead of queued.
 
-What is refused was not begun and nothing is kept under its Idempotency-Key, so that it can simply be sent again.
+A rejected request was not started and nothing is stored under its Idempotency-Key, so the client can simply resend it.
 """
 
 import threading
@@ -8,29 +8,32 @@ import threading
 from flask import Flask, g, request
 
 from payments.core.problems import TooManyRequests
-from payments.web.endpoints import health
 
 
-def register(app: Flask, *, max_in_flight: int) -> None:
-    """Let at most ``max_in_flight`` requests of ``app`` run at once.
+def register(app: Flask, *, max_in_flight: int, exempt: str) -> None:
+    """Let at most ``max_in_flight`` requests of ``app`` run concurrently.
 
-    Health checks are neither counted nor refused: an overloaded process must not be taken for a dead one.
+    Args:
+        app: The application.
+        max_in_flight: The limit.
+        exempt: Name of the blueprint of health checks, which are neither counted nor rejected: an overloaded process
+            must not be mistaken for a dead one.
     """
-    places = threading.BoundedSemaphore(max_in_flight)
+    slots = threading.BoundedSemaphore(max_in_flight)
 
-    def enter() -> None:
-        if request.blueprint == health.api.name:
+    def acquire() -> None:
+        if request.blueprint == exempt:
             return
-        if not places.acquire(blocking=False):
+        if not slots.acquire(blocking=False):
             raise TooManyRequests(
-                "The service has as many requests as it can take. Nothing was begun: send this one again, with the "
-                "same Idempotency-Key, after the seconds that Retry-After says."
+                "The service is at its limit of concurrent requests. Nothing was started: send the request again with "
+                "the same Idempotency-Key after the number of seconds in Retry-After."
             )
-        g.has_place = True
+        g.has_slot = True
 
-    def leave(_: BaseException | None) -> None:
-        if g.pop("has_place", False):
-            places.release()
+    def release(_: BaseException | None) -> None:
+        if g.pop("has_slot", False):
+            slots.release()
 
-    app.before_request(enter)
-    app.teardown_request(leave)
+    app.before_request(acquire)
+    app.teardown_request(release)

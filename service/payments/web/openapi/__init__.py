@@ -1,1 +1,1 @@
-"""The OpenAPI document and the reference made from it."""
+"""The OpenAPI document, generated from the endpoints, and the reference rendered from it."""

@@ -1,4 +1,4 @@
-"""Examples in the OpenAPI document: made from the schemas' own examples, so that none is missing and none is wrong."""
+"""Examples in the OpenAPI document, generated from the schemas' own examples, so none is missing or wrong."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,48 +7,48 @@ _SCALARS: dict[str, Any] = {"string": "text", "integer": 1, "number": 1, "boolea
 
 
 def resolve(document: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    """``schema`` with its references followed; what stands next to a reference wins."""
+    """Follow the references of ``schema``; siblings of a reference take precedence."""
     while "$ref" in schema:
-        found: Any = document
+        target: Any = document
         for part in str(schema["$ref"]).removeprefix("#/").split("/"):
-            found = found[part]
-        schema = {**found, **{name: value for name, value in schema.items() if name != "$ref"}}
+            target = target[part]
+        schema = {**target, **{name: value for name, value in schema.items() if name != "$ref"}}
     return schema
 
 
 def sample(document: Mapping[str, Any], schema: Mapping[str, Any], *, is_request: bool) -> Any:
-    """A value that ``schema`` accepts. A request leaves out what has a default; an answer has every member."""
+    """Return a value that ``schema`` accepts. A request omits fields with a default; a response has all of them."""
     schema = resolve(document, schema)
-    given = [*schema.get("examples", ()), *(schema[name] for name in ("const", "default") if name in schema)]
-    given += schema.get("enum", ())
-    if given:
-        return given[0]
+    values = [*schema.get("examples", ()), *(schema[name] for name in ("const", "default") if name in schema)]
+    values += schema.get("enum", ())
+    if values:
+        return values[0]
     for choice in (*schema.get("anyOf", ()), *schema.get("oneOf", ()), *schema.get("allOf", ())):
         return sample(document, choice, is_request=is_request)
     if "items" in schema:
         return [sample(document, schema["items"], is_request=is_request)]
     if schema.get("type") == "object":
-        return _members(document, schema, is_request=is_request)
+        return _fields(document, schema, is_request=is_request)
     return schema.get("minimum", _SCALARS.get(str(schema.get("type"))))
 
 
-def _members(document: Mapping[str, Any], schema: Mapping[str, Any], *, is_request: bool) -> dict[str, Any]:
+def _fields(document: Mapping[str, Any], schema: Mapping[str, Any], *, is_request: bool) -> dict[str, Any]:
     required = set(schema.get("required", ()))
     return {
-        name: sample(document, member, is_request=is_request)
-        for name, member in schema.get("properties", {}).items()
-        if not is_request or name in required or "examples" in member
+        name: sample(document, field, is_request=is_request)
+        for name, field in schema.get("properties", {}).items()
+        if not is_request or name in required or "examples" in field
     }
 
 
 def add(document: dict[str, Any]) -> None:
-    """Give every body and answer of ``document`` that has none an example."""
+    """Add an example to every request body and response of ``document`` that has none."""
     for item in document["paths"].values():
         for operation in item.values():
             for content in operation.get("requestBody", {}).get("content", {}).values():
                 _add(document, content, is_request=True)
-            for answer in operation["responses"].values():
-                for content in answer.get("content", {}).values():
+            for response in operation["responses"].values():
+                for content in response.get("content", {}).values():
                     _add(document, content, is_request=False)
 
 

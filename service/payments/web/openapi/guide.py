@@ -1,31 +1,32 @@
-"""What an integrator reads first: the description in the OpenAPI document and at the top of the reference."""
+"""The integration guide: the description in the OpenAPI document, shown at the top of the reference."""
 
 GUIDE = """\
-Authorize, capture, void and refund payments: at most one charge, whatever fails.
+Authorize, capture, void and refund payments, with at most one charge per request, whatever fails.
 
-Authentication: send `Authorization: Bearer sk_test_...`. Test keys never move money; live keys start with sk_live_. \
-A key acts for one merchant in one mode, and may do what its scopes say.
+Authentication: send `Authorization: Bearer sk_test_...`. Test keys never move money; live keys start with \
+`sk_live_`. A key acts for one merchant in one mode, and its scopes limit what it may do.
 
-Amounts are whole minor units: 1099 with currency EUR is 10.99 euros. Times are seconds since 1970.
+Amounts are integers in minor units: 1099 with currency EUR is 10.99 euros. Times are Unix seconds.
 
-Idempotency: every POST needs an Idempotency-Key, a new random value for each new request. If an answer does not \
-arrive, send the very same request again with the same key: it is executed once, and answered alike with \
-`Idempotency-Replayed: true`. 409 request_in_progress means that the first is still being executed. Secrets are not \
-replayed: `secret` is then null. 429 and 503 mean that nothing was begun: send the same again under the same key after \
-the seconds that `Retry-After` says.
+Idempotency: every POST requires an `Idempotency-Key`, a new random value for each new request. If you get no \
+response, send the same request again with the same key: it is executed once, and the retry returns the same response \
+with `Idempotency-Replayed: true`. 409 `request_in_progress` means that the first request is still running. Secrets \
+are not replayed: `secret` is then null. 429 and 503 mean that nothing was started: send the request again with the \
+same key after the number of seconds in `Retry-After`.
 
-Unknown outcomes: 202 means that the processor has not told the outcome yet. The object says `processing` or \
-`pending`; an event tells its end. Do not send the payment again under another key.
+Unknown outcomes: 202 means that the processor has not reported the outcome yet. The object is `processing` or \
+`pending`, and an event reports the outcome. Do not send the payment again with another key.
 
-Errors are problems (RFC 9457). `code` is stable and meant for programs; `type` leads to its description below. 402 \
+Errors are problems (RFC 9457). `code` is stable and meant for programs; `type` links to its description below. 402 \
 carries `decline_code`, `advice` and `retryable`.
 
-Lists are newest first. Give `next_cursor` back as `cursor` while `has_more` is true; what is made meanwhile never \
-shifts a page.
+Lists are newest first. While `has_more` is true, pass `next_cursor` as `cursor` to get the next page; new objects \
+never shift a page.
 
-Webhooks are signed as Standard Webhooks, which has libraries for most languages. By hand: take the \
-base 64 after `whsec_` as the key, compute HMAC-SHA256 over `webhook-id.webhook-timestamp.body` with the raw body, \
-and compare its base 64 with each `v1,...` of `webhook-signature`; refuse timestamps more than five minutes away. \
-Answer 2xx within 15 seconds. Messages come at least once and in any order: `webhook-id` tells repetitions, \
-`sequence` the order within a payment. What you do not take is sent again for three days; 410 disables the endpoint.\
+Webhooks follow Standard Webhooks, which has libraries for most languages. To verify a signature yourself: decode the \
+base64 after `whsec_` to get the key, compute the HMAC-SHA256 of `webhook-id.webhook-timestamp.body` over the raw \
+body, and compare its base64 with each `v1,...` in `webhook-signature`. Reject timestamps that are more than five \
+minutes off. Respond with 2xx within 15 seconds. Delivery is at least once and in any order: `webhook-id` identifies \
+duplicates, `sequence` gives the order within a payment. Failed deliveries are retried for three days; a 410 response \
+disables the endpoint.\
 """

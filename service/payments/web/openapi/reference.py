@@ -1,12 +1,13 @@
-"""The reference at ``/docs``: one page made from the OpenAPI document, without scripts and without anything to fetch.
+"""The API reference at ``/docs``: one page generated from the OpenAPI document, without scripts or external resources.
 
-It works offline, under a Content-Security-Policy that allows nothing but its own style sheet (by hash), prints well,
-and every error's ``type`` leads to a section of it.
+It works offline, under a Content-Security-Policy that allows only its own style sheet (by hash), prints well, and has
+an anchor for the ``type`` of every error.
 """
 
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from payments.core.problems import ApiError, all_errors
 from payments.web.http.headers import CONTENT_SECURITY_POLICY
@@ -22,9 +24,9 @@ from payments.web.http.problems import MEDIA_TYPE
 
 _METHODS = ("get", "post", "put", "patch", "delete")
 _TEMPLATES = Path(__file__).parent / "templates"
-#: Levels of nested objects that a table shows.
+#: Levels of nested objects in a table.
 _MAX_DEPTH = 4
-#: Keywords of JSON Schema shown next to a type, and how.
+#: JSON Schema keywords shown after a type.
 _CONSTRAINTS = {
     "minimum": "at least {}",
     "maximum": "at most {}",
@@ -32,7 +34,7 @@ _CONSTRAINTS = {
     "maxLength": "at most {} characters",
     "minItems": "at least {} items",
     "maxItems": "at most {} items",
-    "maxProperties": "at most {} members",
+    "maxProperties": "at most {} fields",
     "pattern": "matches {}",
     "default": "default {}",
 }
@@ -40,7 +42,7 @@ _CONSTRAINTS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A line of a table of fields or parameters."""
+    """A row of a table of fields or parameters."""
 
     name: str
     type: str
@@ -50,8 +52,8 @@ class Row:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
-    """One documented answer of an operation."""
+class Response:
+    """One documented response of an operation."""
 
     status: str
     phrase: str
@@ -73,29 +75,29 @@ class Operation:
     parameters: Sequence[Row] = field(default=())
     body: Sequence[Row] = field(default=())
     body_example: str = ""
-    answers: Sequence[Answer] = field(default=())
+    responses: Sequence[Response] = field(default=())
 
 
 class Document:
-    """An OpenAPI document, read for people."""
+    """An OpenAPI document, prepared for people."""
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         self._document = document
 
     def resolve(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
-        """``schema`` with its reference followed."""
+        """Follow the reference of ``schema``."""
         seen = 0
         while "$ref" in schema and seen < _MAX_DEPTH:
             seen += 1
-            found: Any = self._document
+            target: Any = self._document
             for part in str(schema["$ref"]).removeprefix("#/").split("/"):
-                found = found[part.replace("~1", "/").replace("~0", "~")]
-            schema = {**found, **{key: value for key, value in schema.items() if key != "$ref"}}
+                target = target[part.replace("~1", "/").replace("~0", "~")]
+            schema = {**target, **{key: value for key, value in schema.items() if key != "$ref"}}
         return schema
 
     @cached_property
     def operations(self) -> list[Operation]:
-        """Every operation, in the document's order."""
+        """Every operation, in document order."""
         return [
             self._operation(path, method, operation)
             for path, item in self._document.get("paths", {}).items()
@@ -121,10 +123,10 @@ class Document:
             summary=operation.get("summary", ""),
             description=operation.get("description", ""),
             tag=next(iter(operation.get("tags", ())), "Other"),
-            parameters=[self._parameter(found) for found in operation.get("parameters", ())],
+            parameters=[self._parameter(parameter) for parameter in operation.get("parameters", ())],
             body=list(self.rows(schema)),
             body_example=self._example(content),
-            answers=[self._answer(status, found) for status, found in operation.get("responses", {}).items()],
+            responses=[self._response(status, response) for status, response in operation.get("responses", {}).items()],
         )
 
     def _parameter(self, parameter: Mapping[str, Any]) -> Row:
@@ -137,14 +139,14 @@ class Document:
             description=str(parameter.get("description") or schema.get("description", "")),
         )
 
-    def _answer(self, status: str, answer: Mapping[str, Any]) -> Answer:
-        answer = self.resolve(answer)
-        # A problem always has the same members, and its codes are in the catalogue.
-        content = {} if MEDIA_TYPE in answer.get("content", {}) else self._json(answer)
-        return Answer(
+    def _response(self, status: str, response: Mapping[str, Any]) -> Response:
+        response = self.resolve(response)
+        # All problems have the same fields, and their codes are in the error catalogue.
+        content = {} if MEDIA_TYPE in response.get("content", {}) else self._json(response)
+        return Response(
             status=status,
             phrase=HTTPStatus(int(status)).phrase if status.isdigit() else "",
-            description=answer.get("description", ""),
+            description=response.get("description", ""),
             rows=list(self.rows(content.get("schema", {}))),
             example=self._example(content),
         )
@@ -158,40 +160,40 @@ class Document:
         schema = self.resolve(content.get("schema", {}))
         named = content.get("examples", {})
         first: Mapping[str, Any] = next(iter(named.values()), {}) if isinstance(named, Mapping) else {}
-        found = content.get("example", self.resolve(first).get("value", schema.get("example")))
-        if found is None:
-            found = next(iter(schema.get("examples", ())), None)
-        return "" if found is None else json.dumps(found, indent=2, ensure_ascii=False)
+        example = content.get("example", self.resolve(first).get("value", schema.get("example")))
+        if example is None:
+            example = next(iter(schema.get("examples", ())), None)
+        return "" if example is None else json.dumps(example, indent=2, ensure_ascii=False)
 
     def rows(self, schema: Mapping[str, Any], depth: int = 0) -> Iterator[Row]:
-        """The fields of an object, nested ones indented."""
+        """Yield the fields of an object, nested ones with their depth."""
         schema = self._object_in(schema)
         required = set(schema.get("required", ()))
-        for name, found in schema.get("properties", {}).items():
-            found = self.resolve(found)
+        for name, reference in schema.get("properties", {}).items():
+            value = self.resolve(reference)
             yield Row(
                 name=name,
-                type=self.type_of(found),
+                type=self.type_of(value),
                 required=name in required,
-                description=found.get("description", ""),
+                description=value.get("description", ""),
                 depth=depth,
             )
             if depth < _MAX_DEPTH:
-                yield from self.rows(found, depth + 1)
+                yield from self.rows(value, depth + 1)
 
     def _object_in(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The object that ``schema`` is, lists, or allows besides null."""
+        """Return the object schema that ``schema`` is, lists or allows besides null."""
         schema = self.resolve(schema)
         if "items" in schema:
             return self._object_in(schema["items"])
         for choice in (*schema.get("anyOf", ()), *schema.get("oneOf", ()), *schema.get("allOf", ())):
-            found = self._object_in(choice)
-            if "properties" in found:
-                return found
+            candidate = self._object_in(choice)
+            if "properties" in candidate:
+                return candidate
         return schema
 
     def type_of(self, schema: Mapping[str, Any]) -> str:
-        """A schema's type and constraints in words."""
+        """Describe a schema's type and constraints."""
         schema = self.resolve(schema)
         choices = [*schema.get("anyOf", ()), *schema.get("oneOf", ())]
         if choices:
@@ -209,28 +211,39 @@ class Document:
     def _plain_type(self, schema: Mapping[str, Any]) -> str:
         if "items" in schema:
             return f"list of {self._plain_type(self.resolve(schema['items']))}"
-        found = schema.get("type", "object" if "properties" in schema or "allOf" in schema else "any")
-        return " or ".join(found) if isinstance(found, list) else str(found)
+        plain = schema.get("type", "object" if "properties" in schema or "allOf" in schema else "any")
+        return " or ".join(plain) if isinstance(plain, list) else str(plain)
+
+
+def _code(text: str) -> Markup:
+    """Escape ``text`` and show what is between backticks as code."""
+    return Markup(re.sub(r"`+([^`]+)`+", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped
 
 
 def errors() -> list[type[ApiError]]:
-    """The catalogue of errors, by status."""
+    """Return the error catalogue, by status."""
     return sorted(all_errors(), key=lambda error: (error.status, error.code))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """The page and the policy it needs."""
+    """The page and its Content-Security-Policy."""
 
     html: str
     content_security_policy: str
 
 
 def render(document: Mapping[str, Any], *, sandbox_tokens: Mapping[str, str]) -> Page:
-    """The reference of ``document``. ``sandbox_tokens`` are the test payment methods and what they do."""
+    """Render the reference.
+
+    Args:
+        document: The OpenAPI document.
+        sandbox_tokens: Test payment methods with a description of their effect.
+    """
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
+    environment.filters["code"] = _code
     style = (_TEMPLATES / "reference.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     html = environment.get_template("reference.html.jinja").render(

@@ -18,7 +18,7 @@ import pytest
 from gunicorn.http import errors
 from psycopg.conninfo import conninfo_to_dict
 
-from payments.server import problem_worker as http_worker
+from payments.server import problem_worker
 from payments.server.problem_worker import ProblemWorker
 from tests.service.conftest import ApiKey, Postgres
 
@@ -178,7 +178,7 @@ def test_a_card_number_in_an_address_reaches_no_log(server: Running) -> None:
         (errors.InvalidHeader("4111111111111111"), 400),
         (ssl.SSLError("4111111111111111"), 400),
         (RuntimeError("4111111111111111"), 500),
-        (http_worker._OURS[0]("4111111111111111"), 500),
+        (problem_worker._SERVER_ERRORS[0]("4111111111111111"), 500),
     ],
     ids=lambda value: type(value).__name__,
 )

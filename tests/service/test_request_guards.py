@@ -12,28 +12,29 @@ from pydantic import Field
 from payments.core.problems import NotFound
 from payments.domain import api_keys
 from payments.domain.api_keys import Scope, StoredKey
-from payments.web.http import auth, problems
-from payments.web.http import guards as edge
-from payments.web.openapi import api as openapi
+from payments.web.http import auth, guards, problems
+from payments.web.http.models import Parameters, RequestBody
+from payments.web.openapi.api import Api
+from payments.web.openapi.responses import WITH_BODY, responses
 
 _SECRET = "a" * 43
 _KEY = f"sk_test_reader_{_SECRET}"
 _HEADERS = {"Authorization": f"Bearer {_KEY}"}
 
 
-class ThingPath(openapi.QueryModel):
+class ThingPath(Parameters):
     thing_id: str = Field(pattern="^thing_[a-z]+$")
 
 
-class ThingQuery(openapi.QueryModel):
+class ThingQuery(Parameters):
     limit: int = Field(default=10, ge=1, le=100)
 
 
-class Part(openapi.Strict):
+class Part(RequestBody):
     size: int
 
 
-class ThingBody(openapi.Strict):
+class ThingBody(RequestBody):
     amount: int = Field(gt=0)
     note: str | None = None
     final: bool = True
@@ -58,12 +59,12 @@ def _load(key_id: str) -> StoredKey | None:
 @pytest.fixture
 def app() -> Flask:
     api = APIBlueprint("things", __name__, url_prefix="/v1", abp_security=[{"api_key": []}])
-    app = openapi.Api("edge-test", info=Info(title="Things", version="1"))
+    app = Api("guards-test", info=Info(title="Things", version="1"))
     problems.register(app)
     auth.register(app, auth.Authenticator(_load, allow_live_keys=False))
 
-    @api.get("/things/<string:thing_id>", responses=openapi.responses({200: None}, NotFound))
-    @edge.requires(Scope.PAYMENTS_READ)
+    @api.get("/things/<string:thing_id>", responses=responses({200: None}, NotFound))
+    @guards.requires(Scope.PAYMENTS_READ)
     def get_thing(path: ThingPath) -> dict[str, Any]:
         """Get a thing
 
@@ -72,28 +73,28 @@ def app() -> Flask:
         """
         return {"id": path.thing_id}
 
-    @api.get("/things", responses=openapi.responses({200: None}))
-    @edge.requires(Scope.PAYMENTS_READ)
+    @api.get("/things", responses=responses({200: None}))
+    @guards.requires(Scope.PAYMENTS_READ)
     def list_things(query: ThingQuery) -> dict[str, Any]:
         return {"limit": query.limit}
 
-    @api.post("/things", responses=openapi.responses({201: None}, *openapi.WITH_BODY))
-    @edge.requires(Scope.PAYMENTS_READ)
+    @api.post("/things", responses=responses({201: None}, *WITH_BODY))
+    @guards.requires(Scope.PAYMENTS_READ)
     def make_thing(body: ThingBody) -> dict[str, Any]:
         return body.model_dump()
 
-    @api.post("/secrets", responses=openapi.responses({201: None}))
-    @edge.requires(Scope.API_KEYS_WRITE)
+    @api.post("/secrets", responses=responses({201: None}))
+    @guards.requires(Scope.API_KEYS_WRITE)
     def make_secret(body: ThingBody) -> dict[str, Any]:
         return {}
 
-    @api.get("/health", responses=openapi.responses({200: None}))
-    @edge.public
+    @api.get("/health", responses=responses({200: None}))
+    @guards.public
     def health() -> dict[str, Any]:
         return {"keys": sorted(request.args)}
 
     app.register_api(api)
-    edge.register(app)
+    guards.register(app)
     return app
 
 
@@ -110,7 +111,7 @@ def test_a_view_that_does_not_say_who_may_call_it_stops_the_start() -> None:
     app = Flask("forgetful", static_folder=None)
     app.add_url_rule("/open", view_func=lambda: "")
     with pytest.raises(LookupError, match="@requires"):
-        edge.register(app)
+        guards.register(app)
 
 
 def test_authentication_comes_before_validation_and_scopes_too(client: FlaskClient) -> None:
@@ -205,7 +206,7 @@ def test_oversize_and_wrong_media_are_told_as_such(client: FlaskClient) -> None:
 
 
 def test_the_document_lists_each_error_once_as_a_problem(app: Flask) -> None:
-    assert isinstance(app, openapi.Api)
+    assert isinstance(app, Api)
     document = app.api_doc
     assert document["openapi"].startswith("3.1")
     get = document["paths"]["/v1/things/{thing_id}"]["get"]

@@ -1,4 +1,4 @@
-"""The context of the application that serves the current request."""
+"""The service context of the application that serves the current request."""
 
 from typing import cast
 
@@ -10,10 +10,10 @@ _EXTENSION = "payments.context"
 
 
 def register(app: Flask, context: Context) -> None:
-    """Make ``context`` the one that views of ``app`` work with."""
+    """Make ``context`` available to the endpoints of ``app``."""
     app.extensions[_EXTENSION] = context
 
 
 def context() -> Context:
-    """The context of the current application."""
+    """Return the context of the current application."""
     return cast("Context", current_app.extensions[_EXTENSION])
