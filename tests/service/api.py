@@ -12,8 +12,8 @@ from payments.processors.base import Processor
 from payments.processors.sandbox import SandboxProcessor
 from payments.repositories.database import Database
 from payments.services.context import Context
-from payments.services.recovery import Recoverer
 from payments.web.app import create_app
+from payments.worker.recovery import RecoveryPool
 from tests.service.conftest import ApiKey
 
 SETTINGS = Settings(allow_live_keys=True)
@@ -33,7 +33,7 @@ def context_with(database: Database, processor: Processor) -> Context:
 
 def recover_due(context: Context) -> bool:
     """One round of the worker's recovery, to its end; answers whether anything was due."""
-    recoverers = [Recoverer(context, processor) for processor in context.processors]
+    recoverers = [RecoveryPool(context, processor) for processor in context.processors]
     taken = [recoverer.run() for recoverer in recoverers]
     for recoverer in recoverers:
         recoverer.close()

@@ -18,8 +18,8 @@ from payments.processors.sandbox import SandboxProcessor
 from payments.repositories.database import Database
 from payments.services import housekeeping, ledger_integrity, webhook_delivery
 from payments.services.context import Context
-from payments.services.webhook_delivery import Deliverer
 from payments.worker import webhooks as worker_webhooks
+from payments.worker.webhook_delivery import DeliveryPool
 from tests.service.api import Client, recover_due
 from tests.service.conftest import ApiKey, Postgres
 from tests.service.receivers import receiver
@@ -122,9 +122,9 @@ def _work(postgres: Postgres, context: Context, broken: Context) -> None:
     for each in (broken, context):
         execute(postgres, "UPDATE attempts SET next_look_at = now() WHERE status = 'open'")
         recover_due(each)
-    while ledger_integrity.seal(context.database):
+    while ledger_integrity.seal(context):
         pass
-    deliverer = Deliverer(context, Sender(allow_local=True, timeout=timedelta(seconds=5)))
+    deliverer = DeliveryPool(context, Sender(allow_local=True, timeout=timedelta(seconds=5)))
     while webhook_delivery.fan_out(context):
         pass
     while deliverer.run():

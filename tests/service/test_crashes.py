@@ -83,7 +83,7 @@ def assert_done_once(client: Client, postgres: Postgres, request: Request, path:
     assert [payment["status"] for payment in payments] == [request.payment]
     assert len(client.entries(payments[0]["id"])) == request.entries
     assert (payments[0]["pending_operation"], payments[0]["amount_refund_pending"]) == (None, 0)
-    assert ledger_integrity.verify(client.context.database).problems == []
+    assert ledger_integrity.verify(client.context).problems == []
 
 
 @pytest.mark.parametrize("point", victim.POINTS)

@@ -12,7 +12,7 @@ from payments.processors.base import Call
 from payments.processors.sandbox import SandboxProcessor
 from payments.repositories.database import Database
 from payments.services.housekeeping import delete_expired_keys
-from payments.services.idempotency import wait_for_owner
+from payments.services.idempotency import seconds_until_retry
 from payments.web.http.idempotency import read_key
 from tests.service.api import Client, context_with, sandbox_context
 from tests.service.conftest import ApiKey, Postgres, make_key
@@ -51,7 +51,7 @@ def test_concurrent_requests_execute_once(client: Client, postgres: Postgres) ->
     ("lease_left", "seconds"), [(60, 1), (59.9, 1), (58.2, 2), (50, 10), (30, 30), (7.5, 8), (0.1, 1)]
 )
 def test_retry_after_is_the_elapsed_time_again(lease_left: float, seconds: int) -> None:
-    assert wait_for_owner(lease_left) == seconds
+    assert seconds_until_retry(lease_left) == seconds
 
 
 def test_concurrent_refunds_never_exceed_the_capture(client: Client) -> None:

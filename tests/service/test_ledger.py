@@ -38,16 +38,16 @@ def test_balances_are_what_the_entries_add_up_to_wherever_the_roll_up_is(client:
     client.json(client.post(f"/v1/payments/{payment_id}/refunds", {"amount": 300}))
     expected = {"merchant_payable": 671, "platform_fees": 29, "processor_receivable": 700}
     assert client.balances() == expected
-    assert ledger_integrity.roll_up(client.context.database)
+    assert ledger_integrity.roll_up(client.context)
     assert client.balances() == expected, "rolled up"
     client.create(amount=1000)
     assert client.balances() == {"merchant_payable": 1642, "platform_fees": 58, "processor_receivable": 1700}, (
         "and a tail"
     )
-    while ledger_integrity.roll_up(client.context.database):
+    while ledger_integrity.roll_up(client.context):
         pass
     assert client.balances()["merchant_payable"] == 1642
-    assert ledger_integrity.verify(client.context.database).problems == []
+    assert ledger_integrity.verify(client.context).problems == []
 
 
 def test_payable_may_go_negative(client: Client) -> None:
@@ -157,12 +157,12 @@ def test_verify_finds_what_even_the_owner_should_not_have_done(
     monkeypatch.setattr(ledger_integrity, "_BATCH", 2)
     client.create()
     client.create()
-    while ledger_integrity.seal(client.context.database):
+    while ledger_integrity.seal(client.context):
         pass
     with psycopg.connect(postgres.superuser) as connection:
         connection.execute("SET session_replication_role = replica")
         connection.execute(statement)
-    report = ledger_integrity.verify(client.context.database)
+    report = ledger_integrity.verify(client.context)
     assert not report.is_sound
     assert "seal_differs" in {problem["problem"] for problem in report.problems}
 
@@ -190,7 +190,7 @@ _CHECKED = {"currency": "'USD'", "debit_account": "'suspense'", "credit_account"
 
 def test_a_seal_covers_every_column_of_a_transfer(client: Client, postgres: Postgres) -> None:
     client.create()
-    ledger_integrity.seal(client.context.database)
+    ledger_integrity.seal(client.context)
     columns = columns_of_a_transfer(postgres)
     assert len(columns) >= 12
     for column, data_type in columns.items():
@@ -199,11 +199,11 @@ def test_a_seal_covers_every_column_of_a_transfer(client: Client, postgres: Post
             owner.execute("SET session_replication_role = replica")
             owner.execute("CREATE TEMPORARY TABLE kept AS SELECT * FROM ledger_transfers")
             owner.execute(f"UPDATE ledger_transfers SET {column} = {value} WHERE kind = 'capture'")
-            problems = ledger_integrity.verify(client.context.database).problems
+            problems = ledger_integrity.verify(client.context).problems
             assert {"problem": "seal_differs", "seal": 1} in problems, column
             owner.execute("DELETE FROM ledger_transfers")
             owner.execute("INSERT INTO ledger_transfers SELECT * FROM kept")
-    assert ledger_integrity.verify(client.context.database).is_sound, "each change was taken back"
+    assert ledger_integrity.verify(client.context).is_sound, "each change was taken back"
 
 
 @pytest.mark.parametrize(
@@ -216,10 +216,10 @@ def test_a_seal_covers_every_column_of_a_transfer(client: Client, postgres: Post
 )
 def test_verify_finds_sums_that_differ(client: Client, postgres: Postgres, statement: str, problem: str) -> None:
     client.create()
-    ledger_integrity.roll_up(client.context.database)
+    ledger_integrity.roll_up(client.context)
     with psycopg.connect(postgres.superuser) as connection:
         connection.execute(statement)
-    problems = ledger_integrity.verify(client.context.database).problems
+    problems = ledger_integrity.verify(client.context).problems
     assert [found["problem"] for found in problems] == [problem]
 
 

@@ -13,7 +13,7 @@ from payments.repositories import attempts, idempotency, payments
 from payments.repositories.database import Database
 from payments.services import stuck_attempts
 from payments.services.execution import record
-from payments.services.recovery import end_expired_authorizations
+from payments.services.recovery import void_expired_authorizations
 from payments.services.stuck_attempts import Resolution, ResolutionError
 from tests.service.api import Client, context_with, recover_due, sandbox_context
 from tests.service.conftest import ApiKey, Postgres
@@ -116,7 +116,7 @@ def test_an_authorization_that_is_captured_as_it_expires_is_not_voided(
         return found
 
     monkeypatch.setattr(payments, "expired_authorizations", find_too_early)
-    end_expired_authorizations(client.context)
+    void_expired_authorizations(client.context)
     payment = client.payment(payment_id)
     assert (payment["status"], payment["pending_operation"]) == ("succeeded", None)
 

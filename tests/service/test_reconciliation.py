@@ -194,7 +194,7 @@ BAD_REPORTS = {
 @pytest.mark.parametrize(("text", "error"), BAD_REPORTS.values(), ids=BAD_REPORTS)
 def test_a_report_that_cannot_be_read_is_refused_with_the_line(text: str, error: str) -> None:
     with pytest.raises(ReportError, match=error):
-        reconciliation.read(io.StringIO(text, newline=""))
+        reconciliation.parse(io.StringIO(text, newline=""))
 
 
 def test_nothing_is_stored_of_a_report_that_cannot_be_read(

@@ -13,7 +13,7 @@ from payments.processors.sandbox import SandboxProcessor
 from payments.repositories.database import Database
 from payments.services import stuck_attempts
 from payments.services.housekeeping import measure_backlog
-from payments.services.recovery import end_expired_authorizations
+from payments.services.recovery import void_expired_authorizations
 from payments.services.stuck_attempts import Resolution, ResolutionError
 from tests.service.api import Client, context_with, recover_due, sandbox_context
 from tests.service.conftest import ApiKey, Postgres
@@ -154,15 +154,15 @@ def test_an_authorization_that_has_ended_is_released(client: Client, processor: 
         "void": Result(outcome=Outcome.EXPIRED),
     }
     payment_id = client.json(client.create("pm", capture_method="manual"))["id"]
-    assert end_expired_authorizations(client.context) is False
+    assert void_expired_authorizations(client.context) is False
     execute(postgres, "UPDATE payments SET expires_at = now()")
-    assert end_expired_authorizations(client.context) is True
+    assert void_expired_authorizations(client.context) is True
     assert client.payment(payment_id)["pending_operation"] == "void"
     assert processor.asked() == ["authorize"], "begun here, sent by recovery"
     look(client, postgres)
     assert client.payment(payment_id)["status"] == "canceled"
     assert client.event_types(payment_id) == ["payment.authorized", "payment.canceled"]
-    assert end_expired_authorizations(client.context) is False
+    assert void_expired_authorizations(client.context) is False
 
 
 def test_multicapture_needs_the_processors_capability(client: Client, processor: Scripted) -> None:
@@ -213,7 +213,7 @@ def test_a_payment_of_a_processor_that_is_not_configured_waits(client: Client, p
     (stuck,) = stuck_attempts.list_stuck(client.context)
     assert (stuck["processor"], "configured" in stuck["reason"]) == ("gone", True)
     execute(postgres, "UPDATE payments SET processor = 'gone', status = 'requires_capture', expires_at = now()")
-    assert end_expired_authorizations(client.context) is False
+    assert void_expired_authorizations(client.context) is False
 
 
 def test_a_refund_that_is_looked_up_again_is_never_sent_again(

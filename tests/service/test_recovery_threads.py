@@ -16,7 +16,7 @@ from payments.processors.base import Call
 from payments.repositories import attempts
 from payments.repositories.database import Database
 from payments.services import execution, recovery
-from payments.services.recovery import Recoverer
+from payments.worker.recovery import RecoveryPool
 from tests.service.api import Client, context_with
 from tests.service.conftest import ApiKey, Postgres
 from tests.service.scripted import APPROVED, UNKNOWN, Scripted, execute, look
@@ -59,7 +59,7 @@ def test_many_look_ups_that_hang_keep_a_new_one_waiting_no_more_than_any_other(
     """The first look-up comes within five seconds, also while a processor lets old ones hang until the deadline."""
     processor = Hanging()
     client = Client(context_with(database, processor), key)
-    recoverer = Recoverer(client.context, processor.name, threads=4, reserved=2)
+    recoverer = RecoveryPool(client.context, processor.name, threads=4, reserved=2)
     try:
         for _ in range(8):
             client.create("pm")
@@ -97,7 +97,7 @@ def test_while_every_thread_hangs_nothing_more_is_taken(database: Database, key:
     """Taken and not begun, an attempt would lose its deadline for nothing."""
     processor = Hanging()
     client = Client(context_with(database, processor), key)
-    recoverer = Recoverer(client.context, processor.name, threads=2, reserved=0)
+    recoverer = RecoveryPool(client.context, processor.name, threads=2, reserved=0)
     try:
         for _ in range(3):
             client.create("pm")

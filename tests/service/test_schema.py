@@ -11,7 +11,7 @@ from psycopg.conninfo import make_conninfo
 
 from payments.cli.main import main
 from payments.cli.migrate import MigrationInputs, alembic_config, migrate
-from payments.repositories.database import EXIT_REFUSED, Database, DatabaseUnavailable, require_current_schema
+from payments.repositories.database import EXIT_DATABASE_UNUSABLE, Database, DatabaseUnavailable, require_current_schema
 from payments.repositories.schema import SchemaOutdated, known_versions
 from payments.server import gunicorn_server
 from payments.server import main as server
@@ -92,7 +92,7 @@ def test_no_connection_is_handed_out_before_the_schema_was_seen_to_fit(own: Post
     assert database.schema_outdated.wait(WAIT)
     with pytest.raises(DatabaseUnavailable), database.transaction():
         pass
-    assert not database.credentials_refused.is_set()
+    assert not database.credentials_rejected.is_set()
 
 
 def test_a_schema_that_was_seen_to_fit_is_not_looked_at_again(own: Postgres, opened: list[Database]) -> None:
@@ -127,7 +127,7 @@ def test_a_process_ends_before_it_is_found_healthy(
         variable = {"dbname": "PGDATABASE"}.get(name, f"PG{name.upper()}")
         monkeypatch.setenv(variable, str(value))
     be_of(own, known_versions()[-2])
-    assert main([command]) == EXIT_REFUSED
+    assert main([command]) == EXIT_DATABASE_UNUSABLE
     written = capsys.readouterr().out
     assert f"not started: The schema's version is {known_versions()[-2]}" in written
     assert "`payments migrate`, which runs before this process, has failed" in written

@@ -7,11 +7,11 @@ from typing import Any
 import psycopg
 import pytest
 from flask.testing import FlaskClient
+from tests.service.test_route_table import KEYED, Route, _call, _path, client, objects
 
 from payments.repositories.database import Database, DatabaseUnavailable
 from tests.service.api import Client, recover_due, sandbox_context
 from tests.service.conftest import ApiKey, Postgres, make_key
-from tests.service.test_route_table import KEYED, Route, _call, _path, client, objects
 
 __all__ = ["client", "objects"]
 #: Tells that a merchant exists in a mode, and is granted to nobody who serves one.
@@ -208,5 +208,5 @@ def test_the_worker_settles_an_attempt_in_the_scope_of_its_merchant(
         connection.execute("UPDATE attempts SET next_look_at = now()")
     seen = callers(monkeypatch)
     assert recover_due(shop.context)
-    assert seen - _OTHERS == {"Database.tenant_transaction", "Recoverer.run"}
+    assert seen - _OTHERS == {"Database.tenant_transaction", "RecoveryPool.run"}
     assert shop.payment(payment_id)["status"] == "succeeded"

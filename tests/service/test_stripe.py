@@ -142,7 +142,7 @@ def test_a_wrong_api_key_charges_nothing_and_stops_new_payments(standin: StripeS
     ("method", "refused"), [("pm_card_visa", False), ("tok_visa", True), ("pm_", True), ("", True)]
 )
 def test_only_payment_methods_are_taken(processor: StripeProcessor, method: str, refused: bool) -> None:
-    assert (processor.refuses_method(method) is not None) is refused
+    assert (processor.payment_method_error(method) is not None) is refused
 
 
 # ---- confirming -----------------------------------------------------------------------------------------------------

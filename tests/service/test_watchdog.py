@@ -9,7 +9,7 @@ import pytest
 
 from payments import healthcheck
 from payments.core import time_scale
-from payments.repositories.database import EXIT_REFUSED, Database
+from payments.repositories.database import EXIT_DATABASE_UNUSABLE, Database
 from payments.worker import main as worker
 from payments.worker.heartbeat import INTERVAL, MAX_AGE, Heartbeat, heartbeat_file
 from payments.worker.loops import Loop, run_loop
@@ -221,12 +221,12 @@ def test_a_worker_one_of_whose_loops_died_ends_to_be_replaced(
 
 
 def test_a_worker_whose_credentials_are_refused_ends_to_be_replaced(run: Run, database: Database) -> None:
-    database.credentials_refused.set()
+    database.credentials_rejected.set()
     try:
         wait = Loop(name="lives", interval=3600.0, run=lambda: False)
-        assert run(wait, stop=threading.Event()) == EXIT_REFUSED
+        assert run(wait, stop=threading.Event()) == EXIT_DATABASE_UNUSABLE
     finally:
-        database.credentials_refused.clear()
+        database.credentials_rejected.clear()
 
 
 def test_a_worker_that_cannot_say_that_it_lives_does_not_start(

@@ -21,8 +21,9 @@ from payments.repositories.database import Database
 from payments.services import webhook_delivery, webhook_endpoints
 from payments.services.context import Context
 from payments.services.idempotency import IdempotentRequest
-from payments.services.webhook_delivery import Deliverer, fan_out
+from payments.services.webhook_delivery import fan_out
 from payments.services.webhook_endpoints import MAX_ENDPOINTS, EndpointUpdate
+from payments.worker.webhook_delivery import DeliveryPool
 from tests.service.conftest import Postgres
 from tests.service.receivers import Receiver, receiver
 from tests.service.seed import add_event, add_event_in
@@ -40,8 +41,8 @@ def context(postgres: Postgres, database: Database) -> Context:
 
 
 @pytest.fixture
-def deliverer(context: Context) -> Iterator[Deliverer]:
-    found = Deliverer(context, Sender(allow_local=True, timeout=timedelta(seconds=2)), threads=8)
+def deliverer(context: Context) -> Iterator[DeliveryPool]:
+    found = DeliveryPool(context, Sender(allow_local=True, timeout=timedelta(seconds=2)), threads=8)
     yield found
     found.close()
 
@@ -66,7 +67,7 @@ def _register(context: Context, url: str, principal: Principal = _ALICE, **chang
     return found
 
 
-def _run(context: Context, deliverer: Deliverer) -> None:
+def _run(context: Context, deliverer: DeliveryPool) -> None:
     """What the worker does until there is nothing due."""
     while fan_out(context):
         pass
@@ -86,7 +87,7 @@ def _make_due(postgres: Postgres) -> None:
 
 # ---- fan-out --------------------------------------------------------------------------------------------------------
 def test_an_event_is_delivered_signed_as_it_is_stored(
-    context: Context, deliverer: Deliverer, postgres: Postgres, shop: Receiver
+    context: Context, deliverer: DeliveryPool, postgres: Postgres, shop: Receiver
 ) -> None:
     endpoint = _register(context, shop.url)
     event = add_event(postgres, "mer_alice")
@@ -101,7 +102,7 @@ def test_an_event_is_delivered_signed_as_it_is_stored(
 
 
 def test_only_the_same_merchant_and_mode_and_wanted_types_are_told(
-    context: Context, deliverer: Deliverer, postgres: Postgres, shop: Receiver
+    context: Context, deliverer: DeliveryPool, postgres: Postgres, shop: Receiver
 ) -> None:
     _register(context, shop.url + "/bob", _BOB)
     _register(context, shop.url + "/refunds", event_types=["refund.succeeded", "refund.failed"])
@@ -114,7 +115,7 @@ def test_only_the_same_merchant_and_mode_and_wanted_types_are_told(
 
 
 def test_events_from_before_the_endpoint_are_not_sent(
-    context: Context, deliverer: Deliverer, postgres: Postgres, shop: Receiver
+    context: Context, deliverer: DeliveryPool, postgres: Postgres, shop: Receiver
 ) -> None:
     add_event(postgres, "mer_alice")
     _register(context, shop.url)
@@ -123,7 +124,7 @@ def test_events_from_before_the_endpoint_are_not_sent(
 
 
 def test_an_event_that_commits_late_is_not_passed_over(
-    context: Context, deliverer: Deliverer, postgres: Postgres, shop: Receiver
+    context: Context, deliverer: DeliveryPool, postgres: Postgres, shop: Receiver
 ) -> None:
     _register(context, shop.url)
     with psycopg.connect(postgres.superuser) as slow:
@@ -154,7 +155,7 @@ def test_more_messages_than_one_pass_makes_are_all_made(
 
 # ---- failures -------------------------------------------------------------------------------------------------------
 def test_a_failed_delivery_is_tried_again_on_schedule_with_the_same_id_and_body(
-    context: Context, deliverer: Deliverer, postgres: Postgres, shop: Receiver
+    context: Context, deliverer: DeliveryPool, postgres: Postgres, shop: Receiver
 ) -> None:
     endpoint = _register(context, shop.url)
     shop.statuses = [500, 302, 200]
@@ -175,7 +176,7 @@ def test_a_failed_delivery_is_tried_again_on_schedule_with_the_same_id_and_body(
     assert [(entry.attempt, entry.status_code) for entry in log] == [(3, 200), (2, 302), (1, 500)]
 
 
-def test_no_answer_is_logged_with_its_reason(context: Context, deliverer: Deliverer, postgres: Postgres) -> None:
+def test_no_answer_is_logged_with_its_reason(context: Context, deliverer: DeliveryPool, postgres: Postgres) -> None:
     with receiver() as closed:
         pass
     endpoint = _register(context, closed.url)
@@ -187,7 +188,7 @@ def test_no_answer_is_logged_with_its_reason(context: Context, deliverer: Delive
 
 
 def test_after_the_whole_schedule_the_message_fails_and_a_dead_endpoint_is_disabled(
-    context: Context, deliverer: Deliverer, postgres: Postgres, shop: Receiver
+    context: Context, deliverer: DeliveryPool, postgres: Postgres, shop: Receiver
 ) -> None:
     endpoint = _register(context, shop.url)
     shop.statuses = [500]
@@ -214,7 +215,7 @@ def test_after_the_whole_schedule_the_message_fails_and_a_dead_endpoint_is_disab
 
 
 def test_410_disables_at_once_and_holds_what_is_to_be_delivered_until_it_is_enabled(
-    context: Context, deliverer: Deliverer, postgres: Postgres, shop: Receiver
+    context: Context, deliverer: DeliveryPool, postgres: Postgres, shop: Receiver
 ) -> None:
     endpoint = _register(context, shop.url)
     shop.statuses = [410]
@@ -236,7 +237,7 @@ def test_410_disables_at_once_and_holds_what_is_to_be_delivered_until_it_is_enab
 
 
 def test_a_success_ends_a_failing_time(
-    context: Context, deliverer: Deliverer, postgres: Postgres, shop: Receiver
+    context: Context, deliverer: DeliveryPool, postgres: Postgres, shop: Receiver
 ) -> None:
     endpoint = _register(context, shop.url)
     shop.statuses = [500, 200]
@@ -301,7 +302,7 @@ def test_an_endpoint_gets_few_at_once_a_failing_one_gets_one_and_a_busy_one_none
 
 def test_an_endpoint_that_hangs_does_not_hold_up_another(context: Context, postgres: Postgres, shop: Receiver) -> None:
     released = threading.Event()
-    deliverer = Deliverer(context, Sender(allow_local=True, timeout=timedelta(minutes=1)), threads=8)
+    deliverer = DeliveryPool(context, Sender(allow_local=True, timeout=timedelta(minutes=1)), threads=8)
     with receiver() as hanging:
         hanging.misbehave = lambda _: released.wait(60)
         _register(context, hanging.url)
@@ -323,7 +324,7 @@ def test_an_endpoint_that_hangs_does_not_hold_up_another(context: Context, postg
 
 def test_a_database_that_fails_after_the_delivery_leads_to_the_same_message_again(
     context: Context,
-    deliverer: Deliverer,
+    deliverer: DeliveryPool,
     postgres: Postgres,
     shop: Receiver,
     monkeypatch: pytest.MonkeyPatch,
@@ -349,7 +350,7 @@ def test_while_every_thread_is_busy_nothing_more_is_claimed(context: Context, po
             add_event(postgres, "mer_alice")
         while fan_out(context):
             pass
-        deliverer = Deliverer(context, Sender(allow_local=True), threads=1)
+        deliverer = DeliveryPool(context, Sender(allow_local=True), threads=1)
         assert deliverer.run()
         assert not deliverer.run()
         assert not deliverer.wait_until_idle(timeout=0.01)
@@ -363,7 +364,7 @@ def _raise(*_: object) -> None:
 
 # ---- rotation, redelivery, deletion ---------------------------------------------------------------------------------
 def test_during_a_rotation_both_secrets_sign_and_after_it_only_the_new_one(
-    context: Context, deliverer: Deliverer, postgres: Postgres, shop: Receiver
+    context: Context, deliverer: DeliveryPool, postgres: Postgres, shop: Receiver
 ) -> None:
     old = _register(context, shop.url)
     answer = webhook_endpoints.rotate_secret(
@@ -385,7 +386,7 @@ def test_during_a_rotation_both_secrets_sign_and_after_it_only_the_new_one(
 
 
 def test_an_event_asked_for_again_comes_again_with_the_same_id_and_body(
-    context: Context, deliverer: Deliverer, postgres: Postgres, shop: Receiver
+    context: Context, deliverer: DeliveryPool, postgres: Postgres, shop: Receiver
 ) -> None:
     endpoint = _register(context, shop.url)
     event = add_event(postgres, "mer_alice")
@@ -398,7 +399,7 @@ def test_an_event_asked_for_again_comes_again_with_the_same_id_and_body(
 
 
 def test_an_endpoint_that_came_later_can_be_sent_an_old_event(
-    context: Context, deliverer: Deliverer, postgres: Postgres, shop: Receiver
+    context: Context, deliverer: DeliveryPool, postgres: Postgres, shop: Receiver
 ) -> None:
     event = add_event(postgres, "mer_alice")
     _register(context, shop.url)
@@ -408,7 +409,7 @@ def test_an_endpoint_that_came_later_can_be_sent_an_old_event(
 
 
 def test_a_deleted_endpoint_gets_nothing_more(
-    context: Context, deliverer: Deliverer, postgres: Postgres, shop: Receiver
+    context: Context, deliverer: DeliveryPool, postgres: Postgres, shop: Receiver
 ) -> None:
     endpoint = _register(context, shop.url)
     add_event(postgres, "mer_alice")
@@ -427,7 +428,7 @@ def test_a_merchant_has_a_bounded_number_of_endpoints(context: Context) -> None:
 
 
 def test_old_deliveries_are_forgotten_after_thirty_days(
-    context: Context, deliverer: Deliverer, postgres: Postgres, shop: Receiver
+    context: Context, deliverer: DeliveryPool, postgres: Postgres, shop: Receiver
 ) -> None:
     endpoint = _register(context, shop.url)
     add_event(postgres, "mer_alice")
@@ -440,7 +441,7 @@ def test_old_deliveries_are_forgotten_after_thirty_days(
 
 
 def test_what_a_disabled_endpoint_holds_is_forgotten_after_thirty_days_and_not_before(
-    context: Context, deliverer: Deliverer, postgres: Postgres, shop: Receiver
+    context: Context, deliverer: DeliveryPool, postgres: Postgres, shop: Receiver
 ) -> None:
     endpoint = _register(context, shop.url)["id"]
     webhook_endpoints.update(context, _ALICE, endpoint, EndpointUpdate(status="disabled"))

@@ -94,7 +94,7 @@ def test_no_query_reads_a_whole_table_of_a_hundred_thousand(many: ApiKey, databa
         assert webhook_messages.redeliver(scoped, many, f"evt_{7:026}", message_ids=ids[:16])
         assert len(webhook_messages.list_deliveries(scoped, many, endpoint, before=None, limit=11)) == 11
         webhook_endpoints.hold_messages(scoped, many, endpoint)
-        webhook_endpoints.free_messages(scoped, many, endpoint)
+        webhook_endpoints.release_messages(scoped, many, endpoint)
         assert len(api_keys.list_for_tenant(scoped, many, before=f"key_{500:026}", limit=11)) == 11
     for plan in explaining.plans + scoped.plans:
         for table in ("webhook_messages", "webhook_deliveries", "events", "api_keys"):

@@ -116,7 +116,7 @@ def _create_key(context: Context, settings: Settings, arguments: argparse.Namesp
     with context.database.transaction() as tx:
         if not api_keys.merchant_exists(tx, tenant.merchant_id):
             raise CommandError("No such merchant. Create one with `payments merchant create`.")
-        issued = use_cases.issue(
+        issued = use_cases.issue_key(
             tx,
             tenant,
             actor=actor,
@@ -139,14 +139,14 @@ def _rotate_key(context: Context, _: Settings, arguments: argparse.Namespace) ->
         old = api_keys.get(tx, tenant, arguments.key, lock=True)
         if old is None:
             raise _no_such_key()
-        issued = use_cases.renew(tx, tenant, old, actor=actor, overlap=overlap, now=context.now())
+        issued = use_cases.replace_key(tx, tenant, old, actor=actor, overlap=overlap, now=context.now())
         return _deliver_and_commit(tx, tenant, issued, deliver)
 
 
 def _revoke_key(context: Context, _: Settings, arguments: argparse.Namespace) -> dict[str, str]:
     actor = common.actor(arguments)
     with context.database.transaction() as tx:
-        use_cases.end(tx, _tenant_of(tx, arguments.key), arguments.key, actor=actor, now=context.now())
+        use_cases.revoke_key(tx, _tenant_of(tx, arguments.key), arguments.key, actor=actor, now=context.now())
         tx.commit()
     return {"revoked": arguments.key}
 

@@ -80,7 +80,7 @@ def _api(settings: Settings, _: argparse.Namespace) -> int:
     from payments.server.main import make_app
 
     if not _schema_is_current("api"):
-        return database.EXIT_REFUSED
+        return database.EXIT_DATABASE_UNUSABLE
     serve(settings, lambda: make_app(settings))
     return 0
 
@@ -90,7 +90,7 @@ def _worker(settings: Settings, _: argparse.Namespace) -> int:
     from payments.worker.main import run
 
     if not _schema_is_current("worker"):
-        return database.EXIT_REFUSED
+        return database.EXIT_DATABASE_UNUSABLE
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -1,10 +1,10 @@
-"""Events: what happened to a payment or a refund, as merchants see it."""
+"""Events: what happened to a payment or a refund, as merchants are notified of it."""
 
 from enum import StrEnum
 
 
 class EventType(StrEnum):
-    """What merchants are told."""
+    """The types of events."""
 
     PAYMENT_PROCESSING = "payment.processing"
     PAYMENT_REQUIRES_ACTION = "payment.requires_action"

@@ -1,12 +1,12 @@
-"""The audit log: every administrative act, append-only."""
+"""The audit log: every administrative action, append-only."""
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 from psycopg.types.json import Jsonb
 
 from payments.domain.ids import Prefix, new_id
-from payments.domain.operations import TenantScope
+from payments.domain.tenancy import TenantScope
 from payments.repositories.database import Connection
 
 
@@ -18,9 +18,12 @@ def record(
     action: str,
     subject: str,
     now: datetime,
-    details: dict[str, Any] | None = None,
+    details: Mapping[str, object] | None = None,
 ) -> None:
-    """Write down who did what to what. ``actor`` is a key's id or ``cli:`` and a user; no secret in ``details``."""
+    """Record who did what to what.
+
+    ``actor`` is the id of an API key, or ``cli:`` and a user name. ``details`` must not contain secrets.
+    """
     tx.execute(
         "INSERT INTO audit_log (id, actor, action, merchant_id, livemode, subject, details)"
         " VALUES (%s, %s, %s, %s, %s, %s, %s)",

@@ -1,4 +1,4 @@
-"""What people on call look at: open attempts, of whichever merchant."""
+"""Stuck attempts: open for too long, whichever merchant they belong to."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from payments.repositories.database import Connection
 class RecoveryBacklog:
     """How far recovery is behind."""
 
-    #: Age of the oldest attempt whose outcome is open, 0 without any. A payment that waits for its customer is not.
+    #: Age in seconds of the oldest open attempt, 0 without any. A payment that waits for its customer does not count.
     oldest_seconds: float
     stuck: int
 
@@ -26,21 +26,21 @@ _OPEN = """
 
 
 def backlog(tx: Connection) -> RecoveryBacklog:
-    """See :class:`RecoveryBacklog`."""
+    """Return the backlog of recovery."""
     row = tx.execute(
         f"""
         SELECT coalesce(extract(epoch FROM clock_timestamp() - min(a.created_at)), 0)::float8 AS oldest,
             count(*) FILTER (WHERE a.created_at < clock_timestamp() - %s) AS stuck
         {_OPEN}
-        """,  # noqa: S608  # text of ours
+        """,  # noqa: S608 - constant text only
         [STUCK_AFTER],
     ).fetchone()
-    assert row is not None  # noqa: S101  # an aggregate answers a row
+    assert row is not None  # noqa: S101 - an aggregate returns a row
     return RecoveryBacklog(oldest_seconds=row["oldest"], stuck=row["stuck"])
 
 
-def stuck(tx: Connection) -> Sequence[DictRow]:
-    """Attempts that are open for so long that a person must look."""
+def list_stuck(tx: Connection) -> Sequence[DictRow]:
+    """Return the attempts that have been open for so long that they need a person, oldest first."""
     return tx.execute(
         f"""
         SELECT a.id AS attempt, a.kind, a.merchant_id, a.livemode, a.payment_id AS payment, a.operation_id AS operation,

@@ -13,7 +13,7 @@ import psycopg
 from payments.core.settings import Settings
 from payments.core.time_scale import scaled
 from payments.repositories import api_keys
-from payments.repositories.database import DatabaseUnavailable, endings
+from payments.repositories.database import DatabaseUnavailable, fatal_conditions
 from payments.server.gunicorn_server import end_when
 from payments.services.context import Context
 from payments.services.wiring import make_context
@@ -30,7 +30,7 @@ def make_app(settings: Settings) -> Api:
     """Create the application of a serving process."""
     context = make_context(settings, name="api")
     app = create_app(context, settings)
-    for event, reason in endings(context.database):
+    for event, reason in fatal_conditions(context.database):
         end_when(event, reason, lambda: os.kill(os.getppid(), signal.SIGTERM))
     atexit.register(flush, app, context)  # once more after the drain
     interval = scaled(_FLUSH_INTERVAL, settings.time_scale)

@@ -1,43 +1,41 @@
-"""Use cases of API keys: make, rotate with overlap, revoke. A key can grant only from what it has itself."""
+"""API keys: creating, rotating with overlap, revoking. A key cannot grant more than it has itself."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from http import HTTPStatus
 
 from payments.core.problems import IllegalTransition, NotFound, ScopeMissing
 from payments.domain import api_keys as domain
 from payments.domain.api_keys import Principal, Scope
 from payments.domain.api_versions import CURRENT_API_VERSION
 from payments.domain.ids import Prefix, new_id
-from payments.domain.operations import TenantScope
+from payments.domain.tenancy import TenantScope
 from payments.repositories import api_keys, audit
 from payments.repositories.api_keys import ApiKey, NewKey
 from payments.repositories.database import Connection
 from payments.services.context import Context
 from payments.services.idempotency import ApiResponse, IdempotentRequest, LocalResponse, run_local
-from payments.services.presentation import timestamp
-
-_CREATED, _OK = 201, 200
+from payments.services.presentation import Json, timestamp
 
 
 @dataclass(frozen=True, kw_only=True)
 class IssuedKey:
-    """A key that was just made: the only moment at which its secret is known."""
+    """A new key: this is the only time its secret is known."""
 
     key: ApiKey
     token: str
 
 
 def status_of(key: ApiKey, now: datetime) -> str:
-    """What can be said of a key at ``now``: ``active``, ``expired`` or ``revoked``."""
+    """Return ``active``, ``expired`` or ``revoked``."""
     if key.revoked_at is not None:
         return "revoked"
     return "expired" if key.expires_at is not None and key.expires_at <= now else "active"
 
 
-def key_json(key: ApiKey, now: datetime, *, secret: str | None = None) -> dict[str, Any]:
-    """A key as merchants see it."""
+def key_json(key: ApiKey, now: datetime, *, secret: str | None = None) -> Json:
+    """Return a key as merchants see it."""
     return {
         "id": key.id,
         "object": "api_key",
@@ -55,7 +53,7 @@ def key_json(key: ApiKey, now: datetime, *, secret: str | None = None) -> dict[s
     }
 
 
-def issue(
+def issue_key(
     tx: Connection,
     tenant: TenantScope,
     *,
@@ -66,7 +64,7 @@ def issue(
     now: datetime,
     api_version: str = CURRENT_API_VERSION,
 ) -> IssuedKey:
-    """Make a key of ``tenant``. Who may is for the caller to decide; who did is written down."""
+    """Issue a key of ``tenant``, on behalf of ``actor``. The caller must have checked that this is allowed."""
     key_id = new_id(Prefix.API_KEY, now)
     token = domain.compose(
         livemode=tenant.livemode, key_id=key_id.removeprefix(domain.ID_PREFIX), secret=domain.new_secret()
@@ -84,7 +82,7 @@ def issue(
     audit.record(
         tx, tenant, actor=actor, action="api_key.create", subject=key_id, now=now, details={"scopes": sorted(scopes)}
     )
-    return IssuedKey(key=_existing(tx, tenant, key_id), token=token)
+    return IssuedKey(key=_get(tx, tenant, key_id), token=token)
 
 
 def create(
@@ -96,55 +94,59 @@ def create(
     scopes: frozenset[Scope],
     expires_at: datetime | None,
 ) -> ApiResponse:
-    """Make a key of the caller's merchant and mode with no more than the caller has.
+    """Create a key for the caller's merchant and mode.
 
     Raises:
-        ScopeMissing: it would have more, or live longer.
+        ScopeMissing: It would have scopes that the caller lacks, or outlive the caller's key.
     """
     now = context.now()
 
     def work(tx: Connection) -> LocalResponse:
         _check_grant(principal, scopes, expires_at)
-        made = issue(tx, principal, actor=principal.key_id, name=name, scopes=scopes, expires_at=expires_at, now=now)
-        return _secret_response(made, now)
+        issued = issue_key(
+            tx, principal, actor=principal.key_id, name=name, scopes=scopes, expires_at=expires_at, now=now
+        )
+        return _response_with_secret(issued, now)
 
-    return run_local(context.database, principal, request, work)
+    return run_local(context, principal, request, work)
 
 
 def rotate(
     context: Context, principal: Principal, request: IdempotentRequest, *, key_id: str, overlap: timedelta
 ) -> ApiResponse:
-    """Put a new key in the place of ``key_id``, which still works for ``overlap``.
+    """Replace the key ``key_id``, which remains valid during ``overlap``.
 
     Raises:
-        NotFound: no such key of the caller's.
-        IllegalTransition: it is not active, or was rotated already.
-        ScopeMissing: it has more than the caller.
+        NotFound: The caller has no such key.
+        IllegalTransition: The key is not active, or has been rotated already.
+        ScopeMissing: The key has more scopes than the caller.
     """
     now = context.now()
 
     def work(tx: Connection) -> LocalResponse:
-        old = _existing(tx, principal, key_id, lock=True)
+        old = _get(tx, principal, key_id, lock=True)
         _check_grant(principal, frozenset(Scope(scope) for scope in old.scopes), old.expires_at)
-        return _secret_response(renew(tx, principal, old, actor=principal.key_id, overlap=overlap, now=now), now)
+        return _response_with_secret(
+            replace_key(tx, principal, old, actor=principal.key_id, overlap=overlap, now=now), now
+        )
 
-    return run_local(context.database, principal, request, work)
+    return run_local(context, principal, request, work)
 
 
-def renew(
+def replace_key(
     tx: Connection, tenant: TenantScope, old: ApiKey, *, actor: str, overlap: timedelta, now: datetime
 ) -> IssuedKey:
-    """The new key of a rotation; ``old`` is locked.
+    """Issue the replacement of ``old``, which the caller has locked.
 
     Raises:
-        IllegalTransition: ``old`` is not active, or was rotated already.
+        IllegalTransition: ``old`` is not active, or has been rotated already.
     """
     state = status_of(old, now)
     if state != "active" or old.replaced_by is not None:
         state = "replaced" if state == "active" else state
         allowed = ["revoke"] if state == "replaced" else []
         raise IllegalTransition(f"The API key is {state}. Create a new one.", state=state, allowed=allowed)
-    made = issue(
+    issued = issue_key(
         tx,
         tenant,
         actor=actor,
@@ -154,45 +156,45 @@ def renew(
         api_version=old.api_version,
         now=now,
     )
-    api_keys.replace(tx, old.id, by=made.key.id, expires_at=now + overlap)
-    details = {"replaced_by": made.key.id, "overlap_seconds": int(overlap.total_seconds())}
+    api_keys.replace(tx, old.id, by=issued.key.id, expires_at=now + overlap)
+    details = {"replaced_by": issued.key.id, "overlap_seconds": int(overlap.total_seconds())}
     audit.record(tx, tenant, actor=actor, action="api_key.rotate", subject=old.id, now=now, details=details)
-    return made
+    return issued
 
 
 def revoke(context: Context, principal: Principal, request: IdempotentRequest, *, key_id: str) -> ApiResponse:
-    """End a key at once. Ending one that has ended changes nothing.
+    """Revoke a key, effective immediately. Revoking it again changes nothing.
 
     Raises:
-        NotFound: no such key of the caller's.
+        NotFound: The caller has no such key.
     """
     now = context.now()
 
     def work(tx: Connection) -> LocalResponse:
-        end(tx, principal, key_id, actor=principal.key_id, now=now)
-        return LocalResponse(status=_OK, body=key_json(_existing(tx, principal, key_id), now))
+        revoke_key(tx, principal, key_id, actor=principal.key_id, now=now)
+        return LocalResponse(status=HTTPStatus.OK, body=key_json(_get(tx, principal, key_id), now))
 
-    return run_local(context.database, principal, request, work)
+    return run_local(context, principal, request, work)
 
 
-def end(tx: Connection, tenant: TenantScope, key_id: str, *, actor: str, now: datetime) -> None:
-    """Revoke ``key_id`` of ``tenant``.
+def revoke_key(tx: Connection, tenant: TenantScope, key_id: str, *, actor: str, now: datetime) -> None:
+    """Revoke a key of ``tenant``, on behalf of ``actor``.
 
     Raises:
-        NotFound: no such key.
+        NotFound: The tenant has no such key.
     """
-    _existing(tx, tenant, key_id, lock=True)
+    _get(tx, tenant, key_id, lock=True)
     api_keys.revoke(tx, key_id, now=now)
     audit.record(tx, tenant, actor=actor, action="api_key.revoke", subject=key_id, now=now)
 
 
 def list_keys(context: Context, tenant: TenantScope, *, before: str | None, limit: int) -> Sequence[ApiKey]:
-    """Up to ``limit`` keys of ``tenant``, newest first."""
+    """Return up to ``limit`` keys of ``tenant``, newest first, from the one after ``before``."""
     with context.database.tenant_transaction(tenant) as tx:
         return api_keys.list_for_tenant(tx, tenant, before=before, limit=limit)
 
 
-def _existing(tx: Connection, tenant: TenantScope, key_id: str, *, lock: bool = False) -> ApiKey:
+def _get(tx: Connection, tenant: TenantScope, key_id: str, *, lock: bool = False) -> ApiKey:
     found = api_keys.get(tx, tenant, key_id, lock=lock)
     if found is None:
         raise NotFound.of("API key")
@@ -204,11 +206,13 @@ def _check_grant(principal: Principal, scopes: frozenset[Scope], expires_at: dat
     if excess.scopes:
         raise ScopeMissing("A key can grant only scopes that it has itself.", scopes=sorted(excess.scopes))
     if excess.outlives:
-        raise ScopeMissing("A key that expires cannot make one that lives longer. Set expires_at.")
+        raise ScopeMissing("The new key must not outlive the key that creates it. Set expires_at.")
 
 
-def _secret_response(made: IssuedKey, now: datetime) -> LocalResponse:
-    """With the secret now, and without it in every replay."""
+def _response_with_secret(issued: IssuedKey, now: datetime) -> LocalResponse:
+    """Return a response that contains the secret now, but not in its replays."""
     return LocalResponse(
-        status=_CREATED, body=key_json(made.key, now, secret=made.token), stored_body=key_json(made.key, now)
+        status=HTTPStatus.CREATED,
+        body=key_json(issued.key, now, secret=issued.token),
+        stored_body=key_json(issued.key, now),
     )

@@ -1,4 +1,4 @@
-"""3-D Secure in the sandbox: the customer's decision, and what comes of it."""
+"""3-D Secure in the sandbox: the customer's decision, and its consequences."""
 
 from payments.domain.events import EventType
 from payments.domain.payments import PaymentStatus
@@ -11,10 +11,10 @@ from payments.services.recovery import claim_and_settle
 
 
 def complete(context: Context, sandbox: SandboxProcessor, challenge: Challenge, token: str, *, approve: bool) -> bool:
-    """Take the customer's decision, once, and settle the payment; ``False`` if the page was answered before.
+    """Take the customer's decision, once, and settle the payment; ``False`` if there was a decision before.
 
     The payment leaves `requires_action` first: if the process dies in between, the worker asks the sandbox, which
-    either knows the decision or asks the customer again.
+    either knows the decision or requires the customer to act again.
     """
     if not _resume(context, challenge.attempt_id):
         return False
@@ -31,7 +31,7 @@ def _resume(context: Context, attempt_id: str) -> bool:
         if attempt is None or payment is None or payment.pending_operation is not None:
             return False
         if payment.status is PaymentStatus.PROCESSING:
-            return True  # a second click, or one after a crash
+            return True  # a second click, or the first one after a crash
         if payment.status is not PaymentStatus.REQUIRES_ACTION:
             return False
         resumed = events.record(tx, resume_after_action(payment), None, (EventType.PAYMENT_PROCESSING,), now=now)

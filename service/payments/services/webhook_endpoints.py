@@ -1,15 +1,15 @@
-"""Use cases of webhook endpoints: register, change, rotate the secret, and ask for an event again."""
+"""Webhook endpoints: registering, updating, rotating secrets, and redelivering events."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
+from http import HTTPStatus
 
 from payments.core.problems import NotFound, ValidationFailed
 from payments.delivery.addresses import AddressRefused, check_url
 from payments.domain.api_keys import Principal
 from payments.domain.ids import Prefix, new_id
-from payments.domain.operations import TenantScope
+from payments.domain.tenancy import TenantScope
 from payments.domain.webhooks import new_secret
 from payments.repositories import audit, events, webhook_endpoints, webhook_messages
 from payments.repositories.database import Connection
@@ -17,16 +17,15 @@ from payments.repositories.webhook_endpoints import Endpoint
 from payments.repositories.webhook_messages import Delivery
 from payments.services.context import Context
 from payments.services.idempotency import ApiResponse, IdempotentRequest, LocalResponse, run_local
-from payments.services.presentation import timestamp
+from payments.services.presentation import Json, timestamp
 
-#: Endpoints that a merchant may have per mode: bounds what one event fans out to.
+#: Endpoints per merchant and mode: bounds the fan-out of an event.
 MAX_ENDPOINTS = 16
-_OK, _CREATED, _ACCEPTED = 200, 201, 202
 
 
 @dataclass(frozen=True, kw_only=True)
 class EndpointUpdate:
-    """What a PATCH asks for; ``None`` leaves a member as it is, except that a description can be taken away."""
+    """Changes to an endpoint. ``None`` keeps a member; only the description can be cleared."""
 
     url: str | None = None
     description: str | None = None
@@ -35,8 +34,8 @@ class EndpointUpdate:
     status: str | None = None
 
 
-def endpoint_json(endpoint: Endpoint, *, secret: str | None = None) -> dict[str, Any]:
-    """An endpoint as merchants see it."""
+def endpoint_json(endpoint: Endpoint, *, secret: str | None = None) -> Json:
+    """Return an endpoint as merchants see it."""
     return {
         "id": endpoint.id,
         "object": "webhook_endpoint",
@@ -53,8 +52,8 @@ def endpoint_json(endpoint: Endpoint, *, secret: str | None = None) -> dict[str,
     }
 
 
-def delivery_json(delivery: Delivery) -> dict[str, Any]:
-    """An attempt as merchants see it."""
+def delivery_json(delivery: Delivery) -> Json:
+    """Return an entry of the delivery log as merchants see it."""
     return {
         "id": delivery.id,
         "object": "webhook_delivery",
@@ -77,17 +76,17 @@ def create(
     description: str | None,
     event_types: list[str],
 ) -> ApiResponse:
-    """Register an endpoint; its secret is answered now and never again.
+    """Register an endpoint; its secret is returned once.
 
     Raises:
-        ValidationFailed: the URL may not be called, or there are :data:`MAX_ENDPOINTS` already.
+        ValidationFailed: The URL must not be called, or there are :data:`MAX_ENDPOINTS` already.
     """
     now = context.now()
-    _check(context, url)
+    _check_url(context, url)
 
     def work(tx: Connection) -> LocalResponse:
         if webhook_endpoints.count(tx, principal) >= MAX_ENDPOINTS:
-            raise ValidationFailed(f"There are {MAX_ENDPOINTS} webhook endpoints already. Delete one.")
+            raise ValidationFailed(f"You can have at most {MAX_ENDPOINTS} webhook endpoints. Delete one first.")
         endpoint = Endpoint(
             merchant_id=principal.merchant_id,
             livemode=principal.livemode,
@@ -106,68 +105,68 @@ def create(
         )
         webhook_endpoints.insert(tx, endpoint)
         _audit(context, tx, principal, "webhook_endpoint.create", endpoint.id)
-        return _secret_response(_CREATED, endpoint)
+        return _response_with_secret(HTTPStatus.CREATED, endpoint)
 
-    return run_local(context.database, principal, request, work)
+    return run_local(context, principal, request, work)
 
 
 def get(context: Context, tenant: TenantScope, endpoint_id: str) -> Endpoint:
-    """One endpoint.
+    """Return one endpoint.
 
     Raises:
-        NotFound: none of ``tenant``'s.
+        NotFound: The tenant has no such endpoint.
     """
     with context.database.tenant_transaction(tenant) as tx:
-        return _existing(tx, tenant, endpoint_id)
+        return _get(tx, tenant, endpoint_id)
 
 
 def list_endpoints(context: Context, tenant: TenantScope, *, before: str | None, limit: int) -> Sequence[Endpoint]:
-    """Up to ``limit`` endpoints, newest first."""
+    """Return up to ``limit`` endpoints, newest first, from the one after ``before``."""
     with context.database.tenant_transaction(tenant) as tx:
         return webhook_endpoints.list_for_tenant(tx, tenant, before=before, limit=limit)
 
 
-def update(context: Context, principal: Principal, endpoint_id: str, change: EndpointUpdate) -> Endpoint:
-    """EndpointUpdate an endpoint. Disabling holds what is to be delivered; enabling delivers it.
+def update(context: Context, principal: Principal, endpoint_id: str, changes: EndpointUpdate) -> Endpoint:
+    """Update an endpoint. Disabling it holds its messages; enabling it delivers them.
 
     Raises:
-        NotFound: none of the caller's.
-        ValidationFailed: the URL may not be called.
+        NotFound: The caller has no such endpoint.
+        ValidationFailed: The URL must not be called.
     """
-    if change.url is not None:
-        _check(context, change.url)
+    if changes.url is not None:
+        _check_url(context, changes.url)
     with context.database.tenant_transaction(principal) as tx:
-        old = _existing(tx, principal, endpoint_id, lock=True)
-        status = change.status or old.status
-        changed = replace(
+        old = _get(tx, principal, endpoint_id, lock=True)
+        status = changes.status or old.status
+        updated = replace(
             old,
-            url=change.url or old.url,
-            description=None if change.clears_description else change.description or old.description,
-            event_types=sorted(set(change.event_types)) if change.event_types else old.event_types,
+            url=changes.url or old.url,
+            description=None if changes.clears_description else changes.description or old.description,
+            event_types=sorted(set(changes.event_types)) if changes.event_types else old.event_types,
             status=status,
             disabled_reason=(old.disabled_reason or "requested") if status == "disabled" else None,
             # A repaired receiver starts afresh.
             failing_since=None if status == "enabled" and old.status == "disabled" else old.failing_since,
         )
-        webhook_endpoints.update(tx, changed)
+        webhook_endpoints.update(tx, updated)
         if status == "disabled":
             webhook_endpoints.hold_messages(tx, principal, endpoint_id)
         else:
-            webhook_endpoints.free_messages(tx, principal, endpoint_id)
+            webhook_endpoints.release_messages(tx, principal, endpoint_id)
         _audit(context, tx, principal, "webhook_endpoint.update", endpoint_id)
         tx.commit()
-    return changed
+    return updated
 
 
 def delete(context: Context, principal: Principal, endpoint_id: str) -> None:
-    """Take an endpoint away; what was still to be delivered to it is not.
+    """Delete an endpoint, and drop its pending messages.
 
     Raises:
-        NotFound: none of the caller's.
+        NotFound: The caller has no such endpoint.
     """
     with context.database.tenant_transaction(principal) as tx:
         if not webhook_endpoints.delete(tx, principal, endpoint_id):
-            raise _not_found()
+            raise NotFound.of("webhook endpoint")
         _audit(context, tx, principal, "webhook_endpoint.delete", endpoint_id)
         tx.commit()
 
@@ -175,34 +174,33 @@ def delete(context: Context, principal: Principal, endpoint_id: str) -> None:
 def rotate_secret(
     context: Context, principal: Principal, request: IdempotentRequest, *, endpoint_id: str, overlap: timedelta
 ) -> ApiResponse:
-    """Sign with a new secret, and with the old one too for ``overlap``.
+    """Sign with a new secret, and during ``overlap`` with the old one too.
 
     Raises:
-        NotFound: none of the caller's.
+        NotFound: The caller has no such endpoint.
     """
 
     def work(tx: Connection) -> LocalResponse:
-        old = _existing(tx, principal, endpoint_id, lock=True)
-        until = context.now() + overlap
-        keeps = overlap > timedelta(0)
-        changed = replace(
+        old = _get(tx, principal, endpoint_id, lock=True)
+        overlaps = overlap > timedelta(0)
+        rotated = replace(
             old,
             secret=new_secret(),
-            previous_secret=old.secret if keeps else None,
-            previous_secret_until=until if keeps else None,
+            previous_secret=old.secret if overlaps else None,
+            previous_secret_until=context.now() + overlap if overlaps else None,
         )
-        webhook_endpoints.update(tx, changed)
+        webhook_endpoints.update(tx, rotated)
         _audit(context, tx, principal, "webhook_endpoint.rotate_secret", endpoint_id)
-        return _secret_response(_OK, changed)
+        return _response_with_secret(HTTPStatus.OK, rotated)
 
-    return run_local(context.database, principal, request, work)
+    return run_local(context, principal, request, work)
 
 
 def redeliver(context: Context, principal: Principal, request: IdempotentRequest, *, event_id: str) -> ApiResponse:
-    """Deliver an event again, unchanged, to every enabled endpoint that wants it.
+    """Deliver an event again, unchanged, to every enabled endpoint subscribed to it.
 
     Raises:
-        NotFound: no such event of the caller's.
+        NotFound: The caller has no such event.
     """
     now = context.now()
 
@@ -210,27 +208,27 @@ def redeliver(context: Context, principal: Principal, request: IdempotentRequest
         if events.get(tx, principal, event_id) is None:
             raise NotFound.of("event")
         ids = [new_id(Prefix.WEBHOOK_MESSAGE, now) for _ in range(MAX_ENDPOINTS)]
-        found = webhook_messages.redeliver(tx, principal, event_id, message_ids=ids)
-        body = {"object": "event_redelivery", "event": event_id, "webhook_endpoints": list(found)}
-        return LocalResponse(status=_ACCEPTED, body=body)
+        endpoints = webhook_messages.redeliver(tx, principal, event_id, message_ids=ids)
+        body = {"object": "event_redelivery", "event": event_id, "webhook_endpoints": list(endpoints)}
+        return LocalResponse(status=HTTPStatus.ACCEPTED, body=body)
 
-    return run_local(context.database, principal, request, work)
+    return run_local(context, principal, request, work)
 
 
 def list_deliveries(
     context: Context, tenant: TenantScope, endpoint_id: str, *, before: str | None, limit: int
 ) -> Sequence[Delivery]:
-    """Up to ``limit`` attempts at an endpoint, newest first.
+    """Return up to ``limit`` deliveries to an endpoint, newest first, from the one after ``before``.
 
     Raises:
-        NotFound: no such endpoint of ``tenant``'s.
+        NotFound: The tenant has no such endpoint.
     """
     with context.database.tenant_transaction(tenant) as tx:
-        _existing(tx, tenant, endpoint_id)
+        _get(tx, tenant, endpoint_id)
         return webhook_messages.list_deliveries(tx, tenant, endpoint_id, before=before, limit=limit)
 
 
-def _check(context: Context, url: str) -> None:
+def _check_url(context: Context, url: str) -> None:
     try:
         check_url(url, allow_local=context.allow_local_webhooks)
     except AddressRefused as error:
@@ -241,19 +239,15 @@ def _audit(context: Context, tx: Connection, principal: Principal, action: str, 
     audit.record(tx, principal, actor=principal.key_id, action=action, subject=subject, now=context.now())
 
 
-def _existing(tx: Connection, tenant: TenantScope, endpoint_id: str, *, lock: bool = False) -> Endpoint:
+def _get(tx: Connection, tenant: TenantScope, endpoint_id: str, *, lock: bool = False) -> Endpoint:
     found = webhook_endpoints.get(tx, tenant, endpoint_id, lock=lock)
     if found is None:
-        raise _not_found()
+        raise NotFound.of("webhook endpoint")
     return found
 
 
-def _not_found() -> NotFound:
-    return NotFound.of("webhook endpoint")
-
-
-def _secret_response(status: int, endpoint: Endpoint) -> LocalResponse:
-    """With the secret now, and without it in every replay."""
+def _response_with_secret(status: HTTPStatus, endpoint: Endpoint) -> LocalResponse:
+    """Return a response that contains the secret now, but not in its replays."""
     return LocalResponse(
         status=status, body=endpoint_json(endpoint, secret=endpoint.secret), stored_body=endpoint_json(endpoint)
     )

@@ -14,7 +14,8 @@ from werkzeug.test import TestResponse
 
 from payments.delivery.sender import Sender
 from payments.repositories.database import Database
-from payments.services.webhook_delivery import Deliverer, fan_out
+from payments.services.webhook_delivery import fan_out
+from payments.worker.webhook_delivery import DeliveryPool
 from tests.service.api import Client, sandbox_context
 from tests.service.conftest import ApiKey, Postgres
 from tests.service.receivers import Receiver, receiver
@@ -48,7 +49,7 @@ def _patch(client: Client, endpoint: str, body: dict[str, Any]) -> TestResponse:
 
 
 def _deliver(client: Client) -> None:
-    deliverer = Deliverer(client.context, Sender(allow_local=True, timeout=timedelta(seconds=2)), threads=4)
+    deliverer = DeliveryPool(client.context, Sender(allow_local=True, timeout=timedelta(seconds=2)), threads=4)
     time.sleep(0.01)
     while fan_out(client.context):
         pass

@@ -15,7 +15,7 @@ from payments.core.problems import (
     ValidationFailed,
 )
 from payments.domain.api_keys import Scope
-from payments.domain.ids import Prefix, lowest_at
+from payments.domain.ids import Prefix, lowest_id_at
 from payments.domain.payments import CaptureMethod, PaymentStatus
 from payments.repositories import payments as repository
 from payments.repositories.payments import PaymentFilter
@@ -107,11 +107,11 @@ def _filter(query: PaymentsQuery, *, before: str | None) -> PaymentFilter:
     """Identifiers contain the time of creation, so a bound on the time is a bound on the key."""
     bounds = [before] if before else []
     if query.created_lt is not None:
-        bounds.append(lowest_at(Prefix.PAYMENT, datetime.fromtimestamp(query.created_lt, UTC)))
+        bounds.append(lowest_id_at(Prefix.PAYMENT, datetime.fromtimestamp(query.created_lt, UTC)))
     since = query.created_gte
     return PaymentFilter(
         status=PaymentStatus(query.status) if query.status else None,
         reference=query.reference,
-        from_id=None if since is None else lowest_at(Prefix.PAYMENT, datetime.fromtimestamp(since, UTC)),
+        from_id=None if since is None else lowest_id_at(Prefix.PAYMENT, datetime.fromtimestamp(since, UTC)),
         before_id=min(bounds) if bounds else None,
     )
