@@ -8,7 +8,7 @@ import pytest
 
 from payments.repositories.database import Database, DatabaseUnavailable
 from payments.worker.loops import Loop, run_loop
-from payments.worker.main import loops
+from payments.worker.schedule import all_loops
 from payments.worker.watchdog import Watchdog
 from tests.service.api import sandbox_context
 
@@ -41,7 +41,7 @@ def test_a_loop_continues_while_there_is_work_and_after_failures(monkeypatch: py
 
 
 def test_every_loop_runs_on_an_empty_database(database: Database, journal: Database) -> None:
-    found = loops(sandbox_context(database, journal))
+    found = all_loops(sandbox_context(database, journal))
     names = [loop.name for loop in found]
     assert {
         "recovery_sandbox",

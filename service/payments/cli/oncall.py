@@ -53,8 +53,8 @@ def add_ledger_arguments(parser: argparse.ArgumentParser) -> None:
 
 def ledger(settings: Settings, arguments: argparse.Namespace) -> int:
     """Recompute the ledger."""
-    database = common.command_context(settings, name="verify").database
-    report = ledger_integrity.verify(database, expected_head=arguments.head)
+    context = common.command_context(settings, name="verify")
+    report = ledger_integrity.verify(context, expected_head=arguments.head)
     common.print_result(report.as_dict())
     common.print_summary(f"payments ledger verify: {len(report.problems)} problems.")
     return EXIT_OK if report.is_sound else EXIT_FOUND

@@ -71,7 +71,7 @@ def test_a_head_from_the_log_detects_a_rewritten_chain(
 ) -> None:
     """Whoever owns the database can make everything in it agree. The log is somebody else's."""
     client.create()
-    ledger_integrity.seal(database)
+    ledger_integrity.seal(client.context)
     _, (before,), _ = run("ledger", "verify")
     assert run("ledger", "verify", "--head", before["head"].upper())[0] == EXIT_OK
     with psycopg.connect(postgres.superuser) as owner:
@@ -79,7 +79,7 @@ def test_a_head_from_the_log_detects_a_rewritten_chain(
         owner.execute("DELETE FROM ledger_seals")
         owner.execute("UPDATE ledger_transfers SET amount = amount * 2")
         owner.execute("UPDATE payments SET amount = 2000, amount_authorized = 2000, amount_captured = 2000")
-    ledger_integrity.seal(database)
+    ledger_integrity.seal(client.context)
     assert run("ledger", "verify")[0] == EXIT_OK, "in itself it is sound"
     code, (report,), _ = run("ledger", "verify", "--head", before["head"])
     assert (code, report["problems"]) == (EXIT_FOUND, [{"problem": "head_not_in_chain", "head": before["head"]}])

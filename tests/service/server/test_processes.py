@@ -217,7 +217,7 @@ from payments.worker import main
 from payments.worker.loops import Loop
 main._DRAIN = 0.1
 hang = threading.Event()
-main.loops = lambda *_: [Loop(name="stuck", interval=1, run=lambda: sys.stdout.write("hanging\\n") and hang.wait())]
+main.all_loops = lambda *_: [Loop(name="stuck", interval=1, run=lambda: sys.stdout.write("hanging\\n") and hang.wait())]
 run(["worker"])
 """
     variables = {"PATH": os.environ["PATH"], "TMPDIR": str(tmp_path), "PGHOST": "/nowhere", "PYTHONUNBUFFERED": "1"}
