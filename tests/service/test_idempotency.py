@@ -1,4 +1,4 @@
-"""At most one execution per Idempotency-Key, and the same answer for every repetition."""
+"""At most one execution per Idempotency-Key, and the same response for every retry."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -30,7 +30,7 @@ def count(postgres: Postgres, table: str) -> int:
     return int(row[0])
 
 
-def test_many_at_once_give_one_execution(client: Client, postgres: Postgres) -> None:
+def test_concurrent_requests_execute_once(client: Client, postgres: Postgres) -> None:
     with ThreadPoolExecutor(24) as threads:
         answers = list(threads.map(lambda _: client.create(key="same"), range(24)))
     statuses = {answer.status_code for answer in answers}
@@ -50,11 +50,11 @@ def test_many_at_once_give_one_execution(client: Client, postgres: Postgres) -> 
 @pytest.mark.parametrize(
     ("lease_left", "seconds"), [(60, 1), (59.9, 1), (58.2, 2), (50, 10), (30, 30), (7.5, 8), (0.1, 1)]
 )
-def test_who_asks_too_early_waits_as_long_again_and_never_beyond_the_lease(lease_left: float, seconds: int) -> None:
+def test_retry_after_is_the_elapsed_time_again(lease_left: float, seconds: int) -> None:
     assert seconds_until_retry(lease_left) == seconds
 
 
-def test_many_refunds_at_once_never_give_back_more_than_was_taken(client: Client) -> None:
+def test_concurrent_refunds_never_exceed_the_capture(client: Client) -> None:
     payment_id = client.json(client.create(amount=1000))["id"]
     path = f"/v1/payments/{payment_id}/refunds"
     with ThreadPoolExecutor(16) as threads:
@@ -64,7 +64,7 @@ def test_many_refunds_at_once_never_give_back_more_than_was_taken(client: Client
     assert client.payment(payment_id)["amount_refunded"] == 900
 
 
-def test_many_captures_at_once_capture_once(client: Client, postgres: Postgres) -> None:
+def test_concurrent_captures_capture_once(client: Client, postgres: Postgres) -> None:
     payment_id = client.json(client.create(capture_method="manual"))["id"]
     path = f"/v1/payments/{payment_id}/capture"
     with ThreadPoolExecutor(16) as threads:
@@ -75,24 +75,24 @@ def test_many_captures_at_once_capture_once(client: Client, postgres: Postgres) 
     assert count(postgres, "ledger_transfers") == 2
 
 
-def test_another_request_under_the_same_key_is_refused(client: Client) -> None:
+def test_a_different_request_with_the_same_key_is_rejected(client: Client) -> None:
     client.create(amount=1000, key="same")
     answer = client.create(amount=1001, key="same")
     assert (answer.status_code, answer.get_json()["code"]) == (422, "idempotency_mismatch")
 
 
-def test_the_path_belongs_to_the_fingerprint(client: Client) -> None:
+def test_the_fingerprint_includes_the_path(client: Client) -> None:
     first, second = (client.json(client.create(capture_method="manual"))["id"] for _ in range(2))
     client.json(client.post(f"/v1/payments/{first}/capture", key="same"))
     assert client.post(f"/v1/payments/{second}/capture", key="same").status_code == 422
 
 
-def test_the_fingerprint_is_taken_before_defaults(client: Client) -> None:
+def test_the_fingerprint_excludes_defaults(client: Client) -> None:
     client.create(key="same")
     assert client.create(key="same", capture_method="automatic").status_code == 422
 
 
-def test_member_order_and_spaces_do_not_count(client: Client) -> None:
+def test_the_fingerprint_ignores_order_and_whitespace(client: Client) -> None:
     headers = {**client.key.headers, "Idempotency-Key": "same", "Content-Type": "application/json"}
     texts = [
         '{"amount":5,"currency":"EUR","payment_method":"tok_visa"}',
@@ -128,7 +128,7 @@ def test_quoted_and_bare_forms_are_one_key(client: Client) -> None:
     assert client.create(key="same").data == first.data
 
 
-def test_final_answers_are_kept_for_72_hours_from_the_answer(client: Client, postgres: Postgres) -> None:
+def test_final_responses_are_kept_for_72_hours(client: Client, postgres: Postgres) -> None:
     first = client.json(client.create(key="same"))["id"]
     client.create("tok_lost_approved", key="open")
     with psycopg.connect(postgres.superuser, autocommit=True) as connection:
@@ -146,7 +146,7 @@ def test_final_answers_are_kept_for_72_hours_from_the_answer(client: Client, pos
     assert count(postgres, "idempotency_keys") == 1, "an unresolved key does not expire"
 
 
-def test_nothing_is_kept_of_what_was_refused_before_it_began(client: Client, postgres: Postgres) -> None:
+def test_rejected_requests_are_not_stored(client: Client, postgres: Postgres) -> None:
     assert client.create(amount=0, key="same").status_code == 422
     assert client.create("tok_unheard_of", key="same").status_code == 422
     assert client.post("/v1/payments/pay_01jcx5v8g7f2k9w3q4r5s6t7v8/capture", key="same").status_code == 404
@@ -161,7 +161,7 @@ class Unavailable(SandboxProcessor):
         return False
 
 
-def test_a_breaker_that_is_open_refuses_before_anything_is_written(
+def test_an_open_breaker_rejects_before_anything_is_written(
     client: Client, journal: Database, postgres: Postgres
 ) -> None:
     done = client.create(key="done")
@@ -188,7 +188,7 @@ class Slow(SandboxProcessor):
         return super().authorize(call)
 
 
-def test_no_transaction_is_open_while_the_processor_is_called(
+def test_no_transaction_is_open_during_a_processor_call(
     database: Database, journal: Database, key: ApiKey, postgres: Postgres
 ) -> None:
     slow = Slow(journal)
@@ -206,9 +206,7 @@ def test_no_transaction_is_open_while_the_processor_is_called(
     assert row == (0,)
 
 
-def test_whoever_lost_its_attempt_records_nothing(
-    database: Database, journal: Database, key: ApiKey, postgres: Postgres
-) -> None:
+def test_a_lost_attempt_records_nothing(database: Database, journal: Database, key: ApiKey, postgres: Postgres) -> None:
     """The worker took over and settled while the api was waiting for an answer that came after all."""
     slow = Slow(journal)
     client = Client(context_with(database, slow), key)
@@ -234,7 +232,7 @@ def test_reads_keys(header: str, key: str) -> None:
 @pytest.mark.parametrize(
     "values", [[""], ['""'], ["a b"], ["a,b"], ["a", "a"], ["x" * 256], ['"a'], ["ä"], ["a\x7f"], ['a"b']]
 )
-def test_refuses_keys_that_could_be_read_two_ways(values: list[str]) -> None:
+def test_rejects_ambiguous_keys(values: list[str]) -> None:
     with pytest.raises(IdempotencyKeyInvalid):
         read_key(values)
 

@@ -20,8 +20,8 @@ from payments.server.certificate import create_self_signed
 from payments.services import reconciliation
 from payments.services.reconciliation import ReportError
 from tests.service.api import Client
+from tests.service.cli.test_oncall import Run, client, run
 from tests.service.conftest import Postgres, make_key
-from tests.service.test_oncall import Run, client, run
 
 __all__ = ["client", "run"]
 HEADER = "kind,reference,currency,amount,fee,settled_on\n"
@@ -265,7 +265,7 @@ def test_a_container_fetches_the_report_by_a_link(
         code, rows, said = run("reconcile", f"{reports}/day.csv?signature=password", "--processor", "sandbox")
         assert (code, differences(rows)) == (EXIT_FOUND, [("not_in_our_books", 2)])
         assert "password" not in said
-        for path, why in (("old.csv?signature=password", "answers 403"), ("moved", "answers 302")):
+        for path, why in (("old.csv?signature=password", "returned 403"), ("moved", "returned 302")):
             code, _, said = run("reconcile", f"{reports}/{path}", "--processor", "sandbox")
             assert (code, why in said) == (EXIT_FAILED, True)
             assert "password" not in said

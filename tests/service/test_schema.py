@@ -1,5 +1,6 @@
 """A release never uses a schema older than its own; a newer one, or a database that is silent, is no reason to end."""
 
+import logging
 import threading
 from collections.abc import Iterator
 
@@ -117,6 +118,8 @@ def test_a_process_ends_before_it_is_found_healthy(
     def never(*_: object) -> int:
         raise AssertionError("it started")
 
+    # The command configures logging for this test's output, which is closed afterwards.
+    monkeypatch.setattr(logging.root, "handlers", [])
     monkeypatch.setattr(gunicorn_server, "serve", never)
     monkeypatch.setattr(server, "make_app", never)
     monkeypatch.setattr(worker, "run", never)

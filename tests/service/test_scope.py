@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from payments.repositories.database import Database, DatabaseUnavailable
 from tests.service.api import Client, recover_due, sandbox_context
 from tests.service.conftest import ApiKey, Postgres, make_key
-from tests.service.test_route_table import KEYED, Route, _call, _path, client, objects
+from tests.service.web.test_route_table import KEYED, Route, _call, _path, client, objects
 
 __all__ = ["client", "objects"]
 #: Tells that a merchant exists in a mode, and is granted to nobody who serves one.

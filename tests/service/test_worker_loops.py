@@ -1,4 +1,4 @@
-"""The worker's loops: they continue while there is work and after failures, and run on an empty database."""
+"""The worker's loops continue while there is work and after failures, and run on an empty database."""
 
 import threading
 from typing import Any
@@ -13,7 +13,7 @@ from payments.worker.watchdog import Watchdog
 from tests.service.api import sandbox_context
 
 
-def test_a_loop_goes_on_while_there_is_work_and_after_failures(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loop_continues_while_there_is_work_and_after_failures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("payments.worker.loops._AFTER_FAILURE", 0.0)
     stop = threading.Event()
     script: list[Any] = [

@@ -64,7 +64,7 @@ class _Server(BaseApplication):
         for name, value in options.items():
             config.set(name, value)
 
-    def load(self) -> "WSGIApplication":
+    def load(self) -> Any:  # Any: gunicorn also takes ASGI applications, in types of its own
         """Create the application in the worker process: threads and connections do not survive a fork."""
         return self._make_app()
 

@@ -52,8 +52,8 @@ class Page(BaseModel, Generic[_Item]):
     next_cursor: str | None
 
     @classmethod
-    def model_parametrized_name(cls, params: tuple[type[Any], ...]) -> str:
-        """Name the schema after its items, such as ``PaymentList``."""
+    def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:
+        """Name the schema after its items, such as ``PaymentList``; pydantic passes the item type untyped."""
         return f"{params[0].__name__}List"
 
 

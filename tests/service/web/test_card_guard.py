@@ -45,16 +45,16 @@ def split(draw: st.DrawFn, number: str) -> str:
 
 
 @given(st.data(), card_numbers(), _WITHOUT_DIGITS, _WITHOUT_DIGITS)
-def test_every_card_number_is_found_however_it_is_split(
+def test_card_numbers_are_found_however_they_are_split(
     data: st.DataObject, number: str, before: str, after: str
 ) -> None:
     written = data.draw(split(number))
-    assume(not card_guard._OURS.search(before + written + after))
+    assume(not card_guard._EXEMPT_IDS.search(before + written + after))
     assert card_guard.has_card_number(before + written + after)
 
 
 @given(card_numbers(), st.integers(1, 9))
-def test_a_wrong_check_digit_is_no_card_number(number: str, change: int) -> None:
+def test_a_wrong_check_digit_passes(number: str, change: int) -> None:
     assert not card_guard.has_card_number(number[:-1] + str((int(number[-1]) + change) % 10))
 
 
@@ -85,7 +85,7 @@ def test_the_published_test_numbers_are_found(number: str) -> None:
         "+49 170 1234567890",
     ],
 )
-def test_what_is_not_a_card_number_passes(text: str) -> None:
+def test_other_digits_pass(text: str) -> None:
     assert not card_guard.has_card_number(text)
 
 
@@ -94,20 +94,24 @@ def test_uuids_pass(value: Any) -> None:
     assert not card_guard.has_card_number(str(value))
 
 
-def test_a_uuid_that_holds_a_card_number_passes_but_not_next_to_one() -> None:
+def test_a_uuid_exempts_only_itself() -> None:
     held = "41111111-1111-1111-8000-000000000000"
     assert card_guard.has_card_number("41111111 1111 1111")
     assert not card_guard.has_card_number(str(uuid.UUID(held)))
     assert card_guard.has_card_number(held + " 4111111111111111")
 
 
-def test_own_ids_pass() -> None:
+def test_our_own_ids_pass() -> None:
     assert not card_guard.has_card_number("pay_4111111111111111" + "0123456789")
     assert card_guard.has_card_number("pay_4111111111111111")
 
 
-@pytest.mark.parametrize("text", ["4 " * 32768, "4" * 65536, "4111-" * 13000, "41 " * 20000, "a" * 65536])
-def test_the_longest_body_is_checked_fast(text: str) -> None:
+@pytest.mark.parametrize(
+    "text",
+    ["4 " * 32768, "4" * 65536, "4111-" * 13000, "41 " * 20000, "a" * 65536],
+    ids=["spaced", "digits", "quads", "pairs", "letters"],
+)
+def test_the_longest_body_is_checked_in_linear_time(text: str) -> None:
     started = time.process_time()
     card_guard.has_card_number(text)
     assert time.process_time() - started < 5  # a quadratic search would take minutes
@@ -127,13 +131,13 @@ def _request(path: str, query: str = "") -> Request:
         ("/v1/payments", "4111111111111111=x"),
     ],
 )
-def test_path_and_query_are_guarded(path: str, query: str) -> None:
+def test_urls_are_guarded(path: str, query: str) -> None:
     with pytest.raises(CardNumberRefused) as raised:
         card_guard.refuse_in_url(_request(path, query))
     assert "4111" not in raised.value.detail
 
 
-def test_a_cursor_is_not_looked_into() -> None:
+def test_cursors_are_exempt() -> None:
     card_guard.refuse_in_url(_request("/v1/payments", "cursor=4111111111111111"))
 
 
@@ -155,7 +159,7 @@ def test_amounts_and_plain_words_pass() -> None:
     card_guard.refuse_in_body({"amount": 411111111111, "description": "12 books", "metadata": {"order": "10-20-30"}})
 
 
-def test_a_refusal_is_a_problem_that_does_not_repeat_the_number() -> None:
+def test_the_problem_does_not_repeat_the_number() -> None:
     app = Flask("guarded", static_folder=None)
     problems.register(app)
 

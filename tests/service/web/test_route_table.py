@@ -1,4 +1,4 @@
-"""Promises that hold for every route, found in the route table, so that a new endpoint is covered by itself."""
+"""Promises about every route, read from the route table, so new endpoints are covered automatically."""
 
 import json
 import re
@@ -41,6 +41,9 @@ class Route:
     @property
     def documented_path(self) -> str:
         return re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", self.path)
+
+    def name(self) -> str:
+        return self.endpoint.rpartition(".")[2]
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -119,8 +122,8 @@ def objects(client: FlaskClient, key: ApiKey, postgres: Postgres) -> dict[str, s
     }
 
 
-@pytest.mark.parametrize("route", OWNED, ids=str)
-def test_what_belongs_to_another_merchant_or_mode_is_not_found(
+@pytest.mark.parametrize("route", OWNED, ids=Route.name)
+def test_other_tenants_get_404(
     client: FlaskClient, key: ApiKey, postgres: Postgres, objects: dict[str, str], route: Route
 ) -> None:
     unknown = set(route.parameters) - set(objects)
@@ -134,15 +137,17 @@ def test_what_belongs_to_another_merchant_or_mode_is_not_found(
     assert _call(client, route, path, key.headers).status_code not in {400, 404, 422}
 
 
-@pytest.mark.parametrize("route", [route for route in OWNED if route.method == "GET"], ids=str)
+@pytest.mark.parametrize("route", [route for route in OWNED if route.method == "GET"], ids=Route.name)
 def test_a_malformed_id_is_not_found(client: FlaskClient, key: ApiKey, route: Route) -> None:
     for wrong in ("x", "pay_", "pay_!", "pay_zzzzzzzzzzzzzzzzzzzzzzzzzz", "key_", "%00", "evt_01\u0131"):
         path = re.sub(r"<(?:\w+:)?(\w+)>", wrong, route.path)
         assert client.get(path, headers=key.headers).status_code == 404
 
 
-@pytest.mark.parametrize("route", [route for route in KEYED if route.method == "GET" and not route.parameters], ids=str)
-def test_lists_show_nothing_of_another_merchants(
+@pytest.mark.parametrize(
+    "route", [route for route in KEYED if route.method == "GET" and not route.parameters], ids=Route.name
+)
+def test_lists_are_tenant_scoped(
     client: FlaskClient, postgres: Postgres, objects: dict[str, str], route: Route
 ) -> None:
     bob = make_key(postgres, "mer_bob", scopes=frozenset({Scope.API_KEYS_READ, *_needed(route)}))
@@ -156,10 +161,8 @@ def _needed(route: Route) -> frozenset[Scope]:
 
 
 # ---- authentication -------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("route", KEYED, ids=str)
-def test_without_a_key_it_is_401_and_without_the_scope_403(
-    client: FlaskClient, postgres: Postgres, route: Route
-) -> None:
+@pytest.mark.parametrize("route", KEYED, ids=Route.name)
+def test_key_and_scope_are_required(client: FlaskClient, postgres: Postgres, route: Route) -> None:
     path = _path(route)
     assert client.open(path, method=route.method).status_code == 401
     weak = make_key(postgres, "mer_alice", scopes=frozenset(Scope) - _needed(route))
@@ -167,7 +170,7 @@ def test_without_a_key_it_is_401_and_without_the_scope_403(
     assert (answer.status_code, answer.get_json(force=True)["code"]) == (403, "scope_missing")
 
 
-def test_only_these_views_are_open_to_everybody() -> None:
+def test_only_these_routes_are_public() -> None:
     assert {str(route) for route in ROUTES if route not in KEYED} == {
         "GET /healthz",
         "GET /readyz",
@@ -180,8 +183,8 @@ def test_only_these_views_are_open_to_everybody() -> None:
 
 
 # ---- strictness -----------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("route", [route for route in KEYED if route.method == "POST"], ids=str)
-def test_every_post_needs_an_idempotency_key(client: FlaskClient, key: ApiKey, route: Route) -> None:
+@pytest.mark.parametrize("route", [route for route in KEYED if route.method == "POST"], ids=Route.name)
+def test_posts_require_idempotency_key(client: FlaskClient, key: ApiKey, route: Route) -> None:
     path = _path(route)
     missing = client.post(path, json=_example(route), headers=key.headers)
     assert (missing.status_code, missing.get_json(force=True)["code"]) == (400, "idempotency_key_missing")
@@ -190,7 +193,7 @@ def test_every_post_needs_an_idempotency_key(client: FlaskClient, key: ApiKey, r
     assert (invalid.status_code, invalid.get_json(force=True)["code"]) == (400, "idempotency_key_invalid")
 
 
-@pytest.mark.parametrize("route", [route for route in KEYED if _example(route) is not None], ids=str)
+@pytest.mark.parametrize("route", [route for route in KEYED if _example(route) is not None], ids=Route.name)
 def test_every_body_is_strict(client: FlaskClient, key: ApiKey, route: Route) -> None:
     path = _path(route)
     unknown = _call(client, route, path, key.headers, json={**_example(route), "surprise": 1})
@@ -204,15 +207,17 @@ def test_every_body_is_strict(client: FlaskClient, key: ApiKey, route: Route) ->
     assert _call(client, route, path, key.headers, **doubled).status_code == 400
 
 
-@pytest.mark.parametrize("route", [route for route in KEYED if route.method == "GET"], ids=str)
+@pytest.mark.parametrize("route", [route for route in KEYED if route.method == "GET"], ids=Route.name)
 def test_every_query_is_strict(client: FlaskClient, key: ApiKey, route: Route) -> None:
     path = _path(route)
     for query in ("surprise=1", "surprise", "=1", "limit=%00", "reference=a%00b", "cursor=%FF", "limit=%ED%A0%80"):
         assert client.get(f"{path}?{query}", headers=key.headers).status_code in {400, 422}, query
 
 
-@pytest.mark.parametrize("route", [r for r in KEYED if r.method == "GET" and "limit" in str(_operation(r))], ids=str)
-def test_every_page_is_bounded_and_every_cursor_checked(client: FlaskClient, key: ApiKey, route: Route) -> None:
+@pytest.mark.parametrize(
+    "route", [r for r in KEYED if r.method == "GET" and "limit" in str(_operation(r))], ids=Route.name
+)
+def test_limits_and_cursors_are_checked(client: FlaskClient, key: ApiKey, route: Route) -> None:
     path = _path(route)
     numbers = ("0", "101", "1.5", "", "%2B5", "05", "5_0", "%205", "1e1", "%D9%A1")
     foreign = (pagination.encode("x"), pagination.encode(""), pagination.encode("7", "x"), pagination.encode("a", "b"))
@@ -222,8 +227,8 @@ def test_every_page_is_bounded_and_every_cursor_checked(client: FlaskClient, key
         assert client.get(f"{path}?{query}", headers=key.headers).status_code in {400, 422}, query
 
 
-@pytest.mark.parametrize("route", ROUTES, ids=str)
-def test_another_method_is_405_and_says_which_are_allowed(route: Route) -> None:
+@pytest.mark.parametrize("route", ROUTES, ids=Route.name)
+def test_other_methods_are_405(route: Route) -> None:
     client, path = _APP.test_client(), _path(route)
     answer = client.open(path, method="PUT")
     assert (answer.status_code, answer.get_json(force=True)["code"]) == (405, "method_not_allowed")
@@ -232,8 +237,8 @@ def test_another_method_is_405_and_says_which_are_allowed(route: Route) -> None:
         assert client.open(other, method=route.method).status_code == 404
 
 
-@pytest.mark.parametrize("route", ROUTES, ids=str)
-def test_every_answer_has_the_security_headers_and_a_request_id(route: Route) -> None:
+@pytest.mark.parametrize("route", ROUTES, ids=Route.name)
+def test_security_headers_are_set(route: Route) -> None:
     answer = _APP.test_client().open(_path(route), method=route.method)
     assert answer.headers["Strict-Transport-Security"]
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
@@ -249,8 +254,8 @@ def test_the_document_is_valid_openapi_3_1() -> None:
     assert len(set(ids)) == len(ids)
 
 
-@pytest.mark.parametrize("route", API_ROUTES, ids=str)
-def test_every_route_documents_its_answers_and_errors(route: Route) -> None:
+@pytest.mark.parametrize("route", API_ROUTES, ids=Route.name)
+def test_responses_are_documented(route: Route) -> None:
     operation = _operation(route)
     answers = operation["responses"]
     assert operation["summary"]
@@ -279,8 +284,8 @@ def _contents(route: Route) -> Iterator[dict[str, Any]]:
         yield from answer.get("content", {}).values()
 
 
-@pytest.mark.parametrize("route", API_ROUTES, ids=str)
-def test_every_example_fits_its_schema(route: Route) -> None:
+@pytest.mark.parametrize("route", API_ROUTES, ids=Route.name)
+def test_examples_match_their_schemas(route: Route) -> None:
     for content in _contents(route):
         if content["schema"] == {"type": "string"}:
             continue  # a page, not JSON
@@ -290,12 +295,12 @@ def test_every_example_fits_its_schema(route: Route) -> None:
             jsonschema.Draft202012Validator(schema).validate(example)
 
 
-@pytest.mark.parametrize("route", [route for route in KEYED if route.method == "POST"], ids=str)
-def test_every_post_documents_the_idempotency_key(route: Route) -> None:
+@pytest.mark.parametrize("route", [route for route in KEYED if route.method == "POST"], ids=Route.name)
+def test_posts_document_idempotency(route: Route) -> None:
     assert "Idempotency-Key" in [parameter["name"] for parameter in _operation(route)["parameters"]]
 
 
-def test_the_document_and_the_reference_are_served_to_everybody() -> None:
+def test_document_and_reference_are_public() -> None:
     client = _APP.test_client()
     assert client.get("/openapi.json").get_json() == _DOCUMENT
     page = client.get("/docs")

@@ -1,4 +1,4 @@
-"""The edge: who may call what is said at every view, bodies and queries are strict, and the document tells it all."""
+"""Request guards: every view declares who may call it, and bodies and queries are strict."""
 
 from typing import Any
 
@@ -107,14 +107,14 @@ def _code(response: Any) -> tuple[int, str]:
     return response.status_code, response.get_json(force=True).get("code", "")
 
 
-def test_a_view_that_does_not_say_who_may_call_it_stops_the_start() -> None:
+def test_a_view_without_a_declaration_stops_the_start() -> None:
     app = Flask("forgetful", static_folder=None)
     app.add_url_rule("/open", view_func=lambda: "")
     with pytest.raises(LookupError, match="@requires"):
         guards.register(app)
 
 
-def test_authentication_comes_before_validation_and_scopes_too(client: FlaskClient) -> None:
+def test_authentication_and_scopes_come_before_validation(client: FlaskClient) -> None:
     assert _code(client.post("/v1/things", json={"wrong": 1})) == (401, "unauthenticated")
     assert _code(client.post("/v1/secrets", json={"wrong": 1}, headers=_HEADERS)) == (403, "scope_missing")
     assert client.get("/v1/health").status_code == 200
@@ -150,14 +150,14 @@ def test_a_valid_request_reaches_its_view(client: FlaskClient) -> None:
         ({"amount": 5, "parts": {}}, "#/parts"),
     ],
 )
-def test_nothing_is_coerced_and_the_mistake_is_pointed_at(client: FlaskClient, body: Any, pointer: str) -> None:
+def test_nothing_is_coerced(client: FlaskClient, body: Any, pointer: str) -> None:
     answer = client.post("/v1/things", json=body, headers=_HEADERS)
     assert _code(answer) == (422, "validation_failed")
     assert answer.get_json(force=True)["errors"][0]["pointer"] == pointer
 
 
 @pytest.mark.parametrize("body", ["[]", "5", "null", '"x"', '"{\\"amount\\": 5}"'])
-def test_a_body_is_an_object_even_when_it_is_a_string_that_holds_one(client: FlaskClient, body: Any) -> None:
+def test_a_body_must_be_an_object(client: FlaskClient, body: Any) -> None:
     answer = client.post("/v1/things", data=body, content_type="application/json", headers=_HEADERS)
     assert _code(answer) == (422, "validation_failed")
 
@@ -186,26 +186,13 @@ def test_a_view_without_parameters_takes_none(client: FlaskClient) -> None:
     assert _code(client.get("/v1/health?x=1")) == (400, "malformed_request")
 
 
-def test_a_malformed_id_is_not_found(client: FlaskClient) -> None:
-    assert _code(client.get("/v1/things/other_1", headers=_HEADERS)) == (404, "not_found")
-
-
-def test_card_numbers_are_refused_in_bodies_and_before_authentication_in_addresses(client: FlaskClient) -> None:
+def test_card_numbers_are_refused_before_authentication(client: FlaskClient) -> None:
     body = {"amount": 5, "note": "4111 1111 1111 1111"}
     assert _code(client.post("/v1/things", json=body, headers=_HEADERS)) == (400, "card_number_refused")
     assert _code(client.get("/v1/things?limit=4111111111111111")) == (400, "card_number_refused")
 
 
-def test_oversize_and_wrong_media_are_told_as_such(client: FlaskClient) -> None:
-    large = client.post("/v1/things", data=b" " * 65537, content_type="application/json", headers=_HEADERS)
-    assert _code(large) == (413, "content_too_large")
-    plain = client.post("/v1/things", data=b"{}", content_type="text/plain", headers=_HEADERS)
-    assert _code(plain) == (415, "unsupported_media_type")
-    nothing = client.post("/v1/things", headers=_HEADERS)
-    assert _code(nothing) == (415, "unsupported_media_type")
-
-
-def test_the_document_lists_each_error_once_as_a_problem(app: Flask) -> None:
+def test_the_document_lists_each_error_as_a_problem(app: Flask) -> None:
     assert isinstance(app, Api)
     document = app.api_doc
     assert document["openapi"].startswith("3.1")

@@ -1,4 +1,4 @@
-"""The commands of people on call: what they print, what their exit codes say, and who is written down."""
+"""On-call commands: what they print, what their exit codes mean, and who is audited."""
 
 import json
 import threading
@@ -56,7 +56,7 @@ def execute(postgres: Postgres, statement: str) -> list[tuple[Any, ...]]:
 
 
 # ---- ledger verify ---------------------------------------------------------------------------------------------------
-def test_ledger_verify_reports_and_says_by_its_exit_code(run: Run, client: Client, postgres: Postgres) -> None:
+def test_ledger_verify_reports_problems(run: Run, client: Client, postgres: Postgres) -> None:
     client.create()
     code, (report,), said = run("ledger", "verify")
     assert (code, report["problems"], report["unsealed_transfers"]) == (EXIT_OK, [], 2)
@@ -66,7 +66,7 @@ def test_ledger_verify_reports_and_says_by_its_exit_code(run: Run, client: Clien
     assert (code, report["problems"][0]["problem"]) == (EXIT_FOUND, "payment_differs")
 
 
-def test_a_chain_that_was_rewritten_as_a_whole_is_found_by_a_head_from_the_log(
+def test_a_head_from_the_log_detects_a_rewritten_chain(
     run: Run, client: Client, postgres: Postgres, database: Database
 ) -> None:
     """Whoever owns the database can make everything in it agree. The log is somebody else's."""
@@ -118,7 +118,7 @@ def test_stuck_and_resolve(run: Run, client: Client, postgres: Postgres) -> None
     assert execute(postgres, "SELECT actor, details->>'reference' FROM audit_log") == [("cli:ann", "sbx_ch_1")]
 
 
-def test_nobody_resolves_what_is_being_sent_at_this_moment(run: Run, client: Client, postgres: Postgres) -> None:
+def test_an_attempt_that_is_being_sent_cannot_be_resolved(run: Run, client: Client, postgres: Postgres) -> None:
     """What a person found not done a minute ago, the worker may be doing now."""
     attempt = make_stuck(client, postgres)
     execute(postgres, "UPDATE attempts SET deadline_at = now() + interval '10 s'")
@@ -127,7 +127,7 @@ def test_nobody_resolves_what_is_being_sent_at_this_moment(run: Run, client: Cli
     assert execute(postgres, "SELECT status, generation FROM attempts") == [("open", 1)]
 
 
-def test_a_reference_that_belongs_to_another_payment_is_refused(run: Run, client: Client, postgres: Postgres) -> None:
+def test_another_payments_reference_is_rejected(run: Run, client: Client, postgres: Postgres) -> None:
     client.create()
     ((taken,),) = execute(postgres, "SELECT processor_reference FROM payments")
     attempt = make_stuck(client, postgres)
@@ -135,9 +135,7 @@ def test_a_reference_that_belongs_to_another_payment_is_refused(run: Run, client
     assert (code, "belongs to another" in said) == (EXIT_FAILED, True)
 
 
-def test_an_attempt_of_a_processor_that_is_not_configured_is_refused_in_words(
-    run: Run, client: Client, postgres: Postgres
-) -> None:
+def test_the_processor_must_be_configured(run: Run, client: Client, postgres: Postgres) -> None:
     attempt = make_stuck(client, postgres)
     execute(postgres, "UPDATE attempts SET processor = 'gone'")
     code, _, said = run("resolve", attempt, "--outcome", "declined", "--evidence", "x")
@@ -170,7 +168,7 @@ def task_metadata(answer: bytes) -> Iterator[str]:
         server.server_close()
 
 
-def test_in_the_cloud_the_audit_log_names_a_person_and_the_task(
+def test_in_the_cloud_person_and_task_are_audited(
     run: Run, client: Client, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The task is what CloudTrail knows the caller by."""
@@ -185,23 +183,23 @@ def test_in_the_cloud_the_audit_log_names_a_person_and_the_task(
     assert execute(postgres, "SELECT actor FROM audit_log") == [("cli:ann task:0a1b",)]
 
 
-def test_a_task_that_is_not_known_is_not_made_up(
+def test_an_unknown_task_is_an_error(
     run: Run, client: Client, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     attempt = make_stuck(client, postgres)
     with task_metadata(b"not json") as uri:
         monkeypatch.setenv("ECS_CONTAINER_METADATA_URI_V4", uri)
         code, _, said = run("resolve", attempt, "--outcome", "declined", "--evidence", "x", "--actor", "ann")
-    assert (code, "which task" in said) == (EXIT_FAILED, True)
+    assert (code, "task's ID" in said) == (EXIT_FAILED, True)
 
 
 @pytest.mark.parametrize("name", ["", "ann\nbob", "x" * 65, "-ann"])
-def test_an_actor_is_one_plain_word(run: Run, name: str) -> None:
+def test_a_malformed_actor_is_rejected(run: Run, name: str) -> None:
     code, _, said = run("resolve", "att_1", "--outcome", "declined", "--evidence", "x", f"--actor={name}")
     assert (code, "--actor" in said) == (EXIT_FAILED, True)
 
 
-def test_a_user_without_a_name_is_written_down_by_number(
+def test_a_user_without_a_name_is_audited_by_number(
     run: Run, client: Client, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def nameless() -> str:
@@ -214,7 +212,7 @@ def test_a_user_without_a_name_is_written_down_by_number(
     assert actor.removeprefix("cli:").isdigit()
 
 
-def test_a_database_that_is_not_there_is_told_without_a_traceback(
+def test_an_unreachable_database_is_reported_in_one_line(
     run: Run, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nowhere = Database("host=/nowhere", size=1, timeout=0.1)

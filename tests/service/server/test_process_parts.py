@@ -1,4 +1,4 @@
-"""Parts of the processes, one by one: certificates, what is flushed, readiness."""
+"""Parts of the processes: certificate, flushing, readiness."""
 
 import stat
 import tempfile
@@ -18,9 +18,7 @@ from tests.service.conftest import ApiKey
 
 
 @pytest.mark.parametrize("host", ["127.0.0.5", "0.0.0.0", "api.internal"])
-def test_a_certificate_is_made_for_the_host_and_its_key_is_for_nobody_else(
-    host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_certificate_fits_its_host(host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     files = create_self_signed(host)
     assert files.key.is_relative_to(tmp_path)
@@ -30,7 +28,7 @@ def test_a_certificate_is_made_for_the_host_and_its_key_is_for_nobody_else(
     assert host in {str(name.value) for name in names}
 
 
-def test_a_database_that_is_down_costs_the_times_of_use_and_nothing_else(
+def test_flushing_survives_a_database_that_is_down(
     database: Database,
     journal: Database,
     key: ApiKey,
@@ -50,7 +48,7 @@ def test_a_database_that_is_down_costs_the_times_of_use_and_nothing_else(
         assert tx.execute("SELECT last_used_at FROM api_keys").fetchall() == [{"last_used_at": None}]
 
 
-def test_what_cannot_be_flushed_once_is_flushed_again(
+def test_a_failed_flush_is_followed_by_another(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A thread that died would take the metrics with it, and alarms take silence for health."""
@@ -69,7 +67,7 @@ def test_what_cannot_be_flushed_once_is_flushed_again(
     assert caplog.text.count("flush failed") == 2
 
 
-def test_a_process_without_database_is_alive_and_not_ready(key: ApiKey) -> None:
+def test_without_a_database_alive_but_not_ready(key: ApiKey) -> None:
     unreachable = Database("host=/nowhere", size=1, timeout=0.1)
     try:
         client = Client(sandbox_context(unreachable, unreachable), key)
@@ -80,7 +78,7 @@ def test_a_process_without_database_is_alive_and_not_ready(key: ApiKey) -> None:
         unreachable.close()
 
 
-def test_times_of_use_are_written_in_batches(database: Database, journal: Database, key: ApiKey) -> None:
+def test_times_of_last_use_are_flushed(database: Database, journal: Database, key: ApiKey) -> None:
     client = Client(sandbox_context(database, journal), key)
     client.get("/v1/payments")
     flush(client.app, client.context)

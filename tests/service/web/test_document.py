@@ -1,4 +1,4 @@
-"""What the API answers is what its OpenAPI document says: status, media type, headers and every member."""
+"""The API returns what its OpenAPI document says: status, media type, headers and every field."""
 
 import json
 import re
@@ -61,7 +61,7 @@ def _body(token: str = "tok_visa", **fields: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("token", TOKENS)
 @pytest.mark.parametrize("method", ["automatic", "manual"])
-def test_payments_and_what_can_be_done_with_them(client: Documented, token: str, method: str) -> None:
+def test_payments_and_operations(client: Documented, token: str, method: str) -> None:
     headers = {"Idempotency-Key": uuid.uuid4().hex}
     body = _body(token, capture_method=method, reference="r", description="d", metadata={"a": "b"})
     made = client.call("POST", "/v1/payments", body, **headers)
@@ -97,7 +97,7 @@ def test_keys_and_webhooks(client: Documented) -> None:
     client.call("DELETE", f"/v1/webhook_endpoints/{hook}")
 
 
-def test_refusals(client: Documented, postgres: Postgres) -> None:
+def test_errors(client: Documented, postgres: Postgres) -> None:
     create = ("POST", "/v1/payments")
     client.call(*create, b"{")
     client.call(*create, _body(reference="4242424242424242"))
@@ -113,7 +113,7 @@ def test_refusals(client: Documented, postgres: Postgres) -> None:
     client.call(*create, _body())
 
 
-def test_refusals_of_too_much(database: Database, journal: Database, key: ApiKey) -> None:
+def test_load_shedding(database: Database, journal: Database, key: ApiKey) -> None:
     full = Documented(sandbox_context(database, journal), key, SETTINGS.model_copy(update={"max_in_flight": 1}))
     requests = (("POST", "/v1/payments"), ("GET", "/v1/payments"), ("GET", "/v1/balances"))
     with full.app.test_request_context("/v1/payments", headers=key.headers), ThreadPoolExecutor(1) as elsewhere:

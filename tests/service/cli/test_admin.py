@@ -1,4 +1,4 @@
-"""The administrator's commands make the first merchant and key, and never let a key into a log."""
+"""Administrators' commands create the first merchant and key, and never let a key into a log."""
 
 import json
 import stat
@@ -70,7 +70,7 @@ def test_the_first_merchant_and_key_work(run: Run, merchant: str, context: Conte
     assert _works(context, kept["api_key"])
 
 
-def test_a_key_has_the_scopes_and_the_end_that_were_asked_for(
+def test_a_key_has_the_requested_scopes_and_expiry(
     run: Run, merchant: str, context: Context, postgres: Postgres
 ) -> None:
     _, printed, _ = _create(run, merchant, "-", "--scopes", "events:read, payments:read", "--expires-in-days", "2")
@@ -82,7 +82,7 @@ def test_a_key_has_the_scopes_and_the_end_that_were_asked_for(
 
 
 @pytest.mark.parametrize("name", ["ECS_CONTAINER_METADATA_URI_V4", "AWS_EXECUTION_ENV"])
-def test_in_the_cloud_no_key_is_printed_or_made(
+def test_in_the_cloud_no_key_is_printed(
     run: Run, merchant: str, postgres: Postgres, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setenv(name, "x")
@@ -120,7 +120,7 @@ def test_a_key_is_written_to_its_secret(
     assert _works(context, json.loads(body["SecretString"])["api_key"])
 
 
-def test_a_key_that_cannot_be_left_there_is_not_made(
+def test_a_key_that_cannot_be_delivered_is_not_created(
     run: Run, merchant: str, secrets_manager: Receiver, postgres: Postgres
 ) -> None:
     secrets_manager.statuses = [400]
@@ -131,7 +131,7 @@ def test_a_key_that_cannot_be_left_there_is_not_made(
         assert connection.execute("SELECT count(*) FROM api_keys").fetchone() == (0,)
 
 
-def test_a_rotated_key_keeps_the_old_one_for_the_overlap(run: Run, merchant: str, context: Context) -> None:
+def test_a_rotation_keeps_the_old_key_for_the_overlap(run: Run, merchant: str, context: Context) -> None:
     _, first, _ = _create(run, merchant, "-")
     code, second, _ = run("key", "rotate", str(first["key"]), "--overlap-hours", "1", "--to", "-")
     assert code == 0
@@ -141,7 +141,7 @@ def test_a_rotated_key_keeps_the_old_one_for_the_overlap(run: Run, merchant: str
     assert run("key", "rotate", str(first["key"]), "--to", "-")[0] == EXIT_FAILED
 
 
-def test_a_revoked_key_is_dead(run: Run, merchant: str, context: Context) -> None:
+def test_a_revoked_key_stops_working(run: Run, merchant: str, context: Context) -> None:
     _, first, _ = _create(run, merchant, "-")
     assert run("key", "revoke", str(first["key"]))[:2] == (0, {"revoked": first["key"]})
     assert not _works(context, first["api_key"])
@@ -152,15 +152,15 @@ def test_a_revoked_key_is_dead(run: Run, merchant: str, context: Context) -> Non
     [
         (["merchant", "create", "--name", " "], "--name"),
         (["merchant", "create", "--name", "n", "--fee-basis-points", "10001"], "--fee-basis-points"),
-        (["key", "create", "--merchant", "mer_x", "--mode", "test", "--name", "n", "--to", "-"], "no such merchant"),
-        (["key", "revoke", "key_x"], "no such API key"),
-        (["key", "rotate", "key_x", "--to", "-"], "no such API key"),
+        (["key", "create", "--merchant", "mer_x", "--mode", "test", "--name", "n", "--to", "-"], "No such merchant"),
+        (["key", "revoke", "key_x"], "No such API key"),
+        (["key", "rotate", "key_x", "--to", "-"], "No such API key"),
         (["key", "rotate", "key_x", "--to", "-", "--overlap-hours", "1000"], "--overlap-hours"),
         (["key", "rotate", "key_x", "--to", "nowhere"], "file:PATH"),
         (["key", "rotate", "key_x", "--to", "arn:aws"], "file:PATH"),
     ],
 )
-def test_what_cannot_be_done_is_told_with_what_to_do(run: Run, arguments: list[str], said: str) -> None:
+def test_an_error_says_what_to_do(run: Run, arguments: list[str], said: str) -> None:
     code, _, complaint = run(*arguments)
     assert code == EXIT_FAILED
     assert said in complaint
@@ -169,22 +169,20 @@ def test_what_cannot_be_done_is_told_with_what_to_do(run: Run, arguments: list[s
 @pytest.mark.parametrize(
     ("more", "said"), [(["--scopes", "fly"], "--scopes"), (["--expires-in-days", "0"], "--expires-in-days")]
 )
-def test_a_key_that_makes_no_sense_is_refused(run: Run, merchant: str, more: list[str], said: str) -> None:
+def test_invalid_options_are_rejected(run: Run, merchant: str, more: list[str], said: str) -> None:
     code, _, complaint = _create(run, merchant, "-", *more)
     assert code == EXIT_FAILED
     assert said in complaint
 
 
-def test_live_keys_are_made_only_where_they_are_accepted(
-    run: Run, merchant: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_live_keys_are_created_only_where_accepted(run: Run, merchant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALLOW_LIVE_KEYS", "false")
     code, _, complaint = _create(run, merchant, "-", mode="live")
     assert code == EXIT_FAILED
     assert "test keys only" in complaint
 
 
-def test_a_file_that_exists_is_not_overwritten(run: Run, merchant: str, tmp_path: Path) -> None:
+def test_an_existing_file_is_not_overwritten(run: Run, merchant: str, tmp_path: Path) -> None:
     (tmp_path / "key.json").write_text("precious")
     code, _, complaint = _create(run, merchant, f"file:{tmp_path}/key.json")
     assert code == EXIT_FAILED
@@ -193,7 +191,7 @@ def test_a_file_that_exists_is_not_overwritten(run: Run, merchant: str, tmp_path
     assert _create(run, merchant, f"file:{tmp_path}/nowhere/key.json")[0] == EXIT_FAILED
 
 
-def test_every_act_is_written_down_with_who_did_it(run: Run, merchant: str, postgres: Postgres) -> None:
+def test_every_act_is_audited_with_its_actor(run: Run, merchant: str, postgres: Postgres) -> None:
     _, first, _ = _create(run, merchant, "-")
     run("key", "rotate", str(first["key"]), "--to", "-")
     run("key", "revoke", str(first["key"]))

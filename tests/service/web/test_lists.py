@@ -1,4 +1,4 @@
-"""Lists: newest first, cut by keyset, stable under inserts, filtered, and answered from an index at any size."""
+"""Lists: newest first, paged by keyset, stable under inserts, filtered, and served from an index at any size."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ def walk(client: Client, path: str, **query: Any) -> list[list[dict[str, Any]]]:
 @pytest.mark.parametrize(
     "path", ["/v1/payments", "/v1/events", "/v1/ledger/entries", "/v1/payments/{}/refunds", "/v1/payments/{}/events"]
 )
-def test_pages_hold_everything_once_newest_first(client: Client, path: str) -> None:
+def test_pages_contain_everything_once(client: Client, path: str) -> None:
     payment_id = client.json(client.create())["id"]
     for _ in range(4):
         client.json(client.post(f"/v1/payments/{payment_id}/refunds", {"amount": 1}))
@@ -51,7 +51,7 @@ def test_pages_hold_everything_once_newest_first(client: Client, path: str) -> N
     assert created == sorted(created, reverse=True)
 
 
-def test_what_is_made_meanwhile_shifts_no_page(client: Client) -> None:
+def test_new_objects_shift_no_page(client: Client) -> None:
     ids = [client.json(client.create())["id"] for _ in range(4)]
     first = client.json(client.get("/v1/payments", limit=2))
     client.create()
@@ -73,34 +73,6 @@ def test_filters(client: Client) -> None:
     assert found(created_lt=paid["created"]) == 0
     assert found(created_gte=paid["created"] + 60) == 0
     assert found(created_gte=0, created_lt=10**11) == 2
-
-
-BAD = [
-    {"limit": 0},
-    {"limit": 101},
-    {"limit": "ten"},
-    {"cursor": "???"},
-    {"cursor": "YQpi"},
-    {"status": "unheard_of"},
-    {"created_gte": -1},
-    {"created_lt": "yesterday"},
-    {"colour": "red"},
-]
-
-
-@pytest.mark.parametrize("query", BAD, ids=str)
-def test_refuses_what_it_does_not_understand(client: Client, query: dict[str, Any]) -> None:
-    assert client.get("/v1/payments", **query).status_code in (400, 422)
-
-
-@pytest.mark.parametrize(
-    "path", ["/v1/events", "/v1/ledger/entries", "/v1/payments/{}/events", "/v1/payments/{}/refunds"]
-)
-@pytest.mark.parametrize("cursor", ["???", "YQ", "eAp5", "OTk5OTk5OTk5OTk5OTk5OTk5OTkKeA"])
-def test_refuses_cursors_of_other_lists(client: Client, path: str, cursor: str) -> None:
-    payment_id = client.json(client.create())["id"]
-    answer = client.get(path.format(payment_id), cursor=cursor)
-    assert answer.status_code == 422 or (answer.status_code == 200 and path.endswith("refunds"))
 
 
 ROWS = 100_000
@@ -147,7 +119,7 @@ class Explaining:
         return self.tx.execute(query, parameters)
 
 
-def test_every_list_is_answered_from_an_index(many: ApiKey, database: Database) -> None:
+def test_every_list_is_served_from_an_index(many: ApiKey, database: Database) -> None:
     with database.tenant_transaction(many) as tx:  # also behind row-level security
         explaining: Any = Explaining(tx)
         filters = {

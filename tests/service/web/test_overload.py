@@ -1,4 +1,4 @@
-"""Requests beyond those that can be in flight are refused at once and cost nobody anything."""
+"""Load shedding: excess requests are rejected at once and have no effect."""
 
 import threading
 from collections.abc import Iterator
@@ -55,7 +55,7 @@ def in_flight(client: Client, processor: _Slow) -> Iterator[list[Future[TestResp
         processor.may_answer.set()
 
 
-def test_one_more_is_told_at_once_when_to_come_back(client: Client, in_flight: list[Future[TestResponse]]) -> None:
+def test_an_excess_request_gets_429_with_retry_after(client: Client, in_flight: list[Future[TestResponse]]) -> None:
     refused = client.create()
     assert (refused.status_code, refused.content_type) == (429, "application/problem+json")
     assert refused.get_json(force=True)["code"] == "too_many_requests"
@@ -65,12 +65,12 @@ def test_one_more_is_told_at_once_when_to_come_back(client: Client, in_flight: l
     assert not any(request.done() for request in in_flight)
 
 
-def test_health_checks_are_always_answered(client: Client, in_flight: list[Future[TestResponse]]) -> None:
+def test_health_checks_are_exempt(client: Client, in_flight: list[Future[TestResponse]]) -> None:
     assert [client.get(path).status_code for path in ("/healthz", "/readyz")] == [200, 200]
     assert not any(request.done() for request in in_flight)
 
 
-def test_what_was_refused_was_not_begun_and_its_place_comes_free(
+def test_a_rejected_request_has_no_effect(
     client: Client, processor: _Slow, in_flight: list[Future[TestResponse]]
 ) -> None:
     assert client.create(key="refused").status_code == 429
@@ -82,11 +82,11 @@ def test_what_was_refused_was_not_begun_and_its_place_comes_free(
     assert len(Client.json(client.get("/v1/payments"))["data"]) == _LIMIT + 1
 
 
-def test_a_request_that_fails_leaves_its_place_too(client: Client) -> None:
+def test_a_failed_request_frees_its_slot(client: Client) -> None:
     for _ in range(_LIMIT + 1):
         assert client.create(amount=0).status_code == 422
         assert client.get("/v1/nothing").status_code == 404
 
 
-def test_at_least_64_are_served() -> None:
+def test_at_least_64_requests_are_served() -> None:
     assert Settings().max_in_flight >= 64

@@ -1,4 +1,4 @@
-"""Every error is an RFC 9457 problem with a request id, and none tells internals."""
+"""Every error is an RFC 9457 problem with a request ID, and none reveals internals."""
 
 import logging
 from typing import Any
@@ -42,25 +42,27 @@ def client() -> FlaskClient:
     return app.test_client()
 
 
+_CASES: list[tuple[str, str, dict[str, Any], int, str]] = [
+    ("GET", "/nowhere", {}, 404, "not_found"),
+    ("GET", "/json", {}, 405, "method_not_allowed"),
+    ("POST", "/json", {"data": b"{}", "content_type": "text/plain"}, 415, "unsupported_media_type"),
+    ("POST", "/json", {"data": b"{}"}, 415, "unsupported_media_type"),
+    ("POST", "/json", {"data": b" " * 65537, "content_type": "application/json"}, 413, "content_too_large"),
+    ("POST", "/json", {"data": b"{", "content_type": "application/json"}, 400, "malformed_request"),
+    ("GET", "/crash", {}, 500, "internal_error"),
+    ("GET", "/conflict", {}, 409, "illegal_transition"),
+    ("GET", "/busy", {}, 409, "request_in_progress"),
+    ("GET", "/teapot/400", {}, 400, "malformed_request"),
+    ("GET", "/teapot/406", {}, 406, "malformed_request"),
+    ("GET", "/teapot/431", {}, 431, "malformed_request"),
+    ("GET", "/teapot/501", {}, 500, "internal_error"),
+    ("GET", "/teapot/503", {}, 503, "service_unavailable"),
+]  # fmt: skip
+
+
 @pytest.mark.parametrize(
-    ("method", "path", "kwargs", "status", "code"),
-    [
-        ("GET", "/nowhere", {}, 404, "not_found"),
-        ("GET", "/json", {}, 405, "method_not_allowed"),
-        ("POST", "/json", {"data": b"{}", "content_type": "text/plain"}, 415, "unsupported_media_type"),
-        ("POST", "/json", {"data": b"{}"}, 415, "unsupported_media_type"),
-        ("POST", "/json", {"data": b" " * 65537, "content_type": "application/json"}, 413, "content_too_large"),
-        ("POST", "/json", {"data": b"{", "content_type": "application/json"}, 400, "malformed_request"),
-        ("GET", "/crash", {}, 500, "internal_error"),
-        ("GET", "/conflict", {}, 409, "illegal_transition"),
-        ("GET", "/busy", {}, 409, "request_in_progress"),
-        ("GET", "/teapot/400", {}, 400, "malformed_request"),
-        ("GET", "/teapot/406", {}, 406, "malformed_request"),
-        ("GET", "/teapot/431", {}, 431, "malformed_request"),
-        ("GET", "/teapot/501", {}, 500, "internal_error"),
-        ("GET", "/teapot/503", {}, 503, "service_unavailable"),
-    ],
-)  # fmt: skip
+    ("method", "path", "kwargs", "status", "code"), _CASES, ids=[f"{case[1]} {case[3]}" for case in _CASES]
+)
 def test_an_error_is_a_problem_with_the_request_id(
     client: FlaskClient, method: str, path: str, kwargs: dict[str, Any], status: int, code: str
 ) -> None:
@@ -76,9 +78,7 @@ def test_an_error_is_a_problem_with_the_request_id(
     assert problem["type"]
 
 
-def test_the_request_id_of_an_unexpected_error_finds_its_log_line_and_nothing_leaks(
-    client: FlaskClient, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_unexpected_error_is_logged_and_leaks_nothing(client: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR, "payments.web"):
         response = client.get("/crash")
     assert b"hunter2" not in response.data
@@ -97,12 +97,12 @@ def test_a_conflict_names_the_state_and_what_it_allows(client: FlaskClient) -> N
     assert (problem["state"], problem["allowed"]) == ("succeeded", ["refund"])
 
 
-def test_a_busy_key_says_when_to_come_back(client: FlaskClient) -> None:
+def test_a_request_in_progress_has_retry_after(client: FlaskClient) -> None:
     assert client.get("/busy").headers["Retry-After"] == "7"
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/crash", "/conflict"])
-def test_every_answer_carries_the_security_headers(client: FlaskClient, path: str) -> None:
+def test_errors_have_the_security_headers(client: FlaskClient, path: str) -> None:
     response = client.get(path)
     assert response.headers["Strict-Transport-Security"].startswith("max-age=63072000")
     assert response.headers["X-Content-Type-Options"] == "nosniff"
@@ -111,11 +111,11 @@ def test_every_answer_carries_the_security_headers(client: FlaskClient, path: st
     assert response.headers["Server"] == "payments"
 
 
-def test_two_requests_have_two_ids(client: FlaskClient) -> None:
+def test_request_ids_are_unique(client: FlaskClient) -> None:
     assert client.get("/busy").headers["Request-Id"] != client.get("/busy").headers["Request-Id"]
 
 
-def test_codes_are_unique_and_every_problem_has_its_words() -> None:
+def test_codes_are_unique_and_every_problem_is_documented() -> None:
     errors = list(all_errors())
     assert len({error.code for error in errors}) == len(errors)
     assert all(error.__doc__ and error.title and 400 <= error.status <= 599 for error in errors)
@@ -125,7 +125,7 @@ def test_401_says_how_to_authenticate() -> None:
     assert Unauthenticated("No.").headers["WWW-Authenticate"].startswith("Bearer")
 
 
-def test_shedding_says_when_to_come_back(client: FlaskClient) -> None:
+def test_too_many_requests_has_retry_after(client: FlaskClient) -> None:
     assert TooManyRequests("Wait.", retry_after=3).headers == {"Retry-After": "3"}
     assert client.get("/teapot/429").get_json(force=True)["code"] == "too_many_requests"
 
