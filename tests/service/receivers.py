@@ -29,7 +29,7 @@ class Receiver:
     requests: list[Received] = field(default_factory=list)
     #: Status of the next answers; the last one stays.
     statuses: list[int] = field(default_factory=lambda: [200])
-    answer_headers: dict[str, str] = field(default_factory=dict)
+    response_headers: dict[str, str] = field(default_factory=dict)
     #: Called instead of answering, with the handler.
     misbehave: Callable[[http.server.BaseHTTPRequestHandler], object] | None = None
 
@@ -45,7 +45,7 @@ def receiver(tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
                 found.misbehave(self)
                 return
             self.send_response(found.statuses.pop(0) if len(found.statuses) > 1 else found.statuses[0])
-            for name, value in found.answer_headers.items():
+            for name, value in found.response_headers.items():
                 self.send_header(name, value)
             self.send_header("Content-Length", "0")
             self.end_headers()

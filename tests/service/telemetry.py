@@ -110,9 +110,9 @@ def _requests(client: Client, telemetry: Telemetry) -> None:
 
 
 def _request_that_fails(context: Context, key: ApiKey, telemetry: Telemetry) -> None:
-    answer = Client(context, key).create()
-    assert answer.status_code == 500
-    telemetry.failed_request_id = answer.headers["Request-Id"]
+    response = Client(context, key).create()
+    assert response.status_code == 500
+    telemetry.failed_request_id = response.headers["Request-Id"]
 
 
 def _work(postgres: Postgres, context: Context, broken: Context) -> None:
