@@ -18,7 +18,6 @@ from payments.processors.sandbox import SandboxProcessor
 from payments.repositories.database import Database
 from payments.services import housekeeping, ledger_integrity, webhook_delivery
 from payments.services.context import Context
-from payments.worker import webhooks as worker_webhooks
 from payments.worker.webhook_delivery import DeliveryPool
 from tests.service.api import Client, recover_due
 from tests.service.conftest import ApiKey, Postgres
@@ -130,4 +129,4 @@ def _work(postgres: Postgres, context: Context, broken: Context) -> None:
     while deliverer.run():
         deliverer.wait_until_idle()
     deliverer.close()
-    worker_webhooks.measure(context)
+    housekeeping.measure_webhook_backlog(context)

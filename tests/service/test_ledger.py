@@ -74,9 +74,9 @@ def test_no_cursor_passes_a_transaction_that_commits_late(
 
     def move() -> None:
         if reader == "rollup":
-            ledger_integrity.roll_up(database)
+            ledger_integrity.roll_up(client.context)
         elif reader == "seals":
-            ledger_integrity.seal(database)
+            ledger_integrity.seal(client.context)
 
     with psycopg.connect(postgres.app) as late:
         book(late, client.key, payment_id, transfer_id="tr_early")  # type: ignore[arg-type]  # other row factory
@@ -92,7 +92,7 @@ def test_no_cursor_passes_a_transaction_that_commits_late(
     seen = [entry["id"] for entry in client.json(client.get("/v1/ledger/entries"))["data"]]
     assert seen[:2] == ["tr_late", "tr_early"]
     assert client.balances()["processor_receivable"] == 1002
-    report = ledger_integrity.verify(database)
+    report = ledger_integrity.verify(client.context)
     assert [problem["problem"] for problem in report.problems] == ["payment_differs"], "the test's own two transfers"
     assert report.sealed_transfers + report.unsealed_transfers == 4
 
@@ -114,16 +114,15 @@ def test_the_sealer_tells_each_head_and_goes_on_where_it_was(
     client: Client, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ledger_integrity, "_BATCH", 3)
-    database = client.context.database
     for _ in range(2):
         client.create()
-    report = ledger_integrity.verify(database)
+    report = ledger_integrity.verify(client.context)
     assert (report.sealed_transfers, report.unsealed_transfers, report.head) == (0, 4, None)
     with caplog.at_level(logging.INFO, "payments.ledger"):
-        while ledger_integrity.seal(database):
+        while ledger_integrity.seal(client.context):
             pass
     heads = [record.head for record in caplog.records]  # type: ignore[attr-defined]  # from `extra`
-    report = ledger_integrity.verify(database)
+    report = ledger_integrity.verify(client.context)
     assert (report.seals, report.sealed_transfers, report.unsealed_transfers) == (2, 4, 0)
     assert (len(heads), report.head) == (2, heads[-1])
     assert report.is_sound
@@ -133,8 +132,8 @@ def test_one_sealer_at_a_time(client: Client, database: Database) -> None:
     client.create()
     with database.transaction() as tx:
         tx.execute("SELECT pg_advisory_xact_lock(7236402)")
-        assert ledger_integrity.seal(database) is False
-    assert ledger_integrity.seal(database) is True
+        assert ledger_integrity.seal(client.context) is False
+    assert ledger_integrity.seal(client.context) is True
 
 
 TAMPERING = {

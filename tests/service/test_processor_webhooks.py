@@ -31,7 +31,7 @@ def server() -> Iterator[StripeStandin]:
 
 @pytest.fixture
 def standin(server: StripeStandin, monkeypatch: pytest.MonkeyPatch) -> StripeStandin:
-    monkeypatch.setattr(stripe_api, "_PAUSE", 0.001)
+    monkeypatch.setattr(stripe_api, "_RETRY_DELAY", 0.001)
     server.faults.clear()
     return server
 

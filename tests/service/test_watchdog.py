@@ -137,7 +137,7 @@ def run(database: Database, journal: Database, heartbeat: Heartbeat, monkeypatch
     monkeypatch.setattr(worker, "INTERVAL", 0.01)
 
     def runner(*loops: Loop, stop: threading.Event) -> int:
-        monkeypatch.setattr(worker, "loops", lambda *_: list(loops))
+        monkeypatch.setattr(worker, "all_loops", lambda *_: list(loops))
         late = threading.Timer(WAIT, stop.set)  # a promise that is broken must fail, not hang
         late.start()
         try:
@@ -268,7 +268,7 @@ def test_what_an_earlier_worker_left_is_not_taken_for_this_ones(run: Run, heartb
 @pytest.mark.parametrize("scale", [1.0, 20.0, 1000.0])
 def test_intervals_and_limits_shrink_together(database: Database, journal: Database, scale: float) -> None:
     """So that a soak with a time scale shows what happens without one."""
-    found = [loop.interval for loop in worker.loops(sandbox_context(database, journal))]
+    found = [loop.interval for loop in worker.all_loops(sandbox_context(database, journal))]
     for seconds in (*found, worker._LONGEST_RUN, MAX_AGE, INTERVAL):
         assert time_scale.scaled(seconds, scale) == max(seconds / scale, min(seconds, 0.25))
     longest = max(found)

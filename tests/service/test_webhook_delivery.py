@@ -267,8 +267,8 @@ def test_a_claimed_message_is_nobody_elses_until_its_lease_ends(context: Context
     time.sleep(0.06)
     (second,) = _claim(context)
     with context.database.transaction() as tx:
-        assert not webhook_messages.settle(tx, first, status="delivered", attempts=1, wait=None)
-        assert webhook_messages.settle(tx, second, status="delivered", attempts=1, wait=None)
+        assert not webhook_messages.settle(tx, first, status="delivered", attempts=1, delay=None)
+        assert webhook_messages.settle(tx, second, status="delivered", attempts=1, delay=None)
         tx.commit()
 
 

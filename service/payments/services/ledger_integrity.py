@@ -9,6 +9,7 @@ from payments.repositories.cursors import START, Position
 from payments.repositories.database import Connection
 from payments.repositories.ledger_integrity import Seal
 from payments.services.context import Context
+from payments.services.presentation import Json
 
 _log = logging.getLogger("payments.ledger")
 #: Transfers per step; bounds how long a step keeps its transaction open.
@@ -63,14 +64,14 @@ class IntegrityReport:
     unsealed_transfers: int = 0
     #: Head of the chain, to be compared with the log.
     head: str | None = None
-    problems: list[dict[str, object]] = field(default_factory=list)
+    problems: list[Json] = field(default_factory=list)
 
     @property
     def is_sound(self) -> bool:
         """Whether there are no problems."""
         return not self.problems
 
-    def as_dict(self) -> dict[str, object]:
+    def as_dict(self) -> Json:
         """Return the report as plain values."""
         return asdict(self)
 
