@@ -33,16 +33,16 @@ class Telemetry:
 
     lines: dict[str, list[str]] = field(default_factory=dict)
     documents: list[dict[str, Any]] = field(default_factory=list)
-    #: A payment whose outcome was unknown at first; the worker found it out, and webhooks told it.
+    #: A payment whose outcome was unknown at first; the worker found it out, and webhooks reported it.
     payment_id: str = ""
     #: A creation that was declined at once.
     declined_id: str = ""
-    #: A request that failed by a mistake of ours.
+    #: A request that failed because of a bug.
     failed_request_id: str = ""
 
 
 class _Broken(SandboxProcessor):
-    """Cannot be asked: a mistake of ours."""
+    """Raises on every call, like a bug."""
 
     def authorize(self, call: Call) -> Result:
         raise RuntimeError(f"planted, for {call.attempt_id}")
@@ -110,9 +110,9 @@ def _requests(client: Client, telemetry: Telemetry) -> None:
 
 
 def _request_that_fails(context: Context, key: ApiKey, telemetry: Telemetry) -> None:
-    answer = Client(context, key).create()
-    assert answer.status_code == 500
-    telemetry.failed_request_id = answer.headers["Request-Id"]
+    response = Client(context, key).create()
+    assert response.status_code == 500
+    telemetry.failed_request_id = response.headers["Request-Id"]
 
 
 def _work(postgres: Postgres, context: Context, broken: Context) -> None:

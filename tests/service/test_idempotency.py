@@ -32,19 +32,19 @@ def count(postgres: Postgres, table: str) -> int:
 
 def test_concurrent_requests_execute_once(client: Client, postgres: Postgres) -> None:
     with ThreadPoolExecutor(24) as threads:
-        answers = list(threads.map(lambda _: client.create(key="same"), range(24)))
-    statuses = {answer.status_code for answer in answers}
+        responses = list(threads.map(lambda _: client.create(key="same"), range(24)))
+    statuses = {response.status_code for response in responses}
     assert statuses <= {201, 409}
-    bodies = {answer.data for answer in answers if answer.status_code == 201}
+    bodies = {response.data for response in responses if response.status_code == 201}
     assert len(bodies) == 1
     assert (count(postgres, "payments"), count(postgres, "sandbox_journal"), count(postgres, "ledger_transfers")) == (
         1,
         1,
         2,
     )
-    refused = [answer for answer in answers if answer.status_code == 409]
-    assert all(answer.get_json()["code"] == "request_in_progress" for answer in refused)
-    assert all(1 <= int(answer.headers["Retry-After"]) <= 60 for answer in refused)
+    refused = [response for response in responses if response.status_code == 409]
+    assert all(response.get_json()["code"] == "request_in_progress" for response in refused)
+    assert all(1 <= int(response.headers["Retry-After"]) <= 60 for response in refused)
 
 
 @pytest.mark.parametrize(
@@ -77,8 +77,8 @@ def test_concurrent_captures_capture_once(client: Client, postgres: Postgres) ->
 
 def test_a_different_request_with_the_same_key_is_rejected(client: Client) -> None:
     client.create(amount=1000, key="same")
-    answer = client.create(amount=1001, key="same")
-    assert (answer.status_code, answer.get_json()["code"]) == (422, "idempotency_mismatch")
+    response = client.create(amount=1001, key="same")
+    assert (response.status_code, response.get_json()["code"]) == (422, "idempotency_mismatch")
 
 
 def test_the_fingerprint_includes_the_path(client: Client) -> None:
@@ -138,7 +138,7 @@ def test_final_responses_are_kept_for_72_hours(client: Client, postgres: Postgre
         connection.execute(
             "UPDATE idempotency_keys SET expires_at = now() - interval '1 s' WHERE expires_at IS NOT NULL"
         )
-        assert client.json(client.create(key="same"))["id"] != first, "an expired answer no longer counts"
+        assert client.json(client.create(key="same"))["id"] != first, "an expired response no longer counts"
         connection.execute(
             "UPDATE idempotency_keys SET expires_at = now() - interval '1 s' WHERE expires_at IS NOT NULL"
         )
@@ -168,14 +168,14 @@ def test_an_open_breaker_rejects_before_anything_is_written(
     closed = Client(
         context_with(client.context.database, Unavailable(journal, public_base_url="https://x")), client.key
     )
-    answer = closed.create(key="new")
-    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+    response = closed.create(key="new")
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
     assert (count(postgres, "payments"), count(postgres, "idempotency_keys")) == (1, 1)
     assert closed.create(key="done").data == done.data, "a replay needs no processor"
 
 
 class Slow(SandboxProcessor):
-    """A sandbox that waits until it is told to answer, and sees what is open meanwhile."""
+    """A sandbox that waits for permission to respond."""
 
     def __init__(self, journal: Database) -> None:
         super().__init__(journal, public_base_url="https://x")
@@ -194,7 +194,7 @@ def test_no_transaction_is_open_during_a_processor_call(
     slow = Slow(journal)
     client = Client(context_with(database, slow), key)
     with ThreadPoolExecutor(1) as thread:
-        answer = thread.submit(client.create, key="same")
+        response = thread.submit(client.create, key="same")
         assert slow.called.wait(10)
         assert client.create(key="same").status_code == 409
         with psycopg.connect(postgres.superuser) as connection:
@@ -202,12 +202,12 @@ def test_no_transaction_is_open_during_a_processor_call(
                 "SELECT count(*) FROM pg_stat_activity WHERE usename = 'payments_service' AND state LIKE 'idle in%'"
             ).fetchone()
         slow.go.set()
-        assert answer.result().status_code == 201
+        assert response.result().status_code == 201
     assert row == (0,)
 
 
 def test_a_lost_attempt_records_nothing(database: Database, journal: Database, key: ApiKey, postgres: Postgres) -> None:
-    """The worker took over and settled while the api was waiting for an answer that came after all."""
+    """The worker claimed and settled it while the api was still waiting for the processor."""
     slow = Slow(journal)
     client = Client(context_with(database, slow), key)
     with ThreadPoolExecutor(1) as thread:
@@ -216,8 +216,8 @@ def test_a_lost_attempt_records_nothing(database: Database, journal: Database, k
         with psycopg.connect(postgres.superuser, autocommit=True) as connection:
             connection.execute("UPDATE attempts SET generation = generation + 1")
         slow.go.set()
-        answer = late.result()
-    assert (answer.status_code, answer.get_json()["status"]) == (202, "processing")
+        response = late.result()
+    assert (response.status_code, response.get_json()["status"]) == (202, "processing")
     assert (count(postgres, "ledger_transfers"), count(postgres, "events")) == (0, 0)
 
 

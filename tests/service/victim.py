@@ -1,4 +1,4 @@
-"""A process that makes one request, or one round of the worker, and dies at a chosen point like one that is killed."""
+"""A process that serves one request or runs one round of the worker, and is killed at a chosen point."""
 
 import os
 from collections.abc import Callable
