@@ -33,16 +33,16 @@ class Telemetry:
 
     lines: dict[str, list[str]] = field(default_factory=dict)
     documents: list[dict[str, Any]] = field(default_factory=list)
-    #: A payment whose outcome was unknown at first; the worker found it out, and webhooks told it.
+    #: A payment whose outcome was unknown at first; the worker found it out, and webhooks reported it.
     payment_id: str = ""
     #: A creation that was declined at once.
     declined_id: str = ""
-    #: A request that failed by a mistake of ours.
+    #: A request that failed because of a bug.
     failed_request_id: str = ""
 
 
 class _Broken(SandboxProcessor):
-    """Cannot be asked: a mistake of ours."""
+    """Raises on every call, like a bug."""
 
     def authorize(self, call: Call) -> Result:
         raise RuntimeError(f"planted, for {call.attempt_id}")

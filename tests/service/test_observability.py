@@ -47,7 +47,7 @@ def test_secrets_and_rows_are_redacted(postgres: Postgres) -> None:
     assert "sk_live_(not logged)" in line
     assert "DETAIL: (not logged)" in line
     assert "whsec_(not logged)" in line
-    assert "merchants_fee_basis_points_check" in json.loads(line)["exception"], "what went wrong is still told"
+    assert "merchants_fee_basis_points_check" in json.loads(line)["exception"], "the cause is still logged"
 
 
 def test_metrics_are_aggregated_and_written_as_emf() -> None:

@@ -28,7 +28,7 @@ def context(database: Database, journal: Database) -> Context:
 
 @pytest.fixture
 def run(context: Context, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run `payments ...`; answers exit code, printed JSON and the complaint."""
+    """Run `payments ...`; return the exit code, the printed JSON and standard error."""
     monkeypatch.setattr(common, "command_context", lambda *_, **__: context)
     # The process's logging would outlive this test and write to an output that is captured no longer.
     monkeypatch.setattr("payments.observability.logs.configure", lambda **_: None)
@@ -86,9 +86,9 @@ def test_in_the_cloud_no_key_is_printed(
     run: Run, merchant: str, postgres: Postgres, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setenv(name, "x")
-    code, printed, complaint = _create(run, merchant, "-")
+    code, printed, stderr = _create(run, merchant, "-")
     assert (code, printed) == (EXIT_FAILED, {})
-    assert "ARN" in complaint
+    assert "ARN" in stderr
     with psycopg.connect(postgres.superuser) as connection:
         assert connection.execute("SELECT count(*) FROM api_keys").fetchone() == (0,)
 
@@ -124,9 +124,9 @@ def test_a_key_that_cannot_be_delivered_is_not_created(
     run: Run, merchant: str, secrets_manager: Receiver, postgres: Postgres
 ) -> None:
     secrets_manager.statuses = [400]
-    code, _, complaint = _create(run, merchant, _ARN)
+    code, _, stderr = _create(run, merchant, _ARN)
     assert code == EXIT_FAILED
-    assert "PutSecretValue" in complaint
+    assert "PutSecretValue" in stderr
     with psycopg.connect(postgres.superuser) as connection:
         assert connection.execute("SELECT count(*) FROM api_keys").fetchone() == (0,)
 
@@ -148,7 +148,7 @@ def test_a_revoked_key_stops_working(run: Run, merchant: str, context: Context) 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         (["merchant", "create", "--name", " "], "--name"),
         (["merchant", "create", "--name", "n", "--fee-basis-points", "10001"], "--fee-basis-points"),
@@ -160,33 +160,33 @@ def test_a_revoked_key_stops_working(run: Run, merchant: str, context: Context) 
         (["key", "rotate", "key_x", "--to", "arn:aws"], "file:PATH"),
     ],
 )
-def test_an_error_says_what_to_do(run: Run, arguments: list[str], said: str) -> None:
-    code, _, complaint = run(*arguments)
+def test_an_error_says_what_to_do(run: Run, arguments: list[str], expected: str) -> None:
+    code, _, stderr = run(*arguments)
     assert code == EXIT_FAILED
-    assert said in complaint
+    assert expected in stderr
 
 
 @pytest.mark.parametrize(
-    ("more", "said"), [(["--scopes", "fly"], "--scopes"), (["--expires-in-days", "0"], "--expires-in-days")]
+    ("more", "expected"), [(["--scopes", "fly"], "--scopes"), (["--expires-in-days", "0"], "--expires-in-days")]
 )
-def test_invalid_options_are_rejected(run: Run, merchant: str, more: list[str], said: str) -> None:
-    code, _, complaint = _create(run, merchant, "-", *more)
+def test_invalid_options_are_rejected(run: Run, merchant: str, more: list[str], expected: str) -> None:
+    code, _, stderr = _create(run, merchant, "-", *more)
     assert code == EXIT_FAILED
-    assert said in complaint
+    assert expected in stderr
 
 
 def test_live_keys_are_created_only_where_accepted(run: Run, merchant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALLOW_LIVE_KEYS", "false")
-    code, _, complaint = _create(run, merchant, "-", mode="live")
+    code, _, stderr = _create(run, merchant, "-", mode="live")
     assert code == EXIT_FAILED
-    assert "test keys only" in complaint
+    assert "test keys only" in stderr
 
 
 def test_an_existing_file_is_not_overwritten(run: Run, merchant: str, tmp_path: Path) -> None:
     (tmp_path / "key.json").write_text("precious")
-    code, _, complaint = _create(run, merchant, f"file:{tmp_path}/key.json")
+    code, _, stderr = _create(run, merchant, f"file:{tmp_path}/key.json")
     assert code == EXIT_FAILED
-    assert "exists" in complaint
+    assert "exists" in stderr
     assert (tmp_path / "key.json").read_text() == "precious"
     assert _create(run, merchant, f"file:{tmp_path}/nowhere/key.json")[0] == EXIT_FAILED
 

@@ -31,7 +31,7 @@ def client(database: Database, journal: Database, key: ApiKey) -> Client:
 
 @pytest.fixture
 def run(client: Client, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command in this process; answers its exit code, its lines on standard output, and standard error."""
+    """Run a command in this process; return its exit code, its lines on standard output, and standard error."""
 
     def context(_: Settings, *, name: str) -> Context:
         return client.context
@@ -58,9 +58,9 @@ def execute(postgres: Postgres, statement: str) -> list[tuple[Any, ...]]:
 # ---- ledger verify ---------------------------------------------------------------------------------------------------
 def test_ledger_verify_reports_problems(run: Run, client: Client, postgres: Postgres) -> None:
     client.create()
-    code, (report,), said = run("ledger", "verify")
+    code, (report,), stderr = run("ledger", "verify")
     assert (code, report["problems"], report["unsealed_transfers"]) == (EXIT_OK, [], 2)
-    assert said == "payments ledger verify: 0 problems.\n"
+    assert stderr == "payments ledger verify: 0 problems.\n"
     execute(postgres, "UPDATE payments SET amount_refunded = 1")
     code, (report,), _ = run("ledger", "verify")
     assert (code, report["problems"][0]["problem"]) == (EXIT_FOUND, "payment_differs")
@@ -87,7 +87,7 @@ def test_a_head_from_the_log_detects_a_rewritten_chain(
 
 # ---- stuck and resolve -----------------------------------------------------------------------------------------------
 def make_stuck(client: Client, postgres: Postgres, token: str = "tok_lost_approved", **fields: Any) -> str:
-    """A payment that nobody could find out about for an hour; answers its attempt."""
+    """Create a payment whose outcome has been unknown for an hour; return its attempt."""
     client.create(token, **fields)
     hour = "now() - interval '1 hour'"
     ((attempt,),) = execute(
@@ -103,17 +103,17 @@ def test_stuck_and_resolve(run: Run, client: Client, postgres: Postgres) -> None
     code, (row,), _ = run("stuck")
     assert (code, row["attempt"], row["kind"], row["amount"]) == (EXIT_FOUND, attempt, "payment", 1000)
     arguments = ("resolve", attempt, "--outcome", "approved", "--evidence", "dashboard", "--actor", "ann")
-    code, printed, said = run(*arguments)
+    code, printed, stderr = run(*arguments)
     assert (code, printed) == (EXIT_FAILED, [])
-    assert "--reference" in said
+    assert "--reference" in stderr
     assert execute(postgres, "SELECT status FROM attempts") == [("open",)]
     code, (done,), _ = run(*arguments, "--reference", "sbx_ch_1")
     assert (code, done) == (
         EXIT_OK,
         {"attempt": attempt, "outcome": "approved", "payment": row["payment"], "status": "succeeded"},
     )
-    code, _, said = run(*arguments, "--reference", "sbx_ch_1")
-    assert (code, "payments stuck" in said) == (EXIT_FAILED, True)
+    code, _, stderr = run(*arguments, "--reference", "sbx_ch_1")
+    assert (code, "payments stuck" in stderr) == (EXIT_FAILED, True)
     assert run("stuck")[0] == EXIT_OK
     assert execute(postgres, "SELECT actor, details->>'reference' FROM audit_log") == [("cli:ann", "sbx_ch_1")]
 
@@ -122,8 +122,8 @@ def test_an_attempt_that_is_being_sent_cannot_be_resolved(run: Run, client: Clie
     """What a person found not done a minute ago, the worker may be doing now."""
     attempt = make_stuck(client, postgres)
     execute(postgres, "UPDATE attempts SET deadline_at = now() + interval '10 s'")
-    code, _, said = run("resolve", attempt, "--outcome", "not_done", "--evidence", "dashboard")
-    assert (code, "ten seconds" in said) == (EXIT_FAILED, True)
+    code, _, stderr = run("resolve", attempt, "--outcome", "not_done", "--evidence", "dashboard")
+    assert (code, "ten seconds" in stderr) == (EXIT_FAILED, True)
     assert execute(postgres, "SELECT status, generation FROM attempts") == [("open", 1)]
 
 
@@ -131,28 +131,28 @@ def test_another_payments_reference_is_rejected(run: Run, client: Client, postgr
     client.create()
     ((taken,),) = execute(postgres, "SELECT processor_reference FROM payments")
     attempt = make_stuck(client, postgres)
-    code, _, said = run("resolve", attempt, "--outcome", "approved", "--evidence", "x", "--reference", taken)
-    assert (code, "belongs to another" in said) == (EXIT_FAILED, True)
+    code, _, stderr = run("resolve", attempt, "--outcome", "approved", "--evidence", "x", "--reference", taken)
+    assert (code, "belongs to another" in stderr) == (EXIT_FAILED, True)
 
 
 def test_the_processor_must_be_configured(run: Run, client: Client, postgres: Postgres) -> None:
     attempt = make_stuck(client, postgres)
     execute(postgres, "UPDATE attempts SET processor = 'gone'")
-    code, _, said = run("resolve", attempt, "--outcome", "declined", "--evidence", "x")
-    assert (code, "gone is not configured" in said) == (EXIT_FAILED, True)
+    code, _, stderr = run("resolve", attempt, "--outcome", "declined", "--evidence", "x")
+    assert (code, "gone is not configured" in stderr) == (EXIT_FAILED, True)
     assert execute(postgres, "SELECT generation FROM attempts") == [(1,)], "nothing was taken over"
 
 
 # ---- who acts --------------------------------------------------------------------------------------------------------
 @contextmanager
-def task_metadata(answer: bytes) -> Iterator[str]:
+def task_metadata(response: bytes) -> Iterator[str]:
     """What ECS offers to a container about itself."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200 if self.path == "/v4/abc/task" else 404)
             self.end_headers()
-            self.wfile.write(answer)
+            self.wfile.write(response)
 
         def log_message(self, *_: object) -> None:
             pass
@@ -176,8 +176,8 @@ def test_in_the_cloud_person_and_task_are_audited(
     arguments = ("resolve", attempt, "--outcome", "declined", "--evidence", "dashboard")
     with task_metadata(b'{"TaskARN": "arn:aws:ecs:us-east-1:111111111111:task/ecs-cluster-dev/0a1b"}') as uri:
         monkeypatch.setenv("ECS_CONTAINER_METADATA_URI_V4", uri)
-        code, _, said = run(*arguments)
-        assert (code, "--actor" in said) == (EXIT_FAILED, True)
+        code, _, stderr = run(*arguments)
+        assert (code, "--actor" in stderr) == (EXIT_FAILED, True)
         assert execute(postgres, "SELECT count(*) FROM audit_log") == [(0,)]
         assert run(*arguments, "--actor", "ann")[0] == EXIT_OK
     assert execute(postgres, "SELECT actor FROM audit_log") == [("cli:ann task:0a1b",)]
@@ -189,14 +189,14 @@ def test_an_unknown_task_is_an_error(
     attempt = make_stuck(client, postgres)
     with task_metadata(b"not json") as uri:
         monkeypatch.setenv("ECS_CONTAINER_METADATA_URI_V4", uri)
-        code, _, said = run("resolve", attempt, "--outcome", "declined", "--evidence", "x", "--actor", "ann")
-    assert (code, "task's ID" in said) == (EXIT_FAILED, True)
+        code, _, stderr = run("resolve", attempt, "--outcome", "declined", "--evidence", "x", "--actor", "ann")
+    assert (code, "task's ID" in stderr) == (EXIT_FAILED, True)
 
 
 @pytest.mark.parametrize("name", ["", "ann\nbob", "x" * 65, "-ann"])
 def test_a_malformed_actor_is_rejected(run: Run, name: str) -> None:
-    code, _, said = run("resolve", "att_1", "--outcome", "declined", "--evidence", "x", f"--actor={name}")
-    assert (code, "--actor" in said) == (EXIT_FAILED, True)
+    code, _, stderr = run("resolve", "att_1", "--outcome", "declined", "--evidence", "x", f"--actor={name}")
+    assert (code, "--actor" in stderr) == (EXIT_FAILED, True)
 
 
 def test_a_user_without_a_name_is_audited_by_number(
@@ -218,8 +218,8 @@ def test_an_unreachable_database_is_reported_in_one_line(
     nowhere = Database("host=/nowhere", size=1, timeout=0.1)
     try:
         monkeypatch.setattr(common, "command_context", lambda *_, **__: sandbox_context(nowhere, nowhere))
-        code, _, said = run("stuck")
+        code, _, stderr = run("stuck")
         assert code == EXIT_FAILED
-        assert said.startswith("payments stuck: database error")
+        assert stderr.startswith("payments stuck: database error")
     finally:
         nowhere.close()

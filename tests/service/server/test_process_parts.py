@@ -72,8 +72,8 @@ def test_without_a_database_alive_but_not_ready(key: ApiKey) -> None:
     try:
         client = Client(sandbox_context(unreachable, unreachable), key)
         assert client.http().get("/healthz").status_code == 200
-        answer = client.http().get("/readyz")
-        assert (answer.status_code, answer.get_json()["code"]) == (503, "service_unavailable")
+        response = client.http().get("/readyz")
+        assert (response.status_code, response.get_json()["code"]) == (503, "service_unavailable")
     finally:
         unreachable.close()
 

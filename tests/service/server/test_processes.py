@@ -127,9 +127,9 @@ def post(url: str, key: ApiKey, idempotency_key: str) -> requests.Response:
 def post_again(url: str, key: ApiKey, idempotency_key: str) -> requests.Response:
     """Post, again while the pool has no connection yet: a busy machine is slow to open 64 of them."""
     while True:
-        answer = post(url, key, idempotency_key)
-        if answer.status_code != 503:
-            return answer
+        response = post(url, key, idempotency_key)
+        if response.status_code != 503:
+            return response
 
 
 def test_the_api_serves_drains_and_exits(api: Started, postgres: Postgres, key: ApiKey) -> None:
@@ -141,14 +141,14 @@ def test_the_api_serves_drains_and_exits(api: Started, postgres: Postgres, key: 
     assert requests.get(f"{api.url}/readyz", verify=False, timeout=5).status_code == 200
     with psycopg.connect(postgres.superuser) as holder, ThreadPoolExecutor(IN_FLIGHT) as threads:
         holder.execute("SELECT 1 FROM merchant_modes FOR UPDATE")  # every payment waits for its merchant
-        answers = [threads.submit(post_again, api.url, key, f"key-{number}") for number in range(IN_FLIGHT)]
+        responses = [threads.submit(post_again, api.url, key, f"key-{number}") for number in range(IN_FLIGHT)]
         wait_for_blocked(postgres, IN_FLIGHT)
         assert post(api.url, key, "one too many").status_code == 429
         assert healthcheck(api) == 0, "a full process is not a dead one"
         api.process.send_signal(signal.SIGTERM)
         time.sleep(0.5)
         holder.rollback()
-        statuses = [answer.result().status_code for answer in answers]
+        statuses = [response.result().status_code for response in responses]
         assert set(statuses) <= {201, 202}, "all are served, on a busy machine some before their outcome is known"
     assert api.process.wait(40) == 0
     assert healthcheck(api) == 1

@@ -32,17 +32,17 @@ def count(postgres: Postgres, table: str) -> int:
 
 def test_concurrent_requests_execute_once(client: Client, postgres: Postgres) -> None:
     with ThreadPoolExecutor(24) as threads:
-        answers = list(threads.map(lambda _: client.create(key="same"), range(24)))
-    statuses = {response.status_code for response in answers}
+        responses = list(threads.map(lambda _: client.create(key="same"), range(24)))
+    statuses = {response.status_code for response in responses}
     assert statuses <= {201, 409}
-    bodies = {response.data for response in answers if response.status_code == 201}
+    bodies = {response.data for response in responses if response.status_code == 201}
     assert len(bodies) == 1
     assert (count(postgres, "payments"), count(postgres, "sandbox_journal"), count(postgres, "ledger_transfers")) == (
         1,
         1,
         2,
     )
-    refused = [response for response in answers if response.status_code == 409]
+    refused = [response for response in responses if response.status_code == 409]
     assert all(response.get_json()["code"] == "request_in_progress" for response in refused)
     assert all(1 <= int(response.headers["Retry-After"]) <= 60 for response in refused)
 
@@ -175,7 +175,7 @@ def test_an_open_breaker_rejects_before_anything_is_written(
 
 
 class Slow(SandboxProcessor):
-    """A sandbox that waits until it is released, and records the open transactions."""
+    """A sandbox that waits for permission to respond."""
 
     def __init__(self, journal: Database) -> None:
         super().__init__(journal, public_base_url="https://x")
@@ -207,7 +207,7 @@ def test_no_transaction_is_open_during_a_processor_call(
 
 
 def test_a_lost_attempt_records_nothing(database: Database, journal: Database, key: ApiKey, postgres: Postgres) -> None:
-    """The worker took over and settled while the api was waiting for an response that came after all."""
+    """The worker claimed and settled it while the api was still waiting for the processor."""
     slow = Slow(journal)
     client = Client(context_with(database, slow), key)
     with ThreadPoolExecutor(1) as thread:
@@ -225,7 +225,7 @@ def test_a_lost_attempt_records_nothing(database: Database, journal: Database, k
     ("header", "key"),
     [("a", "a"), (' "a b" ', "a b"), (r'"a\"b\\"', 'a"b\\'), ("x" * 255, "x" * 255), ('"a,b"', "a,b")],
 )
-def test_keys_are_read(header: str, key: str) -> None:
+def test_reads_keys(header: str, key: str) -> None:
     assert read_key([header]) == key
 
 
@@ -237,6 +237,6 @@ def test_rejects_ambiguous_keys(values: list[str]) -> None:
         read_key(values)
 
 
-def test_a_key_is_required() -> None:
+def test_requires_a_key() -> None:
     with pytest.raises(IdempotencyKeyMissing):
         read_key([])

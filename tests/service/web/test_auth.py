@@ -87,8 +87,8 @@ def _get(client: FlaskClient, key: str, path: str = "/read") -> int:
 
 def test_a_valid_key_identifies_its_merchant(client: FlaskClient, keys: Keys) -> None:
     key = keys.add()
-    answer = client.get("/read", headers={"Authorization": f"Bearer {key}"})
-    assert answer.get_json() == {"merchant": "mer_1"}
+    response = client.get("/read", headers={"Authorization": f"Bearer {key}"})
+    assert response.get_json() == {"merchant": "mer_1"}
 
 
 @pytest.mark.parametrize(
@@ -97,9 +97,9 @@ def test_a_valid_key_identifies_its_merchant(client: FlaskClient, keys: Keys) ->
 )
 def test_a_malformed_key_is_401(client: FlaskClient, keys: Keys, header: str) -> None:
     keys.add()
-    answer = client.get("/read", headers={"Authorization": header})
-    assert answer.status_code == 401
-    assert "WWW-Authenticate" in answer.headers
+    response = client.get("/read", headers={"Authorization": header})
+    assert response.status_code == 401
+    assert "WWW-Authenticate" in response.headers
 
 
 def test_no_header_is_401(client: FlaskClient) -> None:
@@ -151,9 +151,9 @@ def test_the_mode_in_a_key_cannot_be_changed(app: Flask, client: FlaskClient, ke
 
 
 def test_a_missing_scope_is_403_and_named(client: FlaskClient, keys: Keys) -> None:
-    answer = client.get("/write", headers={"Authorization": f"Bearer {keys.add()}"})
-    assert answer.status_code == 403
-    assert answer.get_json(force=True)["scopes"] == ["payments:write"]
+    response = client.get("/write", headers={"Authorization": f"Bearer {keys.add()}"})
+    assert response.status_code == 403
+    assert response.get_json(force=True)["scopes"] == ["payments:write"]
 
 
 def test_a_key_is_cached_for_five_seconds(client: FlaskClient, keys: Keys, clock: Clock) -> None:

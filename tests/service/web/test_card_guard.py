@@ -171,10 +171,10 @@ def test_the_problem_does_not_repeat_the_number() -> None:
         if request.method == "POST":
             card_guard.refuse_in_body(strict_json.read(request))
 
-    answers = [
+    responses = [
         app.test_client().get("/x?reference=4111111111111111"),
         app.test_client().post("/x", json={"card": "4111111111111111"}),
     ]
-    for answer in answers:
-        assert answer.status_code == 400
-        assert b"4111" not in answer.data
+    for response in responses:
+        assert response.status_code == 400
+        assert b"4111" not in response.data

@@ -16,23 +16,25 @@ from payments.web.openapi.examples import resolve
 from tests.service.api import SETTINGS, Client, sandbox_context
 from tests.service.conftest import ApiKey, Postgres, make_key
 
-#: Headers that every answer has and no document lists.
+#: Headers of every response, which the document does not list.
 _ALWAYS = frozenset({"Content-Type", "Content-Length", "Server-Timing", "Server", "Cache-Control", "Request-Id"})
 _SECURITY = frozenset({"Strict-Transport-Security", "X-Content-Type-Options", "Content-Security-Policy"})
 _PLAIN = _ALWAYS | _SECURITY | {"Referrer-Policy", "Cross-Origin-Resource-Policy", "WWW-Authenticate", "Allow"}
 
 
 class Documented(Client):
-    """A client that compares every answer with the document."""
+    """A client that checks every response against the document."""
 
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
         sent = {**self.key.headers, "Idempotency-Key": uuid.uuid4().hex, **headers}
         data = body if isinstance(body, bytes | None) else json.dumps(body)
-        answer = self.http().open(path, method=method, data=data, headers={"Content-Type": "application/json", **sent})
-        self.check(method, path, answer)
-        return answer.get_json(force=True)
+        response = self.http().open(
+            path, method=method, data=data, headers={"Content-Type": "application/json", **sent}
+        )
+        self.check(method, path, response)
+        return response.get_json(force=True)
 
-    def check(self, method: str, path: str, answer: TestResponse) -> None:
+    def check(self, method: str, path: str, response: TestResponse) -> None:
         document = json.loads(json.dumps(self.app.api_doc))
         pattern, template = next(
             (re.sub(r"\{\w+\}", "[^/]+", found), found)
@@ -40,14 +42,14 @@ class Documented(Client):
             if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", found), path.partition("?")[0])
         )
         documented = document["paths"][template][method.lower()]["responses"]
-        assert str(answer.status_code) in documented, f"{method} {pattern}: {answer.status_code} {answer.text}"
-        promised = documented[str(answer.status_code)]
-        assert answer.mimetype in promised["content"], answer.mimetype
-        schema = promised["content"][answer.mimetype]["schema"]
-        value = json.loads(answer.text)
+        assert str(response.status_code) in documented, f"{method} {pattern}: {response.status_code} {response.text}"
+        promised = documented[str(response.status_code)]
+        assert response.mimetype in promised["content"], response.mimetype
+        schema = promised["content"][response.mimetype]["schema"]
+        value = json.loads(response.text)
         jsonschema.Draft202012Validator({**schema, "components": document["components"]}).validate(value)
-        assert not set(value) - set(resolve(document, schema)["properties"]), "members that nobody is told of"
-        assert not set(answer.headers.keys()) - _PLAIN - set(promised.get("headers", {}))
+        assert not set(value) - set(resolve(document, schema)["properties"]), "undocumented fields"
+        assert not set(response.headers.keys()) - _PLAIN - set(promised.get("headers", {}))
 
 
 @pytest.fixture
@@ -118,5 +120,5 @@ def test_load_shedding(database: Database, journal: Database, key: ApiKey) -> No
     requests = (("POST", "/v1/payments"), ("GET", "/v1/payments"), ("GET", "/v1/balances"))
     with full.app.test_request_context("/v1/payments", headers=key.headers), ThreadPoolExecutor(1) as elsewhere:
         full.app.preprocess_request()  # a request that has not ended
-        for answer in elsewhere.map(lambda request: full.call(*request), requests):
-            assert answer["code"] == "too_many_requests"
+        for response in elsewhere.map(lambda request: full.call(*request), requests):
+            assert response["code"] == "too_many_requests"

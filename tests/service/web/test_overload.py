@@ -19,16 +19,16 @@ _LIMIT = 2
 
 
 class _Slow(SandboxProcessor):
-    """A processor that answers when it is told to."""
+    """A processor that responds on command."""
 
     def __init__(self, database: Database) -> None:
         super().__init__(database, public_base_url="https://localhost:8443")
         self.called = threading.Semaphore(0)
-        self.may_answer = threading.Event()
+        self.may_respond = threading.Event()
 
     def authorize(self, call: Call) -> Result:
         self.called.release()
-        assert self.may_answer.wait(30)
+        assert self.may_respond.wait(30)
         return super().authorize(call)
 
 
@@ -36,7 +36,7 @@ class _Slow(SandboxProcessor):
 def processor(journal: Database) -> Iterator[_Slow]:
     found = _Slow(journal)
     yield found
-    found.may_answer.set()
+    found.may_respond.set()
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def in_flight(client: Client, processor: _Slow) -> Iterator[list[Future[TestResp
         for _ in requests:
             assert processor.called.acquire(timeout=30)
         yield requests
-        processor.may_answer.set()
+        processor.may_respond.set()
 
 
 def test_an_excess_request_gets_429_with_retry_after(client: Client, in_flight: list[Future[TestResponse]]) -> None:
@@ -74,7 +74,7 @@ def test_a_rejected_request_has_no_effect(
     client: Client, processor: _Slow, in_flight: list[Future[TestResponse]]
 ) -> None:
     assert client.create(key="refused").status_code == 429
-    processor.may_answer.set()
+    processor.may_respond.set()
     assert [request.result().status_code for request in in_flight] == [201] * _LIMIT
     again = client.create(key="refused")
     assert again.status_code == 201

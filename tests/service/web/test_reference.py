@@ -13,7 +13,7 @@ from payments.web.openapi import reference
 
 _DOCUMENT: dict[str, Any] = {
     "openapi": "3.1.0",
-    "info": {"title": "Payments", "version": "1", "description": "Take <money>."},
+    "info": {"title": "Payments", "version": "1", "description": "Take `<money>`."},
     "paths": {
         "/v1/things/{id}": {
             "parameters": [],
@@ -58,7 +58,7 @@ _DOCUMENT: dict[str, Any] = {
                 },
                 "examples": [{"name": "n"}],
             },
-            "Part": {"type": "object", "properties": {"size": {"type": "integer", "minimum": 1}}},
+            "Part": {"type": "object", "properties": {"size": {"type": "integer", "minimum": 1.0}}},
         }
     },
 }
@@ -122,7 +122,7 @@ def test_the_policy_allows_only_the_style_sheet(page: reference.Page) -> None:
 def test_content_is_escaped(page: reference.Page) -> None:
     assert "<script>" not in page.html
     assert "Its &lt;b&gt;name" in page.html
-    assert "Take &lt;money&gt;." in page.html
+    assert "Take <code>&lt;money&gt;</code>." in page.html
 
 
 def test_fields_show_type_constraints_and_nesting() -> None:

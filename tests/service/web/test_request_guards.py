@@ -127,8 +127,8 @@ def test_an_unknown_path_or_method_needs_no_key(client: FlaskClient) -> None:
 
 
 def test_a_valid_request_reaches_its_view(client: FlaskClient) -> None:
-    answer = client.post("/v1/things", json={"amount": 5, "parts": [{"size": 1}]}, headers=_HEADERS)
-    assert answer.get_json() == {"amount": 5, "note": None, "final": True, "parts": [{"size": 1}]}
+    response = client.post("/v1/things", json={"amount": 5, "parts": [{"size": 1}]}, headers=_HEADERS)
+    assert response.get_json() == {"amount": 5, "note": None, "final": True, "parts": [{"size": 1}]}
     assert client.get("/v1/things?limit=7", headers=_HEADERS).get_json() == {"limit": 7}
     assert client.get("/v1/things/thing_x", headers=_HEADERS).get_json() == {"id": "thing_x"}
 
@@ -151,21 +151,21 @@ def test_a_valid_request_reaches_its_view(client: FlaskClient) -> None:
     ],
 )
 def test_nothing_is_coerced(client: FlaskClient, body: Any, pointer: str) -> None:
-    answer = client.post("/v1/things", json=body, headers=_HEADERS)
-    assert _code(answer) == (422, "validation_failed")
-    assert answer.get_json(force=True)["errors"][0]["pointer"] == pointer
+    response = client.post("/v1/things", json=body, headers=_HEADERS)
+    assert _code(response) == (422, "validation_failed")
+    assert response.get_json(force=True)["errors"][0]["pointer"] == pointer
 
 
 @pytest.mark.parametrize("body", ["[]", "5", "null", '"x"', '"{\\"amount\\": 5}"'])
 def test_a_body_must_be_an_object(client: FlaskClient, body: Any) -> None:
-    answer = client.post("/v1/things", data=body, content_type="application/json", headers=_HEADERS)
-    assert _code(answer) == (422, "validation_failed")
+    response = client.post("/v1/things", data=body, content_type="application/json", headers=_HEADERS)
+    assert _code(response) == (422, "validation_failed")
 
 
 def test_values_are_not_repeated(client: FlaskClient) -> None:
-    answer = client.post("/v1/things", json={"amount": "hunter2", "note": 8675309}, headers=_HEADERS)
-    assert b"hunter2" not in answer.data
-    assert b"8675309" not in answer.data
+    response = client.post("/v1/things", json={"amount": "hunter2", "note": 8675309}, headers=_HEADERS)
+    assert b"hunter2" not in response.data
+    assert b"8675309" not in response.data
 
 
 @pytest.mark.parametrize(

@@ -108,9 +108,9 @@ def objects(client: FlaskClient, key: ApiKey, postgres: Postgres) -> dict[str, s
     """One object of Alice's for every kind of path parameter."""
 
     def post(path: str, body: dict[str, Any]) -> dict[str, Any]:
-        answer = client.post(path, json=body, headers={**key.headers, "Idempotency-Key": uuid.uuid4().hex})
-        assert answer.status_code < 300, answer.text
-        return dict(answer.get_json())
+        response = client.post(path, json=body, headers={**key.headers, "Idempotency-Key": uuid.uuid4().hex})
+        assert response.status_code < 300, response.text
+        return dict(response.get_json())
 
     payment = post("/v1/payments", {"amount": 1000, "currency": "EUR", "payment_method": "tok_visa"})["id"]
     return {
@@ -131,8 +131,8 @@ def test_other_tenants_get_404(
     path = _path(route, objects)
     strangers = [make_key(postgres, "mer_bob"), make_key(postgres, key.merchant_id, livemode=True)]
     for stranger in strangers:
-        answer = _call(client, route, path, stranger.headers)
-        assert (answer.status_code, answer.get_json(force=True)["code"]) == (404, "not_found")
+        response = _call(client, route, path, stranger.headers)
+        assert (response.status_code, response.get_json(force=True)["code"]) == (404, "not_found")
     # The very request is fine when its owner makes it.
     assert _call(client, route, path, key.headers).status_code not in {400, 404, 422}
 
@@ -166,8 +166,8 @@ def test_key_and_scope_are_required(client: FlaskClient, postgres: Postgres, rou
     path = _path(route)
     assert client.open(path, method=route.method).status_code == 401
     weak = make_key(postgres, "mer_alice", scopes=frozenset(Scope) - _needed(route))
-    answer = client.open(path, method=route.method, headers=weak.headers)
-    assert (answer.status_code, answer.get_json(force=True)["code"]) == (403, "scope_missing")
+    response = client.open(path, method=route.method, headers=weak.headers)
+    assert (response.status_code, response.get_json(force=True)["code"]) == (403, "scope_missing")
 
 
 def test_only_these_routes_are_public() -> None:
@@ -230,21 +230,21 @@ def test_limits_and_cursors_are_checked(client: FlaskClient, key: ApiKey, route:
 @pytest.mark.parametrize("route", ROUTES, ids=Route.name)
 def test_other_methods_are_405(route: Route) -> None:
     client, path = _APP.test_client(), _path(route)
-    answer = client.open(path, method="PUT")
-    assert (answer.status_code, answer.get_json(force=True)["code"]) == (405, "method_not_allowed")
-    assert route.method in answer.headers["Allow"]
+    response = client.open(path, method="PUT")
+    assert (response.status_code, response.get_json(force=True)["code"]) == (405, "method_not_allowed")
+    assert route.method in response.headers["Allow"]
     for other in {f"{path}/", path.upper(), path.replace("/v1/", "/v1//")} - {path}:
         assert client.open(other, method=route.method).status_code == 404
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=Route.name)
 def test_security_headers_are_set(route: Route) -> None:
-    answer = _APP.test_client().open(_path(route), method=route.method)
-    assert answer.headers["Strict-Transport-Security"]
-    assert answer.headers["X-Content-Type-Options"] == "nosniff"
-    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
-    assert answer.headers["Request-Id"].startswith("req_")
-    assert not re.search(r"\d", answer.headers["Server"])
+    response = _APP.test_client().open(_path(route), method=route.method)
+    assert response.headers["Strict-Transport-Security"]
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert "default-src 'none'" in response.headers["Content-Security-Policy"]
+    assert response.headers["Request-Id"].startswith("req_")
+    assert not re.search(r"\d", response.headers["Server"])
 
 
 # ---- the document ---------------------------------------------------------------------------------------------------
@@ -257,9 +257,9 @@ def test_the_document_is_valid_openapi_3_1() -> None:
 @pytest.mark.parametrize("route", API_ROUTES, ids=Route.name)
 def test_responses_are_documented(route: Route) -> None:
     operation = _operation(route)
-    answers = operation["responses"]
+    responses = operation["responses"]
     assert operation["summary"]
-    assert [status for status in answers if status < "400"], "say what a success answers"
+    assert [status for status in responses if status < "400"], "document the successful response"
     expected = {"400", "401", "403", "429", "500", "503"} if route in KEYED else set()
     if set(route.parameters):
         expected |= {"404"}
@@ -267,11 +267,11 @@ def test_responses_are_documented(route: Route) -> None:
         expected |= {"413", "415", "422"}
     if route in KEYED and route.method == "POST":
         expected |= {"409"}
-    assert expected <= set(answers)
+    assert expected <= set(responses)
     codes = {error.code: str(error.status) for error in all_errors()}
-    for status, answer in answers.items():
+    for status, response in responses.items():
         if status >= "400":
-            content = answer["content"]["application/problem+json"]
+            content = response["content"]["application/problem+json"]
             assert content["schema"] == {"$ref": "#/components/schemas/Problem"}
             assert content["examples"]
             assert all(codes[code] == status for code in content["examples"])
@@ -280,8 +280,8 @@ def test_responses_are_documented(route: Route) -> None:
 def _contents(route: Route) -> Iterator[dict[str, Any]]:
     operation = _DOCUMENT["paths"].get(route.documented_path, {}).get(route.method.lower(), {})
     yield from operation.get("requestBody", {}).get("content", {}).values()
-    for answer in operation.get("responses", {}).values():
-        yield from answer.get("content", {}).values()
+    for response in operation.get("responses", {}).values():
+        yield from response.get("content", {}).values()
 
 
 @pytest.mark.parametrize("route", API_ROUTES, ids=Route.name)

@@ -79,9 +79,9 @@ def test_the_secret_is_returned_once(alice: Client, postgres: Postgres) -> None:
 )  # fmt: skip
 def test_forbidden_urls_are_rejected(alice: Client, url: str) -> None:
     made = alice.json(_create(alice))["id"]
-    for answer in (_create(alice, url=url), _patch(alice, made, {"url": url})):
-        assert answer.status_code == 422
-        assert answer.get_json(force=True)["errors"][0]["pointer"] == "#/url"
+    for response in (_create(alice, url=url), _patch(alice, made, {"url": url})):
+        assert response.status_code == 422
+        assert response.get_json(force=True)["errors"][0]["pointer"] == "#/url"
 
 
 @pytest.mark.parametrize("types", [[], ["payment.exploded"], "payment.succeeded", ["*", 1]])
@@ -100,8 +100,8 @@ def test_an_event_reaches_its_receiver(local: Client, shop: Receiver) -> None:
     local.json(local.post(f"/v1/payments/{payment['id']}/refunds", {"amount": 1}))
     _deliver(local)
     bodies = [Webhook(made["secret"]).verify(request.body.decode(), request.headers) for request in shop.requests]
-    told = sorted((body["sequence"], body["type"], body["payment"]) for body in bodies)
-    assert told == [(1, "payment.succeeded", payment["id"]), (2, "refund.succeeded", payment["id"])]
+    delivered = sorted((body["sequence"], body["type"], body["payment"]) for body in bodies)
+    assert delivered == [(1, "payment.succeeded", payment["id"]), (2, "refund.succeeded", payment["id"])]
     listed = local.json(local.get(f"/v1/payments/{payment['id']}/events"))["data"]
     assert sorted(bodies, key=lambda body: -int(body["sequence"])) == listed
 
@@ -129,8 +129,8 @@ def test_omitted_fields_stay_unchanged(alice: Client) -> None:
 
 def test_a_deleted_endpoint_is_not_found(alice: Client) -> None:
     made = alice.json(_create(alice))["id"]
-    answer = alice.http().delete(f"/v1/webhook_endpoints/{made}", headers=alice.key.headers)
-    assert answer.get_json() == {"id": made, "object": "webhook_endpoint", "deleted": True}
+    response = alice.http().delete(f"/v1/webhook_endpoints/{made}", headers=alice.key.headers)
+    assert response.get_json() == {"id": made, "object": "webhook_endpoint", "deleted": True}
     assert alice.get(f"/v1/webhook_endpoints/{made}").status_code == 404
     assert alice.json(alice.get("/v1/webhook_endpoints"))["data"] == []
 
@@ -156,9 +156,9 @@ def test_redelivery_sends_the_same_event_again(local: Client, shop: Receiver) ->
     local.create()
     _deliver(local)
     event = shop.requests[0].headers["webhook-id"]
-    answer = local.post(f"/v1/events/{event}/redeliver")
-    assert answer.status_code == 202
-    assert answer.get_json() == {"object": "event_redelivery", "event": event, "webhook_endpoints": [made]}
+    response = local.post(f"/v1/events/{event}/redeliver")
+    assert response.status_code == 202
+    assert response.get_json() == {"object": "event_redelivery", "event": event, "webhook_endpoints": [made]}
     _deliver(local)
     assert [request.headers["webhook-id"] for request in shop.requests] == [event, event]
     assert shop.requests[0].body == shop.requests[1].body

@@ -204,7 +204,7 @@ class Document:
         if "const" in schema:
             words.append("always " + json.dumps(schema["const"]))
         words += [
-            form.format(json.dumps(schema[key])) for key, form in _CONSTRAINTS.items() if schema.get(key) is not None
+            form.format(_constraint(schema[key])) for key, form in _CONSTRAINTS.items() if schema.get(key) is not None
         ]
         return ", ".join(words)
 
@@ -213,6 +213,11 @@ class Document:
             return f"list of {self._plain_type(self.resolve(schema['items']))}"
         plain = schema.get("type", "object" if "properties" in schema or "allOf" in schema else "any")
         return " or ".join(plain) if isinstance(plain, list) else str(plain)
+
+
+def _constraint(value: object) -> str:
+    """Return a constraint's value as JSON; the library writes some integers as floats."""
+    return json.dumps(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
 def _code(text: str) -> Markup:
