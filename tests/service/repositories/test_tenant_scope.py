@@ -80,9 +80,7 @@ def owners(tx: Any, table: str) -> set[tuple[str, bool]]:
     return {(row["merchant_id"], row["livemode"]) for row in rows}
 
 
-def test_a_missing_condition_finds_the_tenants_rows_only(
-    crowd: dict[str, ApiKey], own: Database, postgres: Postgres
-) -> None:
+def test_a_missing_condition_stays_in_scope(crowd: dict[str, ApiKey], own: Database, postgres: Postgres) -> None:
     tables = readable(postgres)
     assert tables >= FILLED
     for key in crowd.values():
@@ -131,8 +129,9 @@ def test_a_scope_ends_with_its_transaction(crowd: dict[str, ApiKey], own: Databa
         "SELECT * FROM sandbox_journal",
         "INSERT INTO merchants (id, name) VALUES ('mer_x', 'x')",
     ],
+    ids=["key", "mode", "other mode", "delete", "audit log", "sandbox", "merchant"],
 )
-def test_nothing_is_written_for_another_tenant(crowd: dict[str, ApiKey], own: Database, statement: str) -> None:
+def test_nothing_is_written_for_another(crowd: dict[str, ApiKey], own: Database, statement: str) -> None:
     with own.tenant_transaction(crowd["alice"]) as tx, pytest.raises(psycopg.errors.InsufficientPrivilege):
         tx.execute(statement)
 
@@ -183,8 +182,8 @@ def callers(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     return seen
 
 
-@pytest.mark.parametrize("route", KEYED, ids=str)
-def test_routes_work_in_tenant_scope(
+@pytest.mark.parametrize("route", KEYED, ids=Route.name)
+def test_routes_are_scoped(
     client: FlaskClient, key: ApiKey, objects: dict[str, str], route: Route, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = callers(monkeypatch)

@@ -363,9 +363,7 @@ ILLEGAL = {
 
 
 @pytest.mark.parametrize(("token", "method", "path", "state", "allowed"), ILLEGAL.values(), ids=ILLEGAL)
-def test_an_illegal_transition_names_state_and_alternatives(
-    client: Client, token: str, method: str, path: str, state: str, allowed: list[str]
-) -> None:
+def test_illegal_transition(client: Client, token: str, method: str, path: str, state: str, allowed: list[str]) -> None:
     body = client.create(token, capture_method=method).get_json()
     payment_id = body.get("payment", body)["id"]
     response = client.post(f"/v1/payments/{payment_id}/{path}", key="one")
@@ -404,8 +402,9 @@ def test_a_refusal_contains_code_advice_and_payment(client: Client) -> None:
         ("tok_expired_card", "declined: expired_card. Ask the customer to correct the card details."),
         ("tok_fraudulent", "declined: fraudulent. Do not retry."),
     ],
+    ids=["funds", "error", "generic", "expired", "fraudulent"],
 )
-def test_a_refusal_says_what_to_do(client: Client, token: str, detail: str) -> None:
+def test_refusal_advice(client: Client, token: str, detail: str) -> None:
     assert client.create(token).get_json()["detail"].startswith(f"The processor {detail}")
 
 

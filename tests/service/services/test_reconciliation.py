@@ -186,7 +186,7 @@ BAD_REPORTS = {
 
 
 @pytest.mark.parametrize(("text", "error"), BAD_REPORTS.values(), ids=BAD_REPORTS)
-def test_a_malformed_report_is_rejected_with_the_line(text: str, error: str) -> None:
+def test_malformed_report(text: str, error: str) -> None:
     with pytest.raises(ReportError, match=error):
         reconciliation.parse(io.StringIO(text, newline=""))
 

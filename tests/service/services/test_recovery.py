@@ -135,9 +135,7 @@ def test_a_prepared_id_is_committed_before_confirmation(database: Database, key:
         (UNKNOWN, 202),
     ],
 )
-def test_nothing_is_confirmed_without_preparation(
-    database: Database, key: ApiKey, prepared: Result, status: int
-) -> None:
+def test_nothing_is_confirmed_unprepared(database: Database, key: ApiKey, prepared: Result, status: int) -> None:
     processor = Preparing(prepare=prepared)
     assert Client(context_with(database, processor), key).create("pm").status_code == status
     assert processor.asked() == ["prepare"]
