@@ -1,4 +1,4 @@
-"""A release never uses a schema older than its own; a newer one, or a database that is silent, is no reason to end."""
+"""A release never uses an older schema than its own, but starts on a newer one, or when the database is down."""
 
 import logging
 import threading

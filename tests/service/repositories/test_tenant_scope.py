@@ -1,4 +1,4 @@
-"""Row-level security: what serves one merchant can touch nobody else's rows, whatever a statement forgets to say."""
+"""Row-level security: serving one tenant touches no other tenant's rows, whatever conditions a statement lacks."""
 
 import sys
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from tests.service.conftest import ApiKey, Postgres, make_key
 from tests.service.web.test_route_table import KEYED, Route, _call, _path, client, objects
 
 __all__ = ["client", "objects"]
-#: Tells that a merchant exists in a mode, and is granted to nobody who serves one.
+#: Records that a merchant exists in a mode; not granted to the role that serves merchants.
 _NOT_SCOPED = {"merchant_modes"}
 
 
@@ -37,7 +37,7 @@ def owned_tables(postgres: Postgres) -> set[str]:
 
 
 def readable(postgres: Postgres) -> set[str]:
-    """Those that whoever serves a merchant may read at all."""
+    """Return the tables that the role serving merchants may read."""
     with psycopg.connect(postgres.superuser) as connection:
         return {
             name

@@ -62,7 +62,7 @@ def _intent(postgres: Postgres, payment_id: str) -> str:
 
 
 def _end_deadlines(postgres: Postgres) -> None:
-    """Time passes: whoever held an attempt can no longer be sending."""
+    """Let deadlines expire: former holders can no longer be sending."""
     with psycopg.connect(postgres.superuser) as connection:
         connection.execute("UPDATE attempts SET deadline_at = now() - interval '1 second'")
 

@@ -1,4 +1,4 @@
-"""3-D Secure in the sandbox: a page that is answered once, whatever happens in between."""
+"""3-D Secure in the sandbox: the page takes one decision, whatever happens in between."""
 
 import psycopg
 import pytest

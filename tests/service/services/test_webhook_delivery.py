@@ -459,6 +459,6 @@ def test_the_backlog_is_what_is_due(context: Context, postgres: Postgres) -> Non
     with psycopg.connect(postgres.superuser) as connection:
         connection.execute("UPDATE webhook_messages SET next_attempt_at = now() - interval '1 minute'")
     housekeeping.measure_webhook_backlog(context)
-    samples = {name: document[name] for document in context.metrics.drain() for name in document}
+    samples: dict[str, Any] = {name: document[name] for document in context.metrics.drain() for name in document}
     assert samples["WebhookBacklog"] == [1]
     assert samples["WebhookBacklogAge"][0] == pytest.approx(60, abs=10)
