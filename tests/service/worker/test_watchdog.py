@@ -13,6 +13,7 @@ from payments.repositories.database import EXIT_DATABASE_UNUSABLE, Database
 from payments.worker import main as worker
 from payments.worker.heartbeat import INTERVAL, MAX_AGE, Heartbeat, heartbeat_file
 from payments.worker.loops import Loop, run_loop
+from payments.worker.schedule import all_loops
 from payments.worker.watchdog import Watchdog
 from tests.service.api import sandbox_context
 
@@ -266,7 +267,7 @@ def test_the_beat_of_a_former_worker_does_not_count(run: Run, heartbeat: Heartbe
 @pytest.mark.parametrize("scale", [1.0, 20.0, 1000.0])
 def test_intervals_and_limits_shrink_together(database: Database, journal: Database, scale: float) -> None:
     """So that a soak with a time scale shows what happens without one."""
-    found = [loop.interval for loop in worker.all_loops(sandbox_context(database, journal))]
+    found = [loop.interval for loop in all_loops(sandbox_context(database, journal))]
     for seconds in (*found, worker._LONGEST_RUN, MAX_AGE, INTERVAL):
         assert time_scale.scaled(seconds, scale) == max(seconds / scale, min(seconds, 0.25))
     longest = max(found)
