@@ -48,7 +48,9 @@ def test_public_addresses_are_public(address: str) -> None:
     assert (found.address, found.host, found.port, found.path) == (address, "hooks.example.com", 443, "/x?y=1")
 
 
-@pytest.mark.parametrize(("host", "address"), [(_PUBLIC, _PUBLIC), ("[2606:4700:4700::1111]", "2606:4700:4700::1111")])
+@pytest.mark.parametrize(
+    ("host", "address"), [(_PUBLIC, _PUBLIC), ("[2606:4700:4700::1111]", "2606:4700:4700::1111")], ids=["IPv4", "IPv6"]
+)
 def test_a_url_may_contain_a_public_address(host: str, address: str) -> None:
     assert addresses.resolve_target(f"https://{host}/", resolve=lambda name, _: [name]).address == address
 

@@ -126,7 +126,7 @@ CREATIONS = {
         events=(E.PAYMENT_FAILED,),
         verdict=Verdict.REFUSED,
     ),
-    "customer has not acted yet": Row(before=ACTING, outcome=O.REQUIRES_ACTION),
+    "customer still to act": Row(before=ACTING, outcome=O.REQUIRES_ACTION),
     "customer acted, automatic": Row(
         before=ACTING_AUTOMATIC,
         outcome=O.APPROVED,
@@ -197,7 +197,7 @@ CAPTURES = {
         postings=captured(400, 12),
         events=(E.PAYMENT_PARTIALLY_CAPTURED,),
     ),
-    "part of the rest, not final": Row(
+    "part of the rest": Row(
         before=_CAPTURING_REST,
         outcome=O.APPROVED,
         op=replace(_REST, amount=100),
@@ -224,7 +224,7 @@ CAPTURES = {
         events=(E.PAYMENT_CAPTURE_FAILED,),
         verdict=Verdict.REFUSED,
     ),
-    "refused, authorization expired": Row(
+    "refused, expired": Row(
         before=_CAPTURING,
         outcome=O.EXPIRED,
         op=_CAPTURE,
@@ -233,7 +233,7 @@ CAPTURES = {
         events=(E.PAYMENT_CAPTURE_FAILED, E.PAYMENT_CANCELED),
         verdict=Verdict.REFUSED,
     ),
-    "refused, rest of authorization expired": Row(
+    "refused, rest expired": Row(
         before=_CAPTURING_REST,
         outcome=O.EXPIRED,
         op=_REST,
@@ -288,7 +288,7 @@ VOIDS = {
         operation=_DONE,
         events=(E.PAYMENT_CANCELED,),
     ),
-    "of a payment that failed meanwhile": Row(
+    "of a failed payment": Row(
         before=replace(FAILED, pending_operation="void"),
         outcome=O.APPROVED,
         op=_VOID,

@@ -74,7 +74,7 @@ def test_malformed_keys_are_not_parsed(text: str) -> None:
 
 
 @pytest.mark.parametrize(("key_id", "secret"), [("abc", "short"), ("a_b", _SECRET), ("", _SECRET)])
-def test_a_malformed_key_cannot_be_composed(key_id: str, secret: str) -> None:
+def test_malformed_parts_of_a_key(key_id: str, secret: str) -> None:
     message = "An API key needs an id of letters, digits and hyphens, and a secret of at least 43 letters and digits."
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         api_keys.compose(livemode=False, key_id=key_id, secret=secret)
@@ -147,7 +147,7 @@ def holder(scopes: frozenset[Scope], expires_at: datetime | None) -> Principal:
 
 
 @given(_SCOPES, _SCOPES, _TIMES, _TIMES)
-def test_a_key_grants_only_what_it_has_for_no_longer_than_it_lives(
+def test_a_key_cannot_grant_more_than_it_has(
     own: frozenset[Scope], asked: frozenset[Scope], own_end: datetime | None, asked_end: datetime | None
 ) -> None:
     far = datetime(2100, 1, 1, tzinfo=UTC)

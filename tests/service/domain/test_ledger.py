@@ -60,14 +60,14 @@ def test_a_refund_gives_back_and_its_reversal_takes_again() -> None:
 
 
 @pytest.mark.parametrize(("amount", "credit"), [(0, Account.CASH), (-1, Account.CASH), (1, Account.DISPUTES)])
-def test_a_posting_moves_a_positive_amount_between_two_accounts(amount: int, credit: Account) -> None:
+def test_a_posting_must_move_an_amount(amount: int, credit: Account) -> None:
     with pytest.raises(ValueError, match=r"^A posting moves a positive amount between two accounts\.$"):
         Posting(kind=PostingKind.FEE, debit=Account.DISPUTES, credit=credit, amount=amount)
     assert Posting(kind=PostingKind.FEE, debit=Account.DISPUTES, credit=Account.CASH, amount=1).amount == 1
 
 
 @pytest.mark.parametrize("account", Account)
-def test_balances_are_told_on_their_normal_side(account: Account) -> None:
+def test_balances_are_on_the_normal_side(account: Account) -> None:
     assert {Account.PROCESSOR_RECEIVABLE, Account.CASH, Account.PROCESSOR_FEES, Account.DISPUTES} == DEBIT_NORMAL
     expected = 7 if account in DEBIT_NORMAL else -7
     assert balance(account, debits=10, credits=3) == expected

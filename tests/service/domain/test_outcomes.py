@@ -28,7 +28,7 @@ def test_every_decline_has_the_published_advice() -> None:
 
 
 @pytest.mark.parametrize("code", DeclineCode)
-def test_only_temporary_declines_are_retryable(code: DeclineCode) -> None:
+def test_retryable_declines(code: DeclineCode) -> None:
     assert is_retryable(code) is (advice_for(code) is Advice.TRY_AGAIN_LATER)
 
 
@@ -50,7 +50,7 @@ FAILURES = {
 }
 
 
-@pytest.mark.parametrize(("result", "expected"), FAILURES.items(), ids=str)
+@pytest.mark.parametrize(("result", "expected"), FAILURES.items(), ids=["declined", "lost card", "not done", "expired"])
 def test_failures_use_our_own_vocabulary(result: Result, expected: tuple[str, str, str, bool]) -> None:
     told = dict(zip(("code", "decline_code", "advice", "retryable"), expected, strict=True))
     assert error_details(result) == told

@@ -48,7 +48,7 @@ def test_the_state_machine_is_the_published_one() -> None:
         (S.CANCELED, 0, []),
     ],
 )
-def test_each_state_allows_what_is_published(state: PaymentStatus, captured: int, allowed: list[str]) -> None:
+def test_each_state_allows(state: PaymentStatus, captured: int, allowed: list[str]) -> None:
     assert payment(status=state, amount_authorized=1000, amount_captured=captured).allowed() == allowed
 
 

@@ -32,7 +32,7 @@ def test_outcome_table(row: Row) -> None:
 
 @pytest.mark.parametrize("outcome", sorted(set(Outcome) - FINAL - {Outcome.REQUIRES_ACTION}))
 @pytest.mark.parametrize("announced", [False, True])
-def test_without_evidence_a_payment_stays_processing(outcome: Outcome, announced: bool) -> None:
+def test_no_evidence_changes_nothing(outcome: Outcome, announced: bool) -> None:
     assert applied(PROCESSING, result(outcome), announced=announced) == Transition(
         payment=replace(PROCESSING, processor_reference="ref_2"),
         events=() if announced else (EventType.PAYMENT_PROCESSING,),
@@ -41,7 +41,7 @@ def test_without_evidence_a_payment_stays_processing(outcome: Outcome, announced
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
-def test_a_known_processor_reference_is_kept(row: Row) -> None:
+def test_reference_is_kept(row: Row) -> None:
     known = replace(row.before, processor_reference="ref_1")
     op = replace(row.op, processor_reference="ref_1") if row.op else None
     changed = applied(known, replace(result(row.outcome), reference=None), op)
@@ -56,7 +56,7 @@ def test_a_customer_who_acted_leaves_the_payment_processing() -> None:
 
 
 @given(AMOUNTS, RATES)
-def test_an_automatic_payment_is_charged_its_fee_on_the_whole_amount(amount: int, rate: int) -> None:
+def test_an_automatic_payment_pays_its_fee(amount: int, rate: int) -> None:
     new = payment(capture_method=CaptureMethod.AUTOMATIC, amount=amount, fee_basis_points=rate)
     _, *fee = applied(new, result(Outcome.APPROVED)).postings
     assert sum(posting.amount for posting in fee) == share(amount, rate)
@@ -64,7 +64,7 @@ def test_an_automatic_payment_is_charged_its_fee_on_the_whole_amount(amount: int
 
 @pytest.mark.parametrize("before", [AUTHORIZED, PARTIAL, CAPTURED, FAILED], ids=lambda before: before.status)
 @pytest.mark.parametrize("method", CaptureMethod)
-def test_nothing_is_authorized_twice(before: Payment, method: CaptureMethod) -> None:
+def test_no_second_authorization(before: Payment, method: CaptureMethod) -> None:
     with pytest.raises(AssertionError, match=f"from {before.status} to processing"):
         applied(replace(before, capture_method=method), result(Outcome.APPROVED))
 

@@ -1,4 +1,4 @@
-"""A failing processor is left alone, tried by one call at a time, and used again when it answers."""
+"""A failing processor is not called for a while, then tried by one call, and used again once it responds."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The sandbox keeps books of its own: it moves no more money than was authorized, whatever the API asks."""
+"""The sandbox keeps a journal: it never moves more money than was authorized, whatever it is asked to do."""
 
 from typing import Any
 

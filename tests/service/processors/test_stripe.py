@@ -140,7 +140,7 @@ def test_a_wrong_api_key_charges_nothing_and_stops_new_payments(standin: StripeS
 @pytest.mark.parametrize(
     ("method", "invalid"), [("pm_card_visa", False), ("tok_visa", True), ("pm_", True), ("", True)]
 )
-def test_only_stripe_payment_methods_are_valid(processor: StripeProcessor, method: str, invalid: bool) -> None:
+def test_payment_methods(processor: StripeProcessor, method: str, invalid: bool) -> None:
     assert (processor.payment_method_error(method) is not None) is invalid
 
 
@@ -164,6 +164,7 @@ def test_a_manual_payment_is_only_authorized(processor: StripeProcessor, standin
         ("pm_card_chargeDeclinedLostCard", DeclineCode.LOST_CARD),
         ("pm_card_chargeDeclinedExpiredCard", DeclineCode.EXPIRED_CARD),
     ],
+    ids=["generic", "insufficient funds", "lost card", "expired card"],
 )
 def test_a_declined_intent_is_cancelled(
     processor: StripeProcessor, standin: StripeStandin, method: str, code: DeclineCode
@@ -204,11 +205,12 @@ def test_an_asynchronous_payment_is_pending_until_it_ends(processor: StripeProce
 
 
 _FAULTS = ["", "lost", "before", "500", "500-after"]
+_TWO_FAULTS = pytest.mark.parametrize(("first", "second"), list(itertools.product(_FAULTS, _FAULTS)))
 
 
-@pytest.mark.parametrize(("first", "second"), list(itertools.product(_FAULTS, _FAULTS)))
-@pytest.mark.parametrize("method", ["pm_card_visa", "pm_card_chargeDeclined"])
-def test_money_moves_at_most_once_whatever_fails(
+@_TWO_FAULTS
+@pytest.mark.parametrize("method", ["pm_card_visa", "pm_card_chargeDeclined"], ids=["visa", "declined"])
+def test_money_moves_at_most_once(
     standin: StripeStandin, processor: StripeProcessor, first: str, second: str, method: str
 ) -> None:
     call = _prepared(processor, payment_method=method)
@@ -267,8 +269,8 @@ def test_a_partial_capture_releases_the_rest(processor: StripeProcessor, standin
     assert standin.intents[str(call.charge_reference)]["amount_capturable"] == 0
 
 
-@pytest.mark.parametrize(("first", "second"), list(itertools.product(_FAULTS, _FAULTS)))
-def test_a_capture_is_executed_once_whatever_fails(
+@_TWO_FAULTS
+def test_a_capture_is_executed_once(
     processor: StripeProcessor, standin: StripeStandin, first: str, second: str
 ) -> None:
     call = _call(CallKind.CAPTURE, charge_reference=_authorized(processor), amount=400)
@@ -335,10 +337,8 @@ def test_a_void_of_a_captured_payment_is_unknown(processor: StripeProcessor) -> 
 
 
 # ---- refunds
-@pytest.mark.parametrize(("first", "second"), list(itertools.product(_FAULTS, _FAULTS)))
-def test_a_refund_is_executed_once_whatever_fails(
-    processor: StripeProcessor, standin: StripeStandin, first: str, second: str
-) -> None:
+@_TWO_FAULTS
+def test_a_refund_is_executed_once(processor: StripeProcessor, standin: StripeStandin, first: str, second: str) -> None:
     call = _call(CallKind.REFUND, charge_reference=_captured(processor), amount=300, reason="duplicate")
     standin.faults.update(refund=[first, second], list_refunds=[second, first])
     result = processor.refund(call)
@@ -355,7 +355,7 @@ def test_a_refund_is_executed_once_whatever_fails(
     ("status", "outcome"),
     [("pending", Outcome.PENDING), ("requires_action", Outcome.PENDING), ("failed", Outcome.DECLINED)],
 )
-def test_a_refund_has_the_status_that_stripe_reports(
+def test_a_refund_has_stripes_status(
     processor: StripeProcessor, standin: StripeStandin, status: str, outcome: Outcome
 ) -> None:
     standin.refund_status = status
@@ -451,7 +451,7 @@ def test_declines_do_not_open_the_circuit(processor: StripeProcessor) -> None:
 
 
 @pytest.mark.parametrize("kind", [CallKind.CAPTURE, CallKind.VOID, CallKind.REFUND, CallKind.PAYMENT])
-def test_without_an_intent_nothing_is_done_or_found(processor: StripeProcessor, kind: CallKind) -> None:
+def test_without_an_intent_nothing_is_done(processor: StripeProcessor, kind: CallKind) -> None:
     call = _call(kind)
     send = {
         CallKind.CAPTURE: processor.capture,

@@ -1,4 +1,4 @@
-"""Connections: lost ones are replaced, refused credentials are noticed, and what was not begun is answered 503."""
+"""Connections: lost ones are replaced, rejected credentials are detected, and what was not started gets 503."""
 
 import time
 from collections.abc import Iterator
@@ -101,7 +101,7 @@ def test_an_outcome_is_recorded_across_a_failover(
 
 
 class Gone(SandboxProcessor):
-    """The database is gone when the processor has answered."""
+    """The database is gone by the time the processor responds."""
 
     database: Database
 
@@ -211,7 +211,7 @@ def test_an_outcome_is_recorded_on_the_new_writer(
 
 
 def test_rotated_credentials_are_detected_on_reconnecting(own: Database, postgres: Postgres) -> None:
-    """Open connections go on; the first new one tells that the process must be replaced."""
+    """Open connections keep working; the first new one shows that the process must be replaced."""
     assert own.is_ready()
     with psycopg.connect(postgres.superuser, autocommit=True) as connection:
         connection.execute("ALTER ROLE payments_service PASSWORD 'rotated'")

@@ -1,4 +1,4 @@
-"""Row-level security: what serves one merchant can touch nobody else's rows, whatever a statement forgets to say."""
+"""Row-level security: serving one tenant touches no other tenant's rows, whatever conditions a statement lacks."""
 
 import sys
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from tests.service.conftest import ApiKey, Postgres, make_key
 from tests.service.web.test_route_table import KEYED, Route, _call, _path, client, objects
 
 __all__ = ["client", "objects"]
-#: Tells that a merchant exists in a mode, and is granted to nobody who serves one.
+#: Records that a merchant exists in a mode; not granted to the role that serves merchants.
 _NOT_SCOPED = {"merchant_modes"}
 
 
@@ -37,7 +37,7 @@ def owned_tables(postgres: Postgres) -> set[str]:
 
 
 def readable(postgres: Postgres) -> set[str]:
-    """Those that whoever serves a merchant may read at all."""
+    """Return the tables that the role serving merchants may read."""
     with psycopg.connect(postgres.superuser) as connection:
         return {
             name
@@ -80,9 +80,7 @@ def owners(tx: Any, table: str) -> set[tuple[str, bool]]:
     return {(row["merchant_id"], row["livemode"]) for row in rows}
 
 
-def test_a_missing_condition_finds_the_tenants_rows_only(
-    crowd: dict[str, ApiKey], own: Database, postgres: Postgres
-) -> None:
+def test_a_missing_condition_stays_in_scope(crowd: dict[str, ApiKey], own: Database, postgres: Postgres) -> None:
     tables = readable(postgres)
     assert tables >= FILLED
     for key in crowd.values():
@@ -131,8 +129,9 @@ def test_a_scope_ends_with_its_transaction(crowd: dict[str, ApiKey], own: Databa
         "SELECT * FROM sandbox_journal",
         "INSERT INTO merchants (id, name) VALUES ('mer_x', 'x')",
     ],
+    ids=["key", "mode", "other mode", "delete", "audit log", "sandbox", "merchant"],
 )
-def test_nothing_is_written_for_another_tenant(crowd: dict[str, ApiKey], own: Database, statement: str) -> None:
+def test_nothing_is_written_for_another(crowd: dict[str, ApiKey], own: Database, statement: str) -> None:
     with own.tenant_transaction(crowd["alice"]) as tx, pytest.raises(psycopg.errors.InsufficientPrivilege):
         tx.execute(statement)
 
@@ -183,8 +182,8 @@ def callers(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     return seen
 
 
-@pytest.mark.parametrize("route", KEYED, ids=str)
-def test_routes_work_in_tenant_scope(
+@pytest.mark.parametrize("route", KEYED, ids=Route.name)
+def test_routes_are_scoped(
     client: FlaskClient, key: ApiKey, objects: dict[str, str], route: Route, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = callers(monkeypatch)

@@ -1,4 +1,4 @@
-"""Whoever lost an attempt records nothing, and what is recorded is recorded once."""
+"""A former holder of an attempt records nothing, and an outcome is recorded once."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from payments.repositories.database import Database
 from payments.services import execution
 from tests.service.api import Client, context_with, recover_due
 from tests.service.conftest import ApiKey, Postgres
-from tests.service.scripted import APPROVED, Preparing, Scripted, execute, look
+from tests.service.scripted import APPROVED, Preparing, Scripted, execute, look_up_now
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_an_attempt_claimed_after_preparing_is_not_confirmed(
 
     processor.prepare = prepare  # type: ignore[method-assign]
     assert Client(context_with(database, processor), key).create("pm").status_code == 202
-    assert processor.asked() == []
+    assert processor.called() == []
 
 
 def test_the_outcome_of_a_lost_attempt_is_not_recorded(client: Client, processor: Scripted, postgres: Postgres) -> None:
@@ -44,7 +44,7 @@ def test_the_outcome_of_a_lost_attempt_is_not_recorded(client: Client, processor
 
     def authorize(call: Call) -> Result:
         execute(postgres, "UPDATE attempts SET next_look_at = now()")
-        processor.answers = {"look_up": Result(outcome=Outcome.DECLINED, decline_code=DeclineCode.GENERIC_DECLINE)}
+        processor.results = {"look_up": Result(outcome=Outcome.DECLINED, decline_code=DeclineCode.GENERIC_DECLINE)}
         assert recover_due(client.context), "the worker takes it over and settles it"
         seen.append(call.payment_id)
         return APPROVED
@@ -58,7 +58,7 @@ def test_the_outcome_of_a_lost_attempt_is_not_recorded(client: Client, processor
 
 
 def test_the_outcome_is_left_to_the_current_holder(client: Client, processor: Scripted, postgres: Postgres) -> None:
-    """Still open, and somebody else's: only the generation tells."""
+    """The attempt is still open, and held by another: only the generation shows it."""
 
     def authorize(call: Call) -> Result:
         execute(postgres, "UPDATE attempts SET generation = generation + 1")
@@ -70,8 +70,8 @@ def test_the_outcome_is_left_to_the_current_holder(client: Client, processor: Sc
     payment_id = response.get_json()["id"]
     assert client.entries(payment_id) == []
     assert execute(postgres, "SELECT status, outcome FROM attempts") == [("open", None)]
-    processor.answers = {"look_up": APPROVED}
-    look(client, postgres)
+    processor.results = {"look_up": APPROVED}
+    look_up_now(client, postgres)
     assert client.payment(payment_id)["status"] == "succeeded"
     assert client.event_types(payment_id) == ["payment.succeeded"]
 
@@ -79,8 +79,8 @@ def test_the_outcome_is_left_to_the_current_holder(client: Client, processor: Sc
 def test_an_outcome_with_an_unconfirmed_commit_is_recorded_once(
     client: Client, processor: Scripted, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The connection ends after COMMIT was done and before we are told: trying again finds the attempt settled."""
-    processor.answers = {"authorize": APPROVED}
+    """The connection is lost after the COMMIT and before its confirmation: a retry finds the attempt settled."""
+    processor.results = {"authorize": APPROVED}
     original, answers = execution._record_once, []
 
     def unconfirmed(*arguments: Any, **named: Any) -> Any:

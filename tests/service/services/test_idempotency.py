@@ -225,7 +225,7 @@ def test_a_lost_attempt_records_nothing(database: Database, journal: Database, k
     ("header", "key"),
     [("a", "a"), (' "a b" ', "a b"), (r'"a\"b\\"', 'a"b\\'), ("x" * 255, "x" * 255), ('"a,b"', "a,b")],
 )
-def test_reads_keys(header: str, key: str) -> None:
+def test_keys(header: str, key: str) -> None:
     assert read_key([header]) == key
 
 

@@ -150,7 +150,7 @@ TAMPERING = {
 
 
 @pytest.mark.parametrize("statement", TAMPERING.values(), ids=TAMPERING)
-def test_verify_detects_tampering_by_the_owner(
+def test_tampering_is_detected(
     client: Client, postgres: Postgres, statement: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ledger_integrity, "_BATCH", 2)
@@ -212,6 +212,7 @@ def test_a_seal_covers_every_column_of_a_transfer(client: Client, postgres: Post
         ("DELETE FROM ledger_rollups WHERE account = 'platform_fees'", "rollup_differs"),
         ("UPDATE payments SET amount_refunded = 1", "payment_differs"),
     ],
+    ids=["changed", "deleted", "payment"],
 )
 def test_verify_detects_differing_sums(client: Client, postgres: Postgres, statement: str, problem: str) -> None:
     client.create()

@@ -1,4 +1,4 @@
-"""The outcome table of the API: one case a row, each checked from outside and in the ledger."""
+"""The outcome table of the API: one case per row, checked over HTTP and in the ledger."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ def client(database: Database, journal: Database, key: ApiKey) -> Client:
 
 
 def settle_open_attempts(client: Client, postgres: Postgres) -> None:
-    """Make every open attempt due, let the sandbox decide what it decides later, and let the worker look."""
+    """Make every open attempt due, let the sandbox decide what is pending, and run the worker's look-ups."""
     with psycopg.connect(postgres.superuser, autocommit=True) as connection:
         connection.execute("UPDATE attempts SET next_look_at = now() WHERE status = 'open'")
         connection.execute("UPDATE sandbox_journal SET settles_at = now() WHERE settles_at IS NOT NULL")
@@ -32,7 +32,7 @@ def settle_open_attempts(client: Client, postgres: Postgres) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """What creating a payment with ``token`` answers, and what it leads to."""
+    """The response to creating a payment with ``token``, and its consequences."""
 
     token: str
     capture_method: str = "automatic"
@@ -40,7 +40,7 @@ class Row:
     payment: str
     events: tuple[str, ...]
     ledger: tuple[tuple[str, str, int], ...] = ()
-    #: After the worker has looked, for outcomes that were open.
+    #: After the worker's look-up, for outcomes that were open.
     settled: str | None = None
     settled_events: tuple[str, ...] = ()
     settled_ledger: tuple[tuple[str, str, int], ...] = ()
@@ -61,7 +61,7 @@ CREATE = {
     "3-D Secure": Row(token="tok_3ds", status=201, payment="requires_action", events=("payment.requires_action",)),
     "declined": Row(token="tok_declined", status=402, payment="failed", events=("payment.failed",)),
     "not enough money": Row(token="tok_insufficient_funds", status=402, payment="failed", events=("payment.failed",)),
-    "surely not done": Row(token="tok_processor_error", status=402, payment="failed", events=("payment.failed",)),
+    "certainly not done": Row(token="tok_processor_error", status=402, payment="failed", events=("payment.failed",)),
     "unknown, then approved": Row(
         token="tok_lost_approved",
         status=202,
@@ -126,13 +126,13 @@ def test_create(client: Client, postgres: Postgres, row: Row) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """What one operation on a payment that was made with ``token`` answers, and what it leads to."""
+    """The response to one operation on a payment created with ``token``, and its consequences."""
 
     token: str
     capture_method: str = "manual"
     path: str
     body: dict[str, object] | None = None
-    #: Operations that go before, all of which succeed.
+    #: Preceding operations, all of which succeed.
     before: tuple[tuple[str, dict[str, object]], ...] = ()
     status: int
     payment: str
@@ -316,7 +316,7 @@ def test_operation(client: Client, postgres: Postgres, step: Step) -> None:
 
 
 def assert_open(client: Client, payment_id: str, step: Step) -> None:
-    """An unknown outcome leaves the status alone and shows where it belongs."""
+    """An unknown outcome leaves the status unchanged, and shows in the pending operation or refund."""
     payment = client.payment(payment_id)
     if step.path == "refunds":
         assert (payment["amount_refund_pending"], payment["amount_refunded"]) == (1000, 0)
@@ -363,9 +363,7 @@ ILLEGAL = {
 
 
 @pytest.mark.parametrize(("token", "method", "path", "state", "allowed"), ILLEGAL.values(), ids=ILLEGAL)
-def test_an_illegal_transition_names_state_and_alternatives(
-    client: Client, token: str, method: str, path: str, state: str, allowed: list[str]
-) -> None:
+def test_illegal_transition(client: Client, token: str, method: str, path: str, state: str, allowed: list[str]) -> None:
     body = client.create(token, capture_method=method).get_json()
     payment_id = body.get("payment", body)["id"]
     response = client.post(f"/v1/payments/{payment_id}/{path}", key="one")
@@ -404,8 +402,9 @@ def test_a_refusal_contains_code_advice_and_payment(client: Client) -> None:
         ("tok_expired_card", "declined: expired_card. Ask the customer to correct the card details."),
         ("tok_fraudulent", "declined: fraudulent. Do not retry."),
     ],
+    ids=["funds", "error", "generic", "expired", "fraudulent"],
 )
-def test_a_refusal_says_what_to_do(client: Client, token: str, detail: str) -> None:
+def test_refusal_advice(client: Client, token: str, detail: str) -> None:
     assert client.create(token).get_json()["detail"].startswith(f"The processor {detail}")
 
 

@@ -1,4 +1,4 @@
-"""What several do at once, or at the last moment: the first wins, the other is told, nothing is sent too late."""
+"""Concurrent or last-moment actions: the first wins, the other gets an error, and nothing is sent too late."""
 
 import threading
 from datetime import timedelta
@@ -41,17 +41,17 @@ def test_nothing_is_confirmed_after_the_deadline(
     processor.prepare = prepare  # type: ignore[method-assign]
     response = Client(context_with(database, processor), key).create("pm")
     assert (response.status_code, response.get_json()["status"]) == (202, "processing")
-    assert processor.asked() == ["prepare"]
+    assert processor.called() == ["prepare"]
 
 
 def test_a_prepared_object_is_confirmed_under_its_id(database: Database, key: ApiKey, postgres: Postgres) -> None:
     processor = Preparing(prepare=PREPARED, look_up=Result(outcome=Outcome.NOT_FOUND))
     client = Client(context_with(database, processor), key)
     payment_id = client.json(client.create("pm"))["id"]
-    processor.answers["authorize"] = APPROVED
+    processor.results["authorize"] = APPROVED
     execute(postgres, "UPDATE attempts SET next_look_at = now()")
     assert recover_due(client.context)
-    assert processor.asked() == ["prepare", "authorize", "look_up", "authorize"]
+    assert processor.called() == ["prepare", "authorize", "look_up", "authorize"]
     assert processor.calls[-1][1].reference == "pi_1"
     assert client.payment(payment_id)["status"] == "succeeded"
 
@@ -136,7 +136,7 @@ def test_an_attempt_that_cannot_be_rescheduled_is_retried(
         patch.setattr(attempts, "reschedule", fail)
         assert recover_due(client.context)
     assert "attempt could not be rescheduled" in caplog.text
-    processor.answers["look_up"] = APPROVED
+    processor.results["look_up"] = APPROVED
     execute(postgres, "UPDATE attempts SET deadline_at = now(), next_look_at = now()")
     assert recover_due(client.context)
     assert client.payment(payment_id)["status"] == "succeeded"

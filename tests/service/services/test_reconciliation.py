@@ -1,4 +1,4 @@
-"""`payments reconcile`: a processor's report against our books, whatever is wrong with either."""
+"""`payments reconcile`: a processor's report is compared with our ledger, whatever is wrong with either."""
 
 import io
 import ssl
@@ -38,7 +38,7 @@ def references(postgres: Postgres, kind: str) -> list[str]:
 
 @pytest.fixture
 def report(tmp_path: Path) -> Any:
-    """Write a report of the given lines; answers its path."""
+    """Write a report of the given lines; returns its path."""
 
     def write(*lines: str, name: str = "report.csv") -> str:
         (tmp_path / name).write_text(HEADER + "".join(line + "\n" for line in lines))
@@ -87,7 +87,7 @@ def test_every_difference_is_listed(run: Run, client: Client, postgres: Postgres
         ("amount_differs", 2),
         ("currency_differs", 3),
         ("not_in_our_books", 4),
-        ("not_in_our_books", 6),  # a refund is no charge
+        ("not_in_our_books", 6),  # a refund is not a charge
         ("not_in_the_report", None),
         ("not_in_the_report", None),
     ]
@@ -186,7 +186,7 @@ BAD_REPORTS = {
 
 
 @pytest.mark.parametrize(("text", "error"), BAD_REPORTS.values(), ids=BAD_REPORTS)
-def test_a_malformed_report_is_rejected_with_the_line(text: str, error: str) -> None:
+def test_malformed_report(text: str, error: str) -> None:
     with pytest.raises(ReportError, match=error):
         reconciliation.parse(io.StringIO(text, newline=""))
 
@@ -198,7 +198,7 @@ def test_nothing_is_stored_of_a_malformed_report(run: Run, client: Client, postg
         assert connection.execute("SELECT count(*) FROM settlement_lines").fetchone() == (0,)
 
 
-# ---- where a report comes from ---------------------------------------------------------------------------------------
+# ---- sources of reports
 def test_a_file_that_cannot_be_read_is_reported(run: Run, tmp_path: Path) -> None:
     code, _, said = run("reconcile", str(tmp_path / "none.csv"), "--processor", "sandbox")
     assert (code, "none.csv cannot be read" in said) == (EXIT_FAILED, True)
@@ -220,7 +220,7 @@ def test_a_report_from_standard_input_must_be_named(run: Run, monkeypatch: pytes
 
 @contextmanager
 def store(body: bytes, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """An object store over HTTPS, whose links carry a password; answers the link's beginning."""
+    """An object store over HTTPS with presigned links; yields the base of the links."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

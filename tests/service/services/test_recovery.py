@@ -17,7 +17,7 @@ from payments.services.recovery import void_expired_authorizations
 from payments.services.stuck_attempts import Resolution, ResolutionError
 from tests.service.api import Client, context_with, recover_due, sandbox_context
 from tests.service.conftest import ApiKey, Postgres
-from tests.service.scripted import APPROVED, UNKNOWN, Preparing, Scripted, execute, look
+from tests.service.scripted import APPROVED, UNKNOWN, Preparing, Scripted, execute, look_up_now
 
 
 @pytest.fixture
@@ -32,9 +32,9 @@ def client(database: Database, key: ApiKey, processor: Scripted) -> Client:
 
 def test_an_attempt_that_is_not_found_is_sent_again(client: Client, processor: Scripted, postgres: Postgres) -> None:
     payment_id = client.json(client.create("pm"))["id"]
-    processor.answers = {"look_up": Result(outcome=Outcome.NOT_FOUND), "authorize": APPROVED}
-    look(client, postgres)
-    assert processor.asked() == ["authorize", "look_up", "authorize"]
+    processor.results = {"look_up": Result(outcome=Outcome.NOT_FOUND), "authorize": APPROVED}
+    look_up_now(client, postgres)
+    assert processor.called() == ["authorize", "look_up", "authorize"]
     first, again = processor.calls[0][1], processor.calls[2][1]
     assert again.attempt_id == first.attempt_id, "under the same key, so that it cannot be done twice"
     assert client.payment(payment_id)["status"] == "succeeded"
@@ -45,9 +45,9 @@ def test_nothing_is_sent_once_the_processors_key_has_expired(
 ) -> None:
     payment_id = client.json(client.create("pm"))["id"]
     execute(postgres, "UPDATE attempts SET created_at = now() - interval '24 hours'")
-    processor.answers = {"look_up": Result(outcome=Outcome.NOT_FOUND), "authorize": APPROVED}
-    look(client, postgres)
-    assert processor.asked() == ["authorize", "look_up"]
+    processor.results = {"look_up": Result(outcome=Outcome.NOT_FOUND), "authorize": APPROVED}
+    look_up_now(client, postgres)
+    assert processor.called() == ["authorize", "look_up"]
     assert client.payment(payment_id)["status"] == "processing"
     (stuck,) = stuck_attempts.list_stuck(client.context)
     assert stuck["payment"] == payment_id
@@ -56,22 +56,22 @@ def test_nothing_is_sent_once_the_processors_key_has_expired(
 
 def test_an_unconfirmed_object_is_abandoned(client: Client, processor: Scripted, postgres: Postgres) -> None:
     payment_id = client.json(client.create("pm"))["id"]
-    processor.answers = {
+    processor.results = {
         "look_up": Result(outcome=Outcome.UNCONFIRMED, reference="pi_1"),
         "abandon": Result(outcome=Outcome.NOT_DONE),
     }
-    look(client, postgres)
-    assert processor.asked() == ["authorize", "look_up", "abandon"]
+    look_up_now(client, postgres)
+    assert processor.called() == ["authorize", "look_up", "abandon"]
     assert processor.calls[-1][1].reference == "pi_1"
     payment = client.payment(payment_id)
     assert (payment["status"], payment["last_error"]["code"]) == ("failed", "processor_error")
 
 
 def test_a_persistent_unknown_stays_unknown(client: Client, processor: Scripted, postgres: Postgres) -> None:
-    """A payment is never marked failed because somebody gave up asking."""
+    """A payment is never marked as failed because of a time-out."""
     payment_id = client.json(client.create("pm"))["id"]
     for _ in range(30):
-        look(client, postgres)
+        look_up_now(client, postgres)
     assert client.payment(payment_id)["status"] == "processing"
     assert client.event_types(payment_id) == ["payment.processing"], "announced once"
     ((wait,),) = execute(postgres, "SELECT next_look_at - now() FROM attempts")
@@ -110,7 +110,7 @@ def test_nothing_is_sent_after_the_deadline(
     monkeypatch.setattr("payments.services.execution.PROCESSOR_DEADLINE", timedelta(0))
     response = client.create("pm")
     assert (response.status_code, response.get_json()["status"]) == (202, "processing")
-    assert processor.asked() == []
+    assert processor.called() == []
 
 
 def test_a_prepared_id_is_committed_before_confirmation(database: Database, key: ApiKey, postgres: Postgres) -> None:
@@ -135,16 +135,14 @@ def test_a_prepared_id_is_committed_before_confirmation(database: Database, key:
         (UNKNOWN, 202),
     ],
 )
-def test_nothing_is_confirmed_without_preparation(
-    database: Database, key: ApiKey, prepared: Result, status: int
-) -> None:
+def test_nothing_is_confirmed_unprepared(database: Database, key: ApiKey, prepared: Result, status: int) -> None:
     processor = Preparing(prepare=prepared)
     assert Client(context_with(database, processor), key).create("pm").status_code == status
-    assert processor.asked() == ["prepare"]
+    assert processor.called() == ["prepare"]
 
 
 def test_an_expired_authorization_is_released(client: Client, processor: Scripted, postgres: Postgres) -> None:
-    processor.answers = {
+    processor.results = {
         "authorize": APPROVED,
         "look_up": Result(outcome=Outcome.NOT_FOUND),
         "void": Result(outcome=Outcome.EXPIRED),
@@ -154,15 +152,15 @@ def test_an_expired_authorization_is_released(client: Client, processor: Scripte
     execute(postgres, "UPDATE payments SET expires_at = now()")
     assert void_expired_authorizations(client.context) is True
     assert client.payment(payment_id)["pending_operation"] == "void"
-    assert processor.asked() == ["authorize"], "begun here, sent by recovery"
-    look(client, postgres)
+    assert processor.called() == ["authorize"], "begun here, sent by recovery"
+    look_up_now(client, postgres)
     assert client.payment(payment_id)["status"] == "canceled"
     assert client.event_types(payment_id) == ["payment.authorized", "payment.canceled"]
     assert void_expired_authorizations(client.context) is False
 
 
 def test_multicapture_needs_the_capability(client: Client, processor: Scripted) -> None:
-    processor.answers = {"authorize": APPROVED}
+    processor.results = {"authorize": APPROVED}
     payment_id = client.json(client.create("pm", capture_method="manual"))["id"]
     response = client.post(f"/v1/payments/{payment_id}/capture", {"amount": 1, "final": False})
     assert (response.status_code, response.get_json()["code"]) == (422, "not_supported")
@@ -195,7 +193,7 @@ def test_the_backlog_is_measured(client: Client, postgres: Postgres) -> None:
     client.create("pm")
     execute(postgres, "UPDATE attempts SET created_at = now() - interval '1 hour'")
     measure_backlog(client.context)
-    samples = {name: document[name] for document in client.context.metrics.drain() for name in document}
+    samples: dict[str, Any] = {name: document[name] for document in client.context.metrics.drain() for name in document}
     assert samples["RecoveryBacklogAge"][0] == pytest.approx(3600, abs=60)
     assert samples["StuckAttempts"] == [1]
 
@@ -213,15 +211,15 @@ def test_an_attempt_of_an_unconfigured_processor_waits(client: Client, postgres:
 
 
 def test_a_refund_that_succeeded_is_never_sent_again(client: Client, processor: Scripted, postgres: Postgres) -> None:
-    processor.answers = {"authorize": APPROVED, "refund": replace(APPROVED, reference="re_1")}
+    processor.results = {"authorize": APPROVED, "refund": replace(APPROVED, reference="re_1")}
     payment_id = client.json(client.create("pm"))["id"]
     client.json(client.post(f"/v1/payments/{payment_id}/refunds", {"amount": 10}))
     execute(postgres, "UPDATE attempts SET status = 'open' WHERE kind = 'refund'")
-    processor.answers["look_up"] = Result(outcome=Outcome.NOT_FOUND)
-    look(client, postgres)
-    processor.answers["look_up"] = APPROVED
-    look(client, postgres)
-    assert processor.asked().count("refund") == 1
+    processor.results["look_up"] = Result(outcome=Outcome.NOT_FOUND)
+    look_up_now(client, postgres)
+    processor.results["look_up"] = APPROVED
+    look_up_now(client, postgres)
+    assert processor.called().count("refund") == 1
     assert client.payment(payment_id)["amount_refunded"] == 10
     assert execute(postgres, "SELECT DISTINCT status FROM attempts") == [("settled",)]
 

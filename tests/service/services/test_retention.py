@@ -1,4 +1,4 @@
-"""What is kept how long, by the database's clock: final answers for 72 hours, what processors told us for 30 days."""
+"""Retention, by the database's clock: final responses for 72 hours, processors' events for 30 days."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

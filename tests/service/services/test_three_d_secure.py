@@ -1,4 +1,4 @@
-"""3-D Secure in the sandbox: a page that is answered once, whatever happens in between."""
+"""3-D Secure in the sandbox: the page takes one decision, whatever happens in between."""
 
 import psycopg
 import pytest
@@ -21,6 +21,7 @@ def client(database: Database, journal: Database, key: ApiKey) -> Client:
         ("approve", "manual", "requires_capture", "payment.authorized"),
         ("refuse", "automatic", "failed", "payment.failed"),
     ],
+    ids=["approve", "approve, manual", "refuse"],
 )
 def test_the_customer_decides(client: Client, decision: str, method: str, status: str, last_event: str) -> None:
     payment_id, page = start_3ds(client, capture_method=method)
@@ -113,6 +114,6 @@ def test_other_decisions_are_refused(client: Client, form: dict[str, str]) -> No
 
 
 @pytest.mark.parametrize("token", ["x", "y" * 32, "../../healthz"])
-def test_unknown_pages_are_not_found(client: Client, token: str) -> None:
+def test_unknown_pages(client: Client, token: str) -> None:
     assert client.http().get(f"/v1/sandbox/3ds/{token}").status_code == 404
     assert client.http().post(f"/v1/sandbox/3ds/{token}", data={"decision": "approve"}).status_code == 404

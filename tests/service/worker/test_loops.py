@@ -20,7 +20,7 @@ def test_a_loop_continues_while_there_is_work_and_after_failures(monkeypatch: py
         True,
         DatabaseUnavailable(),
         psycopg.OperationalError(),
-        RuntimeError("a mistake"),
+        RuntimeError("a bug"),
         True,
         False,
     ]

@@ -20,7 +20,7 @@ from payments.worker import recovery as pool
 from payments.worker.recovery import RecoveryPool
 from tests.service.api import Client, context_with
 from tests.service.conftest import ApiKey, Postgres
-from tests.service.scripted import APPROVED, UNKNOWN, Scripted, execute, look
+from tests.service.scripted import APPROVED, UNKNOWN, Scripted, execute, look_up_now
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def attempt_ids(postgres: Postgres) -> set[str]:
 
 
 def test_hanging_look_ups_do_not_delay_new_attempts(database: Database, key: ApiKey, postgres: Postgres) -> None:
-    """The first look-up comes within five seconds, also while a processor lets old ones hang until the deadline."""
+    """The first look-up comes within five seconds, even while old ones hang until the deadline."""
     processor = Hanging()
     client = Client(context_with(database, processor), key)
     recoverer = RecoveryPool(client.context, processor.name, threads=4, reserved=2)
@@ -82,7 +82,7 @@ def test_hanging_look_ups_do_not_delay_new_attempts(database: Database, key: Api
 def test_no_more_is_claimed_than_requested_under_any_plan(
     client: Client, database: Database, postgres: Postgres
 ) -> None:
-    """A subquery that locks must run once: run again for every row, it locks the next ones each time."""
+    """A locking subquery must run once: evaluated per row, it would lock other rows each time."""
     for _ in range(8):
         client.create("pm")
     execute(postgres, "UPDATE attempts SET next_look_at = now()")
@@ -93,7 +93,7 @@ def test_no_more_is_claimed_than_requested_under_any_plan(
 
 
 def test_nothing_is_claimed_while_every_thread_hangs(database: Database, key: ApiKey, postgres: Postgres) -> None:
-    """Taken and not begun, an attempt would lose its deadline for nothing."""
+    """An attempt that is claimed and not started would waste its deadline."""
     processor = Hanging()
     client = Client(context_with(database, processor), key)
     recoverer = RecoveryPool(client.context, processor.name, threads=2, reserved=0)
@@ -116,15 +116,15 @@ def test_an_attempt_that_always_fails_backs_off(client: Client, processor: Scrip
 
     def look_up(call: Call) -> Result:
         if call.payment_id == poison:
-            raise RuntimeError("a mistake of ours")
+            raise RuntimeError("a bug")
         return replace(APPROVED, reference=f"ref_{call.attempt_id}")
 
     processor.look_up = look_up  # type: ignore[method-assign]
-    look(client, postgres)
+    look_up_now(client, postgres)
     assert [client.payment(other)["status"] for other in others] == ["succeeded"] * 3
     assert client.payment(poison)["status"] == "processing"
     for _ in range(12):
-        look(client, postgres)
+        look_up_now(client, postgres)
     ((looks, reason, wait),) = execute(
         postgres, "SELECT looks, stuck_reason, next_look_at - now() FROM attempts WHERE status = 'open'"
     )
@@ -139,10 +139,10 @@ def test_an_attempt_claimed_by_another_is_not_rescheduled(database: Database, ke
 
     def look_up(call: Call) -> Result:
         execute(postgres, "UPDATE attempts SET generation = generation + 1")
-        raise RuntimeError("a mistake of ours")
+        raise RuntimeError("a bug")
 
     processor.look_up = look_up  # type: ignore[method-assign]
-    look(client, postgres)
+    look_up_now(client, postgres)
     assert execute(postgres, "SELECT looks, stuck_reason FROM attempts") == [(1, None)]
 
 
@@ -161,7 +161,7 @@ def test_the_workers_deadline_is_never_after_the_databases(
     monkeypatch.setattr(attempts, "claim_due", slow)
     for module in (pool, execution):
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock[0], sleep=time.sleep))
-    look(client, postgres)
+    look_up_now(client, postgres)
     ((_, call),) = [made for made in processor.calls if made[0] == "look_up"]
     # Two statements were slow: one for new attempts, one for old.
     assert call.timeout == PROCESSOR_DEADLINE.total_seconds() - 6.0

@@ -1,4 +1,4 @@
-"""The worker's end: what it has begun is finished and written down before it goes, in time."""
+"""Shutting the worker down: what is in progress is completed and recorded, in time."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ WAIT = 60.0
 
 
 class Slow(Scripted):
-    """Answers a look-up when it is told to."""
+    """Responds to a look-up once it is released."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ Stop = Callable[[], threading.Thread]
 
 @pytest.fixture
 def stopped(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stop]:
-    """Run the worker at once, and tell it to stop when called; answers its thread."""
+    """Start the worker; a call stops it and returns its thread."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     stop = threading.Event()
     thread = threading.Thread(target=worker.run, args=(client.context, stop))
@@ -93,7 +93,7 @@ def test_a_delivery_in_progress_is_completed(
         assert respond_now.wait(WAIT)
 
     shop.misbehave = hang
-    processor.answers = {"authorize": Result(outcome=Outcome.APPROVED, reference="ref_2")}
+    processor.results = {"authorize": Result(outcome=Outcome.APPROVED, reference="ref_2")}
     try:
         with psycopg.connect(postgres.superuser) as connection:
             connection.execute(

@@ -46,7 +46,7 @@ def test_a_waiting_loop_does_not_hang(clock: Clock) -> None:
     ran, stop = threading.Event(), threading.Event()
 
     class Waiting(threading.Event):
-        """Tells that the loop has come to its wait."""
+        """Signals that the loop has begun to wait."""
 
         def wait(self, timeout: float | None = None) -> bool:
             assert timeout == 300.0
@@ -133,7 +133,7 @@ Run = Callable[..., int]
 
 @pytest.fixture
 def run(database: Database, journal: Database, heartbeat: Heartbeat, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run the worker with these loops; `stop` ends it, and so must whatever the test is about."""
+    """Run the worker with the given loops, until `stop` is set or the tested condition ends it."""
     monkeypatch.setattr(worker, "_DRAIN", 0.0)
     monkeypatch.setattr(worker, "INTERVAL", 0.01)
 
@@ -181,7 +181,7 @@ def test_a_worker_with_a_hanging_loop_stops_beating(
     run: Run, heartbeat: Heartbeat, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     stop, released = threading.Event(), threading.Event()
-    told_by_then: list[int] = []
+    beats_by_then: list[int] = []
 
     def hang() -> bool:
         return released.wait(WAIT)
@@ -192,8 +192,8 @@ def test_a_worker_with_a_hanging_loop_stops_beating(
         def hanging(self) -> list[str]:
             found = super().hanging()
             if found:
-                told_by_then.append(int(heartbeat.file.read_text()))
-            if len(told_by_then) == 10:
+                beats_by_then.append(int(heartbeat.file.read_text()))
+            if len(beats_by_then) == 10:
                 stop.set()
             return found
 
@@ -203,9 +203,9 @@ def test_a_worker_with_a_hanging_loop_stops_beating(
         assert run(Loop(name="stuck", interval=0.1, run=hang), stop=stop) == 0
     finally:
         released.set()
-    assert len(set(told_by_then)) == 1, "no beat since"
+    assert len(set(beats_by_then)) == 1, "no beat since"
     messages = [record.message for record in caplog.records if record.levelname in ("ERROR", "WARNING")]
-    assert messages == ["loops hang", "loops did not finish in time"], "told once"
+    assert messages == ["loops hang", "loops did not finish in time"], "reported once"
 
 
 @pytest.mark.parametrize("death", [SystemExit(), KeyboardInterrupt(), GeneratorExit()])
@@ -215,8 +215,8 @@ def test_a_worker_with_a_dead_loop_exits(run: Run, death: BaseException, caplog:
 
     wait = Loop(name="lives", interval=3600.0, run=lambda: False)
     assert run(Loop(name="dies", interval=1.0, run=die), wait, stop=threading.Event()) == worker._EXIT_BROKEN
-    (told,) = [record for record in caplog.records if record.message.startswith("loops have ended")]
-    assert told.loops == ["dies"]  # type: ignore[attr-defined]  # from `extra`
+    (record,) = [record for record in caplog.records if record.message.startswith("loops have ended")]
+    assert record.loops == ["dies"]  # type: ignore[attr-defined]  # from `extra`
 
 
 def test_a_worker_with_rejected_credentials_exits(run: Run, database: Database) -> None:
