@@ -12,8 +12,8 @@ from botocore.exceptions import ClientError
 from operations.installation import PIPELINE_TYPE, Installation, Stack
 
 _HASH = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
+#: Bytes; CloudFormation itself takes no template above 1 MB.
 _LARGEST_TEMPLATE = 2_000_000
-"""Bytes; CloudFormation itself takes no template above 1 MB."""
 
 
 @dataclass(frozen=True, kw_only=True)

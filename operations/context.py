@@ -16,10 +16,10 @@ class ContextError(Exception):
 class Context:
     """The CDK context at hand. It may differ from that of the deployed installation, which `Deployed` tells."""
 
+    #: `context` of `cdk.json`.
     file: Mapping[str, object]
-    """`context` of `cdk.json`."""
+    #: What was given with `-c`.
     given: Mapping[str, str]
-    """What was given with `-c`."""
 
     @classmethod
     def read(cls, folder: Path, given: Sequence[str]) -> "Context":

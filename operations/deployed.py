@@ -14,10 +14,10 @@ from operations.context import SUFFIX, Context, as_json
 from operations.installation import PIPELINE_TYPE, Installation, Stack, is_of_pipeline
 from operations.search import Sighting, UnseenError, home_region, look
 
+#: Variable of the synth project by which `-c` survives self-mutation; only what differs from `cdk.json`.
 _OVERRIDES = "CONTEXT_OVERRIDES"
-"""Variable of the synth project by which `-c` survives self-mutation; only what differs from `cdk.json`."""
+#: In the names of the bootstrap's roles.
 _DEPLOY_ROLE, _LOOKUP_ROLE = "-deploy-role-", "-lookup-role-"
-"""In the names of the bootstrap's roles."""
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
@@ -26,8 +26,8 @@ class Place:
 
     account: str
     region: str
+    #: ARN of the bootstrap's role for looking there, which trusts the pipeline's account.
     lookup_role: str
-    """ARN of the bootstrap's role for looking there, which trusts the pipeline's account."""
 
 
 @dataclass(frozen=True, kw_only=True)

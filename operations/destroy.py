@@ -40,10 +40,10 @@ Say = Callable[[str], None]
 class Pace:
     """How long to wait."""
 
+    #: Between two looks at a stack.
     poll_seconds: float = 5.0
-    """Between two looks at a stack."""
+    #: For which swept log groups have to stay gone.
     settle_seconds: float = 60.0
-    """For which swept log groups have to stay gone."""
 
 
 class DestroyError(Exception):

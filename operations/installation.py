@@ -8,16 +8,16 @@ from typing import Any
 from boto3.session import Session
 from botocore.exceptions import ClientError
 
+#: Value of the tag `project` on every stack that this repository makes.
 PROJECT = "payment-pipeline"
-"""Value of the tag `project` on every stack that this repository makes."""
 
+#: Name of the installation for which no environment suffix is configured.
 MAIN = "main"
-"""Name of the installation for which no environment suffix is configured."""
 
 PIPELINE_TYPE = "AWS::CodePipeline::Pipeline"
 
+#: States of a resource in which there is nothing to look at.
 _ABSENT = frozenset({"CREATE_FAILED", "DELETE_COMPLETE"})
-"""States of a resource in which there is nothing to look at."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,10 +29,10 @@ class Installation:
     installation `main`). Environments have no hyphen in their names.
     """
 
+    #: Value of the tag `project`.
     project: str = PROJECT
-    """Value of the tag `project`."""
+    #: The configured environment suffix, or `main`.
     name: str = MAIN
-    """The configured environment suffix, or `main`."""
 
     def environment_suffix(self, environment: str) -> str:
         """Return the tag `environment-suffix` of one of its environments, `dev` for example."""
@@ -61,16 +61,16 @@ class Resource:
     """A resource of a stack."""
 
     type: str
+    #: Physical id.
     id: str
-    """Physical id."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stack:
     """A stack and what is needed to delete it in the right order and to sweep after it."""
 
+    #: ARN, unique among regions and also after the stack is gone.
     id: str
-    """ARN, unique among regions and also after the stack is gone."""
     name: str
     region: str
     status: str

@@ -7,13 +7,13 @@ from boto3.session import Session
 
 from operations.installation import Stack
 
+#: The exact groups that a service writes to for a resource, whether anybody has declared them or not.
 _IMPLICIT: dict[str, tuple[str, ...]] = {
     "AWS::Lambda::Function": ("/aws/lambda/{}",),
     "AWS::CodeBuild::Project": ("/aws/codebuild/{}",),
     "AWS::ECS::Cluster": ("/aws/ecs/containerinsights/{}/performance",),
     "AWS::RDS::DBCluster": ("/aws/rds/cluster/{}/postgresql",),
 }
-"""The exact groups that a service writes to for a resource, whether anybody has declared them or not."""
 
 
 def log_group_names(stack: Stack) -> set[str]:

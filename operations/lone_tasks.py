@@ -8,8 +8,8 @@ from operations.installation import Stack
 
 _REASON = "The installation is being destroyed."
 _OF_A_SERVICE = "service:"
+#: Most that DescribeTasks takes.
 _AT_ONCE = 100
-"""Most that DescribeTasks takes."""
 
 
 def stop_lone_tasks(session: Session, stacks: Iterable[Stack], *, say: Callable[[str], None]) -> None:

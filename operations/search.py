@@ -15,8 +15,8 @@ from operations.installation import Installation, is_of_pipeline, name_of
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation.client import CloudFormationClient
 
+#: Name that `cdk bootstrap` gives its stack unless told otherwise.
 TOOLKIT = "CDKToolkit"
-"""Name that `cdk bootstrap` gives its stack unless told otherwise."""
 
 _DEFAULT_REGION = "us-east-1"
 _AT_ONCE = 8
@@ -45,10 +45,10 @@ class Sighting:
 class Seen:
     """What a look into an account has shown."""
 
+    #: Every stack of the project, by region and name.
     stacks: tuple[Sighting, ...]
-    """Every stack of the project, by region and name."""
+    #: Regions with a CDK bootstrap, which may hold assets.
     bootstrapped: frozenset[str]
-    """Regions with a CDK bootstrap, which may hold assets."""
 
 
 def home_region(session: Session) -> str:

@@ -12,13 +12,13 @@ from operations.deployed import Deployed, Place, look_elsewhere
 from operations.installation import MAIN, PROJECT, Installation, Stack, read_stack
 from operations.search import TOOLKIT, Sighting, UnseenError, account_of, enabled_regions, last_deletion, look
 
+#: Exit statuses: done; something is left or could not be looked at; not confirmed, or it is not clear what is meant;
+#: there is nothing, and CloudFormation does not remember that there ever was.
 DONE, LEFT, UNCLEAR, NOTHING = 0, 1, 2, 3
-"""Exit statuses: done; something is left or could not be looked at; not confirmed, or it is not clear what is meant;
-there is nothing, and CloudFormation does not remember that there ever was."""
 
 
+#: So many regions are still named one by one.
 _FEW = 4
-"""So many regions are still named one by one."""
 
 
 class TargetError(Exception):
@@ -35,13 +35,13 @@ class Target:
 
     installation: Installation
     account: str
+    #: Where it is or may be; all others have been looked at, unless somebody has chosen.
     regions: Sequence[str]
-    """Where it is or may be; all others have been looked at, unless somebody has chosen."""
     environment: str | None
+    #: What there is; empty where it has been deleted earlier.
     stacks: Sequence[Stack]
-    """What there is; empty where it has been deleted earlier."""
+    #: The pipeline that deploys it; None where it is not in this account.
     deployed: Deployed | None
-    """The pipeline that deploys it; None where it is not in this account."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -10,8 +10,8 @@ from operations.installation import Stack
 if TYPE_CHECKING:
     from mypy_boto3_ecs.literals import TaskDefinitionStatusType
 
+#: Most that DeleteTaskDefinitions takes.
 _AT_ONCE = 10
-"""Most that DeleteTaskDefinitions takes."""
 
 
 def families(stack: Stack) -> set[str]:

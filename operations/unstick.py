@@ -18,12 +18,12 @@ from operations.destroy import say_line
 from operations.installation import PIPELINE_TYPE, Stack
 from operations.target import DONE, LEFT, Target, TargetError, add_arguments, find_target
 
+#: States out of which a stack can only be deleted; none of them has ever served anything, or is being destroyed.
 STUCK = frozenset({"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED"})
-"""States out of which a stack can only be deleted; none of them has ever served anything, or is being destroyed."""
 
+#: Failed actions alone would execute a change set that went with the deleted stack, or with the failure: its action,
+#: Prepare, has succeeded (https://github.com/aws/aws-cdk/issues/11995).
 RETRY_MODE = "ALL_ACTIONS"
-"""Failed actions alone would execute a change set that went with the deleted stack, or with the failure: its action,
-Prepare, has succeeded (https://github.com/aws/aws-cdk/issues/11995)."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from kit.findings import Accepted, accepted, accepted_in_bootstrap, is_scanner_rule
 from pipeline.gates.findings import ASSEMBLY, Finding, GateError, Outcome, fail
-from stages.accepted import Accepted, accepted, accepted_in_bootstrap, is_scanner_rule
 
 SERVICE = Path("service")
 _GATE = "scanners"

@@ -14,7 +14,7 @@ from typing import Any
 from pipeline.gates.findings import Finding, GateError, Outcome, fail
 
 #: What is deployed or decides what is deployed. Tests and the rehearsal run on nobody's account.
-SHIPPED = ("app.py", "pipeline", "stages", "service", "integ")
+SHIPPED = ("app.py", "kit", "pipeline", "stages", "service", "integ")
 
 
 @dataclass(frozen=True, kw_only=True)

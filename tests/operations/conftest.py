@@ -32,8 +32,8 @@ PACE = Pace(poll_seconds=0.05, settle_seconds=0.3)
 BUCKET, REPOSITORY = "cdk-hnb659fds-assets-000000000000-us-east-1", "cdk-hnb659fds-container-assets"
 
 
+#: Sessions of the emulator's port, account and region; a session makes each of its clients once.
 session = functools.cache(client.session)
-"""Sessions of the emulator's port, account and region; a session makes each of its clients once."""
 
 
 @dataclass

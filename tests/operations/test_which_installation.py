@@ -137,6 +137,7 @@ def test_a_second_run_for_one_environment_too(account: Account) -> None:
     assert "environment-suffix=prod" in never.stderr
 
 
+#: What is asked for, and what is said about it.
 DIFFERENT = {
     "enviroment_suffix=alice": "deployed without",
     "environment-suffix=alice": "deployed without",
@@ -146,7 +147,6 @@ DIFFERENT = {
     f"environments.dev.region={DUBLIN}": "deployed without",
     "environment_suffix": "want key=value",
 }
-"""What is asked for, and what is said about it."""
 
 
 def test_what_was_not_deployed_like_this_is_not_meant(account: Account) -> None:

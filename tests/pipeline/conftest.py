@@ -10,7 +10,7 @@ from aws_cdk import App
 
 from pipeline.config import PipelineConfig, read_config
 from pipeline.pipeline_stack import PipelineStack
-from stages.rules import add_rule_packs
+from kit.rule_packs import add_rule_packs
 from tests.pipeline.model import CONFIGURED, ELSEWHERE, PROJECT, TOOLING, VARIANTS, Synthesized
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pipeline.gates import scanners, static, templates
-from stages.accepted import BOOTSTRAP, REASON
+from kit.findings import BOOTSTRAP, REASON
 from tests.pipeline.model import PROJECT
 
 # A whole tool runs here, in an environment of its own, which is made once.

@@ -15,7 +15,7 @@ from pipeline.approval import TEXT_CHARACTERS
 from pipeline.jobs.changes.report import SUMMARY_CHARACTERS
 from pipeline.rollback import roll_back_on_failure
 from pipeline.versions import npm_version
-from stages.policies import WILDCARDS
+from kit.policies import WILDCARDS
 from tests.pipeline.conftest import synthesize
 from tests.pipeline.model import CONFIGURED, PRODUCTION, PROJECT, TOOLING, Synthesized, Template, resolve
 

@@ -7,7 +7,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from stages.security_table import main as write_table
+from kit.security_table import main as write_table
 from tests.stages.conftest import ENVIRONMENTS, read, synthesize, synthesize_app
 from tests.stages.model import PROJECT
 from tests.stages.replacement import named

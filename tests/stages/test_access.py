@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stages.policies import OPEN_ENDS, WILDCARD_ACTIONS, WILDCARDS
+from kit.policies import OPEN_ENDS, WILDCARD_ACTIONS, WILDCARDS
 from tests.stages.conftest import CERTIFICATE
 from tests.stages.model import Json, Resource, Templates, statements
 

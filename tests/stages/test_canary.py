@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from stages.canary import CANARY_MINUTES
+from stages.service.canary import CANARY_MINUTES
 from tests.stages.model import PROJECT, Resource, Templates
 
 STACK = "payment-service-canary-alice"

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
-from stages.firewall import BODY_LIMIT, RATE_LIMIT_PER_IP, RATE_LIMIT_PER_KEY
+from stages.service.firewall import BODY_LIMIT, RATE_LIMIT_PER_IP, RATE_LIMIT_PER_KEY
 from tests.rehearsal.compute.balancer_stage import Stage, echo, play_in
 from tests.stages.model import Templates
 
 pytestmark = pytest.mark.rehearsal
 
 PROBLEMS = {403: "request_blocked", 413: "content_too_large", 429: "too_many_requests"}
+#: What the rates of 30,000 are scaled down to.
 LIMIT = 10
-"""What the rates of 30,000 are scaled down to."""
 
 
 @pytest.fixture

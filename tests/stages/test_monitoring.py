@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stages.log_queries import QUERIES
+from stages.monitoring.log_queries import QUERIES
 from tests.stages.model import PROJECT, Resource, Templates
 
 ALARMS = {

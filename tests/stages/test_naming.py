@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from stages.naming import MAX_SUFFIX, Names
+from kit.naming import MAX_SUFFIX, Names
 from tests.stages.conftest import ENVIRONMENTS
 from tests.stages.model import Templates
 from tests.stages.names import misnamed

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stages.database import MAJOR_VERSION
+from stages.database.stack import MAJOR_VERSION
 from tests.stages.model import Resource, Templates, schema
 from tests.stages.pins import pinned_wrongly
 

@@ -9,8 +9,8 @@ from payments import certificates
 from payments.domain.operations import PROCESSOR_DEADLINE, STUCK_AFTER
 from payments.web.auth import CACHE_SECONDS
 from stages import canary as canary_stage
-from stages.deployment_alarms import MAX_ERROR_RATE, MAX_P99_SECONDS
-from stages.watch import MAX_DATABASE_CPU, MAX_RECOVERY_MINUTES, MAX_WEBHOOK_MINUTES, STUCK_MINUTES
+from stages.service.deployment_alarms import MAX_ERROR_RATE, MAX_P99_SECONDS
+from stages.monitoring.alarms import MAX_DATABASE_CPU, MAX_RECOVERY_MINUTES, MAX_WEBHOOK_MINUTES, STUCK_MINUTES
 from tests.stages.model import PROJECT, Json, Resource, Templates
 from tests.stages.quantities import Quantity, minutes, percent, quantities, seconds
 
