@@ -5,7 +5,7 @@ Source: the `handlers` and `tagging` permissions of the CloudFormation resource 
 
 from collections.abc import Iterator, Mapping
 
-from cfnlint.schema import PROVIDER_SCHEMA_MANAGER  # type: ignore[import-untyped] - cfn-lint ships no types
+from cfnlint.schema import PROVIDER_SCHEMA_MANAGER  # type: ignore[import-untyped]  # cfn-lint ships no types
 
 #: Every type in PipelineStack, its replicas in other regions, and an environment in all its variants.
 RESOURCE_TYPES = (

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kit.findings import Accepted, accepted, accepted_in_bootstrap, is_scanner_rule
+from kit.findings import AcceptedFinding, accepted_bootstrap_findings, accepted_findings, is_scanner_rule
 from pipeline.gates.findings import ASSEMBLY, Finding, GateError, Outcome, fail
 
 SERVICE = Path("service")
@@ -51,8 +51,9 @@ def judge(answer: Mapping[str, Any], assembly: Path, dockerfile: Path) -> Iterat
             yield Finding(where=str(file), rule="not-scanned", message="checkov has not looked at it")
     for file in (file for part in answer.values() for file in part["broken"]):
         yield Finding(where=file, rule="not-read", message="checkov cannot read it")
-    reasons = [one for one in (*accepted(assembly), *accepted_in_bootstrap()) if is_scanner_rule(one.rule)]
-    used: set[Accepted] = set()
+    accepted = (*accepted_findings(assembly), *accepted_bootstrap_findings())
+    reasons = [one for one in accepted if is_scanner_rule(one.rule)]
+    used: set[AcceptedFinding] = set()
     for one in (one for part in answer.values() for one in part["failed"]):
         where = construct_path(one)
         covering = {reason for reason in reasons if reason.covers(where, one["rule"])}

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pipeline.gates import scanners, static, templates
-from kit.findings import BOOTSTRAP, REASON
+from kit.findings import BOOTSTRAP_FINDINGS, METADATA_TYPE
 from tests.pipeline.model import PROJECT
 
 # A whole tool runs here, in an environment of its own, which is made once.
@@ -57,7 +57,7 @@ def write(folder: Path, **resources: Mapping[str, Any]) -> None:
 
 
 def accept(folder: Path, path: str, *rules: str) -> None:
-    entries = [{"type": REASON, "data": dict.fromkeys(rules, "for a test")}]
+    entries = [{"type": METADATA_TYPE, "data": dict.fromkeys(rules, "for a test")}]
     (folder / "assembly" / "stack.metadata.json").write_text(json.dumps({f"/{path}": entries}))
 
 
@@ -158,4 +158,4 @@ def test_actions_that_do_not_exist_or_do_not_go_with_their_resource_are_found(
 
 
 def test_every_reason_for_the_bootstrap_can_be_judged() -> None:
-    assert all(len(reason) >= 40 for reason in BOOTSTRAP.values())
+    assert all(len(reason) >= 40 for reason in BOOTSTRAP_FINDINGS.values())
