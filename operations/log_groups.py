@@ -43,7 +43,8 @@ def delete_log_groups(
     quiet_since = time.monotonic()
     while True:
         for name in ordered:
-            if _exists(session, region, name):
+            groups = logs.describe_log_groups(logGroupNamePrefix=name)["logGroups"]
+            if any(group["logGroupName"] == name for group in groups):
                 report(f"deleting log group {name}, which a service has recreated")
                 logs.delete_log_group(logGroupName=name)
                 quiet_since = time.monotonic()
@@ -51,8 +52,3 @@ def delete_log_groups(
         if remaining <= 0:
             return
         time.sleep(min(poll_seconds, remaining))
-
-
-def _exists(session: Session, region: str, name: str) -> bool:
-    groups = session.client("logs", region_name=region).describe_log_groups(logGroupNamePrefix=name)["logGroups"]
-    return any(group["logGroupName"] == name for group in groups)

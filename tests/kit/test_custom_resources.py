@@ -1,4 +1,4 @@
-"""Custom resources promise to clean what they are told to, and never to leave CloudFormation without an answer."""
+"""Custom resources clean up exactly what they should, and always respond to CloudFormation."""
 
 import json
 from collections.abc import Iterator
@@ -9,13 +9,12 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from kit.custom_resources import inline_source
-from kit.handlers import cleaner
+from kit.handlers.custom_resources import handler
 
 
 @pytest.fixture
-def answers(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What the function sends to CloudFormation."""
+def responses(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The responses that the function sends to CloudFormation."""
     sent: list[dict[str, Any]] = []
 
     class Response:
@@ -24,7 +23,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
     def urlopen(request: Any, timeout: float) -> Response:
         assert request.method == "PUT"
-        assert request.full_url == "https://cloudformation.example/answer"
+        assert request.full_url == "https://cloudformation.example/response"
         sent.append(json.loads(request.data))
         return Response()
 
@@ -40,7 +39,7 @@ def event(kind: str, request: str, **properties: str) -> dict[str, Any]:
     return {
         "RequestType": request,
         "ResourceType": kind,
-        "ResponseURL": "https://cloudformation.example/answer",
+        "ResponseURL": "https://cloudformation.example/response",
         "StackId": "stack",
         "RequestId": "request",
         "LogicalResourceId": "Logical",
@@ -68,14 +67,14 @@ EGRESS = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
 
 
 @pytest.mark.parametrize("request_type", ["Create", "Update"])
-def test_the_default_group_loses_both_its_rules(
-    monkeypatch: pytest.MonkeyPatch, answers: list[dict[str, Any]], request_type: str
+def test_the_default_group_loses_both_rules(
+    monkeypatch: pytest.MonkeyPatch, responses: list[dict[str, Any]], request_type: str
 ) -> None:
     with stubbed(monkeypatch, "ec2") as ec2:
         ec2.add_response("revoke_security_group_ingress", {}, {"GroupId": "sg-1", "IpPermissions": INGRESS})
         ec2.add_response("revoke_security_group_egress", {}, {"GroupId": "sg-1", "IpPermissions": EGRESS})
-        cleaner.handler(event("Custom::ClosedDefaultGroup", request_type, **GROUP), Context())
-    assert answers == [
+        handler(event("Custom::ClosedDefaultGroup", request_type, **GROUP), Context())
+    assert responses == [
         {
             "Status": "SUCCESS",
             "Reason": "",
@@ -87,32 +86,32 @@ def test_the_default_group_loses_both_its_rules(
     ]
 
 
-def test_rules_that_are_gone_already_are_fine(monkeypatch: pytest.MonkeyPatch, answers: list[dict[str, Any]]) -> None:
+def test_missing_rules_are_ignored(monkeypatch: pytest.MonkeyPatch, responses: list[dict[str, Any]]) -> None:
     with stubbed(monkeypatch, "ec2") as ec2:
         ec2.add_client_error("revoke_security_group_ingress", "InvalidPermission.NotFound")
         ec2.add_client_error("revoke_security_group_egress", "InvalidPermission.NotFound")
-        cleaner.handler(event("Custom::ClosedDefaultGroup", "Create", **GROUP), Context())
-    assert answers[0]["Status"] == "SUCCESS"
+        handler(event("Custom::ClosedDefaultGroup", "Create", **GROUP), Context())
+    assert responses[0]["Status"] == "SUCCESS"
 
 
-def test_a_refusal_is_answered_with_its_reason(
-    monkeypatch: pytest.MonkeyPatch, answers: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
+def test_a_failure_is_reported_with_its_reason(
+    monkeypatch: pytest.MonkeyPatch, responses: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with stubbed(monkeypatch, "ec2") as ec2:
-        ec2.add_client_error("revoke_security_group_ingress", "UnauthorizedOperation", "not yours")
-        cleaner.handler(event("Custom::ClosedDefaultGroup", "Create", **GROUP), Context())
-    assert answers[0]["Status"] == "FAILED"
-    assert "not yours" in answers[0]["Reason"]
+        ec2.add_client_error("revoke_security_group_ingress", "UnauthorizedOperation", "not allowed")
+        handler(event("Custom::ClosedDefaultGroup", "Create", **GROUP), Context())
+    assert responses[0]["Status"] == "FAILED"
+    assert "not allowed" in responses[0]["Reason"]
     assert json.loads(capsys.readouterr().out)["level"] == "error"
 
 
-def test_the_default_group_goes_with_its_vpc(answers: list[dict[str, Any]]) -> None:
-    cleaner.handler(event("Custom::ClosedDefaultGroup", "Delete", **GROUP), Context())
-    assert answers[0]["Status"] == "SUCCESS"
+def test_deleting_the_resource_leaves_the_group_to_its_vpc(responses: list[dict[str, Any]]) -> None:
+    handler(event("Custom::ClosedDefaultGroup", "Delete", **GROUP), Context())
+    assert responses[0]["Status"] == "SUCCESS"
 
 
-def test_all_versions_and_markers_of_all_pages_are_deleted(
-    monkeypatch: pytest.MonkeyPatch, answers: list[dict[str, Any]]
+def test_all_versions_and_delete_markers_are_deleted(
+    monkeypatch: pytest.MonkeyPatch, responses: list[dict[str, Any]]
 ) -> None:
     with stubbed(monkeypatch, "s3") as s3:
         s3.add_response(
@@ -140,22 +139,22 @@ def test_all_versions_and_markers_of_all_pages_are_deleted(
             {},
             {"Bucket": "logs", "Delete": {"Objects": [{"Key": "b", "VersionId": "2"}], "Quiet": True}},
         )
-        cleaner.handler(event("Custom::EmptiedBucket", "Delete", Bucket="logs"), Context())
-    assert answers[0]["Status"] == "SUCCESS"
+        handler(event("Custom::EmptiedBucket", "Delete", Bucket="logs"), Context())
+    assert responses[0]["Status"] == "SUCCESS"
 
 
-def test_an_empty_or_a_missing_bucket_is_fine(monkeypatch: pytest.MonkeyPatch, answers: list[dict[str, Any]]) -> None:
+def test_an_empty_or_missing_bucket_succeeds(monkeypatch: pytest.MonkeyPatch, responses: list[dict[str, Any]]) -> None:
     with stubbed(monkeypatch, "s3") as s3:
         s3.add_response("list_object_versions", {"IsTruncated": False}, {"Bucket": "logs"})
-        cleaner.handler(event("Custom::EmptiedBucket", "Delete", Bucket="logs"), Context())
+        handler(event("Custom::EmptiedBucket", "Delete", Bucket="logs"), Context())
     with stubbed(monkeypatch, "s3") as s3:
         s3.add_client_error("list_object_versions", "NoSuchBucket")
-        cleaner.handler(event("Custom::EmptiedBucket", "Delete", Bucket="logs"), Context())
-    assert [answer["Status"] for answer in answers] == ["SUCCESS", "SUCCESS"]
+        handler(event("Custom::EmptiedBucket", "Delete", Bucket="logs"), Context())
+    assert [response["Status"] for response in responses] == ["SUCCESS", "SUCCESS"]
 
 
 def test_an_object_that_cannot_be_deleted_fails_the_deletion(
-    monkeypatch: pytest.MonkeyPatch, answers: list[dict[str, Any]]
+    monkeypatch: pytest.MonkeyPatch, responses: list[dict[str, Any]]
 ) -> None:
     with stubbed(monkeypatch, "s3") as s3:
         s3.add_response(
@@ -164,24 +163,17 @@ def test_an_object_that_cannot_be_deleted_fails_the_deletion(
             {"Bucket": "logs"},
         )
         s3.add_response("delete_objects", {"Errors": [{"Key": "a", "Code": "AccessDenied"}]})
-        cleaner.handler(event("Custom::EmptiedBucket", "Delete", Bucket="logs"), Context())
-    assert answers[0]["Status"] == "FAILED"
-    assert "AccessDenied" in answers[0]["Reason"]
+        handler(event("Custom::EmptiedBucket", "Delete", Bucket="logs"), Context())
+    assert responses[0]["Status"] == "FAILED"
+    assert "AccessDenied" in responses[0]["Reason"]
 
 
 @pytest.mark.parametrize("request_type", ["Create", "Update"])
-def test_a_bucket_is_emptied_only_when_it_goes(answers: list[dict[str, Any]], request_type: str) -> None:
-    cleaner.handler(event("Custom::EmptiedBucket", request_type, Bucket="logs"), Context())
-    assert answers[0]["Status"] == "SUCCESS"
+def test_a_bucket_is_emptied_only_on_deletion(responses: list[dict[str, Any]], request_type: str) -> None:
+    handler(event("Custom::EmptiedBucket", request_type, Bucket="logs"), Context())
+    assert responses[0]["Status"] == "SUCCESS"
 
 
-def test_an_unknown_type_is_refused(answers: list[dict[str, Any]]) -> None:
-    cleaner.handler(event("Custom::Other", "Create"), Context())
-    assert (answers[0]["Status"], answers[0]["Reason"][:8]) == ("FAILED", "KeyError")
-
-
-def test_the_code_fits_into_a_template() -> None:
-    source = inline_source()
-    assert len(source) <= 4096
-    compile(source, "index.py", "exec")
-    assert "def handler(" in source
+def test_an_unknown_resource_type_fails(responses: list[dict[str, Any]]) -> None:
+    handler(event("Custom::Other", "Create"), Context())
+    assert (responses[0]["Status"], responses[0]["Reason"][:8]) == ("FAILED", "KeyError")

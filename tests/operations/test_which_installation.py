@@ -1,4 +1,4 @@
-"""Which installation a command means: the one that was named, all of it, and never another one."""
+"""A command applies to the chosen installation, all of it, and never to another one."""
 
 import json
 import subprocess
@@ -34,13 +34,13 @@ def installation(account: Account, suffix: str = "", **more: Any) -> None:
 
 
 def nothing_was_deleted(finished: Finished, account: Account) -> bool:
-    """Whether a command has left everything as it was, and has not said otherwise."""
+    """Whether a command left everything unchanged, and did not claim otherwise."""
     return account.missing() == "" and "everything is deleted" not in finished.stdout + finished.stderr
 
 
 @pytest.fixture
 def denied(account: Account, monkeypatch: pytest.MonkeyPatch) -> Denier:
-    """Have AWS deny an operation in a region to commands of this process."""
+    """Make AWS deny an operation in a region to commands in this process."""
 
     def deny(operation: str, region: str) -> boto3.session.Session:
         session = client.session(account.port)
@@ -58,15 +58,15 @@ def denied(account: Account, monkeypatch: pytest.MonkeyPatch) -> Denier:
     return deny
 
 
-def test_all_of_it_goes_and_the_installation_next_to_it_stays(account: Account) -> None:
-    """A suffix, a second region and a removed environment in a third, all known from `-c` or from nobody."""
+def test_all_regions_are_destroyed_and_other_installations_kept(account: Account) -> None:
+    """A suffix, a second region, and a removed environment in a third one."""
     installation(account)
     dublin, sydney = account.elsewhere(region=DUBLIN), account.elsewhere(region=SYDNEY)
     environment(sydney, "prod")  # of the installation without suffix
     for place in (account, dublin, sydney):
         place.remember()
     given = {"environment_suffix": "alice", "environments.prod.region": DUBLIN}
-    installation(account, "alice", places=[(OWN, "us-east-1"), (OWN, DUBLIN)], overrides=given)
+    installation(account, "alice", targets=[(OWN, "us-east-1"), (OWN, DUBLIN)], overrides=given)
     dublin.deploy(f"PipelineStack-alice-{DUBLIN}", BUCKET, "alice")
     environment(dublin, "prod-alice")
     environment(sydney, "removed-alice")
@@ -79,7 +79,7 @@ def test_all_of_it_goes_and_the_installation_next_to_it_stays(account: Account) 
         assert place.missing() == ""
 
 
-def test_make_hands_the_context_over() -> None:
+def test_make_passes_the_context() -> None:
     for target, module in (("destroy", "operations.destroy"), ("unstick", "operations.unstick")):
         command = ["make", "--dry-run", "--no-print-directory", target, "CONTEXT=-c environment_suffix=alice -c a=b"]
         lines = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True).stdout.splitlines()
@@ -87,7 +87,7 @@ def test_make_hands_the_context_over() -> None:
 
 
 @pytest.mark.parametrize("module", ["operations.destroy", "operations.unstick"])
-def test_where_nobody_has_said_which_nothing_happens(account: Account, module: str) -> None:
+def test_without_a_choice_nothing_is_deleted(account: Account, module: str) -> None:
     installation(account, "alice")
     account.remember()
 
@@ -104,7 +104,7 @@ def test_where_nobody_has_said_which_nothing_happens(account: Account, module: s
 
 
 @pytest.mark.parametrize("module", ["operations.destroy", "operations.unstick"])
-def test_what_is_not_there_is_not_called_deleted(account: Account, module: str) -> None:
+def test_a_missing_installation_is_not_reported_as_deleted(account: Account, module: str) -> None:
     installation(account)
     account.remember()
 
@@ -113,11 +113,11 @@ def test_what_is_not_there_is_not_called_deleted(account: Account, module: str) 
     assert finished.returncode == 3
     assert "no stack with the tags project=payment-pipeline, environment-suffix=alcie" in finished.stderr
     assert f"account {OWN}" in finished.stderr
-    assert "Other installations are here: main" in finished.stderr
+    assert "Other installations in the account: main" in finished.stderr
     assert nothing_was_deleted(finished, account)
 
 
-def test_a_second_run_knows_that_the_first_has_deleted_it(account: Account) -> None:
+def test_a_second_run_recognizes_the_first(account: Account) -> None:
     installation(account, "alice")
     assert account.run(*ALICE, *QUICK).returncode == 0
 
@@ -128,7 +128,7 @@ def test_a_second_run_knows_that_the_first_has_deleted_it(account: Account) -> N
     assert account.run("-c", "environment_suffix=bob", *QUICK).returncode == 3
 
 
-def test_a_second_run_for_one_environment_too(account: Account) -> None:
+def test_a_second_run_recognizes_a_destroyed_environment(account: Account) -> None:
     installation(account)
     dev = ("--environment", "dev", *QUICK)
     assert [account.run(*dev).returncode for _ in range(2)] == [0, 0]
@@ -137,7 +137,7 @@ def test_a_second_run_for_one_environment_too(account: Account) -> None:
     assert "environment-suffix=prod" in never.stderr
 
 
-#: What is asked for, and what is said about it.
+#: Given context and the resulting message.
 DIFFERENT = {
     "enviroment_suffix=alice": "deployed without",
     "environment-suffix=alice": "deployed without",
@@ -145,24 +145,24 @@ DIFFERENT = {
     f"account={OTHER}": f"the configuration names {OTHER}",
     "repository=alice/payments": "deployed with owner/name",
     f"environments.dev.region={DUBLIN}": "deployed without",
-    "environment_suffix": "want key=value",
+    "environment_suffix": "must be key=value",
 }
 
 
-def test_what_was_not_deployed_like_this_is_not_meant(account: Account) -> None:
+def test_a_context_that_differs_from_the_deployed_one_is_rejected(account: Account) -> None:
     installation(account, overrides={"repository": "owner/name"})
     account.remember()
 
-    for asked, complaint in DIFFERENT.items():
-        finished = account.run(*QUICK, "-c", asked)
-        assert finished.returncode == 2, asked
-        assert complaint in finished.stderr
+    for given, message in DIFFERENT.items():
+        finished = account.run(*QUICK, "-c", given)
+        assert finished.returncode == 2, given
+        assert message in finished.stderr
         assert nothing_was_deleted(finished, account)
     matching = ("repository=owner/name", "branch=main", f"account={OWN}", "region=us-east-1")
     assert account.run(*QUICK, *(word for pair in matching for word in ("-c", pair))).returncode == 0
 
 
-def test_without_a_pipeline_the_installation_has_to_be_named(account: Account) -> None:
+def test_without_a_pipeline_the_installation_must_be_named(account: Account) -> None:
     environment(account, "prod")
     account.remember()
 
@@ -173,7 +173,7 @@ def test_without_a_pipeline_the_installation_has_to_be_named(account: Account) -
 
 
 @pytest.mark.parametrize("command", [destroy.main, unstick.main])
-def test_a_region_that_cannot_be_looked_at_is_named(
+def test_an_inaccessible_region_is_named(
     account: Account, denied: Denier, capsys: pytest.CaptureFixture[str], command: Callable[[list[str]], int]
 ) -> None:
     installation(account)
@@ -188,21 +188,21 @@ def test_a_region_that_cannot_be_looked_at_is_named(
     assert "an SCP says no" in printed.err
     assert "everything is deleted" not in printed.out
     assert account.missing() == ""
-    assert command([*arguments, "--region", "us-east-1"]) == 0, "a person has said where to look"
+    assert command([*arguments, "--region", "us-east-1"]) == 0, "the regions were chosen explicitly"
 
 
-def test_regions_that_are_not_known_are_an_error(account: Account) -> None:
+def test_unknown_regions_are_an_error(account: Account) -> None:
     installation(account)
     account.remember()
 
     finished = account.command(*QUICK, AWS_ENDPOINT_URL_EC2="http://127.0.0.1:1", AWS_MAX_ATTEMPTS="1")
 
     assert finished.returncode == 1
-    assert "which regions the account has enabled: " in finished.stderr
+    assert "the enabled regions of the account: " in finished.stderr
     assert nothing_was_deleted(finished, account)
 
 
-def test_without_credentials_nothing_is_known(account: Account) -> None:
+def test_missing_credentials_are_an_error(account: Account) -> None:
     finished = account.command(*QUICK, AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="")
 
     assert finished.returncode == 1
@@ -210,14 +210,14 @@ def test_without_credentials_nothing_is_known(account: Account) -> None:
     assert "deleted;" not in finished.stdout
 
 
-def test_a_region_cannot_be_left_out_while_the_pipeline_deploys_there(account: Account) -> None:
-    installation(account, places=[(OWN, "us-east-1"), (OWN, DUBLIN)])
+def test_a_region_that_the_pipeline_deploys_to_cannot_be_excluded(account: Account) -> None:
+    installation(account, targets=[(OWN, "us-east-1"), (OWN, DUBLIN)])
     account.remember()
 
     finished = account.run(*QUICK, "--region", "us-east-1")
 
     assert finished.returncode == 1
-    assert f"--region leaves out where something of the installation may be: {DUBLIN}" in finished.stderr
+    assert f"--region excludes regions in which the installation may have resources. Add {DUBLIN}." in finished.stderr
     assert nothing_was_deleted(finished, account)
 
 
@@ -226,14 +226,14 @@ def bootstrap_lookup_role(account: Account, *, trusted: str) -> None:
     iam = account.session.client("iam")
     name = f"cdk-hnb659fds-lookup-role-{account.account}-{account.session.region_name}"
     trust = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": f"arn:aws:iam::{trusted}:root"}}
-    looking = {"Effect": "Allow", "Action": "cloudformation:Describe*", "Resource": "*"}
+    reading = {"Effect": "Allow", "Action": "cloudformation:Describe*", "Resource": "*"}
     iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}))
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [looking]})
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [reading]})
     iam.put_role_policy(RoleName=name, PolicyName="look", PolicyDocument=policy)
 
 
-def test_environments_in_other_accounts_go_before_their_pipeline(account: Account) -> None:
-    installation(account, "alice", places=[(OWN, "us-east-1"), (OTHER, DUBLIN)])
+def test_environments_in_other_accounts_come_before_their_pipeline(account: Account) -> None:
+    installation(account, "alice", targets=[(OWN, "us-east-1"), (OTHER, DUBLIN)])
     other = account.elsewhere(account=OTHER, region=DUBLIN)
     environment(other, "prod-alice")
     environment(other, "prod")
@@ -249,42 +249,40 @@ def test_environments_in_other_accounts_go_before_their_pipeline(account: Accoun
 
     there = other.run(*QUICK, *ALICE)
     assert there.returncode == 0
-    assert "No pipeline was here." in there.stdout
+    assert "The pipeline is not in this account." in there.stdout
     assert other.stack_names() == {"payment-network-prod", "payment-service-prod"}
 
     assert account.command(*QUICK, *ALICE).returncode == 0
     assert account.stack_names() == {"CDKToolkit"}
 
 
-def test_an_account_that_cannot_be_looked_at_is_named(
-    account: Account, denied: Denier, capsys: pytest.CaptureFixture[str]
-) -> None:
-    installation(account, places=[(OTHER, DUBLIN)])
+def test_an_inaccessible_account_is_named(account: Account, denied: Denier, capsys: pytest.CaptureFixture[str]) -> None:
+    installation(account, targets=[(OTHER, DUBLIN)])
     account.remember()
     denied("sts:AssumeRole", "us-east-1")
     arguments = [*QUICK, "--poll", "0.05"]
 
     assert destroy.main(arguments) == 1
 
-    complaint = capsys.readouterr().err
-    assert f"account {OTHER}, region {DUBLIN}: " in complaint
-    assert "an SCP says no" in complaint
+    stderr = capsys.readouterr().err
+    assert f"account {OTHER}, region {DUBLIN}: " in stderr
+    assert "an SCP says no" in stderr
     assert account.missing() == ""
     assert destroy.main([*arguments, "--without-account", OTHER]) == 0
 
 
-def test_a_refusal_half_way_is_no_success(account: Account, denied: Denier, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failed_request_is_no_success(account: Account, denied: Denier, capsys: pytest.CaptureFixture[str]) -> None:
     installation(account)
     denied("ecs:DeleteTaskDefinitions", "us-east-1")
 
     assert destroy.main([*QUICK, "--poll", "0.05"]) == 1
 
     printed = capsys.readouterr()
-    assert "AWS refused, so something may be left" in printed.err
+    assert "An AWS request failed, so something may be left" in printed.err
     assert "everything is deleted" not in printed.out
 
 
-def test_the_suffix_of_cdk_json_is_a_choice(
+def test_a_suffix_in_cdk_json_is_a_choice(
     account: Account, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, denied: Denier
 ) -> None:
     installation(account)

@@ -27,7 +27,7 @@ def bases(dockerfile: str) -> list[str]:
 
 
 @pytest.mark.parametrize("path", DOCKERFILES)
-def test_a_base_image_is_pulled_without_a_limit_and_goes_on_getting_fixes(path: str) -> None:
+def test_base_images_are_unthrottled_and_still_patched(path: str) -> None:
     found = bases((PROJECT / path).read_text())
     assert found, path
     for image in found:
@@ -40,7 +40,7 @@ def test_the_image_gate_knows_the_release_of_the_base(synthesized: Synthesized) 
     assert {one.release for one in images_of(synthesized.folder)} == {"trixie"}
 
 
-def test_builds_run_in_images_of_codebuild_itself(synthesized: Synthesized) -> None:
+def test_builds_run_in_codebuild_images(synthesized: Synthesized) -> None:
     images = {
         project["Properties"]["Environment"]["Image"]
         for project in synthesized.stack.all("AWS::CodeBuild::Project").values()

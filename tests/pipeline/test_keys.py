@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
-from cfnlint.schema import PROVIDER_SCHEMA_MANAGER  # type: ignore[import-untyped]
+from cfnlint.schema import PROVIDER_SCHEMA_MANAGER  # type: ignore[import-untyped]  # cfn-lint ships no types
 
 from pipeline.bootstrap import policies
 from tests.pipeline.model import Synthesized, Template, resolve
@@ -179,7 +179,7 @@ def uses(templates: Mapping[str, Template]) -> Iterator[Use]:
                     )
 
 
-def test_each_use_of_a_key_is_one_that_this_file_knows(widest: Synthesized) -> None:
+def test_every_use_of_a_key_is_known(widest: Synthesized) -> None:
     known = BY_ROLES | {kind for kind, _ in THROUGH} | {"AWS::KMS::Alias", "AWS::Logs::LogGroup"}
     found = list(uses(widest.templates))
     assert {one.type for one in found} == known
@@ -202,13 +202,13 @@ def denied(found: Iterable[Use]) -> list[tuple[str, str]]:
     ]
 
 
-def test_whoever_makes_a_resource_may_use_its_key_through_the_resources_service(widest: Synthesized) -> None:
+def test_services_may_use_the_key_for_whoever_creates_a_resource(widest: Synthesized) -> None:
     """A function whose key gives nobody `kms:CreateGrant` is not created, and its stack rolls back."""
     assert denied(uses(widest.templates)) == []
 
 
 @pytest.mark.parametrize("action", ["kms:CreateGrant", "kms:DescribeKey", "kms:Decrypt", "kms:GenerateDataKey"])
-def test_an_action_that_a_key_no_longer_allows_is_missed(widest: Synthesized, action: str) -> None:
+def test_a_missing_key_action_is_detected(widest: Synthesized, action: str) -> None:
     for key in keys_of(widest.templates).values():
         statements = tuple(
             {**one, "Action": [name for name in _list(one["Action"]) if name != action]} for one in key.statements
@@ -219,7 +219,7 @@ def test_an_action_that_a_key_no_longer_allows_is_missed(widest: Synthesized, ac
         assert {name for _, name in denied(by_services)} == ({action} if by_services else set()), key.where
 
 
-def test_a_log_group_is_encrypted_by_a_key_that_the_log_service_may_use_for_it(widest: Synthesized) -> None:
+def test_cloudwatch_logs_may_use_the_key_of_each_log_group(widest: Synthesized) -> None:
     groups = [one for one in uses(widest.templates) if one.type == "AWS::Logs::LogGroup"]
     for one in groups:
         group = f"arn:aws:logs:{one.key.region}:{one.key.account}:log-group:{one.properties['LogGroupName']}"
@@ -229,7 +229,7 @@ def test_a_log_group_is_encrypted_by_a_key_that_the_log_service_may_use_for_it(w
     assert len(groups) >= 20
 
 
-def test_a_service_that_publishes_to_an_encrypted_topic_may_use_its_key(widest: Synthesized) -> None:
+def test_publishing_services_may_use_the_topics_key(widest: Synthesized) -> None:
     """Otherwise alarms are sent nowhere, and nothing says so."""
     keys = {one.where: one.key for one in uses(widest.templates) if one.type == "AWS::SNS::Topic"}
     for name, template in widest.templates.items():
@@ -245,7 +245,7 @@ def test_a_service_that_publishes_to_an_encrypted_topic_may_use_its_key(widest: 
                 assert key.allows(service, "kms:Decrypt", condition)
 
 
-def test_what_a_role_is_allowed_with_a_key_the_key_allows_as_well(widest: Synthesized) -> None:
+def test_the_key_allows_what_roles_are_allowed(widest: Synthesized) -> None:
     compared = 0
     for one in uses(widest.templates):
         if one.type != "AWS::IAM::ManagedPolicy":
@@ -260,7 +260,7 @@ def test_what_a_role_is_allowed_with_a_key_the_key_allows_as_well(widest: Synthe
     assert compared >= 40
 
 
-def test_an_account_keeps_its_keys_and_cloudformation_can_change_and_delete_them(widest: Synthesized) -> None:
+def test_the_account_never_loses_control_of_a_key(widest: Synthesized) -> None:
     keys = keys_of(widest.templates).values()
     assert len(keys) == 4, "two environments, the pipeline and its replica"
     needed = (named_by_schema("AWS::KMS::Key") | named_by_schema("AWS::KMS::Alias")) - OF_THE_ACCOUNT
@@ -270,7 +270,7 @@ def test_an_account_keeps_its_keys_and_cloudformation_can_change_and_delete_them
     assert needed <= set(_EXECUTION)
 
 
-def test_a_grant_cannot_be_made_without_a_service(widest: Synthesized) -> None:
+def test_only_services_can_create_grants(widest: Synthesized) -> None:
     """A grant is a permission that no policy shows; only services that work by grants may have one made."""
     for key in keys_of(widest.templates).values():
         assert not key.allows(key.root, "kms:CreateGrant", {}), key.where

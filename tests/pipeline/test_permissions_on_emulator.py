@@ -170,7 +170,7 @@ def test_the_shipped_policies_are_enough(account: Bootstrapped, templates: dict[
 
 
 @pytest.mark.parametrize("action", ["kms:CreateKey", "logs:CreateLogGroup"])
-def test_without_an_action_the_deployment_fails_and_names_it(
+def test_a_missing_action_fails_the_deployment(
     account: Bootstrapped, templates: dict[str, Json], action: str
 ) -> None:
     account.give(shipped(without=action))
@@ -178,7 +178,7 @@ def test_without_an_action_the_deployment_fails_and_names_it(
     assert f"role/{EXECUTION} is not authorized to perform {action} on " in failures
 
 
-def test_without_its_key_statement_no_log_group_can_be_made(account: Bootstrapped, templates: dict[str, Json]) -> None:
+def test_a_missing_key_statement_fails_log_groups(account: Bootstrapped, templates: dict[str, Json]) -> None:
     network = without_key_statement(encryption_of(templates["payment-network-dev"]), "LogGroups")
     denied = "logs.us-east-1.amazonaws.com is not authorized to perform kms:Encrypt on "
     assert denied in account.deploy("payment-network-dev", network)
@@ -187,7 +187,7 @@ def test_without_its_key_statement_no_log_group_can_be_made(account: Bootstrappe
 @pytest.mark.parametrize(
     ("sid", "action"), [("UseThroughServices", "kms:GenerateDataKey"), ("GrantsForServices", "kms:CreateGrant")]
 )
-def test_without_its_key_statement_nothing_can_be_encrypted(
+def test_a_missing_key_statement_fails(
     account: Bootstrapped, templates: dict[str, Json], sid: str, action: str
 ) -> None:
     network = without_key_statement(encryption_of(templates["payment-network-dev"]), sid)
@@ -206,7 +206,7 @@ def test_without_its_key_statement_nothing_can_be_encrypted(
     assert denied in account.deploy("payment-network-dev", network)
 
 
-def test_an_alarm_without_its_topics_key_is_found_though_aws_would_not_say_so(
+def test_an_alarm_that_cannot_use_the_topics_key_is_found(
     account: Bootstrapped, templates: dict[str, Json]
 ) -> None:
     network = without_key_statement(encryption_of(templates["payment-network-dev"]), "AlarmsToTopic")

@@ -77,7 +77,7 @@ def test_no_policy_names_a_role_before_it_exists(widest: Synthesized) -> None:
     assert unknown(templates) == []
 
 
-def test_a_role_of_a_later_stack_is_noticed(widest: Synthesized) -> None:
+def test_a_role_of_a_later_stack_is_detected(widest: Synthesized) -> None:
     replica, pipeline, *_ = in_order_of_deployment(widest)
     role = f"arn:aws:iam::{TOOLING}:role/role-pipeline-pipeline-main"
     statement = {"Effect": "Allow", "Principal": {"AWS": role}, "Action": "s3:GetObject", "Resource": "*"}
@@ -87,7 +87,7 @@ def test_a_role_of_a_later_stack_is_noticed(widest: Synthesized) -> None:
     assert unknown([pipeline, (replica[0], replica[1], broken)]) == []
 
 
-def test_the_replica_lets_the_pipeline_in_by_its_account_and_each_deploy_role_by_name(widest: Synthesized) -> None:
+def test_the_replica_names_deploy_roles_and_the_account(widest: Synthesized) -> None:
     replica = widest.templates["PipelineStack-eu-west-1.template.json"]
     deploy = f"arn:aws:iam::{PRODUCTION}:role/cdk-hnb659fds-deploy-role-{PRODUCTION}-eu-west-1"
     statements = {

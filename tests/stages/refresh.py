@@ -1,6 +1,6 @@
-"""Write anew what tests compare with the current code: `python -m tests.stages.refresh`, then read the difference.
+"""Update what tests compare with the current code: `python -m tests.stages.refresh`, then review the difference.
 
-`frozen.json` holds the create-only properties of named resources, docs/security.md the accepted findings.
+`frozen.json` contains the create-only properties of named resources, docs/security.md the accepted findings.
 """
 
 import json

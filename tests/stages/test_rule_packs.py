@@ -1,4 +1,4 @@
-"""The rule packs promise that nothing a reviewer would ask about goes unseen, in the whole app with its pipeline."""
+"""The rule packs check the whole app, and every finding is accepted with a reason."""
 
 import json
 import subprocess
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kit.findings import Accepted, accepted, is_scanner_rule
+from kit.findings import AcceptedFinding, accepted_findings, is_scanner_rule
 from kit.security_table import BEGIN, END, main, render, stage_paths, update
 from tests.stages.model import PROJECT, Templates
 
@@ -31,8 +31,8 @@ def test_all_packs_run(whole_app: Path) -> None:
     assert {plugin["pluginName"] for plugin in report["pluginReports"] if plugin["conclusion"] == "failure"} == PACKS
 
 
-def test_the_packs_see_pipeline_and_environments_alike(whole_app: Path) -> None:
-    """Plug-ins of a stack do not see the stacks inside its stages: they belong on the app."""
+def test_the_packs_check_pipeline_and_environments(whole_app: Path) -> None:
+    """Plug-ins of a stack do not see the stacks inside its stages, so they are added to the app."""
     paths = [path for path, _ in findings(whole_app)]
     stages = stage_paths(whole_app)
     assert len(stages) == 2
@@ -49,25 +49,26 @@ def paths_of_stacks(manifest: dict[str, Any]) -> set[str]:
     }
 
 
-def test_nothing_is_found_that_nobody_accepted(whole_app: Path) -> None:
-    reasons = list(accepted(whole_app))
+def test_every_finding_is_accepted(whole_app: Path) -> None:
+    reasons = list(accepted_findings(whole_app))
     assert [finding for finding in findings(whole_app) if not any(each.covers(*finding) for each in reasons)] == []
 
 
-def test_no_reason_is_left_over(whole_app: Path) -> None:
+def test_every_acceptance_is_needed(whole_app: Path) -> None:
     found = findings(whole_app)
-    of_the_packs = [each for each in accepted(whole_app) if not is_scanner_rule(each.rule)]  # its gate looks at others
+    # The scanner's gate checks its own.
+    of_the_packs = [each for each in accepted_findings(whole_app) if not is_scanner_rule(each.rule)]
     unused = [each for each in of_the_packs if not any(each.covers(*finding) for finding in found)]
-    assert unused == [], "take away what nothing needs any more"
+    assert unused == [], "remove acceptances that are no longer needed"
 
 
-def test_reasons_are_specific_to_a_resource(whole_app: Path) -> None:
+def test_acceptances_are_specific_and_have_a_reason(whole_app: Path) -> None:
     stacks = {
         stack for file in whole_app.rglob("manifest.json") for stack in paths_of_stacks(json.loads(file.read_text()))
     }
     assert len(stacks) == 9
-    for each in accepted(whole_app):
-        assert not any(f"{stack}/".startswith(f"{each.path}/") for stack in stacks), f"{each.path} holds a whole stack"
+    for each in accepted_findings(whole_app):
+        assert not any(f"{stack}/".startswith(f"{each.path}/") for stack in stacks), f"{each.path} covers a whole stack"
         assert len(each.reason) >= 40, f"{each.rule} on {each.path}: {each.reason}"
 
 
@@ -89,9 +90,9 @@ def test_cfn_lint_finds_nothing(environments: dict[str, Templates], assembly: Pa
     assert (found.returncode, found.stdout) == (0, "")
 
 
-def test_rows_of_environments_are_merged_and_bars_escaped() -> None:
+def test_environments_share_rows_and_bars_are_escaped() -> None:
     rows = [
-        Accepted(path=f"{stage}/Network/Vpc", rule=rule, reason="a | b")
+        AcceptedFinding(path=f"{stage}/Network/Vpc", rule=rule, reason="a | b")
         for stage in ("PipelineStack/Dev", "PipelineStack/Prod")
         for rule in ("R1", "R2[Resource::<Bucket12AB.Arn>/*]")
     ]
@@ -100,7 +101,7 @@ def test_rows_of_environments_are_merged_and_bars_escaped() -> None:
     assert text.startswith("2 findings are accepted")
 
 
-def test_a_document_without_marks_is_refused() -> None:
+def test_a_document_without_markers_is_rejected() -> None:
     with pytest.raises(ValueError, match="must hold the lines"):
         update("# Security\n", "table")
     assert update(f"a\n{BEGIN}\nold\n{END}\nb\n", "new") == f"a\n{BEGIN}\n\nnew\n\n{END}\nb\n"
