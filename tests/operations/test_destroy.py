@@ -284,23 +284,19 @@ def test_nothing_is_deleted_without_confirmation(account: Account) -> None:
 
 def test_an_interruption_explains_how_to_continue(account: Account) -> None:
     environment(account, "dev")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "operations.destroy", "--yes", "--settle", "60", "--poll", "0.05"],
-        cwd=PROJECT,
-        env=account.shell(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    while "revision(s) of task definition" not in process.stdout.readline():
-        assert process.poll() is None
-
-    while process.poll() is None:
-        process.send_signal(signal.SIGINT)  # repeated, because Python ignores one that arrives inside a finalizer
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=5)
-    stderr = process.stderr.read() if process.stderr else ""
+    command = [sys.executable, "-m", "operations.destroy", "--yes", "--settle", "60", "--poll", "0.05"]
+    with subprocess.Popen(
+        command, cwd=PROJECT, env=account.shell(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        while "revision(s) of task definition" not in process.stdout.readline():
+            assert process.poll() is None
+        while process.poll() is None:
+            process.send_signal(signal.SIGINT)  # repeated, because Python ignores one that arrives inside a finalizer
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=5)
+        stderr = process.stderr.read()
 
     assert process.returncode == 130
     assert stderr.endswith("Interrupted. AWS finishes the deletions in progress; run this again to delete the rest.\n")
