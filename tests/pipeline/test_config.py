@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.config import CONTEXT_OVERRIDES, PipelineConfig, read_config
 from kit.configuration import ConfigurationError
+from pipeline.config import CONTEXT_OVERRIDES, PipelineConfig, read_config
 from tests.pipeline.model import CONFIGURED, PRODUCTION, TOOLING
 
 FILE: Mapping[str, Any] = {

@@ -1,4 +1,4 @@
-"""docs/delivery.md says what the pipeline is made of; the synthesized pipeline must agree."""
+"""docs/delivery.md describes the synthesized pipeline correctly."""
 
 import re
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ _NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eigh
 
 
 def rows(heading: str) -> list[list[str]]:
-    """Cells of the table whose first column is called `heading`."""
+    """Cells of the table whose first column has this heading."""
     lines = DOCUMENT[DOCUMENT.index(f"| {heading} |") :].split("\n\n")[0].splitlines()[2:]
     return [[cell.strip().replace("`", "") for cell in line.strip("|").split("|")] for line in lines]
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.gates import scanners, static, templates
 from kit.findings import BOOTSTRAP_FINDINGS, METADATA_TYPE
+from pipeline.gates import scanners, static, templates
 from tests.pipeline.model import PROJECT
 
 # A whole tool runs here, in an environment of its own, which is made once.

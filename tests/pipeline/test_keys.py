@@ -1,6 +1,6 @@
-"""Every key lets those use it who must: a key's policy decides first, whatever IAM allows.
+"""Every key policy allows what the users of the key require: it decides first, whatever IAM allows.
 
-A key policy that does not mention an account, or not for an action, makes that action fail for everybody in it.
+If a key policy does not allow an action to an account, the action fails for everybody in it.
 """
 
 import dataclasses
@@ -22,8 +22,8 @@ _EXECUTION = [
     for statement in json.loads(path.read_text())["Statement"]
     for action in statement["Action"]
 ]
-#: What CloudFormation or a service does on behalf of a caller of the account, besides what the type's schema names.
-#: Property that holds the key -> service through which it is used, actions, source.
+#: What CloudFormation or a service does on behalf of a caller, besides the actions in the type's schema: property that
+#: holds the key to the service through which it is used, the actions, and their source.
 THROUGH: Mapping[tuple[str, str], tuple[str, tuple[str, ...], str]] = {
     ("AWS::Lambda::Function", "KmsKeyArn"): (
         "lambda",
@@ -51,7 +51,7 @@ THROUGH: Mapping[tuple[str, str], tuple[str, tuple[str, ...], str]] = {
         "https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html",
     ),
 }
-#: Types that hold a key and use it only through roles of ours, whose own policies are compared with the key's below.
+#: Types that use a key only through our own roles, whose policies are compared with the key's below.
 BY_ROLES = {
     "AWS::CodeBuild::Project",
     "AWS::CodePipeline::Pipeline",
@@ -60,16 +60,22 @@ BY_ROLES = {
 }
 #: https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html
 LOGS = ("kms:Encrypt", "kms:Decrypt", "kms:ReEncryptFrom", "kms:ReEncryptTo", "kms:GenerateDataKey", "kms:DescribeKey")
-#: Actions that are the account's, not a key's: no key policy has a say in them.
-OF_THE_ACCOUNT = {"kms:CreateKey", "kms:ListAliases", "kms:ListKeys"}
-#: What an account needs so that it can never lose a key: change its policy back, and delete it.
+#: Actions on the account rather than on a key, which key policies do not affect.
+ACCOUNT_ACTIONS = {"kms:CreateKey", "kms:ListAliases", "kms:ListKeys"}
+#: What an account needs to stay in control of a key: restore its policy, and delete it.
 #: https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-default.html
-KEPT = ("kms:PutKeyPolicy", "kms:GetKeyPolicy", "kms:ScheduleKeyDeletion", "kms:CancelKeyDeletion", "kms:RevokeGrant")
+CONTROL = (
+    "kms:PutKeyPolicy",
+    "kms:GetKeyPolicy",
+    "kms:ScheduleKeyDeletion",
+    "kms:CancelKeyDeletion",
+    "kms:RevokeGrant",
+)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Key:
-    """A key and the policy that decides who uses it."""
+    """A key and its policy."""
 
     where: str
     account: str
@@ -95,7 +101,7 @@ class Key:
         return f"arn:aws:iam::{self.account}:root"
 
     def via(self, service: str) -> dict[str, str]:
-        """The context of a request that a service makes for its caller."""
+        """The context of a request that a service makes on behalf of its caller."""
         return {"kms:ViaService": f"{service}.{self.region}.amazonaws.com", "kms:GrantIsForAWSResource": "true"}
 
 
@@ -191,7 +197,7 @@ def test_every_use_of_a_key_is_known(widest: Synthesized) -> None:
 
 
 def denied(found: Iterable[Use]) -> list[tuple[str, str]]:
-    """What a service could not do with a key for whoever makes a resource."""
+    """Actions that a service could not perform with a key for the creator of a resource."""
     return [
         (one.where, action)
         for one in found
@@ -203,7 +209,7 @@ def denied(found: Iterable[Use]) -> list[tuple[str, str]]:
 
 
 def test_services_may_use_the_key_for_whoever_creates_a_resource(widest: Synthesized) -> None:
-    """A function whose key gives nobody `kms:CreateGrant` is not created, and its stack rolls back."""
+    """Without `kms:CreateGrant` a function cannot be created, and its stack rolls back."""
     assert denied(uses(widest.templates)) == []
 
 
@@ -230,7 +236,7 @@ def test_cloudwatch_logs_may_use_the_key_of_each_log_group(widest: Synthesized) 
 
 
 def test_publishing_services_may_use_the_topics_key(widest: Synthesized) -> None:
-    """Otherwise alarms are sent nowhere, and nothing says so."""
+    """Otherwise alarms are lost silently."""
     keys = {one.where: one.key for one in uses(widest.templates) if one.type == "AWS::SNS::Topic"}
     for name, template in widest.templates.items():
         for policy in template.all("AWS::SNS::TopicPolicy").values():
@@ -263,21 +269,21 @@ def test_the_key_allows_what_roles_are_allowed(widest: Synthesized) -> None:
 def test_the_account_never_loses_control_of_a_key(widest: Synthesized) -> None:
     keys = keys_of(widest.templates).values()
     assert len(keys) == 4, "two environments, the pipeline and its replica"
-    needed = (named_by_schema("AWS::KMS::Key") | named_by_schema("AWS::KMS::Alias")) - OF_THE_ACCOUNT
+    needed = (named_by_schema("AWS::KMS::Key") | named_by_schema("AWS::KMS::Alias")) - ACCOUNT_ACTIONS
     for key in keys:
-        missing = {action for action in {*needed, *KEPT} if not key.allows(key.root, action, {})}
+        missing = {action for action in {*needed, *CONTROL} if not key.allows(key.root, action, {})}
         assert missing == set(), key.where
     assert needed <= set(_EXECUTION)
 
 
 def test_only_services_can_create_grants(widest: Synthesized) -> None:
-    """A grant is a permission that no policy shows; only services that work by grants may have one made."""
+    """A grant is a permission that no policy shows; only services that require grants may create one."""
     for key in keys_of(widest.templates).values():
         assert not key.allows(key.root, "kms:CreateGrant", {}), key.where
 
 
 def named_by_schema(kind: str) -> set[str]:
-    """Actions with a key that CloudFormation's own handlers of a type name."""
+    """KMS actions in CloudFormation's handlers of a type."""
     handlers = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema.get("handlers", {})
     return {
         action

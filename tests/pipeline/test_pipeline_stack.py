@@ -1,4 +1,4 @@
-"""The synthesized pipeline: what runs, in which order, on what, and what becomes of failures."""
+"""The synthesized pipeline: its stages, builds, permissions and notifications."""
 
 import json
 import re
@@ -11,15 +11,15 @@ import pytest
 from aws_cdk import App, Stack
 from aws_cdk import aws_codepipeline as codepipeline
 
+from kit.policies import WILDCARD_RESOURCES
 from pipeline.approval import TEXT_LIMIT
 from pipeline.jobs.changes.report import SUMMARY_CHARACTERS
 from pipeline.rollback import roll_back_on_failure
 from pipeline.versions import npm_version
-from kit.policies import WILDCARD_RESOURCES
 from tests.pipeline.conftest import synthesize
 from tests.pipeline.model import CONFIGURED, PRODUCTION, PROJECT, TOOLING, Synthesized, Template, resolve
-
-#: One worker of a parallel run, so that the app is synthesized once.
+from tests.stages.model import Templates
+from tests.stages.names import misnamed
 
 
 def test_the_stages_follow_the_configuration(synthesized: Synthesized) -> None:
@@ -33,13 +33,6 @@ def test_the_stages_follow_the_configuration(synthesized: Synthesized) -> None:
         "ApproveProd",
         "Prod",
     ]
-
-
-def test_a_third_environment_is_a_third_stage(tmp_path: Path) -> None:
-    environments = '{"dev": {}, "staging": {}, "prod": {"approval": true}}'
-    stages = synthesize(tmp_path, {**CONFIGURED, "environments": environments}).stages
-    assert list(stages)[5:] == ["Dev", "Staging", "ApproveProd", "Prod"]
-    assert stages["Staging"][-1]["Name"] == "SmokeStaging"
 
 
 def test_executions_queue_and_self_mutation_restarts(synthesized: Synthesized) -> None:
@@ -66,7 +59,7 @@ def test_only_the_synth_step_gets_the_source_with_history(synthesized: Synthesiz
 def test_the_synth_step_runs_the_make_targets(synthesized: Synthesized) -> None:
     phases = synthesized.build_spec("synth")["phases"]
     assert phases["install"]["commands"] == ["make setup"]
-    assert phases["pre_build"]["commands"] == ["make gates"]  # a build whose pre_build failed goes no further
+    assert phases["pre_build"]["commands"] == ["make gates"]  # a failure in pre_build ends the build
     assert phases["build"]["commands"][0] == "make synth"
 
 
@@ -103,9 +96,9 @@ def test_the_approval_shows_changes_and_commit(synthesized: Synthesized) -> None
     assert {"SUMMARY", "REPORT_URL"} <= set(synthesized.build_spec("changes-prod")["env"]["exported-variables"])
 
 
-def test_the_longest_summary_fits_into_the_approval(unheard: Synthesized) -> None:
-    report, approval = unheard.stages["ApproveProd"]
-    source = unheard.action("Source", "Source")
+def test_the_longest_summary_fits_into_the_approval(without_subscriber: Synthesized) -> None:
+    report, approval = without_subscriber.stages["ApproveProd"]
+    source = without_subscriber.action("Source", "Source")
     text = approval["Configuration"]["CustomData"]
     text = text.replace(f"#{{{report['Namespace']}.SUMMARY}}", "s" * SUMMARY_CHARACTERS)
     text = text.replace(f"#{{{source['Namespace']}.CommitId}}", "c" * 40)
@@ -114,8 +107,8 @@ def test_the_longest_summary_fits_into_the_approval(unheard: Synthesized) -> Non
 
 
 @pytest.fixture(scope="module")
-def unheard(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
-    """Nothing is said about alarm_email, and everything else is as long as it may be. The rule packs see it, too."""
+def without_subscriber(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
+    """No alarm_email, everything else as long as possible, and checked by the rule packs."""
     longest = {
         "region": "ap-southeast-2",
         "availability_zone_ids": "apse2-az1,apse2-az2,apse2-az3",
@@ -123,10 +116,10 @@ def unheard(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
         "environment_suffix": "longest",
     }
     configured = {key: value for key, value in CONFIGURED.items() if key != "alarm_email"}
-    return synthesize(tmp_path_factory.mktemp("unheard"), {**configured, **longest}, rules=True)
+    return synthesize(tmp_path_factory.mktemp("without_subscriber"), {**configured, **longest}, rules=True)
 
 
-def test_synthesis_warns_about_missing_subscribers(unheard: Synthesized, synthesized: Synthesized) -> None:
+def test_synthesis_warns_about_missing_subscribers(without_subscriber: Synthesized, synthesized: Synthesized) -> None:
     def warnings(made: Synthesized) -> list[str]:
         metadata = json.loads((made.folder / "manifest.json").read_text())["artifacts"]["PipelineStack"]
         if "additionalMetadataFile" in metadata:
@@ -134,20 +127,21 @@ def test_synthesis_warns_about_missing_subscribers(unheard: Synthesized, synthes
         entries = [entry for each in metadata.get("metadata", {}).values() for entry in each]
         return [entry["data"] for entry in entries if entry["type"] == "aws:cdk:warning"]
 
-    (warning,) = warnings(unheard)
+    (warning,) = warnings(without_subscriber)
     assert "reach nobody: the pipeline, dev, prod. Set alarm_email" in warning
     assert warnings(synthesized) == []
 
 
-def test_an_output_lists_missing_subscribers(unheard: Synthesized, synthesized: Synthesized) -> None:
-    assert unheard.stack.body["Outputs"]["ReachNobody"]["Value"] == "the pipeline, dev, prod: set alarm_email"
+def test_an_output_lists_missing_subscribers(without_subscriber: Synthesized, synthesized: Synthesized) -> None:
+    missing = without_subscriber.stack.body["Outputs"]["ReachNobody"]["Value"]
+    assert missing == "the pipeline, dev, prod: set alarm_email"
     assert synthesized.stack.body["Outputs"]["ReachNobody"]["Value"] == "none"
 
 
-def test_the_approval_shows_missing_subscribers(unheard: Synthesized, synthesized: Synthesized) -> None:
-    told = "alarms of prod reach nobody: alarm_email is not set"
-    assert told in unheard.stages["ApproveProd"][1]["Configuration"]["CustomData"]
-    assert told not in synthesized.stages["ApproveProd"][1]["Configuration"]["CustomData"]
+def test_the_approval_shows_missing_subscribers(without_subscriber: Synthesized, synthesized: Synthesized) -> None:
+    text = "alarms of prod reach nobody: alarm_email is not set"
+    assert text in without_subscriber.stages["ApproveProd"][1]["Configuration"]["CustomData"]
+    assert text not in synthesized.stages["ApproveProd"][1]["Configuration"]["CustomData"]
 
 
 def test_the_synth_machine_is_available_to_new_accounts(synthesized: Synthesized) -> None:
@@ -203,10 +197,8 @@ def test_packages_and_image_layers_are_cached(synthesized: Synthesized) -> None:
 
 
 @pytest.mark.parametrize("merged", [True, False])
-def test_messages_of_merged_commits_are_passed_on(
-    synthesized: Synthesized, tmp_path: Path, merged: bool
-) -> None:
-    """Run as the synth step runs it, in a repository with one commit, then with a merge."""
+def test_messages_of_merged_commits_are_passed_on(synthesized: Synthesized, tmp_path: Path, merged: bool) -> None:
+    """Runs the command in a repository with one commit, or with a merge."""
     (command,) = [one for one in synthesized.build_spec("synth")["phases"]["build"]["commands"] if "message" in one]
     identity = ("-c", "user.name=Tester", "-c", "user.email=tester@example.com")
 
@@ -229,7 +221,7 @@ def test_messages_of_merged_commits_are_passed_on(
 
 @pytest.mark.parametrize("name", ["smoke-dev", "smoke-prod", "changes-prod", "scan-image"])
 def test_steps_after_synth_install_nothing(synthesized: Synthesized, name: str) -> None:
-    """The synth step hands over the packages, so that a registry that is down stops no deployment half-way."""
+    """The synth step passes on the packages, so that an outage of a registry cannot stop a deployment half-way."""
     commands = [one for phase in synthesized.build_spec(name)["phases"].values() for one in phase.get("commands", ())]
     assert not [one for one in commands if "install" in one or "curl" in one]
     variables = {one["Name"]: one["Value"] for one in synthesized.project(name)["Environment"]["EnvironmentVariables"]}
@@ -237,7 +229,7 @@ def test_steps_after_synth_install_nothing(synthesized: Synthesized, name: str) 
 
 
 def test_the_asset_publisher_reads_what_the_library_writes(synthesized: Synthesized, tmp_path: Path) -> None:
-    """`cdk-assets` as `package.json` pins it, on a real manifest, after what the build does to it first."""
+    """Runs the pinned `cdk-assets` on a real manifest, after the build's preparation."""
     manifest = next(synthesized.folder.glob("assembly-*/*Service*.assets.json"))
     copy = tmp_path / manifest.name
     copy.write_text(manifest.read_text())
@@ -287,25 +279,15 @@ def test_nothing_outlives_the_pipeline_stack(synthesized: Synthesized) -> None:
     assert emptied["Bucket"]["Ref"] in synthesized.stack.all("AWS::S3::Bucket")
 
 
-def test_everything_that_has_a_name_is_named_after_the_installation(tmp_path: Path, synthesized: Synthesized) -> None:
-    alice = synthesize(tmp_path, {**CONFIGURED, "environment_suffix": "alice"})
-    keys = (
-        "Name",
-        "RoleName",
-        "ManagedPolicyName",
-        "FunctionName",
-        "LogGroupName",
-        "BucketName",
-        "TopicName",
-        "AliasName",
-    )
-    for one, suffix in ((synthesized, "main"), (alice, "alice")):
-        for name, resource in one.stack.body["Resources"].items():
-            for key in keys:
-                value = resolve(resource.get("Properties", {}).get(key, suffix))
-                if resource["Type"] == "AWS::Lambda::Permission":
-                    continue  # has no name of its own
-                assert re.search(rf"(^|-){suffix}($|-)", value), (name, key, value)
+#: Suffix of each stack of the configuration in two regions, and of the installation `longest`.
+SUFFIXES = {"PipelineStack": "main", "PipelineStack-eu-west-1": "main-euw1", "PipelineStack-longest": "longest"}
+
+
+def test_every_name_contains_type_and_suffix(synthesized: Synthesized, without_subscriber: Synthesized) -> None:
+    stacks = {**Templates.of(synthesized.folder).by_stack, **Templates.of(without_subscriber.folder).by_stack}
+    assert set(stacks) == set(SUFFIXES)
+    for stack, suffix in SUFFIXES.items():
+        assert misnamed(Templates(by_stack={stack: stacks[stack]}), suffix) == []
 
 
 def test_another_region_has_its_own_artifact_bucket(synthesized: Synthesized) -> None:
@@ -318,9 +300,9 @@ def policies_of(synthesized: Synthesized, name: str) -> Mapping[str, Mapping[str
     return synthesized.stack.policy(f"policy-pipeline-{name}-main")
 
 
-#: Objects of artifact buckets; keys in another region, which a condition narrows to those of one alias; the bootstrap's
-#: roles of this account in a region that a later commit may add.
-OPEN = (
+#: Objects in artifact buckets; keys in another region, which a condition narrows to one alias; bootstrap roles of this
+#: account in a region that a later commit may add.
+NARROWED = (
     r"\$\{\w*Artifacts\w*\.Arn\}/\*",
     r"arn:aws:s3:::pipeline-artifacts-main-[\w-]+/\*",
     rf"arn:aws:kms:eu-west-1:{TOOLING}:key/\*",
@@ -337,7 +319,7 @@ def test_wildcard_resources_are_narrowed_by_name(synthesized: Synthesized) -> No
             assert set(actions) <= set(WILDCARD_RESOURCES), policy
             continue
         for resource in map(resolve, resources):
-            assert "*" not in resource or any(re.fullmatch(form, resource) for form in OPEN), (policy, resource)
+            assert "*" not in resource or any(re.fullmatch(form, resource) for form in NARROWED), (policy, resource)
 
 
 def test_no_generated_role_is_left(synthesized: Synthesized) -> None:
@@ -433,7 +415,7 @@ def test_drift_is_detected_in_every_stack(synthesized: Synthesized) -> None:
 
 
 def test_synthesis_is_deterministic(tmp_path: Path, synthesized: Synthesized) -> None:
-    """Otherwise the pipeline would change itself for ever."""
+    """Otherwise the pipeline would mutate itself forever."""
     overrides = json.loads(
         {one["Name"]: one["Value"] for one in synthesized.project("synth")["Environment"]["EnvironmentVariables"]}[
             "CONTEXT_OVERRIDES"
