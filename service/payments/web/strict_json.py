@@ -13,7 +13,7 @@ from flask import Request
 
 from payments.problems import ContentTooLarge, MalformedRequest, UnsupportedMediaType
 
-#: Bytes. The web application firewall refuses the same (`stages/firewall.py`).
+#: Bytes. The web application firewall refuses the same (`stages/service/firewall.py`).
 MAX_BODY_BYTES = 65_536
 #: Levels of objects and arrays.
 MAX_DEPTH = 8
