@@ -23,7 +23,7 @@ from operations.installation import Installation
         ("alice-b", "dev-alice-b", False, True),
     ],
 )
-def test_tags_identify_the_installation(installation: str, suffix: str, is_pipeline: bool, owned: bool) -> None:
+def test_tags_identify_it(installation: str, suffix: str, is_pipeline: bool, owned: bool) -> None:
     tags = {"project": "payment-pipeline", "environment-suffix": suffix}
 
     assert Installation(name=installation).owns(tags, is_pipeline=is_pipeline) is owned

@@ -199,6 +199,7 @@ def test_drift_is_reported_with_its_properties(load: Callable[..., ModuleType], 
 @pytest.mark.parametrize(
     ("found", "reason"),
     [("missing", "does not exist"), ("failed", "access denied"), ("slow", "DETECTION_IN_PROGRESS")],
+    ids=["missing", "failed", "slow"],
 )
 def test_a_stack_that_cannot_be_checked_is_reported(
     load: Callable[..., ModuleType], topic: Topic, found: str, reason: str

@@ -169,7 +169,7 @@ def test_the_shipped_policies_are_enough(account: Bootstrapped, templates: dict[
     assert len(execution) > 500, "the execution role was hardly used"
 
 
-@pytest.mark.parametrize("action", ["kms:CreateKey", "logs:CreateLogGroup"])
+@pytest.mark.parametrize("action", ["kms:CreateKey", "logs:CreateLogGroup"], ids=["key", "logs"])
 def test_a_missing_action_fails_the_deployment(account: Bootstrapped, templates: dict[str, Json], action: str) -> None:
     account.give(shipped(without=action))
     failures = account.deploy("payment-network-dev", encryption_of(templates["payment-network-dev"]))
@@ -206,7 +206,7 @@ def test_a_missing_key_statement_fails(
     assert denied in account.deploy("payment-network-dev", network)
 
 
-def test_an_alarm_that_cannot_use_the_topics_key_is_found(account: Bootstrapped, templates: dict[str, Json]) -> None:
+def test_an_alarm_that_cannot_publish_is_found(account: Bootstrapped, templates: dict[str, Json]) -> None:
     network = without_key_statement(encryption_of(templates["payment-network-dev"]), "AlarmsToTopic")
     (topic,) = (name for name, one in network["Resources"].items() if one["Type"] == "AWS::SNS::Topic")
     alarm = {

@@ -250,7 +250,7 @@ def test_deployment_alarms_exist_before_the_service(each: Templates) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_services_balance_zones_and_leave_counts_to_scaling(each: Templates, kind: str) -> None:
+def test_services_leave_task_counts_to_scaling(each: Templates, kind: str) -> None:
     found = service(each, kind)
     assert found["AvailabilityZoneRebalancing"] == "ENABLED"
     assert not found.properties.get("EnableExecuteCommand")

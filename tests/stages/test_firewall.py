@@ -88,8 +88,9 @@ def test_an_attack_is_blocked_despite_an_exempt_body(play: Callable[..., None]) 
         "see ../../manual.pdf at http://192.0.2.1/ or http://169.254.169.254/",
         "${jndi:ldap://192.0.2.1/a}",
     ],
+    ids=["quotes", "sql", "script", "paths", "jndi"],
 )
-@pytest.mark.parametrize("path", ["/v1/payments", "/v1/processors/stripe/webhooks"])
+@pytest.mark.parametrize("path", ["/v1/payments", "/v1/processors/stripe/webhooks"], ids=["payment", "webhook"])
 def test_free_text_in_bodies_passes(play: Callable[..., None], path: str, text: str) -> None:
     async def scenario(stage: Stage) -> None:
         await stage.target(echo)

@@ -288,6 +288,7 @@ def test_the_size_expression_is_exact_at_the_limit(limit: int, step: int) -> Non
         ("content-too-large", ContentTooLarge),
         ("too-many-requests", TooManyRequests),
     ],
+    ids=["blocked", "too-large", "too-many"],
 )
 def test_rejections_are_problems_of_the_api(each: Templates, name: str, error: type[ApiError]) -> None:
     body = each.one("AWS::WAFv2::WebACL")["CustomResponseBodies"][name]

@@ -149,6 +149,7 @@ def test_the_dashboard_searches_all_target_groups(each: Templates) -> None:
         ("recovery-backlog", "RecoveryBacklogAge", 600),
         ("webhook-backlog", "WebhookBacklogAge", 900),
     ],
+    ids=lambda value: value if isinstance(value, str) and "-" in value else "",
 )
 def test_thresholds_follow_the_design(dev: Templates, name: str, metric: str, threshold: float) -> None:
     alarm = alarms(dev)[name]

@@ -52,6 +52,7 @@ def test_every_name_contains_type_and_suffix(environments: dict[str, Templates],
         ("AWS::EC2::RouteTable", "route-table-public-use1-az2-dev"),
         ("AWS::EC2::EIP", "eip-nat"),
     ],
+    ids=["subnet", "vpc", "duplicate", "suffix"],
 )
 def test_a_misleading_name_is_detected(dev: Templates, kind: str, name: str) -> None:
     """The last case is a name that another resource of the type already has."""

@@ -102,6 +102,6 @@ def test_environments_share_rows_and_bars_are_escaped() -> None:
 
 
 def test_a_document_without_markers_is_rejected() -> None:
-    with pytest.raises(ValueError, match="must hold the lines"):
+    with pytest.raises(ValueError, match="must contain the lines"):
         update("# Security\n", "table")
     assert update(f"a\n{BEGIN}\nold\n{END}\nb\n", "new") == f"a\n{BEGIN}\n\nnew\n\n{END}\nb\n"

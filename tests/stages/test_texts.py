@@ -98,6 +98,7 @@ def test_every_number_in_the_runbook_matches_the_code(dev: Templates) -> None:
         ("10 % of the requests", "five % of the requests"),
         ("### worker-tasks\n", "### worker-tasks\n\nFor 7 minutes.\n"),
     ],
+    ids=["hour", "percent", "minute", "minutes", "word", "added"],
 )
 def test_a_wrong_number_is_detected(dev: Templates, right: str, wrong: str) -> None:
     assert RUNBOOK.count(right) >= 1

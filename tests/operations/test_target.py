@@ -86,7 +86,7 @@ def test_make_passes_the_context() -> None:
         assert lines[-1].endswith(f"-m {module} -c environment_suffix=alice -c a=b")
 
 
-@pytest.mark.parametrize("module", ["operations.destroy", "operations.unstick"])
+@pytest.mark.parametrize("module", ["operations.destroy", "operations.unstick"], ids=["destroy", "unstick"])
 def test_without_a_choice_nothing_is_deleted(account: Account, module: str) -> None:
     installation(account, "alice")
     account.remember()
@@ -103,7 +103,7 @@ def test_without_a_choice_nothing_is_deleted(account: Account, module: str) -> N
     assert account.left() == account.missing() == ""
 
 
-@pytest.mark.parametrize("module", ["operations.destroy", "operations.unstick"])
+@pytest.mark.parametrize("module", ["operations.destroy", "operations.unstick"], ids=["destroy", "unstick"])
 def test_a_missing_installation_is_not_reported_as_deleted(account: Account, module: str) -> None:
     installation(account)
     account.remember()
@@ -172,7 +172,7 @@ def test_without_a_pipeline_the_installation_must_be_named(account: Account) -> 
     assert nothing_was_deleted(finished, account)
 
 
-@pytest.mark.parametrize("command", [destroy.main, unstick.main])
+@pytest.mark.parametrize("command", [destroy.main, unstick.main], ids=["destroy", "unstick"])
 def test_an_inaccessible_region_is_named(
     account: Account, denied: Denier, capsys: pytest.CaptureFixture[str], command: Callable[[list[str]], int]
 ) -> None:
