@@ -41,7 +41,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def report_of(folder: Path, gate: str) -> TestSuite:
-    suite = JUnitXml.fromfile(str(folder / f"{gate}.xml"))
+    (suite,) = JUnitXml.fromfile(str(folder / f"{gate}.xml"))
     assert isinstance(suite, TestSuite)
     return suite
 
