@@ -127,7 +127,7 @@ def test_the_usage_names_the_gates(arguments: list[str], capsys: pytest.CaptureF
     assert "cfn-lint" in capsys.readouterr().err
 
 
-def test_every_gate_is_run_by_make_gates_and_reported_by_the_pipeline() -> None:
+def test_every_gate_is_run_by_make_and_reported() -> None:
     makefile = (PROJECT / "Makefile").read_text()
     (prerequisites,) = [line for line in makefile.splitlines() if line.startswith("gates:")]
     targets = {"mypy": "types", "cfn-lint": "templates"}
@@ -136,7 +136,7 @@ def test_every_gate_is_run_by_make_gates_and_reported_by_the_pipeline() -> None:
         assert targets.get(gate, gate) in prerequisites.split() + lint.split(), gate
 
 
-def test_findings_are_reported_in_order_and_a_report_is_always_written(tmp_path: Path) -> None:
+def test_findings_are_sorted_and_a_report_is_always_written(tmp_path: Path) -> None:
     findings = [Finding(where="b", rule="r", message="m"), Finding(where="a", rule="r", message="m")]
     assert GateResult(gate="one", checked=2, unit="files", findings=findings).report(tmp_path) == 1
     assert [case.name for case in report_of(tmp_path, "one")] == ["a r", "b r"]

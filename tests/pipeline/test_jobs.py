@@ -206,7 +206,7 @@ def test_only_the_command_gets_the_smoke_key(
 
 
 @pytest.mark.parametrize(("kind", "trusted"), [("IMPORTED", True), ("AMAZON_ISSUED", False)])
-def test_without_a_domain_tls_is_verified_against_the_certificate(
+def test_without_a_domain_the_certificate_decides(
     aws: Aws, environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch, kind: str, trusted: bool
 ) -> None:
     monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
