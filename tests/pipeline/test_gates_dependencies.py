@@ -141,7 +141,7 @@ def test_requirements_must_be_pinned_and_hashed(folder: Path) -> None:
     ],
     ids=["id", "first choice", "second choice", "nested choice", "exception"],
 )
-def test_a_licence_with_an_allowed_choice_passes(expression: str) -> None:
+def test_an_allowed_choice_is_enough(expression: str) -> None:
     assert licences.is_allowed(expression)
 
 
