@@ -49,7 +49,7 @@ def find_vulnerabilities(
     """Yield a finding for each vulnerability, and for each package that was not audited.
 
     Raises:
-        UnreachableError: the service does not know the first package, so it need not be asked about the others.
+        UnreachableError: the service does not know the first package, so the others are not looked up.
     """
     first = audit(packages[:1])
     if any("skip_reason" in one for one in first):

@@ -1,6 +1,6 @@
 """No Node package with a known vulnerability: `npm audit` of `package-lock.json`.
 
-`npm audit` finds nothing, and succeeds, when its advisory service knows nothing. The service is therefore first asked
+`npm audit` finds nothing, and succeeds, when its advisory service knows nothing. The service is therefore queried first
 about a package that every advisory database lists as vulnerable. Dependencies bundled inside a package are not in the
 lock file and cannot be audited; the two CDK tools bundle all of theirs.
 """

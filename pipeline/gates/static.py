@@ -29,7 +29,7 @@ class Tool:
     files: Sequence[str]
     #: Turns its JSON into findings.
     parse: Callable[[Json], Iterator[Finding]]
-    #: Exit statuses with which the tool says that it failed itself.
+    #: Exit statuses of a failure of the tool itself.
     broken: Sequence[int] = (2,)
 
 

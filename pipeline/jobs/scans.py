@@ -41,7 +41,7 @@ class Image:
     region: str
     repository: str
     tag: str
-    #: Debian release of the base image, such as `trixie`; empty if the Dockerfile does not tell.
+    #: Debian release of the base image, such as `trixie`; empty if the Dockerfile does not name one.
     release: str = ""
 
     def __str__(self) -> str:
@@ -83,7 +83,7 @@ def vulnerabilities_of(
         client: client for the image's registry.
         image: the image.
         may_start: whether a scan may be started here.
-        poll_seconds: pause between two looks at the scan.
+        poll_seconds: pause between two requests for its status.
 
     Raises:
         ScanError: there is no scan and none may be started, it failed, or it does not finish in time.
