@@ -44,7 +44,7 @@ def missing_paths(text: str) -> Iterator[str]:
             yield path
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.stem[:20])
 def test_every_link_and_path_of_a_document_exists(document: Path) -> None:
     text = (PROJECT / document).read_text()
     assert list(broken_links(document, text)) == []
