@@ -26,7 +26,7 @@ from rehearsal.compute.target_groups import TargetGroups, TargetGroupSettings
 _GROUP = "api"
 _DATABASE = "payments"
 _KEY_ID = "serve"
-#: As the deployed listener has it (`stages/ingress.py`).
+#: As the deployed listener has it (`stages/service/ingress.py`).
 _RESPONSE_HEADERS = {
     "Strict-Transport-Security": "max-age=63072000; includeSubDomains",
     "X-Content-Type-Options": "nosniff",
