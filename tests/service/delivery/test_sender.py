@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from payments.delivery import addresses
 from payments.delivery.addresses import AddressRefused
-from payments.delivery.sender import Sender
+from payments.delivery.sender import DeliveryResult, Sender
 from tests.service.receivers import Receiver, certificate, receiver
 
 _PUBLIC = "93.184.215.14"
@@ -119,6 +119,19 @@ def test_a_redirect_is_not_followed(local: Receiver) -> None:
     local.statuses, local.response_headers = [302], {"Location": local.url}
     assert _post(local) == (302, None)
     assert len(local.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "delivered"),
+    [(199, False), (200, True), (204, True), (299, True), (300, False), (301, False), (400, False), (None, False)],
+)
+def test_only_2xx_is_a_delivery(status: int | None, delivered: bool) -> None:
+    assert DeliveryResult(status=status, error=None, duration=timedelta(0)).delivered is delivered
+
+
+@pytest.mark.parametrize(("status", "gone"), [(410, True), (409, False), (411, False), (200, False), (None, False)])
+def test_only_410_means_gone(status: int | None, gone: bool) -> None:
+    assert DeliveryResult(status=status, error=None, duration=timedelta(0)).gone is gone
 
 
 def test_retry_after_is_read(local: Receiver) -> None:
