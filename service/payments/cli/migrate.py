@@ -18,7 +18,15 @@ from alembic.config import Config
 from payments.domain.api_keys import ALL_SCOPES, compose, hash_token
 from payments.domain.api_versions import CURRENT_API_VERSION
 from payments.repositories import provisioning
-from payments.repositories.schema import MIGRATIONS, current_versions, is_newer, known_versions
+from payments.repositories.schema import (
+    MIGRATIONS,
+    current_versions,
+    is_newer,
+    known_versions,
+    limit_lock_waits,
+    lock_migrations,
+    unlock_migrations,
+)
 
 #: Seconds during which an unreachable database is tried again.
 CONNECT_DEADLINE = 120.0
@@ -26,7 +34,6 @@ CONNECT_DEADLINE = 120.0
 LOCK_TIMEOUT = 5_000
 #: Milliseconds that one migrator waits for another.
 MIGRATOR_TIMEOUT = 90_000
-_ADVISORY_LOCK = 7_236_401
 _log = logging.getLogger("payments.migration")
 
 
@@ -126,15 +133,15 @@ def connect(
 
 
 def _run_locked(connection: psycopg.Connection, inputs: MigrationInputs) -> None:
-    connection.execute(f"SET lock_timeout = {MIGRATOR_TIMEOUT}")
+    limit_lock_waits(connection, MIGRATOR_TIMEOUT)
     try:
-        connection.execute("SELECT pg_advisory_lock(%s)", [_ADVISORY_LOCK])
+        lock_migrations(connection)
     except psycopg.errors.LockNotAvailable as error:
         raise MigrationError(
             f"Another migration holds the lock: gave up after {MIGRATOR_TIMEOUT // 1000} seconds. Check its log; ECS "
             "restarts this task."
         ) from error
-    connection.execute(f"SET lock_timeout = {LOCK_TIMEOUT}")
+    limit_lock_waits(connection, LOCK_TIMEOUT)
     try:
         _upgrade(connection)
         with connection.transaction():
@@ -146,7 +153,7 @@ def _run_locked(connection: psycopg.Connection, inputs: MigrationInputs) -> None
         ) from error
     finally:
         if not connection.closed:
-            connection.execute("SELECT pg_advisory_unlock(%s)", [_ADVISORY_LOCK])
+            unlock_migrations(connection)
 
 
 def alembic_config() -> Config:

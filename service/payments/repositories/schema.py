@@ -11,6 +11,7 @@ from psycopg.rows import tuple_row
 
 #: A connection with any row factory.
 AnyConnection = psycopg.Connection[Any]
+_MIGRATION_LOCK = 7_236_401
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
 
 
@@ -59,3 +60,18 @@ def require_current(connection: AnyConnection) -> None:
         f"The schema version is {found}; this release needs {own}. `payments migrate`, which runs before this process, "
         "must have failed: see its log."
     )
+
+
+def limit_lock_waits(connection: AnyConnection, milliseconds: int) -> None:
+    """Let every later statement of the session wait at most this long for a lock."""
+    connection.execute("SELECT set_config('lock_timeout', %s, false)", [str(milliseconds)])
+
+
+def lock_migrations(connection: AnyConnection) -> None:
+    """Become the only session that migrates, until :func:`unlock_migrations`."""
+    connection.execute("SELECT pg_advisory_lock(%s)", [_MIGRATION_LOCK])
+
+
+def unlock_migrations(connection: AnyConnection) -> None:
+    """Let another session migrate."""
+    connection.execute("SELECT pg_advisory_unlock(%s)", [_MIGRATION_LOCK])
