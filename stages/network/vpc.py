@@ -9,7 +9,7 @@ from constructs import Construct, IConstruct
 from kit.acknowledgements import acknowledge
 from kit.log_groups import EncryptedLogGroup
 from kit.policies import allow, grant
-from stages.config import EnvironmentConfig
+from stages.config.environment import EnvironmentConfig
 
 CIDR = "10.0.0.0/16"
 

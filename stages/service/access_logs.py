@@ -6,7 +6,7 @@ from constructs import Construct
 from kit.acknowledgements import acknowledge
 from kit.buckets import PrivateBucket
 from kit.custom_resources import AutoDeleteObjects
-from stages.config import EnvironmentConfig
+from stages.config.environment import EnvironmentConfig
 
 
 class AccessLogBucket(Construct):
