@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from pipeline.bootstrap.policies import FOLDER
-from rehearsal.emulator import client
-from rehearsal.emulator.client import ACCOUNT_ID, Credentials
-from rehearsal.emulator.principals import DeniedError, Principals
+from rehearsal.account import sessions
+from rehearsal.account.authorization_client import DeniedError, Principals
+from rehearsal.account.sessions import ACCOUNT_ID, Credentials
 from rehearsal.emulator.process import EmulatorProcess
 from tests.pipeline.conftest import synthesize
 from tests.pipeline.model import CONFIGURED, TOOLING
@@ -48,7 +48,7 @@ class Bootstrapped:
 
     @classmethod
     def of(cls, emulator: EmulatorProcess) -> "Bootstrapped":
-        session = client.session(emulator.port)
+        session = sessions.open_session(emulator.port)
         iam = session.client("iam")
         for name in ("deploy", "lookup", "file-publishing", "image-publishing"):
             trusted = {"AWS": f"arn:aws:iam::{ACCOUNT_ID}:root", "Service": "codepipeline.amazonaws.com"}
@@ -64,7 +64,7 @@ class Bootstrapped:
 
     def give(self, policies: Mapping[str, Json]) -> None:
         """Give the execution role these policies and no others."""
-        iam = client.session(self.emulator.port).client("iam")
+        iam = sessions.open_session(self.emulator.port).client("iam")
         for attached in iam.list_attached_role_policies(RoleName=EXECUTION)["AttachedPolicies"]:
             iam.detach_role_policy(RoleName=EXECUTION, PolicyArn=attached["PolicyArn"])
             iam.delete_policy(PolicyArn=attached["PolicyArn"])
@@ -78,9 +78,11 @@ class Bootstrapped:
 
     def deploy(self, name: str, template: Json) -> str:
         """Make a stack as the deploy role, with the execution role; return what failed, which is nothing."""
-        cloudformation = client.session(self.emulator.port, credentials=self._deployer()).client("cloudformation")
+        cloudformation = sessions.open_session(self.emulator.port, credentials=self._deployer()).client(
+            "cloudformation"
+        )
         body = json.dumps(template).encode()
-        client.session(self.emulator.port).client("s3").put_object(Bucket="templates", Key=name, Body=body)
+        sessions.open_session(self.emulator.port).client("s3").put_object(Bucket="templates", Key=name, Body=body)
         stack = cloudformation.create_stack(
             StackName=name,
             TemplateURL=f"{self.emulator.url}/templates/{name}",
@@ -91,7 +93,9 @@ class Bootstrapped:
 
     def delete(self, name: str) -> str:
         """Delete a stack, unless it is gone; CloudFormation keeps its role."""
-        cloudformation = client.session(self.emulator.port, credentials=self._deployer()).client("cloudformation")
+        cloudformation = sessions.open_session(self.emulator.port, credentials=self._deployer()).client(
+            "cloudformation"
+        )
         try:
             stack = cloudformation.describe_stacks(StackName=name)["Stacks"][0]["StackId"]
         except cloudformation.exceptions.ClientError:

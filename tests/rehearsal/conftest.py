@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from rehearsal.account import Account
 from rehearsal.codepipeline.approval import Request
 from rehearsal.codepipeline.source import Commit
-from rehearsal.compute.engine import ENGINE_VARIABLE, NO_ENGINE
-from rehearsal.ports import Ports
-from rehearsal.rehearse import Rehearsal
-from rehearsal.timeline import Timeline
-from rehearsal.workspace import Workspace
+from rehearsal.codepipeline.timeline import Timeline
+from rehearsal.ecr.container_engine import ENGINE_VARIABLE, NO_ENGINE
+from rehearsal.runner.emulated_account import Account
+from rehearsal.runner.ports import Ports
+from rehearsal.runner.rehearsal import Rehearsal
+from rehearsal.runner.workspace import Workspace
 
 PROJECT = Path(__file__).parents[2]
 FIXTURE = Path(__file__).parent / "fixture_app"

@@ -12,7 +12,7 @@ import pytest
 
 from rehearsal.codepipeline.execution import StageFailedError
 from rehearsal.codepipeline.source import Commit
-from rehearsal.timeline import Status
+from rehearsal.codepipeline.timeline import Status
 from tests.rehearsal.conftest import Session
 
 pytestmark = [pytest.mark.rehearsal, pytest.mark.takes_minutes, pytest.mark.xdist_group("fixture-session")]

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import ClientSession
 
 from stages.firewall import BODY_LIMIT, RATE_LIMIT_PER_IP, RATE_LIMIT_PER_KEY
-from tests.rehearsal.compute.balancer_stage import Stage, echo, play_in
+from tests.rehearsal.elbv2.load_balancer_fixture import Stage, echo, play_in
 from tests.stages.model import Templates
 
 pytestmark = pytest.mark.rehearsal

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from payments.problems import ApiError, ContentTooLarge, RequestBlocked, TooManyRequests
 from payments.web.headers import register
 from payments.web.strict_json import MAX_BODY_BYTES
-from rehearsal.compute.firewall import managed_rules
+from rehearsal.waf import managed_rules
 from stages.firewall import BODY_LIMIT, content_length_above
 from stages.managed_rules import DECISIONS, GROUPS
 from tests.stages.model import Resource, Templates

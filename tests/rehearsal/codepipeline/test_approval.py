@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from rehearsal.codepipeline.actions import Surroundings
 from rehearsal.codepipeline.approval import Approval, RejectedError, Request
 from rehearsal.codepipeline.artifacts import Artifacts
 from rehearsal.codepipeline.definition import Action
+from rehearsal.codepipeline.run_context import RunContext
 from rehearsal.codepipeline.variables import Variables
 
 ACTION = Action(
@@ -31,10 +31,10 @@ class Decider:
         return self.approves
 
 
-def around(folder: Path) -> Surroundings:
+def around(folder: Path) -> RunContext:
     variables = Variables({})
     variables.export("report", {"SUMMARY": "1 replaced", "URL": "https://console.example/build/1"})
-    return Surroundings(
+    return RunContext(
         stage="ApproveProd",
         execution_id="e",
         artifacts=Artifacts(folder / "artifacts"),

@@ -10,12 +10,12 @@ from typing import Any
 import psutil
 import pytest
 
-from rehearsal.codepipeline.actions import ActionError, CancelledError, Surroundings
 from rehearsal.codepipeline.artifacts import Artifacts
 from rehearsal.codepipeline.codebuild import CodeBuild
 from rehearsal.codepipeline.definition import Action
+from rehearsal.codepipeline.run_context import ActionError, CancelledError, RunContext
 from rehearsal.codepipeline.variables import Variables
-from tests.rehearsal.codepipeline.roles import BUILD_ROLE, PIPELINE_ROLE, Decisions, action_roles
+from tests.rehearsal.codepipeline.authorization_stub import BUILD_ROLE, PIPELINE_ROLE, Decisions, action_roles
 
 
 class Build:
@@ -61,7 +61,7 @@ class Build:
         )
         return runner.run(
             action,
-            Surroundings(
+            RunContext(
                 stage="Build",
                 execution_id="e1",
                 artifacts=self.artifacts,

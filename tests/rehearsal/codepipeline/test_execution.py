@@ -6,20 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from rehearsal.codepipeline.actions import ActionError, CancelledError, Surroundings
 from rehearsal.codepipeline.definition import Action, Pipeline, Stage
 from rehearsal.codepipeline.execution import Execution, PipelineChangedError, StageFailedError
-from rehearsal.timeline import Status, Timeline
+from rehearsal.codepipeline.run_context import ActionError, CancelledError, RunContext
+from rehearsal.codepipeline.timeline import Status, Timeline
 
 
 class Script:
     """A provider that does what the test says for each action, and remembers the order."""
 
-    def __init__(self, **steps: Callable[[Surroundings], Mapping[str, str] | None]) -> None:
+    def __init__(self, **steps: Callable[[RunContext], Mapping[str, str] | None]) -> None:
         self.steps = steps
         self.ran: list[str] = []
 
-    def run(self, action: Action, around: Surroundings) -> Mapping[str, str]:
+    def run(self, action: Action, around: RunContext) -> Mapping[str, str]:
         self.ran.append(action.name)
         around.configuration(action)
         step = self.steps.get(action.name)
@@ -56,7 +56,7 @@ def execution(
     )
 
 
-def fail(_: Surroundings) -> None:
+def fail(_: RunContext) -> None:
     cause = "it broke"
     raise ActionError(cause)
 
@@ -76,7 +76,7 @@ def test_stages_and_run_orders_run_in_order(tmp_path: Path) -> None:
 def test_actions_of_equal_run_order_run_side_by_side(tmp_path: Path) -> None:
     meeting = threading.Barrier(2, timeout=10)
 
-    def meet(_: Surroundings) -> None:
+    def meet(_: RunContext) -> None:
         meeting.wait()
 
     script = Script(a=meet, b=meet)
@@ -107,10 +107,10 @@ def test_a_failure_says_what_only_codepipeline_would_do_now(tmp_path: Path, resu
 def test_the_siblings_of_a_failed_action_end_before_the_stage_does(tmp_path: Path) -> None:
     failed = threading.Event()
 
-    def slow(_: Surroundings) -> None:
+    def slow(_: RunContext) -> None:
         assert failed.wait(10)
 
-    def failing(around: Surroundings) -> None:
+    def failing(around: RunContext) -> None:
         failed.set()
         fail(around)
 

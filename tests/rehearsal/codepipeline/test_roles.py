@@ -2,9 +2,9 @@
 
 import pytest
 
-from rehearsal.codepipeline.actions import ActionError
 from rehearsal.codepipeline.definition import Action
-from tests.rehearsal.codepipeline.roles import BUILD_ROLE, PIPELINE_ROLE, Decisions, action_roles
+from rehearsal.codepipeline.run_context import ActionError
+from tests.rehearsal.codepipeline.authorization_stub import BUILD_ROLE, PIPELINE_ROLE, Decisions, action_roles
 
 CONNECTION = "arn:aws:codeconnections:us-east-1:000000000000:connection/1"
 SOURCE = Action(

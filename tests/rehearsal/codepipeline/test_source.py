@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from rehearsal.codepipeline.actions import Surroundings
 from rehearsal.codepipeline.artifacts import Artifacts
 from rehearsal.codepipeline.definition import Action
+from rehearsal.codepipeline.run_context import RunContext
 from rehearsal.codepipeline.source import Commit, RevisionError, Source
 from rehearsal.codepipeline.variables import Variables
-from tests.rehearsal.codepipeline.roles import action_roles
+from tests.rehearsal.codepipeline.authorization_stub import action_roles
 
 MESSAGE = "First commit\n\nReplaces: database/Cluster"
 
@@ -41,7 +41,7 @@ def produce(repository: Path, tmp_path: Path, output_format: str) -> tuple[Path,
         },
         outputs=("Source",),
     )
-    around = Surroundings(
+    around = RunContext(
         stage="Source",
         execution_id="e",
         artifacts=artifacts,

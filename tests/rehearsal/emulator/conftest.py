@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from rehearsal.emulator.process import EmulatorProcess
-from tests.rehearsal.emulator.acting import Account
+from tests.rehearsal.emulator.roles import Account
 
 
 @pytest.fixture(scope="module")

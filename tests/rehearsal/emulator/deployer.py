@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from rehearsal.emulator import client
+from rehearsal.account import sessions
 from rehearsal.emulator.process import EmulatorProcess
 
-ROLE = f"arn:aws:iam::{client.ACCOUNT_ID}:role/deployer"
+ROLE = f"arn:aws:iam::{sessions.ACCOUNT_ID}:role/deployer"
 ADMINISTRATOR = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 
 
@@ -32,7 +32,7 @@ def deny(*actions: str) -> dict[str, Any]:
 @contextmanager
 def deploying_with(emulator: EmulatorProcess, *documents: Mapping[str, Any]) -> Iterator[None]:
     """Give the role these policies; an administrator's again afterwards, so that stacks can be deleted."""
-    iam = client.session(emulator.port).client("iam")
+    iam = sessions.open_session(emulator.port).client("iam")
     _put(iam, documents)
     try:
         yield
@@ -42,7 +42,7 @@ def deploying_with(emulator: EmulatorProcess, *documents: Mapping[str, Any]) -> 
 
 def make_role(emulator: EmulatorProcess) -> None:
     """Make the role, for CloudFormation."""
-    iam = client.session(emulator.port).client("iam")
+    iam = sessions.open_session(emulator.port).client("iam")
     iam.create_role(RoleName="deployer", AssumeRolePolicyDocument=json.dumps(trust("cloudformation.amazonaws.com")))
     _put(iam, [ADMINISTRATOR])
 

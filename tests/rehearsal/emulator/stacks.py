@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from rehearsal.emulator import client
+from rehearsal.account import sessions
 
 
 class StackFailedError(Exception):
@@ -20,9 +20,9 @@ class Stacks:
     """Deploys templates by change sets, as the CDK does; with `role` as that role, without as the emulator's root."""
 
     def __init__(
-        self, port: int, *, account: str = client.ACCOUNT_ID, region: str = client.REGION, role: str | None = None
+        self, port: int, *, account: str = sessions.ACCOUNT_ID, region: str = sessions.REGION, role: str | None = None
     ) -> None:
-        self._cloudformation = client.session(port, account=account, region=region).client("cloudformation")
+        self._cloudformation = sessions.open_session(port, account=account, region=region).client("cloudformation")
         self._role: dict[str, Any] = {"RoleARN": role} if role else {}
 
     def deploy(

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from rehearsal.emulator import client
+from rehearsal.account import sessions
+from rehearsal.account.records import Records
 from rehearsal.emulator.process import EmulatorProcess
-from rehearsal.emulator.records import Records
-from tests.rehearsal.emulator.acting import Account, statement
+from tests.rehearsal.emulator.roles import Account, statement
 
 if TYPE_CHECKING:
     from mypy_boto3_ecr.client import ECRClient
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.rehearsal
 
 @pytest.fixture
 def ecr(emulator: EmulatorProcess) -> "ECRClient":
-    return client.session(emulator.port).client("ecr")
+    return sessions.open_session(emulator.port).client("ecr")
 
 
 def push(ecr: "ECRClient", repository: str, tag: str) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def test_a_recorded_pipeline_is_described_in_the_apis_spelling(emulator: Emulato
     stages = [{"Name": "Source", "Actions": [action]}, {"Name": "Build", "Actions": [{**action, "Name": "Synth"}]}]
     properties = {"Name": "pipeline-main", "RoleArn": "arn:aws:iam::0:role/p", "PipelineType": "V2", "Stages": stages}
     Records(emulator.data / "records").write("AWS::CodePipeline::Pipeline", "pipeline-main", properties)
-    codepipeline = client.session(emulator.port).client("codepipeline")
+    codepipeline = sessions.open_session(emulator.port).client("codepipeline")
 
     described = codepipeline.get_pipeline(name="pipeline-main")["pipeline"]
 

@@ -8,9 +8,9 @@ from typing import Any
 import boto3.session
 import pytest
 
-from rehearsal.emulator import client
+from rehearsal.account import sessions
 from rehearsal.emulator.process import EmulatorProcess
-from tests.rehearsal.emulator.control_server import ControlServer, control_server
+from tests.rehearsal.emulator.runtime_stub import ControlServer, control_server
 from tests.rehearsal.emulator.stacks import StackFailedError, Stacks, get, ref, resource
 
 pytestmark = pytest.mark.rehearsal
@@ -46,7 +46,7 @@ def stacks(emulator: EmulatorProcess) -> Stacks:
 
 @pytest.fixture
 def session(emulator: EmulatorProcess) -> boto3.session.Session:
-    return client.session(emulator.port)
+    return sessions.open_session(emulator.port)
 
 
 def services(image: str) -> dict[str, Any]:
@@ -222,7 +222,7 @@ def test_a_database_that_does_not_start_fails_its_stack(
 def test_without_a_runtime_services_are_records(tmp_path: Path) -> None:
     with EmulatorProcess(data=tmp_path) as emulator:
         Stacks(emulator.port).deploy("service", services("v1"))
-        assert images(client.session(emulator.port)) == ["v1", "v1"]
+        assert images(sessions.open_session(emulator.port)) == ["v1", "v1"]
 
 
 def test_the_emulator_itself_reported_no_error(emulator: EmulatorProcess) -> None:

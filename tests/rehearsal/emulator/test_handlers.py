@@ -7,7 +7,7 @@ from typing import Any
 import boto3.session
 import pytest
 
-from rehearsal.emulator import client
+from rehearsal.account import sessions
 from rehearsal.emulator.process import EmulatorProcess
 from tests.rehearsal.emulator.stacks import StackFailedError, Stacks, get, ref, resource
 
@@ -31,7 +31,7 @@ def stacks(emulator: EmulatorProcess) -> Stacks:
 
 @pytest.fixture
 def session(emulator: EmulatorProcess) -> boto3.session.Session:
-    return client.session(emulator.port)
+    return sessions.open_session(emulator.port)
 
 
 def record(emulator: EmulatorProcess, kind: str, name: str) -> Path:
@@ -281,10 +281,10 @@ def test_a_resource_is_made_where_its_stack_is(emulator: EmulatorProcess) -> Non
     made = stacks.deploy("elsewhere", {"Eip": resource("AWS::EC2::EIP", Domain="vpc")}, {"Ip": ref("Eip")})
 
     def addresses(**where: str) -> list[str]:
-        ec2 = client.session(
+        ec2 = sessions.open_session(
             emulator.port,
-            account=where.get("account", client.ACCOUNT_ID),
-            region=where.get("region", client.REGION),
+            account=where.get("account", sessions.ACCOUNT_ID),
+            region=where.get("region", sessions.REGION),
         ).client("ec2")
         return [address["PublicIp"] for address in ec2.describe_addresses()["Addresses"]]
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from rehearsal.emulator import client
+from rehearsal.account import sessions
 from rehearsal.emulator.authorization.named_principals import named_principals
 from rehearsal.emulator.process import EmulatorProcess
 from tests.rehearsal.emulator.deployer import trust
@@ -12,7 +12,7 @@ from tests.rehearsal.emulator.stacks import StackFailedError, Stacks, get, ref, 
 
 pytestmark = pytest.mark.rehearsal
 
-NOBODY = f"arn:aws:iam::{client.ACCOUNT_ID}:role/nobody"
+NOBODY = f"arn:aws:iam::{sessions.ACCOUNT_ID}:role/nobody"
 SOMEBODY = get("Somebody", "Arn")
 ROLE = resource("AWS::IAM::Role", RoleName="somebody", AssumeRolePolicyDocument=trust("ec2.amazonaws.com"))
 
@@ -108,7 +108,7 @@ def test_a_policy_that_names_a_role_is_taken(emulator: EmulatorProcess, service:
 
 def test_roots_services_and_other_accounts_are_taken_to_exist(emulator: EmulatorProcess) -> None:
     stacks = Stacks(emulator.port)
-    principals = [f"arn:aws:iam::{client.ACCOUNT_ID}:root", "arn:aws:iam::111122223333:role/theirs"]
+    principals = [f"arn:aws:iam::{sessions.ACCOUNT_ID}:root", "arn:aws:iam::111122223333:role/theirs"]
     stacks.deploy("others", {"A": resource("AWS::KMS::Key", KeyPolicy=policy(principals))})
     stacks.delete("others")
 

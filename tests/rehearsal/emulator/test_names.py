@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from rehearsal.emulator import client
+from rehearsal.account import sessions
 from rehearsal.emulator.handlers.names import NAMED
 from rehearsal.emulator.process import EmulatorProcess
 from tests.rehearsal.emulator.stacks import StackFailedError, Stacks, resource
@@ -71,7 +71,7 @@ def test_every_named_type_has_a_test() -> None:
 
 @pytest.mark.parametrize("type_name", sorted(PROPERTIES))
 def test_a_taken_name_is_refused_and_what_had_it_stays(emulator: EmulatorProcess, type_name: str) -> None:
-    client.session(emulator.port).client("ec2").describe_subnets()  # makes the default network
+    sessions.open_session(emulator.port).client("ec2").describe_subnets()  # makes the default network
     stacks = Stacks(emulator.port)
     name = "alias/name" if type_name == "AWS::KMS::Alias" else "name"
     resources = {"One": resource(type_name, **{NAMED[type_name][0]: name}, **PROPERTIES[type_name])}

@@ -5,16 +5,16 @@ from typing import Any
 
 import pytest
 
-from rehearsal.emulator.authorization import deliveries, handler_permissions, key_uses, passed_roles, resource_arns
+from rehearsal.emulator.authorization import handler_permissions, key_usage, passed_roles, resource_arns, service_calls
 from rehearsal.emulator.authorization.handler_permissions import needed_actions
-from rehearsal.emulator.authorization.properties import arns_in, values_at
-from rehearsal.emulator.resource_schemas import schema_of
+from rehearsal.emulator.core.properties import arns_in, values_at
+from rehearsal.emulator.core.resource_schemas import schema_of
 
 PATHS = [
     *((kind, name) for kind, (name, _) in resource_arns._FORMATS.items()),
     *((kind, path) for kind, rows in resource_arns._RELATED.items() for path, _ in rows),
     *((kind, row.path) for kind, rows in passed_roles._ROLES.items() for row in rows),
-    *((kind, use.path) for kind, uses in key_uses._USES.items() for use in uses),
+    *((kind, use.path) for kind, uses in key_usage._USES.items() for use in uses),
 ]
 
 
@@ -30,18 +30,18 @@ def test_every_path_leads_to_a_property(kind: str, path: str) -> None:
 
 
 def test_every_type_with_deliveries_exists() -> None:
-    kinds = {*deliveries._AT_CREATION, *deliveries._LATER, *passed_roles._LINKED}
+    kinds = {*service_calls._AT_CREATION, *service_calls._LATER, *passed_roles._LINKED}
     assert [kind for kind in kinds if not schema_of(kind)] == []
 
 
 def test_every_action_exists() -> None:
     named = {*handler_permissions._CONDITIONS, *_missing()}
-    named |= {action for uses in key_uses._USES.values() for use in uses for action in (*use.caller, *use.service)}
+    named |= {action for uses in key_usage._USES.values() for use in uses for action in (*use.caller, *use.service)}
     assert [action for action in named if not resource_arns.is_action(action)] == []
 
 
 def test_every_use_of_a_key_has_its_source() -> None:
-    for uses in key_uses._USES.values():
+    for uses in key_usage._USES.values():
         assert all(use.source.startswith("https://docs.aws.amazon.com/") for use in uses)
 
 

@@ -13,16 +13,16 @@ from pathlib import Path
 import psutil
 import pytest
 
-from rehearsal.emulator import client
+from rehearsal.account import sessions
 from rehearsal.emulator.process import EmulatorError, EmulatorProcess
 
 pytestmark = pytest.mark.rehearsal
 
 
 def test_it_serves_the_account_on_loopback_and_on_nothing_else(emulator: EmulatorProcess) -> None:
-    identity = client.session(emulator.port).client("sts").get_caller_identity()
+    identity = sessions.open_session(emulator.port).client("sts").get_caller_identity()
 
-    assert identity["Account"] == client.ACCOUNT_ID
+    assert identity["Account"] == sessions.ACCOUNT_ID
     assert emulator.pid is not None
     sockets = psutil.Process(emulator.pid).net_connections()
     listening = [(s.laddr.ip, s.laddr.port) for s in sockets if s.status == psutil.CONN_LISTEN]
@@ -34,13 +34,13 @@ def test_a_profile_of_the_person_does_not_reach_it(emulator: EmulatorProcess, mo
     monkeypatch.setenv("AWS_PROFILE", "somebody-elses-production")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
 
-    assert client.session(emulator.port).client("sts").get_caller_identity()["Account"] == client.ACCOUNT_ID
+    assert sessions.open_session(emulator.port).client("sts").get_caller_identity()["Account"] == sessions.ACCOUNT_ID
 
 
 def test_a_subprocess_gets_the_emulator_and_a_home_of_its_own(tmp_path: Path) -> None:
     base = {"PATH": "/bin", "HOME": "/home/me", "AWS_PROFILE": "mine", "AWS_SESSION_TOKEN": "t", "CDK_OUTDIR": "x"}
 
-    environment = client.environment(4566, home=tmp_path / "home", base=base)
+    environment = sessions.subprocess_environment(4566, home=tmp_path / "home", base=base)
 
     assert environment["PATH"] == "/bin"
     assert environment["HOME"] == environment["CDK_HOME"] == str(tmp_path / "home")

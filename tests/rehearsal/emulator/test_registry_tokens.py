@@ -4,10 +4,10 @@ import base64
 
 import pytest
 
-from rehearsal.emulator import client
+from rehearsal.account import sessions
+from rehearsal.emulator.core.registry_tokens import credentials_of
 from rehearsal.emulator.process import EmulatorProcess
-from rehearsal.emulator.registry_tokens import credentials_of
-from tests.rehearsal.emulator.acting import Account, statement
+from tests.rehearsal.emulator.roles import Account, statement
 
 pytestmark = pytest.mark.rehearsal
 
@@ -18,9 +18,9 @@ def test_a_token_is_its_callers(account: Account, emulator: EmulatorProcess) -> 
     user, _, password = base64.b64decode(token).decode().partition(":")
     assert user == "AWS"
     found = credentials_of(password)
-    acting = client.session(
+    acting = sessions.open_session(
         emulator.port,
-        credentials=client.Credentials(
+        credentials=sessions.Credentials(
             access_key_id=found["aws_access_key_id"],
             secret_access_key=found["aws_secret_access_key"],
             session_token=found["aws_session_token"],
