@@ -115,6 +115,20 @@ scanners: setup templates ## a second opinion on templates and Dockerfile, after
 	@$(BIN)/uv pip sync --quiet --compile-bytecode --python $(SCANNERS)/bin/python --require-hashes pipeline/gates/scanners.txt
 	$(GATE).scanners $(SCANNERS)/bin/python
 
+# Style and types of the whole tree are incremental; of the tests, those run that are nearest to what changed.
+.PHONY: check
+check: setup ## the inner loop, in seconds: style, types, and the tests nearest to what changed since SINCE (default: HEAD)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	@tests="$$($(BIN)/python -m tools.nearest_tests $(SINCE))"; \
+	  if [ -z "$$tests" ]; then echo "No test is near what changed; make test runs them all."; \
+	  else $(PYTEST) -m "not rehearsal" $$tests || [ $$? = 5 ]; fi  # 5: they are all rehearsals, which make test runs
+
+.PHONY: hooks
+hooks: setup ## have git run what make lint runs before each commit
+	$(BIN)/pre-commit install
+
 .PHONY: format
 format: setup ## ruff format
 	$(BIN)/ruff check --fix-only .

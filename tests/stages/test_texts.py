@@ -8,6 +8,7 @@ import pytest
 from payments import certificates
 from payments.domain.operations import PROCESSOR_DEADLINE, STUCK_AFTER
 from payments.web.auth import CACHE_SECONDS
+from payments.worker import main as worker
 from stages import canary as canary_stage
 from stages.deployment_alarms import MAX_ERROR_RATE, MAX_P99_SECONDS
 from stages.watch import MAX_DATABASE_CPU, MAX_RECOVERY_MINUTES, MAX_WEBHOOK_MINUTES, STUCK_MINUTES
@@ -47,6 +48,7 @@ def runbook(dev: Templates) -> dict[str, set[Quantity]]:
         "error-rate": {percent(MAX_ERROR_RATE)},
         "p99-latency": {seconds(MAX_P99_SECONDS)},
         "unhealthy-targets": {unhealthy},
+        "worker-tasks": {seconds(worker._LONGEST_RUN)},  # the constant itself
         "database-cpu": {percent(MAX_DATABASE_CPU), periods(dev, "database-cpu")},
         "database-capacity": {periods(dev, "database-capacity")},
         "recovery-backlog": {minutes(MAX_RECOVERY_MINUTES), _STUCK},
