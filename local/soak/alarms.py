@@ -56,7 +56,7 @@ def deployed_alarms(cloudformation: "CloudFormationClient") -> list[Mapping[str,
     for stack in cloudformation.describe_stacks()["Stacks"]:
         if stack["StackName"] == _BOOTSTRAP:
             continue
-        template = cloudformation.get_template(StackName=stack["StackName"])["TemplateBody"]
+        template: Any = cloudformation.get_template(StackName=stack["StackName"])["TemplateBody"]  # any: text or parsed
         parsed = json.loads(template) if isinstance(template, str) else template
         resources = parsed.get("Resources", {}).values()
         found += [each["Properties"] for each in resources if each["Type"] == "AWS::CloudWatch::Alarm"]
@@ -84,7 +84,7 @@ def evaluate(alarm: Mapping[str, Any], data: Sequence[Datum], *, time_scale: flo
     wanted = (metric.namespace, metric.name, metric.dimensions)
     found = [datum for datum in data if (datum.namespace, datum.name, datum.dimensions) == wanted]
     if not found:
-        return AlarmState(alarm=name, went_off=True, detail=f"nobody wrote {metric.namespace} {metric.name}")
+        return AlarmState(alarm=name, went_off=True, detail=f"{metric.namespace} {metric.name} was never written")
     values = _by_period(found, metric.period / time_scale, _STATISTICS[metric.statistic])
     compare = _COMPARISONS[alarm["ComparisonOperator"]]
     breaching = {period for period, value in values.items() if compare(value, float(alarm["Threshold"]))}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from rehearsal.account.sessions import Credentials
+from rehearsal.account.sessions import ACCOUNT_ID, REGION, Credentials
 from rehearsal.codepipeline.artifacts import Artifacts
 from rehearsal.codepipeline.buildspec import BuildSpec, BuildSpecError
 from rehearsal.codepipeline.definition import Action
@@ -112,7 +112,7 @@ class CodeBuildExecutor:
             "CI": "true",
             "CODEBUILD_CI": "true",
             "CODEBUILD_BUILD_ID": f"{name}:{context.execution_id}",
-            "CODEBUILD_BUILD_ARN": f"arn:aws:codebuild:us-east-1:000000000000:build/{name}:{context.execution_id}",
+            "CODEBUILD_BUILD_ARN": f"arn:aws:codebuild:{REGION}:{ACCOUNT_ID}:build/{name}:{context.execution_id}",
             "CODEBUILD_INITIATOR": "codepipeline/rehearsal",
             "CODEBUILD_RESOLVED_SOURCE_VERSION": context.variables.resolve("#{codepipeline.SourceRevision}"),
         }

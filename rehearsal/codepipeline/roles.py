@@ -14,7 +14,7 @@ from typing import Any
 import boto3.session
 from botocore.exceptions import ClientError
 
-from rehearsal.account.authorization_client import AccessDeniedError, AuthorizationClient
+from rehearsal.account.authorization_client import AuthorizationClient, CallDeniedError
 from rehearsal.account.sessions import ACCOUNT_ID, REGION, Credentials
 from rehearsal.codepipeline.definition import Action, Pipeline
 from rehearsal.codepipeline.run_context import ActionError
@@ -107,7 +107,7 @@ class ActionRoles:
         """Authorize the calls that AWS services make in their own name with the resources that exist now."""
         try:
             self.authorization.verify_service_calls()
-        except AccessDeniedError as error:
+        except CallDeniedError as error:
             raise ActionError(str(error)) from error
 
     def _object_arn(self, artifact: str) -> str:
@@ -117,12 +117,12 @@ class ActionRoles:
         context = {"aws:SourceAccount": ACCOUNT_ID, "aws:SourceArn": source_arn}
         try:
             return self.authorization.assume(role, service=service, session=self.pipeline.name, context=context)
-        except AccessDeniedError as error:
+        except CallDeniedError as error:
             raise ActionError(str(error)) from error
 
     def _authorize(self, role: str, calls: Iterable[tuple[str, str]]) -> None:
         try:
             for action, resource in calls:
                 self.authorization.require(role, action, resource)
-        except AccessDeniedError as error:
+        except CallDeniedError as error:
             raise ActionError(str(error)) from error

@@ -16,6 +16,7 @@ from pathlib import Path
 from dockerfile_parse import DockerfileParser
 from dockerfile_parse.util import WordSplitter, get_key_val_dictionary
 from pathspec import PathSpec
+from pathspec.pattern import Pattern
 
 from rehearsal.host.errors import ImageError
 
@@ -33,7 +34,7 @@ class ImageConfig:
     command: tuple[str, ...] = ()
 
 
-def ignore_rules(lines: list[str]) -> PathSpec:
+def ignore_rules(lines: list[str]) -> PathSpec[Pattern]:
     """Return the rules of a `.dockerignore`: like Git's, but every pattern is relative to the context's root."""
     patterns = []
     for line in (raw.strip() for raw in lines):

@@ -11,7 +11,7 @@ class LockedError(Exception):
     """Another process holds the lock; `holder` is its process id."""
 
     def __init__(self, holder: str) -> None:
-        super().__init__(f"locked by process {holder}")
+        super().__init__(f"already running in this checkout (process {holder})")
         self.holder = holder
 
 

@@ -1,4 +1,4 @@
-"""`make serve` serves the real API, and whatever happens it leaves nothing running."""
+"""`make serve` serves the API, and leaves nothing running however it ends."""
 
 import json
 import os
@@ -18,7 +18,7 @@ import pytest
 
 pytestmark = pytest.mark.rehearsal
 
-CHECKOUT = Path(__file__).parents[3]
+CHECKOUT = Path(__file__).parents[2]
 FACTS = {"url", "ca_file", "api_key", "merchant_id", "pid"}
 
 
@@ -42,24 +42,24 @@ class Server:
             )
 
     @property
-    def facts(self) -> Path:
+    def facts_file(self) -> Path:
         return self.folder / "serve.json"
 
-    def ready(self) -> dict[str, Any]:
+    def wait_until_ready(self) -> dict[str, Any]:
         deadline = time.monotonic() + 120
-        while not self.facts.exists():
+        while not self.facts_file.exists():
             assert self.process.poll() is None, self.output.read_text()
             assert time.monotonic() < deadline, self.output.read_text()
             time.sleep(0.05)
-        facts: dict[str, Any] = json.loads(self.facts.read_text())
+        facts: dict[str, Any] = json.loads(self.facts_file.read_text())
         return facts
 
-    def stop(self, how: signal.Signals) -> int:
-        self.process.send_signal(how)
+    def stop(self, number: signal.Signals) -> int:
+        self.process.send_signal(number)
         return self.process.wait(60)
 
     def processes(self) -> list[psutil.Process]:
-        """Everything that it has on record, still running."""
+        """Return the recorded processes that still run."""
         pids = [int(path.stem) for path in (self.folder / "serve" / "processes").glob("*.json")]
         return [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]
 
@@ -81,15 +81,15 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
 
 
 def get(url: str, ca_file: str) -> tuple[int, bytes]:
-    with urllib.request.urlopen(url, context=ssl.create_default_context(cafile=ca_file), timeout=10) as answer:
-        return answer.status, answer.read()
+    with urllib.request.urlopen(url, context=ssl.create_default_context(cafile=ca_file), timeout=10) as response:
+        return response.status, response.read()
 
 
-def take_the_printed_payment(output: str) -> dict[str, Any]:
+def run_printed_command(output: str) -> dict[str, Any]:
     _, _, curl = output.partition("Take a payment:")
     command = curl.partition("Ctrl-C")[0].strip()
-    answer = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
-    payment: dict[str, Any] = json.loads(answer.stdout)
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    payment: dict[str, Any] = json.loads(done.stdout)
     return payment
 
 
@@ -103,65 +103,65 @@ def listening_addresses(processes: list[psutil.Process]) -> set[str]:
     }
 
 
-def test_it_serves_until_ctrl_c_and_then_nothing_is_left(serve: Callable[..., Server]) -> None:
+def test_it_serves_until_ctrl_c_and_leaves_nothing_running(serve: Callable[..., Server]) -> None:
     server = serve()
-    facts = server.ready()
+    facts = server.wait_until_ready()
     assert set(facts) == FACTS
     assert facts["pid"] == server.process.pid
     assert get(f"{facts['url']}/readyz", facts["ca_file"])[0] == 200
-    payment = take_the_printed_payment(server.output.read_text())
+    payment = run_printed_command(server.output.read_text())
     assert (payment["status"], payment["amount"]) == ("succeeded", 1250)
 
     second = serve()
     assert second.process.wait(60) == 1
-    assert f"already runs in this checkout (process {server.process.pid})" in second.output.read_text()
+    assert f"already running in this checkout (process {server.process.pid})" in second.output.read_text()
 
     running = server.processes()
     assert len(running) == 3, "database, api and worker"
     assert listening_addresses([psutil.Process(server.process.pid), *running]) == {"127.0.0.1"}
     assert server.stop(signal.SIGINT) == 0
     assert not [process for process in running if process.is_running()]
-    assert not server.facts.exists()
+    assert not server.facts_file.exists()
     assert not list((server.folder / "serve" / "databases").iterdir())
 
 
-def test_a_port_in_use_is_said_at_once(serve: Callable[..., Server]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+def test_a_port_in_use_is_reported(serve: Callable[..., Server]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
         server = serve(port=port)
         assert server.process.wait(60) == 1
     assert f"port {port}" in server.output.read_text()
     assert "make serve PORT=0" in server.output.read_text()
-    assert not server.facts.exists()
+    assert not server.facts_file.exists()
 
 
-def test_what_a_killed_server_left_is_ended_by_the_next_one(serve: Callable[..., Server]) -> None:
+def test_the_next_server_stops_what_a_killed_one_left(serve: Callable[..., Server]) -> None:
     first = serve()
-    first.ready()
+    first.wait_until_ready()
     left = first.processes()
     assert first.stop(signal.SIGKILL) == -signal.SIGKILL
     assert all(process.is_running() for process in left)
-    first.facts.unlink()
+    first.facts_file.unlink()
 
     second = serve()
-    second.ready()
+    second.wait_until_ready()
     assert not [process for process in left if process.is_running()]
 
-    # And a part that dies ends all of it, with the reason.
+    # When a process dies, everything stops, with the cause.
     (worker,) = [process for process in second.processes() if process.cmdline()[-1] == "worker"]
     worker.kill()
     assert second.process.wait(60) == 1
-    assert "`python -m payments worker` ended with exit code 137" in second.output.read_text()
+    assert "`python -m payments worker` exited with code 137" in second.output.read_text()
     assert second.processes() == []
 
 
-def test_a_migration_that_fails_is_shown(serve: Callable[..., Server], tmp_path: Path) -> None:
+def test_the_log_of_a_failing_migration_is_printed(serve: Callable[..., Server], tmp_path: Path) -> None:
     package = tmp_path / "source" / "payments"
     package.mkdir(parents=True)
     (package / "__main__.py").write_text("raise SystemExit('column amount already exists')\n")
     server = serve(source=package.parent)
     assert server.process.wait(60) == 1
-    assert "`python -m payments migrate` ended with exit code 1" in server.output.read_text()
+    assert "`python -m payments migrate` exited with code 1" in server.output.read_text()
     assert "column amount already exists" in server.output.read_text()
     assert server.processes() == []
 
@@ -180,15 +180,15 @@ def test_it_can_be_stopped_while_it_starts(serve: Callable[..., Server], tmp_pat
 
 
 @pytest.mark.parametrize("port", ["http", "65536", "-1"])
-def test_a_port_must_be_a_port(port: str, tmp_path: Path) -> None:
+def test_an_invalid_port_is_refused(port: str, tmp_path: Path) -> None:
     environment = {**os.environ, "PORT": port, "SERVE_DIRECTORY": str(tmp_path)}
     command = [sys.executable, "-m", "local.serve"]
     result = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 1
-    assert f"PORT is '{port}'" in result.stderr
+    assert f"PORT={port}: " in result.stderr
 
 
-def test_it_stops_cleanly_when_nobody_reads_its_output(tmp_path: Path) -> None:
+def test_it_stops_cleanly_after_its_output_was_closed(tmp_path: Path) -> None:
     package = tmp_path / "source" / "payments"
     package.mkdir(parents=True)
     (package / "__main__.py").write_text("import time; time.sleep(600)\n")
@@ -196,13 +196,13 @@ def test_it_stops_cleanly_when_nobody_reads_its_output(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "local.serve"]
     with subprocess.Popen(
         command, cwd=CHECKOUT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    ) as it:
-        assert it.stdout is not None
-        assert it.stdout.readline().startswith(b"Starting")
-        it.stdout.close()
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith(b"Starting")
+        process.stdout.close()
         while not (tmp_path / "serve" / "logs" / "migrate.log").exists():
-            assert it.poll() is None
+            assert process.poll() is None
             time.sleep(0.05)
-        it.terminate()
-        it.wait(60)
+        process.terminate()
+        process.wait(60)
     assert not list((tmp_path / "serve" / "processes").iterdir())

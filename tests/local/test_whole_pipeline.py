@@ -1,4 +1,4 @@
-"""The main job: this very commit goes through its own pipeline to prod, and nothing of it is left."""
+"""This very commit goes through its own pipeline to prod and is destroyed again."""
 
 import json
 import os
@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.rehearsal.conftest import PROJECT
-from tests.rehearsal.test_interruption import left_running
+from tests.rehearsal.conftest import PROJECT, left_running
 
 pytestmark = [pytest.mark.rehearsal, pytest.mark.takes_minutes]
 
@@ -22,7 +21,7 @@ def git(folder: Path, *arguments: str) -> str:
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """A clone of HEAD with one gate: `make test` has just run all of them on this tree."""
+    """A clone of HEAD with only one gate, since `make test` runs them all."""
     folder = tmp_path / "clone"
     git(tmp_path, "clone", "--quiet", str(PROJECT), str(folder))
     for tools in (".venv", "node_modules"):
@@ -38,7 +37,7 @@ def clone(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_commit_that_adds_an_environment_goes_through_the_whole_pipeline_to_prod(clone: Path) -> None:
+def test_a_commit_that_adds_an_environment_reaches_prod(clone: Path) -> None:
     deployed = git(clone, "rev-parse", "HEAD")
     settings = json.loads((clone / "cdk.json").read_text())
     environments = settings["context"]["environments"]
@@ -62,23 +61,26 @@ def test_a_commit_that_adds_an_environment_goes_through_the_whole_pipeline_to_pr
     timeline = json.loads((clone / ".run" / "rehearsal.json").read_text())
     assert timeline["outcome"] == "succeeded"
     assert sorted(timeline["endpoints"]) == [f"payment-service-{name}" for name in ("dev", "prod", "staging")]
-    walked = [(entry["stage"], entry["action"], entry["status"]) for entry in timeline["actions"]]
-    assert [status for _, action, status in walked if action == "SelfMutate"] == ["Succeeded", "Succeeded"]
+    executed = [(entry["stage"], entry["action"], entry["status"]) for entry in timeline["actions"]]
+    assert [status for _, action, status in executed if action == "SelfMutate"] == ["Succeeded", "Succeeded"]
     for stage in ("Dev", "Staging", "Prod"):
-        assert (stage, f"Smoke{stage}", "Succeeded") in walked
+        assert (stage, f"Smoke{stage}", "Succeeded") in executed
     assert left_running(clone) == []
-    assert_policies_decided(clone, result.stdout)
+    assert "the deployed policies decided" in result.stdout
+    assert_permissions_are_exact(clone)
+    for stage in ("Dev", "Staging", "Prod"):
+        smoke = (clone / ".run" / "rehearsal" / "logs" / f"{stage}.Smoke{stage}.log").read_text()
+        assert "passed  An attack never reaches the API" in smoke
 
 
-def assert_policies_decided(clone: Path, said: str) -> None:
-    """Every call was allowed, and no permission is there that neither a call nor a written reason needs."""
+def assert_permissions_are_exact(clone: Path) -> None:
+    """Every call was allowed, and every permission is needed by a call or has a recorded reason."""
     rehearsed = clone / ".run" / "rehearsal"
-    decided = json.loads((rehearsed / "decisions.json").read_text())
-    assert [entry["reason"] for entry in decided["decisions"] if not entry["allowed"]] == []
-    assert decided["undecided"] == {}
-    assert "the deployed policies decided" in said
+    decisions = json.loads((rehearsed / "decisions.json").read_text())
+    assert [entry["reason"] for entry in decisions["decisions"] if not entry["allowed"]] == []
+    assert decisions["undecided"] == {}
     mutants = subprocess.run(
-        [sys.executable, "-m", "rehearsal.permissions.mutants", "tests/rehearsal/unexercised_permissions.json"],
+        [sys.executable, "-m", "rehearsal.permissions.mutants", "tests/local/unexercised_permissions.json"],
         cwd=clone,
         capture_output=True,
         text=True,
@@ -86,6 +88,3 @@ def assert_policies_decided(clone: Path, said: str) -> None:
         check=False,
     )
     assert mutants.returncode == 0, mutants.stdout + mutants.stderr
-    for stage in ("Dev", "Staging", "Prod"):
-        smoke = (rehearsed / "logs" / f"{stage}.Smoke{stage}.log").read_text()
-        assert "passed  An attack never reaches the API" in smoke

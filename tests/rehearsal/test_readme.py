@@ -1,15 +1,15 @@
-"""The list of what is only recorded is complete."""
+"""The README's list of recorded types is complete."""
 
 import re
 from pathlib import Path
 
-import rehearsal.emulator
-from rehearsal.emulator.handlers import HANDLERS
+import rehearsal
 from rehearsal.emulator.handlers.base import RecordedHandler
+from rehearsal.emulator.handlers.registry import HANDLERS
 
 
-def test_the_readme_lists_every_type_that_is_only_recorded() -> None:
-    text = (Path(rehearsal.emulator.__file__).parent / "README.md").read_text()
+def test_the_readme_lists_every_recorded_type() -> None:
+    text = (Path(rehearsal.__file__).parent / "README.md").read_text()
     listed = set(re.findall(r"^\| `(AWS::[\w:]+)` \|", text, re.MULTILINE))
 
     assert listed == {handler.type_name for handler in HANDLERS if issubclass(handler, RecordedHandler)}

@@ -1,4 +1,4 @@
-"""What a soak says of alarms, memory, logs and tasks."""
+"""The findings of a soak about alarms, memory, logs and tasks."""
 
 import json
 from collections.abc import Mapping
@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from local.soak import findings, logs
-from local.soak.alarms import deployed_alarms, judge
-from local.soak.load import Answers
+from local.soak.alarms import deployed_alarms, evaluate
+from local.soak.load import Responses
 from local.soak.memory import Growth
-from local.soak.options import OptionError, Options
+from local.soak.options import Options
 from rehearsal.ecs.containers import Health, HealthRecord
 from rehearsal.ecs.services import ContainerStatus, ServiceStatus
+from rehearsal.host.settings import SettingsError
 
 METRIC = {
     "Namespace": "Payments",
@@ -30,10 +31,10 @@ ALARM: Mapping[str, Any] = {
 }
 
 
-def written(*ages: float, every: float = 60.0, environment: str = "dev") -> list[logs.Datum]:
+def backlog_ages(*ages: float, period: float = 60.0, environment: str = "dev") -> list[logs.Datum]:
     dimensions = frozenset({("Environment", environment)})
     return [
-        logs.Datum(namespace="Payments", name="WebhookBacklogAge", dimensions=dimensions, at=number * every, value=age)
+        logs.Datum(namespace="Payments", name="WebhookBacklogAge", dimensions=dimensions, at=number * period, value=age)
         for number, age in enumerate(ages)
     ]
 
@@ -48,26 +49,26 @@ def written(*ages: float, every: float = 60.0, environment: str = "dev") -> list
         ((901, 901, 900, 901, 901), False),
     ],
 )
-def test_an_alarm_goes_off_after_so_many_periods_in_a_row(ages: tuple[float, ...], went_off: bool) -> None:
-    assert judge(ALARM, written(*ages), time_scale=1).went_off is went_off
+def test_an_alarm_goes_off_after_consecutive_periods(ages: tuple[float, ...], went_off: bool) -> None:
+    assert evaluate(ALARM, backlog_ages(*ages), time_scale=1).went_off is went_off
 
 
 def test_a_period_shrinks_with_the_time_scale() -> None:
-    data = written(901, 901, 901, every=3.0)
-    assert judge(ALARM, data, time_scale=1).went_off is False, "all in one minute"
-    assert judge(ALARM, data, time_scale=20).went_off is True
+    data = backlog_ages(901, 901, 901, period=3.0)
+    assert evaluate(ALARM, data, time_scale=1).went_off is False, "all in one minute"
+    assert evaluate(ALARM, data, time_scale=20).went_off is True
 
 
-def test_an_alarm_of_one_metric_is_told_either_way() -> None:
-    plain = {name: value for name, value in ALARM.items() if name != "Metrics"}
-    plain |= {**METRIC, "Statistic": "Maximum", "Period": 60}
-    assert judge(plain, written(901, 901, 901), time_scale=1).went_off is True
+def test_an_alarm_may_have_its_metric_inline() -> None:
+    inline = {name: value for name, value in ALARM.items() if name != "Metrics"}
+    inline |= {**METRIC, "Statistic": "Maximum", "Period": 60}
+    assert evaluate(inline, backlog_ages(901, 901, 901), time_scale=1).went_off is True
 
 
-def test_alarms_are_those_of_the_apps_stacks() -> None:
+def test_alarms_are_read_from_the_stacks_of_the_app() -> None:
     template = {
         "Resources": {
-            "Queue": {"Type": "AWS::SQS::Queue"},
+            "Topic": {"Type": "AWS::SNS::Topic"},
             "Alarm": {"Type": "AWS::CloudWatch::Alarm", "Properties": dict(ALARM)},
         }
     }
@@ -81,22 +82,23 @@ def test_alarms_are_those_of_the_apps_stacks() -> None:
         def describe_stacks(self) -> Any:
             return {"Stacks": [{"StackName": name} for name in templates]}
 
-        def get_template(self, **asked: str) -> Any:
-            return {"TemplateBody": templates[asked["StackName"]]}
+        def get_template(self, *, StackName: str) -> Any:  # noqa: N803 - the name in boto3
+            return {"TemplateBody": templates[StackName]}
 
-    assert deployed_alarms(CloudFormation()) == [ALARM, ALARM]
-
-
-def test_an_alarm_whose_metric_nobody_writes_is_broken() -> None:
-    judgement = judge(ALARM, written(0, 0, environment="prod"), time_scale=1)
-    assert (judgement.went_off, judgement.detail) == (True, "nobody wrote Payments WebhookBacklogAge")
+    cloudformation: Any = CloudFormation()
+    assert deployed_alarms(cloudformation) == [ALARM, ALARM]
 
 
-def test_what_only_aws_has_is_not_judged() -> None:
+def test_an_alarm_whose_metric_is_never_written_counts_as_going_off() -> None:
+    state = evaluate(ALARM, backlog_ages(0, 0, environment="prod"), time_scale=1)
+    assert (state.went_off, state.detail) == (True, "Payments WebhookBacklogAge was never written")
+
+
+def test_an_alarm_on_a_metric_of_aws_is_not_evaluated() -> None:
     metric = {**METRIC, "Namespace": "AWS/RDS"}
     alarm = {**ALARM, "Metrics": [{"MetricStat": {"Metric": metric, "Stat": "Maximum", "Period": 60}}]}
-    judgement = judge(alarm, [], time_scale=1)
-    assert (judgement.went_off, judgement.detail) == (None, "only AWS has metrics of AWS/RDS")
+    state = evaluate(alarm, [], time_scale=1)
+    assert (state.went_off, state.detail) == (None, "only AWS has metrics of AWS/RDS")
 
 
 def test_metrics_are_read_from_the_log(tmp_path: Path) -> None:
@@ -116,8 +118,8 @@ def test_metrics_are_read_from_the_log(tmp_path: Path) -> None:
     assert logs.errors([log]) == []
 
 
-@pytest.mark.parametrize("line", ['{"level": "ERROR", "message": "loops hang"}', "Traceback (most recent call last):"])
-def test_an_error_is_one_whether_logged_or_not(tmp_path: Path, line: str) -> None:
+@pytest.mark.parametrize("line", ['{"level": "ERROR", "message": "loop stuck"}', "Traceback (most recent call last):"])
+def test_errors_are_log_records_and_tracebacks(tmp_path: Path, line: str) -> None:
     log = tmp_path / "worker.log"
     log.write_text('{"level": "WARNING", "message": "fine"}\n' + line + "\n")
     assert logs.errors([log]) == [f"worker.log: {line}"]
@@ -139,22 +141,22 @@ def status(*, started: int = 2, running: int = 2, failures: tuple[str, ...] = ()
     )
 
 
-def test_a_service_whose_tasks_all_lasted_is_as_it_should_be() -> None:
+def test_a_service_kept_its_tasks() -> None:
     (finding,) = findings.tasks([status()])
-    assert (finding.kept, finding.seen) == (True, "2 of 2 run, 2 were started")
+    assert (finding.kept, finding.seen) == (True, "2 of 2 are running, 2 were started")
 
 
-@pytest.mark.parametrize("changes", [{"started": 3}, {"running": 1}, {"failures": ("task t: x; the end of y:\nz",)}])
-def test_a_task_that_was_replaced_is_told(changes: dict[str, Any]) -> None:
+@pytest.mark.parametrize("changes", [{"started": 3}, {"running": 1}, {"failures": ("task t: x; end of y:\nz",)}])
+def test_a_replaced_task_breaks_the_promise(changes: dict[str, Any]) -> None:
     (finding,) = findings.tasks([status(**changes)])
     assert finding.kept is False
-    assert "the end of" not in finding.seen
+    assert "end of" not in finding.seen
 
 
 @pytest.mark.parametrize(
     ("health", "kept"), [(Health.HEALTHY, True), (Health.UNHEALTHY, False), (Health.UNKNOWN, False)]
 )
-def test_a_container_must_have_been_found_healthy(health: Health, kept: bool) -> None:
+def test_a_container_must_be_healthy(health: Health, kept: bool) -> None:
     (finding,) = findings.health([status(health=health)])
     assert finding.kept is kept
 
@@ -167,27 +169,29 @@ def test_memory_is_flat_within_the_tolerance(early: float, late: float, flat: bo
     assert finding.kept is flat
 
 
-def test_a_soak_that_measured_nothing_has_shown_nothing() -> None:
+def test_a_soak_without_measurements_keeps_no_promise() -> None:
     (finding,) = findings.memory([])
     assert finding.kept is False
-    assert findings.answers(Answers()).kept is False
+    assert findings.responses(Responses()).kept is False
 
 
-def test_a_request_that_fails_is_told() -> None:
-    finding = findings.answers(Answers(seconds=[0.1, 0.2], failed=["/v1/payments: 503"]))
+def test_a_failed_request_breaks_the_promise() -> None:
+    finding = findings.responses(Responses(seconds=[0.1, 0.2], failed=["/v1/payments: 503"]))
     assert finding.kept is False
     assert "/v1/payments: 503" in finding.seen
 
 
-def test_a_soak_takes_its_minutes_less_the_time_scale() -> None:
-    options = Options.read({"MINUTES": "5", "TIME_SCALE": "20"})
-    assert options.seconds == 15.0
-    assert Options.read({}).seconds == 900.0
+def test_the_time_scale_shortens_a_soak(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Options.read().seconds == 900.0
+    monkeypatch.setenv("MINUTES", "5")
+    monkeypatch.setenv("TIME_SCALE", "20")
+    assert Options.read().seconds == 15.0
 
 
 @pytest.mark.parametrize(
-    "variables", [{"MINUTES": "0"}, {"MINUTES": "long"}, {"TIME_SCALE": "0.5"}, {"MINUTES": "inf"}]
+    ("name", "value"), [("MINUTES", "0"), ("MINUTES", "long"), ("TIME_SCALE", "0.5"), ("MINUTES", "inf")]
 )
-def test_a_soak_of_no_length_is_refused(variables: dict[str, str]) -> None:
-    with pytest.raises(OptionError, match=r"must be a number from"):
-        Options.read(variables)
+def test_invalid_options_are_refused(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=f"{name}={value}: "):
+        Options.read()

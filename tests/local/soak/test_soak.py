@@ -1,6 +1,6 @@
-"""A deployed stage may be left alone: the real task definitions, image, health checks and alarms, in a hurry.
+"""A soak of the real task definitions, image, health checks and alarms.
 
-Five minutes pass in fifteen seconds: longer than the worker's slowest loop waits, and longer than any loop may run.
+Five minutes pass in fifteen seconds: longer than the interval of the worker's slowest loop and than any loop may run.
 """
 
 import json
@@ -9,16 +9,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from local.soak.options import Options
 from local.soak.soak import Soak
-from local.soak.stage import Deployed, find
-from rehearsal.account.sessions import ACCOUNT_ID, root
+from local.soak.stage import DeployedApi, find_api
+from rehearsal.account.sessions import ACCOUNT_ID, root_credentials
 from rehearsal.ecr.container_engine import PROGRAM_VARIABLE
-from rehearsal.runner.emulated_account import Account
+from rehearsal.runner.emulated_account import EmulatedAccount
 from rehearsal.runner.ports import Ports
 from rehearsal.runner.workspace import Workspace
 from tests.rehearsal.conftest import PROJECT
@@ -32,7 +31,7 @@ _BOOTSTRAP = "/cdk-bootstrap/hnb659fds/version"
 
 
 @pytest.fixture
-def account(tmp_path: Path) -> Iterator[Account]:
+def account(tmp_path: Path) -> Iterator[EmulatedAccount]:
     """An account in a folder of its own, with this checkout's tools."""
     for tools in (".venv", "node_modules"):
         (tmp_path / tools).symlink_to(PROJECT / tools)
@@ -40,13 +39,13 @@ def account(tmp_path: Path) -> Iterator[Account]:
     (tmp_path / ".run" / "cache").symlink_to(PROJECT / ".run" / "cache")
     workspace = Workspace(checkout=tmp_path)
     workspace.empty()
-    account = Account(workspace=workspace, ports=Ports(0), time_scale=OPTIONS.time_scale)
+    account = EmulatedAccount(workspace=workspace, ports=Ports(0), time_scale=OPTIONS.time_scale)
     yield account
     account.close()
 
 
-def deploy(account: Account) -> Deployed:
-    """Deploy one stage as the pipeline's CloudFormation actions do, without the CDK CLI around it."""
+def deploy(account: EmulatedAccount) -> DeployedApi:
+    """Deploy one stage as the pipeline's CloudFormation actions do, without the CDK CLI."""
     account.open(account.workspace.logs / "soak.log")
     stage = {"environment_suffix": "dev", "account": ACCOUNT_ID, "certificate_arn": account.import_certificate()}
     outdir = account.workspace.rehearsal / "assembly"
@@ -61,12 +60,12 @@ def deploy(account: Account) -> Deployed:
         url = f"{account.session.client('s3').meta.endpoint_url}/templates/{name}"
         cloudformation.create_stack(StackName=name, TemplateURL=url, Capabilities=["CAPABILITY_NAMED_IAM"])
         cloudformation.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
-    return find(account)
+    return find_api(account)
 
 
-def publish_images(account: Account, assembly: Path) -> None:
-    """Build and push what the stage's stacks name, as asset publishing does."""
-    environment = account.build_environment(root()) | {PROGRAM_VARIABLE: ""}
+def publish_images(account: EmulatedAccount, assembly: Path) -> None:
+    """Build and push the images of the stage, as asset publishing does."""
+    environment = account.build_environment(root_credentials()) | {PROGRAM_VARIABLE: ""}
     for manifest in assembly.glob("*.assets.json"):
         for image in json.loads(manifest.read_text())["dockerImages"].values():
             (destination,) = image["destinations"].values()
@@ -79,7 +78,7 @@ def publish_images(account: Account, assembly: Path) -> None:
                 subprocess.run(["docker", *words], env=environment, check=True)
 
 
-def test_a_stage_that_is_left_alone_and_lightly_used_stays_as_it_is(account: Account) -> None:
+def test_every_promise_is_kept(account: EmulatedAccount) -> None:
     findings = Soak(account=account, options=OPTIONS, deploy=deploy).run()
     assert [finding for finding in findings if finding.kept is False] == []
     decided = {finding.promise for finding in findings if finding.kept}
@@ -89,17 +88,17 @@ def test_a_stage_that_is_left_alone_and_lightly_used_stays_as_it_is(account: Acc
         "alarm-recovery-backlog-dev is silent",
         "alarm-stuck-payments-dev is silent",
         "alarm-webhook-backlog-dev is silent",
-        "every request is answered well",
+        "every request succeeds",
         "no error is logged",
     } <= decided
     assert sum(promise.endswith("is healthy") for promise in decided) == 3, "two api tasks and a worker"
     assert sum(promise.startswith("memory of ") for promise in decided) == 3
 
 
-@pytest.mark.parametrize("variables", [{"MINUTES": "none"}, {"TIME_SCALE": "0"}])
-def test_wrong_use_is_told_before_anything_starts(tmp_path: Path, variables: dict[str, Any]) -> None:
+@pytest.mark.parametrize("name", ["MINUTES", "TIME_SCALE"])
+def test_invalid_options_are_refused_before_anything_starts(name: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "local.soak"]
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT), **variables}
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT), name: "0"}
     result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert (result.returncode, list(tmp_path.iterdir())) == (2, [])
-    assert "must be a number from" in result.stdout
+    assert f"{name}=0: " in result.stdout

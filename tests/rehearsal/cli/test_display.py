@@ -1,4 +1,4 @@
-"""What a person reads: the live view in a terminal, plain lines elsewhere."""
+"""The live view in a terminal, and plain lines elsewhere."""
 
 import io
 from pathlib import Path
@@ -7,15 +7,15 @@ import pytest
 from rich.console import Console
 
 from rehearsal.cli.display import Display, PlainDisplay, TerminalDisplay, make_display
-from rehearsal.codepipeline.approval import Request
+from rehearsal.codepipeline.approval import ApprovalRequest
 from rehearsal.codepipeline.timeline import Status, Timeline
 
-REQUEST = Request(
+REQUEST = ApprovalRequest(
     stage="Prod", action="Approve", text="3 resources replaced", link="https://example.com", logs=(Path("report.log"),)
 )
 
 
-def shown(timeline: Timeline, *, terminal: bool) -> tuple[Display, io.StringIO]:
+def make(timeline: Timeline, *, terminal: bool) -> tuple[Display, io.StringIO]:
     out = io.StringIO()
     return make_display(timeline, Console(file=out, force_terminal=terminal, width=120)), out
 
@@ -25,10 +25,8 @@ def timeline(tmp_path: Path) -> Timeline:
     return Timeline(tmp_path / "timeline.json")
 
 
-def test_outside_a_terminal_every_start_and_end_is_one_plain_line_with_its_time(
-    timeline: Timeline, tmp_path: Path
-) -> None:
-    display, out = shown(timeline, terminal=False)
+def test_without_a_terminal_every_start_and_end_is_one_line(timeline: Timeline, tmp_path: Path) -> None:
+    display, out = make(timeline, terminal=False)
     assert isinstance(display, PlainDisplay)
     entry = timeline.plan("Dev", "Deploy", "e1")
     timeline.begin(entry, tmp_path / "log")
@@ -41,32 +39,32 @@ def test_outside_a_terminal_every_start_and_end_is_one_plain_line_with_its_time(
     assert "\x1b" not in out.getvalue()
 
 
-def test_an_action_that_never_began_is_not_mentioned(timeline: Timeline) -> None:
-    _, out = shown(timeline, terminal=False)
+def test_an_abandoned_action_is_not_printed(timeline: Timeline) -> None:
+    _, out = make(timeline, terminal=False)
     timeline.end(timeline.plan("Prod", "Deploy", "e1"), Status.ABANDONED)
     assert out.getvalue() == ""
 
 
-def test_a_failure_shows_the_end_of_its_log_and_the_cause_last(timeline: Timeline, tmp_path: Path) -> None:
+def test_a_failure_is_shown_with_the_end_of_its_log_and_its_cause(timeline: Timeline, tmp_path: Path) -> None:
     log = tmp_path / "build.log"
     log.write_text("\n".join(f"line {number}" for number in range(100)))
     for terminal in (False, True):
-        display, out = shown(timeline, terminal=terminal)
-        display.fail("The rehearsal failed", "stage Dev, action Build: it broke", log)
+        display, out = make(timeline, terminal=terminal)
+        display.fail("The rehearsal failed", "stage Dev, action Build: broken", log)
         text = out.getvalue()
         assert "line 99" in text
         assert "line 10\n" not in text
-        assert text.index("line 99") < text.index("it broke")
+        assert text.index("line 99") < text.index("broken")
 
 
-def test_nobody_at_the_terminal_means_rejected(timeline: Timeline) -> None:
-    display, out = shown(timeline, terminal=False)
+def test_without_a_terminal_a_request_is_rejected(timeline: Timeline) -> None:
+    display, out = make(timeline, terminal=False)
     assert display.ask(REQUEST) is False
     assert "3 resources replaced" in out.getvalue()
 
 
 @pytest.mark.parametrize(("typed", "decision"), [("y\n", True), ("n\n", False)])
-def test_plain_lines_in_a_terminal_ask_too(
+def test_plain_lines_in_a_terminal_ask(
     typed: str, decision: bool, timeline: Timeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = io.StringIO()
@@ -76,10 +74,10 @@ def test_plain_lines_in_a_terminal_ask_too(
 
 
 @pytest.mark.parametrize(("typed", "decision"), [("y\n", True), ("maybe\nno\n", False)])
-def test_the_approver_reads_the_request_and_must_answer_clearly(
+def test_the_live_view_asks_until_the_decision_is_clear(
     typed: str, decision: bool, timeline: Timeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    display, out = shown(timeline, terminal=True)
+    display, out = make(timeline, terminal=True)
     monkeypatch.setattr("sys.stdin", io.StringIO(typed))
     assert isinstance(display, TerminalDisplay)
     display.start()
@@ -91,14 +89,14 @@ def test_the_approver_reads_the_request_and_must_answer_clearly(
     assert "report.log" in out.getvalue()
 
 
-def test_the_live_view_shows_what_runs_now_and_folds_what_is_done(timeline: Timeline, tmp_path: Path) -> None:
+def test_the_live_view_expands_the_stages_in_progress(timeline: Timeline, tmp_path: Path) -> None:
     done = timeline.plan("Source", "Checkout", "e1")
     timeline.begin(done, tmp_path / "log")
     timeline.end(done, Status.SUCCEEDED)
     running = timeline.plan("Build", "Synth", "e1")
     timeline.begin(running, tmp_path / "log")
     timeline.progress(running, "make gates")
-    display, out = shown(timeline, terminal=True)
+    display, out = make(timeline, terminal=True)
     display.start()
     display.stop()
     text = out.getvalue()

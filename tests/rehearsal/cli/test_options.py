@@ -1,45 +1,50 @@
-"""The caller's choices are checked before anything starts."""
+"""The options of the commands are checked before anything starts."""
 
 import pytest
 
-from rehearsal.cli.options import Decision, OptionError, Options
-from rehearsal.runner.ports import Ports
+from rehearsal.cli import options
+from rehearsal.cli.options import ApprovalMode, Options
+from rehearsal.host.settings import SettingsError
 
 
-def test_without_a_terminal_the_rehearsal_approves_and_ends() -> None:
-    options = Options.read({}, interactive=False)
-    assert (options.decision, options.keep, options.revision, options.deployed) == (
-        Decision.AUTO,
-        False,
-        "HEAD",
-        "HEAD",
-    )
+@pytest.fixture(params=[True, False], ids=["terminal", "no terminal"])
+def interactive(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    for name in ("APPROVE", "REHEARSE_PORT", "REVISION", "DEPLOYED"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(options, "is_interactive", lambda: request.param)
+    return bool(request.param)
 
 
-def test_at_a_terminal_it_asks_and_keeps_serving() -> None:
-    options = Options.read({}, interactive=True)
-    assert (options.decision, options.keep) == (Decision.ASK, True)
+def test_by_default_a_terminal_is_asked_and_the_environments_keep_serving(interactive: bool) -> None:
+    defaults = Options.read()
+    assert defaults.approval_mode is (ApprovalMode.ASK if interactive else ApprovalMode.AUTO)
+    assert defaults.keeps_serving is interactive
+    assert (defaults.revision, defaults.deployed_revision) == ("HEAD", "HEAD")
 
 
-def test_approving_beforehand_means_running_to_the_end() -> None:
-    assert Options.read({"APPROVE": "auto"}, interactive=True).keep is False
+@pytest.mark.usefixtures("interactive")
+def test_with_a_decision_beforehand_nothing_keeps_serving(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("APPROVE", "auto")
+    assert Options.read().keeps_serving is False
+
+
+def test_the_rehearsed_revision_is_deployed_first_unless_another_one_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REVISION", "feature")
+    assert Options.read().deployed_revision == "feature"
+    monkeypatch.setenv("DEPLOYED", "main")
+    assert Options.read().deployed_revision == "main"
 
 
 @pytest.mark.parametrize(
-    ("variables", "message"),
+    ("name", "value", "message"),
     [
-        ({"APPROVE": "yes"}, "APPROVE=yes is not known; use APPROVE=auto"),
-        ({"REHEARSE_PORT": "http"}, "REHEARSE_PORT=http is not a port"),
-        ({"REHEARSE_PORT": "70000"}, "REHEARSE_PORT=70000 is not a port"),
+        ("APPROVE", "yes", "APPROVE=yes: Input should be 'auto', 'reject' or 'ask'"),
+        ("REHEARSE_PORT", "http", "REHEARSE_PORT=http: Input should be a valid integer"),
+        ("REHEARSE_PORT", "70000", "REHEARSE_PORT=70000: Input should be less than or equal to 65000"),
     ],
+    ids=["approve", "no number", "too large"],
 )
-def test_a_wrong_value_is_refused_with_what_may_be_used(variables: dict[str, str], message: str) -> None:
-    with pytest.raises(OptionError, match=message):
-        Options.read(variables, interactive=False)
-
-
-def test_a_load_balancer_keeps_its_port_and_the_next_gets_the_next() -> None:
-    ports = Ports(9443)
-    assert [ports.port_for(name, 443) for name in ("alb-dev", "alb-prod", "alb-dev")] == [9443, 9444, 9443]
-    assert ports.port_for("alb-dev", 80) == 0
-    assert Ports(0).port_for("alb-dev", 443) == 0
+def test_an_invalid_value_is_refused(name: str, value: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=message):
+        Options.read()

@@ -1,4 +1,4 @@
-"""A stand-in for the emulated account's decisions, for tests of what the rehearsal asks it."""
+"""A stub of the emulated account's authorization, which records the calls."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,42 +6,41 @@ from typing import cast
 
 import boto3.session
 
-from rehearsal.account.authorization_client import DeniedError, Principals
+from rehearsal.account.authorization_client import AuthorizationClient, CallDeniedError
 from rehearsal.account.sessions import Credentials
 from rehearsal.codepipeline.definition import Action, Pipeline, Stage
 from rehearsal.codepipeline.roles import ActionRoles
 
 PIPELINE_ROLE = "arn:aws:iam::000000000000:role/pipeline"
 BUILD_ROLE = "arn:aws:iam::000000000000:role/build"
-KEYS = Credentials(access_key_id="ASIATEST", secret_access_key="secret", session_token="token")
+CREDENTIALS = Credentials(access_key_id="ASIATEST", secret_access_key="secret", session_token="token")
 
 
 @dataclass(kw_only=True)
-class Decisions:
-    """Keeps what was asked, and denies the actions in `denied`."""
+class AuthorizationStub:
+    """Records every call (principal, action, resource), and denies the actions in `denied`."""
 
     denied: frozenset[str] = frozenset()
-    asked: list[tuple[str, str, str]] = field(default_factory=list)
+    calls: list[tuple[str, str, str]] = field(default_factory=list)
 
     def assume(self, role: str, *, service: str, session: str, context: Mapping[str, str] | None = None) -> Credentials:
         self._decide(service, "sts:AssumeRole", role)
-        return KEYS
+        return CREDENTIALS
 
     def require(self, principal: str, action: str, resource: str = "*") -> None:
         self._decide(principal, action, resource)
 
-    def verify_deliveries(self) -> None:
-        self._decide("services", "deliver", "*")
+    def verify_service_calls(self) -> None:
+        self._decide("services", "service calls", "*")
 
-    def _decide(self, *call: str) -> None:
-        principal, action, resource = call
-        self.asked.append((principal, action, resource))
+    def _decide(self, principal: str, action: str, resource: str) -> None:
+        self.calls.append((principal, action, resource))
         if action in self.denied:
-            raise DeniedError(f"AccessDenied: {principal} is not authorized to perform {action} on {resource}")
+            raise CallDeniedError(f"AccessDenied: {principal} is not authorized to perform {action} on {resource}")
 
 
-def action_roles(decisions: Decisions | None = None, *sources: Action) -> ActionRoles:
-    """Return the roles of a pipeline whose first stage has the given source actions."""
+def action_roles(authorization: AuthorizationStub | None = None, *sources: Action) -> ActionRoles:
+    """Return the roles of a pipeline whose first stage has these source actions."""
     return ActionRoles(
         pipeline=Pipeline(
             name="pipeline-main",
@@ -49,6 +48,6 @@ def action_roles(decisions: Decisions | None = None, *sources: Action) -> Action
             role_arn=PIPELINE_ROLE,
             artifact_bucket="artifacts",
         ),
-        principals=cast("Principals", decisions or Decisions()),
-        session_for=lambda _credentials: boto3.session.Session(region_name="us-east-1"),
+        authorization=cast("AuthorizationClient", authorization or AuthorizationStub()),
+        open_session=lambda _credentials: boto3.session.Session(region_name="us-east-1"),
     )

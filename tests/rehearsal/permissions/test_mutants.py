@@ -1,4 +1,4 @@
-"""A permission that no call of a rehearsal needs is named, unless a reason says who needs it."""
+"""A permission that no call of a rehearsal needs is reported, unless it has a reason."""
 
 import json
 from collections.abc import Mapping
@@ -40,33 +40,33 @@ def rehearsed(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def judge(rehearsed: Path, reasons: Mapping[str, Mapping[str, str]]) -> int:
+def check(rehearsed: Path, reasons: Mapping[str, Mapping[str, str]]) -> int:
     file = rehearsed / "reasons.json"
     file.write_text(json.dumps(reasons))
     return main([str(file), "--rehearsed", str(rehearsed)])
 
 
-def test_survivors_are_named_with_their_policy(rehearsed: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert judge(rehearsed, {}) == 1
+def test_survivors_are_reported_with_their_policy(rehearsed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert check(rehearsed, {}) == 1
     *lines, summary = capsys.readouterr().out.splitlines()
     assert lines == [
         f"{ROLE}, inline: no call needs s3:ListAllMyBuckets",
-        f"{KEY}, its own policy: no call needs kms:Encrypt",
+        f"{KEY}, resource policy: no call needs kms:Encrypt",
     ]
-    assert summary == "5 permissions taken out one at a time: 3 missed by a call, 0 with a reason, 2 unexplained"
+    assert summary == "5 permissions removed one at a time: 3 needed by a call, 0 with a reason, 2 unexplained"
 
 
 def test_reasons_explain_survivors(rehearsed: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert judge(rehearsed, {"*:role/*": {"s3:*": "a person looks"}, "*:key/*": {"kms:Encrypt": "operators"}}) == 0
+    assert check(rehearsed, {"*:role/*": {"s3:*": "the console"}, "*:key/*": {"kms:Encrypt": "operators"}}) == 0
     assert capsys.readouterr().out.endswith("2 with a reason, 0 unexplained\n")
 
 
-def test_a_reason_that_explains_nothing_must_go(rehearsed: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    reasons = {"*": {"s3:*": "a person looks", "kms:Encrypt": "operators", "kms:Decrypt": "the worker"}}
-    assert judge(rehearsed, reasons) == 1
-    assert "the reason for kms:Decrypt of * explains nothing any more" in capsys.readouterr().out
+def test_an_unused_reason_is_reported(rehearsed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    reasons = {"*": {"s3:*": "the console", "kms:Encrypt": "operators", "kms:Decrypt": "the worker"}}
+    assert check(rehearsed, reasons) == 1
+    assert "the reason for kms:Decrypt of * explains no survivor" in capsys.readouterr().out
 
 
-def test_without_a_rehearsal_there_is_nothing_to_judge(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert judge(tmp_path, {}) == 2
+def test_it_needs_a_rehearsal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert check(tmp_path, {}) == 2
     assert "make rehearse APPROVE=auto" in capsys.readouterr().out
