@@ -17,6 +17,7 @@ from rehearsal.codepipeline.approval import ApprovalRequest
 from rehearsal.codepipeline.source import Commit
 from rehearsal.codepipeline.timeline import Timeline
 from rehearsal.ecr.container_engine import ENGINE_VARIABLE, NO_ENGINE
+from rehearsal.emulator.process import EmulatorProcess
 from rehearsal.runner.emulated_account import EmulatedAccount
 from rehearsal.runner.ports import Ports
 from rehearsal.runner.project import Project
@@ -156,3 +157,10 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
         yield Session(checkout, rehearsal, decider)
     finally:
         account.close()
+
+
+@pytest.fixture(scope="module")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorProcess]:
+    """An emulator that the tests of a module share."""
+    with EmulatorProcess(data=tmp_path_factory.mktemp("emulator")) as process:
+        yield process

@@ -1,38 +1,35 @@
-"""A process image holds what its Dockerfile copies, and only that."""
+"""An image has what its Dockerfile copies, and nothing else."""
 
 import os
 import stat
 import subprocess
 import sys
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pytest
 
 from rehearsal.ecr import docker
-from rehearsal.ecr.dockerfiles import IgnoreRules
+from rehearsal.ecr.dockerfiles import ignore_rules
 from rehearsal.ecr.images import Image, ImageStore
 from rehearsal.host.errors import ImageError
 
 DOCKERFILE = """\
-ARG BASE=python:3.13-slim
-FROM ${BASE} AS builder
+FROM python:3.13-slim AS builder
 WORKDIR /build
 COPY requirements.txt .
 RUN python -m venv /opt/venv && /opt/venv/bin/pip install -r requirements.txt
 
-FROM ${BASE} AS runtime
-ARG RELEASE=unknown
+FROM python:3.13-slim AS runtime
 ENV PYTHONUNBUFFERED=1 \\
-    RELEASE=${RELEASE}
-ENV CODE=/app
+    CODE=/app
+ENV DOCUMENTS=${CODE}/documents
 WORKDIR /app
 COPY --from=builder /opt/venv /opt/venv
 COPY --from=builder /build/requirements.txt installed.txt
-COPY --chown=10001:10001 package ./package
-COPY *.md settings.json ./documents/
+COPY package ./package
+COPY README.md settings.json ./documents/
 USER 10001:10001
-ENTRYPOINT ["python", "-m"]
-CMD ["package", "serve"]
+CMD ["python", "-m", "package"]
 """
 
 
@@ -71,7 +68,7 @@ def files_of(image: Image) -> set[str]:
     return {path.relative_to(image.root).as_posix() for path in paths}
 
 
-def test_the_root_holds_what_the_last_stage_copies(context: Path, store: ImageStore) -> None:
+def test_the_root_has_what_the_last_stage_copies(context: Path, store: ImageStore) -> None:
     image = store.build(context, tags=["app"])
     assert files_of(image) == {
         "app/installed.txt",
@@ -85,28 +82,35 @@ def test_the_root_holds_what_the_last_stage_copies(context: Path, store: ImageSt
     assert image.path("/app/package/tool.sh").stat().st_mode & stat.S_IXUSR
 
 
-def test_the_metadata_is_the_last_stage_s(context: Path, store: ImageStore) -> None:
-    config = store.build(context, tags=["app"], arguments={"RELEASE": "7"}).config
-    assert config.base == "python:3.13-slim"
-    assert config.environment == {"PYTHONUNBUFFERED": "1", "RELEASE": "7", "CODE": "/app"}
+def test_the_metadata_is_that_of_the_last_stage(context: Path, store: ImageStore) -> None:
+    config = store.build(context, tags=["app"]).config
+    assert config.environment == {"PYTHONUNBUFFERED": "1", "CODE": "/app", "DOCUMENTS": "/app/documents"}
     assert (config.workdir, config.user) == ("/app", "10001:10001")
-    assert (config.entrypoint, config.command) == (("python", "-m"), ("package", "serve"))
+    assert config.command == ("python", "-m", "package")
 
 
-def test_a_target_stage_can_be_built(context: Path, store: ImageStore) -> None:
-    image = store.build(context, tags=["app"], target="builder")
-    assert files_of(image) == {"build/requirements.txt"}
-    with pytest.raises(ImageError, match="has no stage nowhere"):
-        store.build(context, tags=["app"], target="nowhere")
-
-
-def test_copying_a_file_that_is_missing_fails(context: Path, store: ImageStore) -> None:
+def test_a_missing_file_fails_the_build(context: Path, store: ImageStore) -> None:
     (context / "settings.json").unlink()
-    with pytest.raises(ImageError, match=r"COPY settings\.json: there is no such file"):
+    with pytest.raises(ImageError, match=r"COPY settings\.json: the build context .* has no such file"):
         store.build(context, tags=["app"])
 
 
-def test_the_digest_follows_the_content(context: Path, store: ImageStore) -> None:
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("ARG RELEASE=1", "the Dockerfile instruction ARG is not supported"),
+        ("COPY --chown=1:1 package package", "COPY --chown=1:1 is not supported"),
+        ("COPY --from=nowhere /a /b", "COPY --from=nowhere: the Dockerfile has no such stage"),
+    ],
+    ids=["instruction", "option", "stage"],
+)
+def test_an_unsupported_instruction_is_refused(line: str, message: str, context: Path, store: ImageStore) -> None:
+    (context / "Dockerfile").write_text(f"FROM scratch\n{line}\n")
+    with pytest.raises(ImageError, match=message):
+        store.build(context, tags=["app"])
+
+
+def test_the_digest_depends_on_the_content(context: Path, store: ImageStore) -> None:
     first = store.build(context, tags=["one"])
     assert store.build(context, tags=["two"]).digest == first.digest
     (context / "package" / "__init__.py").write_text("changed = True\n")
@@ -116,7 +120,7 @@ def test_the_digest_follows_the_content(context: Path, store: ImageStore) -> Non
     assert store.find("two") == first
 
 
-def test_packages_come_from_the_hashed_requirements(context: Path, store: ImageStore) -> None:
+def test_requirements_need_hashes(context: Path, store: ImageStore) -> None:
     (context / "requirements.txt").write_text("six==1.17.0\n")
     with pytest.raises(ImageError, match="hash"):
         store.build(context, tags=["app"])
@@ -133,21 +137,21 @@ def test_images_with_the_same_requirements_share_their_packages(context: Path, s
     )
 
 
-def test_only_what_was_pushed_can_be_pulled(context: Path, store: ImageStore) -> None:
+def test_only_a_pushed_image_can_be_pulled(context: Path, store: ImageStore) -> None:
     store.build(context, tags=["local"])
     store.tag("local", "registry/app:1")
     with pytest.raises(ImageError, match=r"CannotPullContainerError.*registry/app:1"):
-        store.published("registry/app:1")
+        store.pull("registry/app:1")
     store.mark_pushed("registry/app:1")
-    assert store.published("registry/app:1") == store.find("local")
+    assert store.pull("registry/app:1") == store.find("local")
 
 
-def test_what_was_pushed_to_an_earlier_account_is_not_in_a_new_one(context: Path, store: ImageStore) -> None:
+def test_a_new_account_has_no_images(context: Path, store: ImageStore) -> None:
     image = store.build(context, tags=["registry/app:1"])
     store.mark_pushed("registry/app:1")
     store.empty_registry()
     with pytest.raises(ImageError, match="has not been pushed"):
-        store.published("registry/app:1")
+        store.pull("registry/app:1")
     assert store.find("registry/app:1") == image
 
 
@@ -163,13 +167,18 @@ def test_what_was_pushed_to_an_earlier_account_is_not_in_a_new_one(context: Path
     ],
 )
 def test_ignore_patterns(pattern: str, ignored: list[str], kept: list[str]) -> None:
-    rules = IgnoreRules([pattern])
-    assert [path for path in ignored if not rules.ignores(PurePosixPath(path))] == []
-    assert [path for path in kept if rules.ignores(PurePosixPath(path))] == []
+    rules = ignore_rules([pattern])
+    assert [path for path in ignored if not rules.match_file(path)] == []
+    assert [path for path in kept if rules.match_file(path)] == []
+
+
+def test_a_later_pattern_may_include_again() -> None:
+    rules = ignore_rules(["folder", "!folder/a"])
+    assert list(rules.match_files(["folder/a", "folder/b"])) == ["folder/b"]
 
 
 class TestDockerCommand:
-    """The calls of the CDK CLI (`cdk-assets`), in its words."""
+    """The commands of `cdk-assets`."""
 
     @pytest.fixture(autouse=True)
     def images(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, context: Path) -> None:
@@ -178,22 +187,22 @@ class TestDockerCommand:
 
     def test_builds_in_the_working_directory(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert docker.main(["inspect", "cdkasset-1"]) == 1
-        build = ["build", "--build-arg", "RELEASE=1", "--tag", "cdkasset-1", "--platform", "linux/amd64", "."]
+        build = ["build", "--tag", "cdkasset-1", "--platform", "linux/amd64", "."]
         assert docker.main(build) == 0
         assert docker.main(["inspect", "cdkasset-1"]) == 0
-        assert '"RELEASE=1"' in capsys.readouterr().out
+        assert '"CODE=/app"' in capsys.readouterr().out
         assert docker.main(["tag", "cdkasset-1", "111111111111.dkr.ecr.us-east-1.amazonaws.com/assets:1"]) == 0
         capsys.readouterr()
         docker.main(["images", "--format", "{{.Repository}}:{{.Tag}}", "--filter", "reference=*/*:1"])
         assert capsys.readouterr().out.split() == ["111111111111.dkr.ecr.us-east-1.amazonaws.com/assets:1"]
 
-    def test_says_what_it_does_not_understand(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_other_commands_are_refused(self, capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit) as exit_info:
             docker.main(["run", "anything"])
         assert exit_info.value.code == 125
-        assert "only what the CDK CLI calls is supported" in capsys.readouterr().err
+        assert "only the commands of the CDK CLI are supported" in capsys.readouterr().err
 
-    def test_push_needs_a_registry_that_answers(
+    def test_push_needs_an_ecr_registry(
         self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         for name in [name for name in os.environ if name.startswith("AWS_")]:

@@ -1,14 +1,12 @@
-"""A stand-in service with the container contract, driven by its environment, and what tasks need around them."""
+"""An image whose containers run a script of the test, and a host for their tasks."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from rehearsal.ecr.images import ImageStore
 from rehearsal.ecs.container_secrets import SecretResolver
-from rehearsal.ecs.environments import Localities
+from rehearsal.ecs.environments import ServiceDiscovery
 from rehearsal.ecs.tasks import AddressPool, TaskHost
 from rehearsal.host.certificates import CertificateAuthority
 from rehearsal.host.errors import TaskDefinitionError
@@ -17,7 +15,7 @@ from rehearsal.host.processes import ProcessTable
 IMAGE = "000000000000.dkr.ecr.us-east-1.amazonaws.com/assets:stand-in"
 
 STAND_IN = '''
-"""`python -m stand_in SCRIPT`: run a piece of code with these names at hand."""
+"""`python -m stand_in SCRIPT`: run a script with these names in scope."""
 import http.server, json, os, signal, ssl, sys, tempfile, threading, time
 from pathlib import Path
 
@@ -29,10 +27,10 @@ def stop_on_sigterm(*, code=0, after=0.0):
     signal.signal(signal.SIGTERM, stop)
 
 def serve(status=200, release="1", delay=0.0):
-    """HTTPS on BIND_HOST:PORT until SIGTERM; then finish what runs, like a server that drains."""
+    """Serve HTTPS on BIND_HOST:PORT until SIGTERM, then finish the requests in flight."""
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        def answer(self):
+        def respond(self):
             length = int(self.headers.get("Content-Length", 0))
             received = self.rfile.read(length)
             time.sleep(delay if self.path != "/healthz" else 0)
@@ -43,7 +41,7 @@ def serve(status=200, release="1", delay=0.0):
             self.send_header("Content-Type", "application/json")
             self.end_headers()
             self.wfile.write(content)
-        do_GET = do_POST = answer
+        do_GET = do_POST = respond
         def log_message(self, *_):
             pass
     server = http.server.ThreadingHTTPServer((os.environ["BIND_HOST"], int(os.environ["PORT"])), Handler)
@@ -62,17 +60,16 @@ if __name__ == "__main__":
 '''
 
 
-@pytest.fixture
-def images(tmp_path: Path) -> ImageStore:
-    """An image store that holds the stand-in, pushed as IMAGE."""
-    context = tmp_path / "context"
+def build_images(folder: Path) -> ImageStore:
+    """Return an image store in a folder, with IMAGE pushed."""
+    context = folder / "context"
     context.mkdir()
     (context / "stand_in.py").write_text(STAND_IN)
-    leaf = CertificateAuthority(tmp_path / "own-authority").issue()
-    (context / "server.pem").write_text(leaf.key.read_text() + leaf.certificate.read_text())
-    (context / "rds.pem").write_text("the roots of RDS")
+    leaf = CertificateAuthority(folder / "image-authority").issue()
+    leaf.private_key_and_cert_chain_pem.write_to_path(str(context / "server.pem"))
+    (context / "rds.pem").write_text("the root certificates of RDS")
     (context / "Dockerfile").write_text("FROM python\nWORKDIR /app\nENV FROM_IMAGE=yes\nCOPY . .\n")
-    store = ImageStore(tmp_path / "images")
+    store = ImageStore(folder / "images")
     store.build(context, tags=[IMAGE])
     store.mark_pushed(IMAGE)
     return store
@@ -85,7 +82,7 @@ class Secrets(SecretResolver):
         self._values = values
 
     def resolve(self, references: Mapping[str, str]) -> dict[str, str]:
-        """Look every reference up."""
+        """Look up every reference."""
         try:
             return {name: self._values[reference] for name, reference in references.items()}
         except KeyError as error:
@@ -93,37 +90,29 @@ class Secrets(SecretResolver):
 
 
 class Database:
-    """Where a database would be."""
+    """The address of a database."""
 
     host = "localhost"
     port = 15432
 
 
-HostFactory = Callable[[], TaskHost]
-
-
-@pytest.fixture
-def make_host(tmp_path: Path, images: ImageStore) -> HostFactory:
-    """Make the surroundings of tasks: one database (`db.example`), one load balancer (`alb.example`)."""
-
-    def make() -> TaskHost:
-        return TaskHost(
-            directory=tmp_path / "tasks",
-            logs=tmp_path / "logs",
-            table=ProcessTable(tmp_path),
-            images=images,
-            addresses=AddressPool(),
-            localities=Localities(
-                certificate_authority=CertificateAuthority(tmp_path / "ca").certificate,
-                find_database=lambda name: Database() if name == "db.example" else None,
-                localize_load_balancers=lambda text: text.replace("alb.example", "localhost:10443"),
-            ),
-            secrets_for=lambda _definition: Secrets({"arn:user": "app", "arn:password": "/app/p w"}),
-        )
-
-    return make
+def create_host(folder: Path, images: ImageStore) -> TaskHost:
+    """Return a host of tasks that can find a database (`db.example`) and a load balancer (`alb.example`)."""
+    return TaskHost(
+        directory=folder / "tasks",
+        logs=folder / "logs",
+        table=ProcessTable(folder),
+        images=images,
+        addresses=AddressPool(),
+        discovery=ServiceDiscovery(
+            ca_file=CertificateAuthority(folder / "ca").certificate,
+            find_database=lambda name: Database() if name == "db.example" else None,
+            localize_load_balancers=lambda text: text.replace("alb.example", "localhost:10443"),
+        ),
+        secrets_for=lambda _definition: Secrets({"arn:user": "app", "arn:password": "/app/p w"}),
+    )
 
 
 def container(name: str, script: str, **more: Any) -> dict[str, Any]:
-    """Return a container of a task definition that runs `script` in the stand-in."""
+    """Return a container of a task definition that runs a script."""
     return {"name": name, "image": IMAGE, "command": ["python", "-m", "stand_in", script], **more}

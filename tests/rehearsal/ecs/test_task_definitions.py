@@ -1,10 +1,10 @@
-"""A task definition that could not run in ECS is refused with the reason."""
+"""Task definitions are parsed, and refused if ECS would not run them or the rehearsal does not support them."""
 
 from typing import Any
 
 import pytest
 
-from rehearsal.ecs.task_definitions import Condition, HealthCheck, parse_task_definition
+from rehearsal.ecs.task_definitions import HealthCheck, parse_task_definition
 from rehearsal.host.errors import TaskDefinitionError
 
 
@@ -12,40 +12,39 @@ def description(*containers: dict[str, Any]) -> dict[str, Any]:
     return {"taskDefinitionArn": "task-api:1", "family": "task-api", "containerDefinitions": list(containers)}
 
 
+def depending(condition: str, name: str = "migrate") -> dict[str, Any]:
+    return {"name": "api", "image": "image", "dependsOn": [{"containerName": name, "condition": condition}]}
+
+
 MIGRATE = {"name": "migrate", "image": "image", "essential": False}
-API = {"name": "api", "image": "image", "dependsOn": [{"containerName": "migrate", "condition": "SUCCESS"}]}
+API = depending("COMPLETE")
 
 
-def test_containers_come_in_the_order_in_which_they_can_start() -> None:
+def test_containers_are_in_the_order_in_which_they_can_start() -> None:
     definition = parse_task_definition(description(API, MIGRATE))
     assert [container.name for container in definition.containers] == ["migrate", "api"]
-    assert definition.container("api").depends_on == {"migrate": Condition.SUCCESS}
+    assert definition.container("api").depends_on == ("migrate",)
 
 
-def test_everything_that_a_container_declares_is_read() -> None:
+def test_the_members_of_a_container_are_parsed() -> None:
     entry = {
         "name": "api",
         "image": "image",
-        "entryPoint": ["python"],
-        "command": ["-m", "payments"],
-        "workingDirectory": "/app",
+        "command": ["python", "-m", "app"],
         "environment": [{"name": "PORT", "value": "8443"}],
         "secrets": [{"name": "PGUSER", "valueFrom": "arn:secret:username::"}],
-        "mountPoints": [{"containerPath": "/tmp", "sourceVolume": "tmp", "readOnly": False}],
         "healthCheck": {"command": ["CMD", "true"], "interval": 5, "timeout": 2, "retries": 2, "startPeriod": 60},
         "stopTimeout": 45,
-        "startTimeout": 10,
     }
     container = parse_task_definition(description(entry)).container("api")
     assert container.essential
-    assert (container.entrypoint, container.command) == (("python",), ("-m", "payments"))
+    assert container.command == ("python", "-m", "app")
     assert container.environment == {"PORT": "8443"}
     assert container.secrets == {"PGUSER": "arn:secret:username::"}
-    assert container.mounts == {"/tmp": "tmp"}
     assert container.health_check == HealthCheck(
         command=("CMD", "true"), interval=5, timeout=2, retries=2, start_period=60
     )
-    assert (container.stop_timeout, container.start_timeout, container.working_directory) == (45, 10, "/app")
+    assert container.stop_timeout == 45
 
 
 def test_defaults_are_those_of_ecs() -> None:
@@ -55,7 +54,7 @@ def test_defaults_are_those_of_ecs() -> None:
     assert container.health_check == HealthCheck(
         command=("CMD", "true"), interval=30, timeout=5, retries=3, start_period=0
     )
-    assert (container.stop_timeout, container.start_timeout) == (30, None)
+    assert container.stop_timeout == 30
 
 
 @pytest.mark.parametrize(
@@ -63,19 +62,23 @@ def test_defaults_are_those_of_ecs() -> None:
     [
         ([{**API, "dependsOn": [{}]}, MIGRATE], "container api: KeyError.'containerName'. is missing"),
         ([{**API, "secrets": [{}]}, MIGRATE], "container api: KeyError.'name'. is missing"),
-        ([API], "waits for migrate, which does not exist"),
+        ([API], "depends on migrate, which does not exist"),
         ([MIGRATE], "no container is essential"),
-        ([{**MIGRATE, "essential": True}, API], "migrate to end, which is essential"),
+        ([{**MIGRATE, "essential": True}, API], "depends on COMPLETE of migrate, which is essential"),
+        ([depending("SUCCESS"), MIGRATE], "may stay PENDING for up to three hours on AWS.*depend on COMPLETE"),
+        ([depending("HEALTHY"), MIGRATE], "depends on HEALTHY of migrate, which is not supported"),
+        ([{**API, "startTimeout": 5}, MIGRATE], "container api: startTimeout is not supported"),
         (
-            [MIGRATE, {**API, "dependsOn": [{"containerName": "migrate", "condition": "HEALTHY"}]}],
-            "waits for migrate to be healthy, which has no health check",
-        ),
-        (
-            [{**MIGRATE, "dependsOn": [{"containerName": "api", "condition": "START"}]}, API],
-            "containers wait for each other: ",
+            [
+                {**MIGRATE, "dependsOn": [{"containerName": "m2", "condition": "COMPLETE"}]},
+                {**MIGRATE, "name": "m2", "dependsOn": [{"containerName": "migrate", "condition": "COMPLETE"}]},
+                API,
+            ],
+            "containers depend on each other: ",
         ),
     ],
+    ids=["dependency", "secret", "unknown", "not essential", "essential", "SUCCESS", "HEALTHY", "member", "cycle"],
 )
-def test_what_could_not_run_is_refused(containers: list[dict[str, Any]], message: str) -> None:
+def test_an_invalid_or_unsupported_definition_is_refused(containers: list[dict[str, Any]], message: str) -> None:
     with pytest.raises(TaskDefinitionError, match=message):
         parse_task_definition(description(*containers))

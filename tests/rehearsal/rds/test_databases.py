@@ -1,4 +1,4 @@
-"""A database behaves to its clients like Aurora with forced TLS, and leaves nothing behind."""
+"""A database behaves to its clients like Aurora with `rds.force_ssl`, and leaves nothing behind."""
 
 import asyncio
 import signal
@@ -21,9 +21,9 @@ pytestmark = pytest.mark.rehearsal
 
 SPEC = DatabaseSpec(
     identifier="aurora-cluster-dev",
-    username="payments_owner",
+    username="app_owner",
     password="p'w%:/@ \"1",
-    database="payments",
+    database="app",
     endpoints=("aurora-cluster-dev.cluster-x.us-east-1.rds.amazonaws.com",),
 )
 
@@ -50,7 +50,7 @@ def connect(server: DatabaseServer, authority: Path, **changes: str) -> psycopg.
     return psycopg.connect(psycopg.conninfo.make_conninfo(**(parameters | changes)))
 
 
-def exercise(server: DatabaseServer, authority: Path, other: Path) -> None:
+def check_access(server: DatabaseServer, authority: Path, other: Path) -> None:
     with connect(server, authority) as connection:
         assert connection.info.server_version // 10_000 == 18
         assert connection.execute("select current_user, current_setting('fsync')").fetchone() == (SPEC.username, "on")
@@ -64,7 +64,7 @@ def exercise(server: DatabaseServer, authority: Path, other: Path) -> None:
         connect(server, other)
 
 
-def test_clients_use_verify_full_and_nothing_less(tmp_path: Path) -> None:
+def test_clients_need_tls_and_the_password(tmp_path: Path) -> None:
     async def scenario() -> None:
         databases = make(tmp_path)
         try:
@@ -73,7 +73,7 @@ def test_clients_use_verify_full_and_nothing_less(tmp_path: Path) -> None:
             assert databases.find(SPEC.endpoints[0]) is server
             assert databases.find("elsewhere") is None
             other = CertificateAuthority(tmp_path / "other").certificate
-            await asyncio.to_thread(exercise, server, tmp_path / "ca" / "ca.pem", other)
+            await asyncio.to_thread(check_access, server, tmp_path / "ca" / "ca.pem", other)
             pid = server.pid
         finally:
             await databases.delete_all()
@@ -102,7 +102,7 @@ def cancel_a_query(server: DatabaseServer, authority: Path) -> None:
         canceller.join()
 
 
-def test_a_running_query_can_be_cancelled_through_the_gateway(tmp_path: Path) -> None:
+def test_a_running_query_can_be_cancelled(tmp_path: Path) -> None:
     async def scenario() -> None:
         databases = make(tmp_path)
         try:
@@ -116,7 +116,7 @@ def test_a_running_query_can_be_cancelled_through_the_gateway(tmp_path: Path) ->
 def test_two_databases_are_separate(tmp_path: Path) -> None:
     async def scenario() -> None:
         databases = make(tmp_path)
-        other = DatabaseSpec(identifier="aurora-cluster-prod", username="owner", password="pw", database="payments")
+        other = DatabaseSpec(identifier="aurora-cluster-prod", username="owner", password="pw", database="app")
         try:
             dev, prod = await asyncio.gather(databases.ensure(SPEC), databases.ensure(other))
             assert dev.port != prod.port
@@ -150,7 +150,7 @@ def test_the_server_of_a_killed_rehearsal_is_swept(tmp_path: Path) -> None:
     assert sweep_leftovers(tmp_path) == ()
 
 
-def test_what_a_running_rehearsal_started_is_not_swept(tmp_path: Path) -> None:
+def test_the_server_of_a_running_rehearsal_is_not_swept(tmp_path: Path) -> None:
     async def scenario() -> None:
         databases = make(tmp_path)
         try:

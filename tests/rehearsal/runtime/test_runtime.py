@@ -1,4 +1,4 @@
-"""The runtime runs what the emulated account describes, when the emulator's handlers ask it to."""
+"""The runtime runs what the emulated account describes."""
 
 import json
 import ssl
@@ -15,29 +15,31 @@ import psutil
 import pytest
 
 from rehearsal.account import sessions
-from rehearsal.ecr import docker
-from rehearsal.elbv2.load_balancer import Endpoint
 from rehearsal.emulator.process import EmulatorProcess
 from rehearsal.host.errors import RehearsalError
-from rehearsal.runtime.runtime import ComputeRuntime, RuntimeSettings
-from tests.rehearsal.ecs.stand_in import IMAGE, container
+from rehearsal.runtime.controller import RuntimeSettings
+from rehearsal.runtime.runtime import ContainerRuntime
+from tests.rehearsal.ecs.stand_in import IMAGE
+from tests.rehearsal.runtime.account_resources import (
+    DATABASE_ENDPOINT,
+    associate_web_acl,
+    describe_service,
+    push_image,
+)
 
 pytestmark = pytest.mark.rehearsal
 
-REPOSITORY, TAG = IMAGE.rsplit("/", 1)[1].split(":")
-HEALTH = {"command": ["CMD-SHELL", "true"]}
 DATABASE = {
-    "endpoint": "aurora-cluster-dev.cluster-abc.us-east-1.rds.amazonaws.com",
+    "endpoint": DATABASE_ENDPOINT,
     "reader_endpoint": "aurora-cluster-dev.cluster-ro-abc.us-east-1.rds.amazonaws.com",
-    "port": 5432,
     "username": "owner",
     "password": "secret",
-    "database": "payments",
+    "database": "app",
 }
 
 
-class Caller:
-    """The emulator's side of the control API."""
+class ControlClient:
+    """A client of the control API, as the emulator is one."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -46,163 +48,73 @@ class Caller:
         data = body.encode() if isinstance(body, str) else json.dumps(body or {}).encode()
         request = urllib.request.Request(self._url + path, method=method, data=data)
         try:
-            with urllib.request.urlopen(request, timeout=120) as answer:
-                return answer.status, ""
+            with urllib.request.urlopen(request, timeout=120) as response:
+                return response.status, ""
         except urllib.error.HTTPError as error:
             return error.code, json.loads(error.read())["reason"]
 
 
 @pytest.fixture
-def limits() -> list[str]:
-    """What the runtime has said that only AWS can do."""
+def limitations() -> list[str]:
+    """The limitations that the runtime has reported."""
     return []
 
 
 @pytest.fixture
-def runtime(tmp_path: Path, limits: list[str]) -> Iterator[ComputeRuntime]:
-    settings = RuntimeSettings(directory=tmp_path / "compute", images=tmp_path / "images", on_limit=limits.append)
-    runtime = ComputeRuntime(settings)
+def runtime(tmp_path: Path, limitations: list[str]) -> Iterator[ContainerRuntime]:
+    settings = RuntimeSettings(
+        directory=tmp_path / "compute", images=tmp_path / "images", on_limitation=limitations.append
+    )
+    runtime = ContainerRuntime(settings)
     before = set(threading.enumerate())
     runtime.start()
     yield runtime
     runtime.stop()
     assert not list((tmp_path / "compute" / "processes").glob("*"))
     assert not list((tmp_path / "compute" / "databases").glob("*"))
-    assert not [thread for thread in set(threading.enumerate()) - before if thread.name == "compute runtime"]
+    assert not [thread for thread in set(threading.enumerate()) - before if thread.name == "container runtime"]
 
 
 @pytest.fixture
-def call(runtime: ComputeRuntime) -> Caller:
-    return Caller(runtime.control_url)
-
-
-@pytest.fixture(scope="module")
-def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorProcess]:
-    """The emulator; its own ECS is only a record, as without Docker."""
-    with EmulatorProcess(data=tmp_path_factory.mktemp("emulator")) as process:
-        yield process
+def call(runtime: ContainerRuntime) -> ControlClient:
+    return ControlClient(runtime.control_url)
 
 
 @pytest.fixture
-def account(runtime: ComputeRuntime, emulator: EmulatorProcess) -> boto3.session.Session:
-    """An empty emulated account that the runtime is connected to."""
+def account(runtime: ContainerRuntime, emulator: EmulatorProcess) -> boto3.session.Session:
+    """An empty account that the runtime is connected to."""
     reset = urllib.request.Request(f"{emulator.url}/_ministack/reset", method="POST")
     urllib.request.urlopen(reset, timeout=20).close()
     session = sessions.open_session(emulator.port)
-    runtime.connect(session, emulator.url)
+    runtime.connect(session)
     return session
 
 
-def push_the_stand_in(account: boto3.session.Session, images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    account.client("ecr").create_repository(repositoryName=REPOSITORY)
-    monkeypatch.setenv("REHEARSAL_IMAGES", str(images))
-    environment = sessions.subprocess_environment(
-        int(account.client("ecr").meta.endpoint_url.rsplit(":", 1)[1]), home=images.parent / "home"
-    )
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    assert docker.main(["push", IMAGE]) == 0
-
-
-def describe_the_service(account: boto3.session.Session, *, release: str) -> str:
-    """Register a task definition, and with the first one everything around it; return the load balancer's DNS name."""
-    ecs: Any = account.client("ecs")
-    elbv2: Any = account.client("elbv2")
-    secrets = account.client("secretsmanager")
-    found = elbv2.describe_load_balancers()["LoadBalancers"]
-    if not found:
-        found = elbv2.create_load_balancer(Name="alb-dev", Type="application")["LoadBalancers"]
-        secrets.create_secret(Name="db-credentials-dev", SecretString='{"username": "app", "password": "p w"}')
-        account.client("ssm").put_parameter(Name="/dev/flag", Value="on", Type="String")
-    dns_name = str(found[0]["DNSName"])
-    secret = secrets.describe_secret(SecretId="db-credentials-dev")["ARN"]
-    show = "os.environ['PGUSER'] + os.environ['PGPASSWORD'] + os.environ['FLAG'] + os.environ['PUBLIC_BASE_URL']"
-    definition = ecs.register_task_definition(
-        family="task-api-dev",
-        containerDefinitions=[
-            container(
-                "api",
-                f"serve(release='{release} ' + {show})",
-                environment=[
-                    {"name": "BIND_HOST", "value": "0.0.0.0"},
-                    {"name": "PORT", "value": "8443"},
-                    {"name": "PGHOST", "value": str(DATABASE["endpoint"])},
-                    {"name": "PGPORT", "value": "5432"},
-                    {"name": "PUBLIC_BASE_URL", "value": f"https://{dns_name}"},
-                ],
-                secrets=[
-                    {"name": "PGUSER", "valueFrom": f"{secret}:username::"},
-                    {"name": "PGPASSWORD", "valueFrom": f"{secret}:password::"},
-                    {"name": "FLAG", "valueFrom": "arn:aws:ssm:us-east-1:000000000000:parameter/dev/flag"},
-                ],
-                healthCheck=HEALTH,
-            )
-        ],
-    )["taskDefinition"]["taskDefinitionArn"]
-    if ecs.describe_clusters(clusters=["cluster-dev"])["clusters"]:
-        ecs.update_service(cluster="cluster-dev", service="api", taskDefinition=definition)
-        return dns_name
-    group = elbv2.create_target_group(
-        Name="api",
-        Protocol="HTTPS",
-        Port=8443,
-        TargetType="ip",
-        HealthCheckPath="/healthz",
-        HealthCheckProtocol="HTTPS",
-    )["TargetGroups"][0]["TargetGroupArn"]
-    balancer = found[0]["LoadBalancerArn"]
-    certificate = "arn:aws:acm:us-east-1:000000000000:certificate/11111111-1111-1111-1111-111111111111"
-    elbv2.create_listener(
-        LoadBalancerArn=balancer,
-        Port=443,
-        Protocol="HTTPS",
-        Certificates=[{"CertificateArn": certificate}],
-        DefaultActions=[{"Type": "forward", "TargetGroupArn": group}],
-    )
-    redirect = {"Protocol": "HTTPS", "Port": "443", "StatusCode": "HTTP_301"}
-    elbv2.create_listener(
-        LoadBalancerArn=balancer,
-        Port=80,
-        Protocol="HTTP",
-        DefaultActions=[{"Type": "redirect", "RedirectConfig": redirect}],
-    )
-    ecs.create_cluster(clusterName="cluster-dev")
-    ecs.create_service(
-        cluster="cluster-dev",
-        serviceName="api",
-        taskDefinition=definition,
-        desiredCount=1,
-        loadBalancers=[{"targetGroupArn": group, "containerName": "api", "containerPort": 8443}],
-    )
-    return dns_name
-
-
 def get(url: str, ca_file: Path) -> Any:
-    with urllib.request.urlopen(url, context=ssl.create_default_context(cafile=ca_file), timeout=20) as answer:
-        return json.loads(answer.read())
+    with urllib.request.urlopen(url, context=ssl.create_default_context(cafile=ca_file), timeout=20) as response:
+        return json.loads(response.read())
 
 
-def test_a_described_service_is_served_changed_and_deleted(
-    runtime: ComputeRuntime,
-    call: Caller,
+@pytest.mark.usefixtures("images")
+def test_a_service_is_deployed_updated_and_deleted(
+    runtime: ContainerRuntime,
+    call: ControlClient,
     account: boto3.session.Session,
-    images: Any,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    push_the_stand_in(account, tmp_path / "images", monkeypatch)
+    push_image(account, tmp_path / "images", monkeypatch)
     assert call("PUT", "/databases/aurora-cluster-dev", DATABASE) == (204, "")
-    dns_name = describe_the_service(account, release="1")
+    dns_name = describe_service(account, release="1")
     assert call("PUT", "/services/cluster-dev/api") == (204, "")
 
     endpoint = runtime.endpoints()[dns_name]
-    assert endpoint == Endpoint(https=endpoint.https, http=endpoint.http)
     assert runtime.localize({"Url": f"https://{dns_name}/v1"}) == {"Url": f"https://{endpoint.https}/v1"}
     url = f"https://{endpoint.https}"
-    assert get(url, runtime.ca_file)["release"] == f"1 appp won{url}", "secrets, parameters and names are resolved"
-    assert get(f"http://{endpoint.http}/x", runtime.ca_file)["path"] == "/x", "HTTP leads to HTTPS"
+    assert get(url, runtime.ca_file)["release"] == f"1 appp w{url}", "secrets and names are resolved"
+    assert get(f"http://{endpoint.http}/x", runtime.ca_file)["path"] == "/x", "HTTP redirects to HTTPS"
 
-    describe_the_service(account, release="2")
+    describe_service(account, release="2")
     assert call("PUT", "/services/cluster-dev/api") == (204, "")
     assert get(url, runtime.ca_file)["release"].startswith("2 ")
 
@@ -210,7 +122,6 @@ def test_a_described_service_is_served_changed_and_deleted(
     (service,) = runtime.status().services
     assert (service.cluster, service.name, service.desired, service.running) == ("cluster-dev", "api", 1, 1)
     assert service.task_definition.endswith("task-definition/task-api-dev:2")
-    assert "serving" in runtime.log_tail("cluster-dev", "api")
     assert list(runtime.status().databases) == ["aurora-cluster-dev"]
 
     assert call("DELETE", "/services/cluster-dev/api") == (204, "")
@@ -222,84 +133,79 @@ def test_a_described_service_is_served_changed_and_deleted(
     assert runtime.status().databases == {}
 
 
-def test_a_canary_deployment_is_a_plain_replacement_that_says_so(
-    runtime: ComputeRuntime,
-    call: Caller,
+@pytest.mark.usefixtures("images")
+def test_a_canary_deployment_is_reported_as_a_limitation(
+    runtime: ContainerRuntime,
+    call: ControlClient,
     account: boto3.session.Session,
-    limits: list[str],
-    images: Any,
+    limitations: list[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    push_the_stand_in(account, tmp_path / "images", monkeypatch)
+    push_image(account, tmp_path / "images", monkeypatch)
     assert call("PUT", "/databases/aurora-cluster-dev", DATABASE) == (204, "")
-    dns_name = describe_the_service(account, release="1")
+    dns_name = describe_service(account, release="1")
     assert call("PUT", "/services/cluster-dev/api") == (204, "")
-    assert limits == []
+    assert limitations == []
     clients = runtime.endpoints()[dns_name]
     elbv2: Any = account.client("elbv2")
     balancer = elbv2.describe_load_balancers()["LoadBalancers"][0]["LoadBalancerArn"]
-    (https,) = (one for one in elbv2.describe_listeners(LoadBalancerArn=balancer)["Listeners"] if one["Port"] == 443)
+    (https,) = (each for each in elbv2.describe_listeners(LoadBalancerArn=balancer)["Listeners"] if each["Port"] == 443)
     elbv2.create_listener(LoadBalancerArn=balancer, Port=9443, Protocol="HTTPS", DefaultActions=https["DefaultActions"])
     account.client("ecs").update_service(
         cluster="cluster-dev", service="api", deploymentConfiguration={"strategy": "CANARY"}
     )
-    describe_the_service(account, release="2")
+    describe_service(account, release="2")
     assert call("PUT", "/services/cluster-dev/api") == (204, "")
-    (limit,) = limits
-    assert limit.startswith("service api asks for a CANARY deployment: only AWS can show one.")
+    (limitation,) = limitations
+    assert limitation.startswith("service api asks for a CANARY deployment, which only AWS can do")
     assert runtime.endpoints()[dns_name] == clients, "the test listener is not for clients"
     assert get(f"https://{clients.https}", runtime.ca_file)["release"].startswith("2 ")
 
 
-METRIC = {"SampledRequestsEnabled": False, "CloudWatchMetricsEnabled": False, "MetricName": "acl"}
-
-
-def put_in_front(account: boto3.session.Session, balancer: str, statement: Any, **settings: Any) -> None:
-    """Make a web ACL with one rule that blocks, and associate it."""
-    wafv2: Any = account.client("wafv2")
-    made = wafv2.create_web_acl(
-        Name=f"waf-acl-{settings.pop('name')}",
-        Scope="REGIONAL",
-        DefaultAction={"Allow": {}},
-        VisibilityConfig=METRIC,
-        Rules=[{"Name": "one", "Priority": 0, "Statement": statement, "VisibilityConfig": METRIC, **settings}],
-    )["Summary"]
-    wafv2.associate_web_acl(WebACLArn=made["ARN"], ResourceArn=balancer)
-
-
-def test_the_web_acl_of_the_account_stands_in_front(
-    runtime: ComputeRuntime, call: Caller, account: boto3.session.Session
+def test_the_web_acl_of_a_load_balancer_is_applied(
+    runtime: ContainerRuntime, call: ControlClient, account: boto3.session.Session
 ) -> None:
     elbv2: Any = account.client("elbv2")
     balancer = elbv2.create_load_balancer(Name="alb-dev", Type="application")["LoadBalancers"][0]
     arn, dns_name = balancer["LoadBalancerArn"], balancer["DNSName"]
-    fixed = {"StatusCode": "200", "ContentType": "application/json", "MessageBody": "{}"}
+    group = elbv2.create_target_group(Name="api", Protocol="HTTPS", Port=8443)["TargetGroups"][0]["TargetGroupArn"]
     elbv2.create_listener(
         LoadBalancerArn=arn,
         Port=443,
         Protocol="HTTPS",
-        DefaultActions=[{"Type": "fixed-response", "FixedResponseConfig": fixed}],
+        DefaultActions=[{"Type": "forward", "TargetGroupArn": group}],
     )
     managed = {"ManagedRuleGroupStatement": {"VendorName": "AWS", "Name": "AWSManagedRulesSQLiRuleSet"}}
-    put_in_front(account, arn, managed, name="dev", OverrideAction={"None": {}})
+    associate_web_acl(account, arn, managed, name="dev", OverrideAction={"None": {}})
     assert call("PUT", "/load-balancers") == (204, "")
     url = f"https://{runtime.endpoints()[dns_name].https}/"
-    assert get(url, runtime.ca_file) == {}
+    with pytest.raises(urllib.error.HTTPError, match="503"):
+        get(url, runtime.ca_file)
     with pytest.raises(urllib.error.HTTPError, match="403"):
         get(f"{url}?q=1'%20or%201=1--", runtime.ca_file)
 
-    geography = {"GeoMatchStatement": {"CountryCodes": ["DE"]}}
-    put_in_front(account, arn, geography, name="other", Action={"Block": {}})
+    geo_match = {"GeoMatchStatement": {"CountryCodes": ["DE"]}}
+    associate_web_acl(account, arn, geo_match, name="other", Action={"Block": {}})
     status, reason = call("PUT", "/load-balancers")
     assert status == 409
-    assert "web ACL waf-acl-other, rule one: the statement GeoMatchStatement is not known" in reason
+    assert "web ACL waf-acl-other, rule one: the statement GeoMatchStatement is not supported" in reason
 
 
-def test_a_failed_deployment_is_answered_with_its_cause(
-    call: Caller, account: boto3.session.Session, runtime: ComputeRuntime
+def test_an_unsupported_listener_rule_is_refused(call: ControlClient, account: boto3.session.Session) -> None:
+    elbv2: Any = account.client("elbv2")
+    balancer = elbv2.create_load_balancer(Name="alb-dev", Type="application")["LoadBalancers"][0]["LoadBalancerArn"]
+    fixed = {"StatusCode": "200", "ContentType": "application/json", "MessageBody": "{}"}
+    actions = [{"Type": "fixed-response", "FixedResponseConfig": fixed}]
+    elbv2.create_listener(LoadBalancerArn=balancer, Port=443, Protocol="HTTPS", DefaultActions=actions)
+    reason = "the action fixed-response of a listener rule is not supported by the rehearsal"
+    assert call("PUT", "/load-balancers") == (409, reason)
+
+
+def test_the_cause_of_a_failed_deployment_is_returned(
+    call: ControlClient, account: boto3.session.Session, runtime: ContainerRuntime
 ) -> None:
-    describe_the_service(account, release="1")
+    describe_service(account, release="1")
     status, reason = call("PUT", "/services/cluster-dev/api")
     assert status == 409
     assert "3 tasks of arn:aws:ecs:us-east-1:000000000000:task-definition/task-api-dev:1 failed" in reason
@@ -307,7 +213,7 @@ def test_a_failed_deployment_is_answered_with_its_cause(
     assert runtime.status().services == ()
 
 
-def test_what_is_not_there_is_named(call: Caller, account: boto3.session.Session) -> None:
+def test_a_missing_service_is_named(call: ControlClient, account: boto3.session.Session) -> None:
     account.client("ecs").create_cluster(clusterName="cluster-dev")
     assert call("PUT", "/services/cluster-dev/none") == (
         409,
@@ -321,41 +227,42 @@ def test_what_is_not_there_is_named(call: Caller, account: boto3.session.Session
     ("path", "body", "status", "reason"),
     [
         ("/databases/x", {"username": "owner"}, 400, "'password'"),
-        ("/databases/x", "no JSON", 400, "is missing or malformed"),
+        ("/databases/x", "not JSON", 400, "is missing or malformed"),
         ("/databases/..%2Fx", DATABASE, 400, "../x"),
         ("/services/c/s/capacity", {"max": 2}, 400, "'min'"),
-        ("/services/c/s", {}, 503, "has not been connected to an account"),
+        ("/services/c/s", {}, 503, "is not connected to an account"),
     ],
+    ids=["member", "JSON", "name", "minimum", "account"],
 )
-def test_requests_that_cannot_be_carried_out_say_why(
-    call: Caller, path: str, body: Any, status: int, reason: str
+def test_a_request_that_fails_has_a_reason(call: ControlClient, path: str, body: Any, status: int, reason: str) -> None:
+    actual, message = call("PUT", path, body)
+    assert actual == status
+    assert reason in message
+
+
+def test_stopping_while_a_database_starts_leaves_nothing(
+    runtime: ContainerRuntime, call: ControlClient, tmp_path: Path
 ) -> None:
-    answered, why = call("PUT", path, body)
-    assert answered == status
-    assert reason in why
-
-
-def test_stopping_while_a_database_starts_leaves_nothing(runtime: ComputeRuntime, call: Caller, tmp_path: Path) -> None:
-    answers: list[object] = []
+    responses: list[object] = []
 
     def put() -> None:
         try:
-            answers.append(call("PUT", "/databases/aurora-cluster-dev", DATABASE))
+            responses.append(call("PUT", "/databases/aurora-cluster-dev", DATABASE))
         except OSError as error:
-            answers.append(error)
+            responses.append(error)
 
-    asking = threading.Thread(target=put)
-    asking.start()
+    request = threading.Thread(target=put)
+    request.start()
     log = tmp_path / "compute" / "logs" / "database-aurora-cluster-dev.log"
     while not log.exists():
         time.sleep(0.005)
     runtime.stop()
-    asking.join(30)
-    assert answers, "the caller is not left waiting"
+    request.join(30)
+    assert responses, "the client gets a response"
 
 
-def test_it_can_be_stopped_twice_and_then_says_that_it_is_not_running(tmp_path: Path) -> None:
-    runtime = ComputeRuntime(RuntimeSettings(directory=tmp_path / "compute", images=tmp_path / "images"))
+def test_it_can_be_stopped_more_than_once(tmp_path: Path) -> None:
+    runtime = ContainerRuntime(RuntimeSettings(directory=tmp_path / "compute", images=tmp_path / "images"))
     runtime.stop()
     runtime.start()
     runtime.stop()

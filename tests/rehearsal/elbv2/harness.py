@@ -1,4 +1,4 @@
-"""A load balancer in front of targets that run in this process, and scenarios that are played with it."""
+"""A load balancer in front of targets that run in this process."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,8 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from rehearsal.elbv2.load_balancer import Endpoint, LoadBalancers
+from rehearsal.elbv2.load_balancer import Endpoint
+from rehearsal.elbv2.load_balancers import LoadBalancers
 from rehearsal.elbv2.routing import Forward, ListenerSettings, LoadBalancerSettings, Redirect, Rule
 from rehearsal.elbv2.target_groups import Target, TargetGroups, TargetGroupSettings
 from rehearsal.host.certificates import CertificateAuthority
@@ -23,10 +24,13 @@ TO_HTTPS = Redirect(protocol="HTTPS", port="443", status=301)
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
-class Stage:
-    """A load balancer with an HTTPS and an HTTP listener, and targets that run in this process.
+class Harness:
+    """A load balancer with an HTTPS and an HTTP listener, and its targets.
 
-    `told` is what it has reported; `now` is the time on its web ACL's clock.
+    Attributes:
+        notifications: The lines that it has reported.
+        now: The time on the clock of its web ACL.
+
     """
 
     def __init__(self, folder: Path, **settings: Any) -> None:
@@ -42,14 +46,14 @@ class Stage:
             ),
             **settings,
         )
-        self.told: list[str] = []
+        self.notifications: list[str] = []
         self.now = 0.0
         self.balancers = LoadBalancers(
             groups=self.groups,
             authority=self.authority,
             port_for=lambda *_: 0,
             logs=folder / "logs",
-            notify=self.told.append,
+            notify=self.notifications.append,
             clock=lambda: self.now,
         )
         self.log = folder / "logs" / "load-balancer-alb-dev.log"
@@ -60,7 +64,7 @@ class Stage:
         return self.balancers.endpoints()[DNS_NAME]
 
     async def target(self, handler: Handler, *, healthy: bool = True) -> Target:
-        """Serve HTTPS with a certificate that nobody should trust, and register it."""
+        """Register a target that serves HTTPS with an untrusted certificate."""
 
         async def serve(request: web.BaseRequest) -> web.StreamResponse:
             if request.path == "/healthz":
@@ -71,7 +75,7 @@ class Stage:
         await runner.setup()
         self._runners.append(runner)
         listening = socket.create_server(("127.0.0.1", 0))
-        context = CertificateAuthority(Path(self.log.parents[1], "untrusted")).issue().server_context()
+        context = CertificateAuthority(Path(self.log.parents[1], "untrusted")).server_context()
         await web.SockSite(runner, listening, ssl_context=context).start()
         group = self.groups.get(GROUP)
         assert group is not None
@@ -96,21 +100,24 @@ class Stage:
         await self.groups.close()
         for runner in self._runners:
             await runner.cleanup()
-        # Connections that were cut close in the loop's next turns; their sockets would be reported as leaked.
+        # Aborted connections close in the next iterations of the loop; until then their sockets count as leaked.
         await asyncio.sleep(0.05)
 
 
-def play_in(folder: Path, scenario: Callable[[Stage], Coroutine[Any, Any, None]], **settings: Any) -> None:
-    """Play a scenario with a load balancer whose files are in `folder`."""
+Scenario = Callable[[Harness], Coroutine[Any, Any, None]]
+
+
+def run_scenario(folder: Path, scenario: Scenario, **settings: Any) -> None:
+    """Run a scenario with a load balancer whose files are in `folder`."""
 
     async def run() -> None:
-        stage = Stage(folder, **settings)
+        harness = Harness(folder, **settings)
         try:
-            await stage.open()
+            await harness.open()
             async with asyncio.timeout(30):
-                await scenario(stage)
+                await scenario(harness)
         finally:
-            await stage.close()
+            await harness.close()
 
     asyncio.run(run())
 
