@@ -207,12 +207,11 @@ def _require_access_logs(authority: Authority, resource: DeployedResource) -> No
     )
 
 
-_ALARM = _calls_to(
-    "cloudwatch.amazonaws.com", "AlarmActions.*", "OKActions.*", "InsufficientDataActions.*"
-)  # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/AlarmThatSendsEmail.html
-
 _LATER: Mapping[str, Callable[[DeployedResource], Iterator[Call]]] = {
-    "AWS::CloudWatch::Alarm": _ALARM,
+    # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/AlarmThatSendsEmail.html
+    "AWS::CloudWatch::Alarm": _calls_to(
+        "cloudwatch.amazonaws.com", "AlarmActions.*", "OKActions.*", "InsufficientDataActions.*"
+    ),
     "AWS::EC2::FlowLog": _flow_log,
     # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html
     "AWS::Events::Rule": _calls_to("events.amazonaws.com", "Targets.*.Arn"),

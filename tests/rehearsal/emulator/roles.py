@@ -1,4 +1,4 @@
-"""Roles of the emulated account, and calls that are made as them."""
+"""Roles of an emulated account, and sessions of them."""
 
 import json
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any
 import boto3.session
 
 from rehearsal.account import sessions
-from rehearsal.account.authorization_client import Principals
+from rehearsal.account.authorization_client import AuthorizationClient
 from rehearsal.account.sessions import ACCOUNT_ID, Credentials
 
 ROOT = f"arn:aws:iam::{ACCOUNT_ID}:root"
@@ -24,34 +24,34 @@ def document(*statements: dict[str, Any]) -> str:
 
 @dataclass(kw_only=True)
 class Account:
-    """The emulated account, with roles that are gone after the test."""
+    """An emulated account; `roles` are the names of the roles that were created."""
 
     port: int
-    made: list[str] = field(default_factory=list)
+    roles: list[str] = field(default_factory=list)
 
     @property
     def session(self) -> boto3.session.Session:
         return sessions.open_session(self.port)
 
     @property
-    def principals(self) -> Principals:
-        return Principals(port=self.port)
+    def authorization(self) -> AuthorizationClient:
+        return AuthorizationClient(port=self.port)
 
-    def role(self, name: str, *statements: dict[str, Any], trust: dict[str, Any] | None = None) -> str:
+    def create_role(self, name: str, *statements: dict[str, Any]) -> str:
         iam = self.session.client("iam")
-        trusted = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": trust or {"Service": BUILD}}
-        arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=document(trusted))["Role"]["Arn"]
-        self.made.append(name)
+        trust = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": BUILD}}
+        arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=document(trust))["Role"]["Arn"]
+        self.roles.append(name)
         if statements:
             iam.put_role_policy(RoleName=name, PolicyName="inline", PolicyDocument=document(*statements))
         return arn
 
-    def act_as(self, role: str) -> boto3.session.Session:
+    def session_of(self, role: str) -> boto3.session.Session:
         return sessions.open_session(self.port, credentials=self.credentials(role))
 
     def credentials(self, role: str) -> Credentials:
-        return self.principals.assume(role, service=BUILD, session="test")
+        return self.authorization.assume(role, service=BUILD, session="test")
 
     def entries(self, action: str) -> list[tuple[str, bool]]:
-        found = self.principals.decisions().entries
+        found = self.authorization.decisions().entries
         return [(entry["principal"], entry["allowed"]) for entry in found if entry["action"] == action]

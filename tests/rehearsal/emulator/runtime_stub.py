@@ -1,4 +1,4 @@
-"""A compute runtime that only answers: it records what the emulator asks for and fails what a test tells it to."""
+"""A stub of the container runtime, which records the requests of the emulator and fails those that a test chooses."""
 
 import http.server
 import json
@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 
-class ControlServer:
-    """`calls` are (method, path, body) in order; a path in `failures` is answered 409 with that reason."""
+class RuntimeStub:
+    """`calls` are (method, path, body) in order; a PUT to a path in `failures` returns 409 with that reason."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -17,26 +17,26 @@ class ControlServer:
         self.failures: dict[str, str] = {}
 
     def paths(self, method: str) -> list[str]:
-        """Return the paths called with `method`, in order."""
-        return [path for called, path, _ in self.calls if called == method]
+        """Return the paths of the calls with a method."""
+        return [path for each, path, _ in self.calls if each == method]
 
 
 @contextmanager
-def control_server() -> Iterator[ControlServer]:
+def runtime_stub() -> Iterator[RuntimeStub]:
     """Serve the control API on loopback."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_PUT(self) -> None:
-            self.answer()
+            self.respond()
 
         def do_DELETE(self) -> None:
-            self.answer()
+            self.respond()
 
-        def answer(self) -> None:
+        def respond(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
             body = json.loads(self.rfile.read(length)) if length else None
-            control.calls.append((self.command, self.path, body))
-            reason = control.failures.get(self.path) if self.command == "PUT" else None
+            stub.calls.append((self.command, self.path, body))
+            reason = stub.failures.get(self.path) if self.command == "PUT" else None
             content = json.dumps({"reason": reason} if reason else {}).encode()
             self.send_response(409 if reason else 200)
             self.send_header("Content-Length", str(len(content)))
@@ -47,11 +47,11 @@ def control_server() -> Iterator[ControlServer]:
             pass
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    control = ControlServer(f"http://127.0.0.1:{server.server_port}")
+    stub = RuntimeStub(f"http://127.0.0.1:{server.server_port}")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:
-        yield control
+        yield stub
     finally:
         server.shutdown()
         thread.join()

@@ -1,4 +1,4 @@
-"""Deploy small templates on the emulator."""
+"""Deploys small templates to the emulator."""
 
 import json
 import time
@@ -9,7 +9,7 @@ from rehearsal.account import sessions
 
 
 class StackFailedError(Exception):
-    """A stack operation failed; `status` is the stack's, the message lists the failed resources."""
+    """A stack operation failed; the message lists the failed resources."""
 
     def __init__(self, status: str, reasons: list[str]) -> None:
         super().__init__(f"{status}: " + "; ".join(reasons))
@@ -17,7 +17,7 @@ class StackFailedError(Exception):
 
 
 class Stacks:
-    """Deploys templates by change sets, as the CDK does; with `role` as that role, without as the emulator's root."""
+    """Deploys templates with change sets, as the CDK does; as a role, or without one as the emulator's root."""
 
     def __init__(
         self, port: int, *, account: str = sessions.ACCOUNT_ID, region: str = sessions.REGION, role: str | None = None

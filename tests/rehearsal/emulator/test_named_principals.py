@@ -1,4 +1,4 @@
-"""A policy may name only principals that exist when it is set."""
+"""A policy may name only principals that exist."""
 
 from typing import Any
 
@@ -12,9 +12,9 @@ from tests.rehearsal.emulator.stacks import StackFailedError, Stacks, get, ref, 
 
 pytestmark = pytest.mark.rehearsal
 
-NOBODY = f"arn:aws:iam::{sessions.ACCOUNT_ID}:role/nobody"
-SOMEBODY = get("Somebody", "Arn")
-ROLE = resource("AWS::IAM::Role", RoleName="somebody", AssumeRolePolicyDocument=trust("ec2.amazonaws.com"))
+UNKNOWN = f"arn:aws:iam::{sessions.ACCOUNT_ID}:role/unknown"
+EXISTING = get("Role", "Arn")
+ROLE = resource("AWS::IAM::Role", RoleName="existing", AssumeRolePolicyDocument=trust("ec2.amazonaws.com"))
 
 
 def policy(principal: object, action: str = "*") -> dict[str, Any]:
@@ -22,18 +22,17 @@ def policy(principal: object, action: str = "*") -> dict[str, Any]:
     return {"Version": "2012-10-17", "Statement": [statement]}
 
 
-def named(principal: object) -> dict[str, tuple[dict[str, Any], str]]:
-    """Return, by service, resources of which `A` has a policy that names the principal, and the service's refusal."""
+def resources_with(principal: object) -> dict[str, tuple[dict[str, Any], str]]:
+    """Return by service the resources, of which `A` has a policy with the principal, and the error of the service."""
     code = {"ZipFile": "def handler(event, context): pass"}
     function = resource(
         "AWS::Lambda::Function",
         Code=code,
         FunctionName="function-one",
         Handler="index.handler",
-        Role=SOMEBODY,
+        Role=EXISTING,
         Runtime="python3.12",
     )
-    secret = resource("AWS::SecretsManager::Secret", Name="db-one", SecretString="{}")
     return {
         "ECR": (
             {"A": resource("AWS::ECR::Repository", RepositoryName="images", RepositoryPolicyText=policy(principal))},
@@ -73,47 +72,38 @@ def named(principal: object) -> dict[str, tuple[dict[str, Any], str]]:
             },
             "Invalid parameter: Policy Error: PrincipalNotFound",
         ),
-        "Secrets Manager": (
-            {
-                "Secret": secret,
-                "A": resource(
-                    "AWS::SecretsManager::ResourcePolicy", SecretId=ref("Secret"), ResourcePolicy=policy(principal)
-                ),
-            },
-            "This resource policy contains an unsupported principal",
-        ),
     }
 
 
-@pytest.mark.parametrize("service", sorted(named(NOBODY)))
-def test_a_policy_that_names_nobody_is_refused(emulator: EmulatorProcess, service: str) -> None:
+@pytest.mark.parametrize("service", sorted(resources_with(UNKNOWN)))
+def test_a_policy_with_an_unknown_principal_is_refused(emulator: EmulatorProcess, service: str) -> None:
     stacks = Stacks(emulator.port)
-    resources, message = named(NOBODY)[service]
+    resources, message = resources_with(UNKNOWN)[service]
     with pytest.raises(StackFailedError) as failure:
-        stacks.deploy("nobody", {"Somebody": ROLE, **resources})
+        stacks.deploy("unknown", {"Role": ROLE, **resources})
     assert f"A: Resource handler returned message: {message}" in str(failure.value).replace(
         "Invalid parameter at 'PolicyText' failed to satisfy constraint: '", ""
     )
-    assert NOBODY in str(failure.value)
-    stacks.delete("nobody")
+    assert UNKNOWN in str(failure.value)
+    stacks.delete("unknown")
 
 
-@pytest.mark.parametrize("service", sorted(named(NOBODY)))
-def test_a_policy_that_names_a_role_is_taken(emulator: EmulatorProcess, service: str) -> None:
+@pytest.mark.parametrize("service", sorted(resources_with(UNKNOWN)))
+def test_a_policy_with_an_existing_role_is_accepted(emulator: EmulatorProcess, service: str) -> None:
     stacks = Stacks(emulator.port)
-    resources, _ = named(SOMEBODY)[service]
-    stacks.deploy("somebody", {"Somebody": ROLE, **resources})
-    stacks.delete("somebody")
+    resources, _ = resources_with(EXISTING)[service]
+    stacks.deploy("existing", {"Role": ROLE, **resources})
+    stacks.delete("existing")
 
 
-def test_roots_services_and_other_accounts_are_taken_to_exist(emulator: EmulatorProcess) -> None:
+def test_roots_and_other_accounts_count_as_existing(emulator: EmulatorProcess) -> None:
     stacks = Stacks(emulator.port)
-    principals = [f"arn:aws:iam::{sessions.ACCOUNT_ID}:root", "arn:aws:iam::111122223333:role/theirs"]
+    principals = [f"arn:aws:iam::{sessions.ACCOUNT_ID}:root", "arn:aws:iam::111122223333:role/other"]
     stacks.deploy("others", {"A": resource("AWS::KMS::Key", KeyPolicy=policy(principals))})
     stacks.delete("others")
 
 
-def test_all_forms_of_a_policy_are_read() -> None:
+def test_principals_are_found_in_all_forms_of_a_policy() -> None:
     assert list(named_principals('{"Statement": {"NotPrincipal": {"AWS": ["a", "b"]}}}')) == ["a", "b"]
     assert list(named_principals({"Statement": [{"Principal": "*"}, {"Principal": {"Service": "s"}}]})) == []
     assert list(named_principals("events.amazonaws.com")) == ["events.amazonaws.com"]

@@ -1,4 +1,4 @@
-"""The tables behind the decisions name what exists: a typing mistake in one would decide nothing."""
+"""The tables of permissions name existing types, properties and actions: a typo would authorize nothing."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -19,9 +19,9 @@ PATHS = [
 
 
 @pytest.mark.parametrize(("kind", "path"), PATHS)
-def test_every_path_leads_to_a_property(kind: str, path: str) -> None:
+def test_every_path_is_a_property(kind: str, path: str) -> None:
     schema = schema_of(kind)
-    assert schema, f"there is no type {kind}"
+    assert schema, f"type {kind} does not exist"
     found: Mapping[str, Any] = schema
     for name in path.split("."):
         found = _resolved(found, schema)
@@ -29,8 +29,8 @@ def test_every_path_leads_to_a_property(kind: str, path: str) -> None:
         assert found, f"{kind} has no {path}"
 
 
-def test_every_type_with_deliveries_exists() -> None:
-    kinds = {*service_calls._AT_CREATION, *service_calls._LATER, *passed_roles._LINKED}
+def test_every_type_exists() -> None:
+    kinds = {*service_calls._LATER, *passed_roles._LINKED}
     assert [kind for kind in kinds if not schema_of(kind)] == []
 
 
@@ -40,12 +40,12 @@ def test_every_action_exists() -> None:
     assert [action for action in named if not resource_arns.is_action(action)] == []
 
 
-def test_every_use_of_a_key_has_its_source() -> None:
+def test_every_use_of_a_key_has_a_source() -> None:
     for uses in key_usage._USES.values():
         assert all(use.source.startswith("https://docs.aws.amazon.com/") for use in uses)
 
 
-def test_all_that_a_schema_names_is_needed_unless_its_condition_is_not_met() -> None:
+def test_the_actions_of_a_schema_are_needed_under_their_conditions() -> None:
     plain = needed_actions("AWS::IAM::Role", "create", {})
     assert {"iam:CreateRole", "iam:TagRole", "iam:GetRole"} <= set(plain)
     assert "iam:PutRolePolicy" not in plain
@@ -53,7 +53,7 @@ def test_all_that_a_schema_names_is_needed_unless_its_condition_is_not_met() -> 
     assert "s3:REST.PUT.OBJECT" not in needed_actions("AWS::Logs::LogGroup", "create", {})
 
 
-def test_another_service_counts_when_a_property_refers_to_it() -> None:
+def test_actions_of_other_services_need_a_reference() -> None:
     kind = "AWS::WAFv2::WebACLAssociation"
     balancer = "arn:aws:elasticloadbalancing:us-east-1:000000000000:loadbalancer/app/one/1"
     needed = needed_actions(kind, "create", {"ResourceArn": balancer})
@@ -62,14 +62,14 @@ def test_another_service_counts_when_a_property_refers_to_it() -> None:
 
 
 @pytest.mark.parametrize("prefix", ["codeconnections", "codestar-connections"])
-def test_a_connection_counts_by_either_prefix(prefix: str) -> None:
+def test_a_connection_may_have_either_prefix(prefix: str) -> None:
     arn = f"arn:aws:{prefix}:us-east-1:000000000000:connection/one"
     stages = [{"Name": "Source", "Actions": [{"Name": "Source", "Configuration": {"ConnectionArn": arn}}]}]
     needed = needed_actions("AWS::CodePipeline::Pipeline", "create", {"Stages": stages})
     assert "codestar-connections:PassConnection" in needed
 
 
-def test_arns_inside_policy_documents_are_not_what_a_resource_uses() -> None:
+def test_arns_in_policy_documents_do_not_count() -> None:
     role = "arn:aws:iam::000000000000:role/one"
     properties = {
         "Role": role,
@@ -78,7 +78,7 @@ def test_arns_inside_policy_documents_are_not_what_a_resource_uses() -> None:
     assert arns_in(properties) == [role]
 
 
-def test_paths_lead_through_lists() -> None:
+def test_a_path_may_pass_through_lists() -> None:
     assert list(values_at({"A": [{"B": "one"}, {"B": "two"}, {"C": "three"}]}, "A.*.B")) == ["one", "two"]
 
 

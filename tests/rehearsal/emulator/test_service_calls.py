@@ -1,4 +1,4 @@
-"""What services do in their own name is decided, also where AWS would only fail in silence later."""
+"""Calls of AWS services in their own name are authorized, also those that would fail silently on AWS."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from rehearsal.account import sessions
-from rehearsal.account.authorization_client import DeniedError, Principals
+from rehearsal.account.authorization_client import AuthorizationClient, CallDeniedError
 from rehearsal.emulator.process import EmulatorProcess
 from tests.rehearsal.emulator.deployer import allow, trust
 from tests.rehearsal.emulator.stacks import Stacks, get, ref, resource
@@ -44,8 +44,7 @@ def document(*statements: Mapping[str, Any]) -> dict[str, Any]:
     return {"Version": "2012-10-17", "Statement": [*statements]}
 
 
-def of(service: str, *actions: str, **more: Any) -> dict[str, Any]:
-    """Return a statement for a service."""
+def service_statement(service: str, *actions: str, **more: Any) -> dict[str, Any]:
     principal = {"Service": service}
     return {"Effect": "Allow", "Principal": principal, "Action": [*actions], "Resource": "*", **more}
 
@@ -78,14 +77,18 @@ def rule(target: object) -> dict[str, Any]:
     return resource("AWS::Events::Rule", ScheduleExpression="rate(1 day)", Targets=[{"Arn": target, "Id": "one"}])
 
 
-PUBLISHING = of("cloudwatch.amazonaws.com", "sns:Publish")
-USING = of("cloudwatch.amazonaws.com", "kms:Decrypt", "kms:GenerateDataKey")
+PUBLISHING = service_statement("cloudwatch.amazonaws.com", "sns:Publish")
+USING = service_statement("cloudwatch.amazonaws.com", "kms:Decrypt", "kms:GenerateDataKey")
 ENCRYPTED = resource("AWS::SNS::Topic", TopicName="topic-one", KmsMasterKeyId=get("Key", "Arn"))
 TOPIC = resource("AWS::SNS::Topic", TopicName="topic-one")
 
 CASES: Mapping[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "an alarm and its topic": (
-        {"Topic": TOPIC, "Alarm": alarm(), "Policy": topic_policy(of("events.amazonaws.com", "sns:Publish"))},
+        {
+            "Topic": TOPIC,
+            "Alarm": alarm(),
+            "Policy": topic_policy(service_statement("events.amazonaws.com", "sns:Publish")),
+        },
         {"Policy": topic_policy(PUBLISHING)},
         "cloudwatch.amazonaws.com is not authorized to perform sns:Publish on arn:aws:sns:",
     ),
@@ -118,25 +121,6 @@ CASES: Mapping[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         {"Role": FUNCTION["Role"]},
         "role/role-function is not authorized to perform logs:CreateLogStream on arn:aws:logs:",
     ),
-    "a subscription and its function": (
-        {
-            **FUNCTION,
-            "Topic": TOPIC,
-            "Subscription": resource(
-                "AWS::SNS::Subscription", TopicArn=ref("Topic"), Protocol="lambda", Endpoint=get("Function", "Arn")
-            ),
-        },
-        {
-            "Permission": resource(
-                "AWS::Lambda::Permission",
-                Action="lambda:InvokeFunction",
-                FunctionName=ref("Function"),
-                Principal="sns.amazonaws.com",
-                SourceArn=ref("Topic"),
-            )
-        },
-        "sns.amazonaws.com is not authorized to perform lambda:InvokeFunction on arn:aws:lambda:",
-    ),
     "a task and its role": (
         {
             "Role": resource(
@@ -160,23 +144,23 @@ CASES: Mapping[str, tuple[dict[str, Any], dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_delivery_that_no_policy_allows_is_reported_until_one_does(emulator: EmulatorProcess, case: str) -> None:
-    before, mended, denial = CASES[case]
-    stacks, principals = Stacks(emulator.port), Principals(port=emulator.port)
-    stacks.deploy("delivery", before)
-    with pytest.raises(DeniedError) as failure:
-        principals.verify_deliveries()
+def test_a_denied_call_is_reported_until_a_policy_allows_it(emulator: EmulatorProcess, case: str) -> None:
+    before, corrections, denial = CASES[case]
+    stacks, authorization = Stacks(emulator.port), AuthorizationClient(port=emulator.port)
+    stacks.deploy("calls", before)
+    with pytest.raises(CallDeniedError) as failure:
+        authorization.verify_service_calls()
     assert denial in str(failure.value)
-    assert "On AWS the deployment would not show this." in str(failure.value)
-    stacks.deploy("delivery", {**before, **mended})
-    principals.verify_deliveries()
-    stacks.delete("delivery")
+    assert "On AWS the deployment would not reveal this." in str(failure.value)
+    stacks.deploy("calls", {**before, **corrections})
+    authorization.verify_service_calls()
+    stacks.delete("calls")
 
 
-def test_what_was_deleted_delivers_nothing(emulator: EmulatorProcess) -> None:
-    stacks, principals = Stacks(emulator.port), Principals(port=emulator.port)
-    stacks.deploy("delivery", CASES["a rule and its function"][0])
-    with pytest.raises(DeniedError):
-        principals.verify_deliveries()
-    stacks.delete("delivery")
-    principals.verify_deliveries()
+def test_a_deleted_resource_causes_no_calls(emulator: EmulatorProcess) -> None:
+    stacks, authorization = Stacks(emulator.port), AuthorizationClient(port=emulator.port)
+    stacks.deploy("calls", CASES["a rule and its function"][0])
+    with pytest.raises(CallDeniedError):
+        authorization.verify_service_calls()
+    stacks.delete("calls")
+    authorization.verify_service_calls()

@@ -1,4 +1,4 @@
-"""CloudFormation does only what the policies of the stack's role, and of what a resource uses, allow."""
+"""CloudFormation is authorized by the policies of the stack's role, and of what a resource uses."""
 
 import json
 import re
@@ -10,9 +10,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from rehearsal.account import sessions
-from rehearsal.account.authorization_client import Principals
+from rehearsal.account.authorization_client import AuthorizationClient
 from rehearsal.emulator.process import EmulatorProcess
-from tests.rehearsal.emulator.deployer import ROLE, allow, deny, deploying_with, make_role, trust
+from tests.rehearsal.emulator.deployer import ROLE, allow, create_deployer, deny, deployer_policies, trust
 from tests.rehearsal.emulator.stacks import StackFailedError, Stacks, get, ref, resource
 
 pytestmark = pytest.mark.rehearsal
@@ -24,7 +24,7 @@ WITHOUT_GRANTS = ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:Generate
 
 @pytest.fixture(scope="module")
 def stacks(emulator: EmulatorProcess) -> Stacks:
-    make_role(emulator)
+    create_deployer(emulator)
     return Stacks(emulator.port, role=ROLE)
 
 
@@ -34,7 +34,7 @@ def session(emulator: EmulatorProcess) -> boto3.session.Session:
 
 
 def refused(stacks: Stacks, resources: Mapping[str, Any]) -> str:
-    """Return why a stack is refused, and delete what is left of it."""
+    """Return the reason for which a stack is refused, and delete it."""
     with pytest.raises(StackFailedError) as failure:
         stacks.deploy("refused", resources)
     if stacks.status("refused") == "ROLLBACK_COMPLETE":
@@ -53,7 +53,7 @@ def role(*services: str, name: str = "role-one") -> dict[str, Any]:
 
 
 def key(*actions: str, **more: Any) -> dict[str, Any]:
-    """Return a key whose policy allows some actions to the account."""
+    """Return a key whose policy allows these actions and its administration to the account."""
     statement = {"Effect": "Allow", "Principal": {"AWS": ROOT}, "Action": [*actions], "Resource": "*"}
     administration = [
         "kms:CreateAlias",
@@ -67,8 +67,10 @@ def key(*actions: str, **more: Any) -> dict[str, Any]:
         "kms:ScheduleKeyDeletion",
         "kms:TagResource",
     ]
-    lasting = {**statement, "Action": administration}
-    return resource("AWS::KMS::Key", KeyPolicy={"Version": "2012-10-17", "Statement": [statement, lasting]}, **more)
+    administering = {**statement, "Action": administration}
+    return resource(
+        "AWS::KMS::Key", KeyPolicy={"Version": "2012-10-17", "Statement": [statement, administering]}, **more
+    )
 
 
 @pytest.mark.parametrize(
@@ -86,43 +88,45 @@ def key(*actions: str, **more: Any) -> dict[str, Any]:
         ("kms:CreateKey", {"A": key("kms:Decrypt")}, r"\*"),
     ],
 )
-def test_a_stack_fails_at_the_action_that_its_role_lacks(
+def test_a_stack_fails_at_an_action_that_its_role_lacks(
     stacks: Stacks, emulator: EmulatorProcess, action: str, resources: dict[str, Any], arn: str
 ) -> None:
-    with deploying_with(emulator, deny(action)):
+    with deployer_policies(emulator, deny(action)):
         reason = refused(stacks, resources)
     assert f"AccessDenied: {ROLE} is not authorized to perform {action} on " in reason
     assert f'Missing in the policies of {ROLE}: {{"Effect": "Allow", "Action": "{action}", "Resource": "' in reason
     assert re.search(f" on {arn} ", reason)
 
 
-def test_what_is_denied_is_not_made(stacks: Stacks, emulator: EmulatorProcess, session: boto3.session.Session) -> None:
-    with deploying_with(emulator, deny("sns:TagResource")):
+def test_a_denied_resource_is_not_created(
+    stacks: Stacks, emulator: EmulatorProcess, session: boto3.session.Session
+) -> None:
+    with deployer_policies(emulator, deny("sns:TagResource")):
         refused(stacks, {"A": resource("AWS::SNS::Topic", TopicName="never")})
     assert not session.client("sns").list_topics()["Topics"]
 
 
-def test_a_statement_for_other_names_does_not_help(stacks: Stacks, emulator: EmulatorProcess) -> None:
-    ours = {"Version": "2012-10-17", "Statement": [allow("sns:*", resource="arn:aws:sns:*:*:ours-*")]}
-    with deploying_with(emulator, ours):
-        stacks.deploy("named", {"A": resource("AWS::SNS::Topic", TopicName="ours-one")})
+def test_a_statement_applies_to_its_resources_only(stacks: Stacks, emulator: EmulatorProcess) -> None:
+    policy = {"Version": "2012-10-17", "Statement": [allow("sns:*", resource="arn:aws:sns:*:*:allowed-*")]}
+    with deployer_policies(emulator, policy):
+        stacks.deploy("named", {"A": resource("AWS::SNS::Topic", TopicName="allowed-one")})
         stacks.delete("named")
-        reason = refused(stacks, {"A": resource("AWS::SNS::Topic", TopicName="theirs-one")})
-    assert "is not authorized to perform sns:CreateTopic on arn:aws:sns:us-east-1:000000000000:theirs-one" in reason
+        reason = refused(stacks, {"A": resource("AWS::SNS::Topic", TopicName="other-one")})
+    assert "is not authorized to perform sns:CreateTopic on arn:aws:sns:us-east-1:000000000000:other-one" in reason
 
 
-def test_updates_and_deletions_are_decided_too(stacks: Stacks, emulator: EmulatorProcess) -> None:
+def test_updates_and_deletions_are_authorized(stacks: Stacks, emulator: EmulatorProcess) -> None:
     topic = resource("AWS::SNS::Topic", TopicName="changing", DisplayName="before")
     stacks.deploy("changing", {"A": topic})
-    with deploying_with(emulator, deny("sns:SetTopicAttributes")), pytest.raises(StackFailedError) as update:
+    with deployer_policies(emulator, deny("sns:SetTopicAttributes")), pytest.raises(StackFailedError) as update:
         stacks.deploy("changing", {"A": resource("AWS::SNS::Topic", TopicName="changing", DisplayName="after")})
     assert "is not authorized to perform sns:SetTopicAttributes" in str(update.value)
-    with deploying_with(emulator, deny("sns:DeleteTopic")), pytest.raises(StackFailedError, match="DELETE_FAILED"):
+    with deployer_policies(emulator, deny("sns:DeleteTopic")), pytest.raises(StackFailedError, match="DELETE_FAILED"):
         stacks.delete("changing")
     stacks.delete("changing")
 
 
-def test_a_role_is_passed_only_to_the_service_that_the_policy_names(stacks: Stacks, emulator: EmulatorProcess) -> None:
+def test_a_role_is_passed_only_to_the_allowed_service(stacks: Stacks, emulator: EmulatorProcess) -> None:
     condition = {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}
     policy = {
         "Version": "2012-10-17",
@@ -131,13 +135,13 @@ def test_a_role_is_passed_only_to_the_service_that_the_policy_names(stacks: Stac
             {**allow("iam:PassRole"), "Condition": condition},
         ],
     }
-    with deploying_with(emulator, policy):
+    with deployer_policies(emulator, policy):
         reason = refused(stacks, {"Role": role("lambda.amazonaws.com"), "A": function()})
     assert "is not authorized to perform iam:PassRole on arn:aws:iam::000000000000:role/role-one" in reason
 
 
 def test_an_encrypted_environment_needs_a_grant_of_the_key_policy(stacks: Stacks) -> None:
-    """hashicorp/terraform#20813: whatever IAM allows."""
+    # hashicorp/terraform#20813
     encrypted = {"Role": role("lambda.amazonaws.com"), "A": function(KmsKeyArn=get("Key", "Arn"))}
     reason = refused(stacks, {**encrypted, "Key": key(*WITHOUT_GRANTS)})
     assert "is not authorized to perform kms:CreateGrant on arn:aws:kms:us-east-1:000000000000:key/" in reason
@@ -156,25 +160,25 @@ def test_a_database_needs_grants_of_its_key(stacks: Stacks, emulator: EmulatorPr
         MasterUserPassword="not-a-secret",
         StorageEncrypted=True,
     ) | {"DeletionPolicy": "Delete"}
-    with deploying_with(emulator, deny("kms:CreateGrant")):
+    with deployer_policies(emulator, deny("kms:CreateGrant")):
         reason = refused(stacks, {"Key": key("kms:Decrypt", "kms:CreateGrant"), "A": cluster})
     assert "is not authorized to perform kms:CreateGrant" in reason
 
 
-def test_a_secret_needs_its_key_through_its_service(stacks: Stacks) -> None:
+def test_a_secret_needs_its_key(stacks: Stacks) -> None:
     secret = resource("AWS::SecretsManager::Secret", Name="db-one", SecretString="{}", KmsKeyId=get("Key", "Arn"))
     reason = refused(stacks, {"Key": key("kms:Decrypt"), "A": secret})
     assert "is not authorized to perform kms:GenerateDataKey" in reason
 
 
-def test_a_log_group_needs_the_service_in_its_keys_policy(stacks: Stacks) -> None:
+def test_a_log_group_needs_its_service_in_the_key_policy(stacks: Stacks) -> None:
     group = resource("AWS::Logs::LogGroup", LogGroupName="logs-one", KmsKeyId=get("Key", "Arn"))
     reason = refused(stacks, {"Key": key("kms:Decrypt"), "A": group})
     assert f"AccessDenied: {LOGS} is not authorized to perform kms:Encrypt" in reason
     assert f'"Principal": {{"Service": "{LOGS}"}}' in reason
 
 
-def test_a_key_policy_that_locks_everybody_out_is_refused(stacks: Stacks) -> None:
+def test_a_key_policy_that_locks_out_the_account_is_refused(stacks: Stacks) -> None:
     statement = {"Effect": "Allow", "Principal": {"AWS": ROOT}, "Action": ["kms:DescribeKey"], "Resource": "*"}
     locked = {"Version": "2012-10-17", "Statement": [statement]}
     assert "will not allow you to update" in refused(stacks, {"Key": resource("AWS::KMS::Key", KeyPolicy=locked)})
@@ -205,12 +209,12 @@ def test_a_key_policy_that_locks_everybody_out_is_refused(stacks: Stacks) -> Non
         ),
     ],
 )
-def test_a_role_that_its_service_may_not_assume_is_refused(stacks: Stacks, service: str, user: dict[str, Any]) -> None:
+def test_a_role_must_trust_its_service(stacks: Stacks, service: str, user: dict[str, Any]) -> None:
     reason = refused(stacks, {"Role": role("ec2.amazonaws.com"), "A": user})
     assert f"AccessDenied: {service} is not authorized to perform sts:AssumeRole on" in reason
 
 
-def test_access_logs_need_a_bucket_policy_for_the_load_balancing_service(stacks: Stacks) -> None:
+def test_access_logs_need_a_bucket_policy(stacks: Stacks) -> None:
     def load_balancer(principal: str) -> dict[str, Any]:
         statement = {
             "Effect": "Allow",
@@ -241,40 +245,38 @@ def test_access_logs_need_a_bucket_policy_for_the_load_balancing_service(stacks:
         stacks.delete("logged")
 
 
-def test_a_dynamic_reference_is_read_by_the_stacks_role(stacks: Stacks, emulator: EmulatorProcess) -> None:
+def test_a_dynamic_reference_is_resolved_as_the_stack_role(stacks: Stacks, emulator: EmulatorProcess) -> None:
     secret = resource("AWS::SecretsManager::Secret", Name="db-read", SecretString=json.dumps({"password": "x"}))
     stacks.deploy("secret", {"Secret": secret})
     reference = "{{resolve:secretsmanager:db-read:SecretString:password}}"
-    with deploying_with(emulator, deny("secretsmanager:GetSecretValue")):
+    with deployer_policies(emulator, deny("secretsmanager:GetSecretValue")):
         reason = refused(stacks, {"A": resource("AWS::SNS::Topic", DisplayName=reference)})
     stacks.delete("secret")
     assert "is not authorized to perform secretsmanager:GetSecretValue on arn:aws:secretsmanager:" in reason
 
 
 @pytest.mark.usefixtures("stacks")
-def test_a_parameter_in_ssm_is_read_by_the_stacks_role(
-    emulator: EmulatorProcess, session: boto3.session.Session
-) -> None:
+def test_an_ssm_parameter_is_read_as_the_stack_role(emulator: EmulatorProcess, session: boto3.session.Session) -> None:
     session.client("ssm").put_parameter(Name="/bootstrap/version", Value="30", Type="String")
     parameter = {"Type": "AWS::SSM::Parameter::Value<String>", "Default": "/bootstrap/version"}
     template = {"Parameters": {"Version": parameter}, "Resources": {"A": resource("AWS::SNS::Topic")}}
     denied = "is not authorized to perform ssm:GetParameters on arn:aws:ssm:us-east-1:000000000000:parameter/bootstrap"
-    with deploying_with(emulator, deny("ssm:GetParameters")), pytest.raises(ClientError, match=denied):
+    with deployer_policies(emulator, deny("ssm:GetParameters")), pytest.raises(ClientError, match=denied):
         session.client("cloudformation").create_stack(
             StackName="parameters", TemplateBody=json.dumps(template), RoleARN=ROLE
         )
 
 
-def test_a_custom_resource_calls_its_function_as_the_stacks_role(stacks: Stacks, emulator: EmulatorProcess) -> None:
+def test_a_custom_resource_is_invoked_as_the_stack_role(stacks: Stacks, emulator: EmulatorProcess) -> None:
     custom = resource("Custom::Thing", ServiceToken=get("Function", "Arn"))
     parts = {"Role": role("lambda.amazonaws.com"), "Function": function(), "A": custom}
-    with deploying_with(emulator, deny("lambda:InvokeFunction")):
+    with deployer_policies(emulator, deny("lambda:InvokeFunction")):
         reason = refused(stacks, parts)
     assert "is not authorized to perform lambda:InvokeFunction on arn:aws:lambda:us-east-1:" in reason
 
 
-def test_what_the_emulators_root_makes_is_not_decided(stacks: Stacks, emulator: EmulatorProcess) -> None:
-    Stacks(emulator.port).deploy("rooted", {"A": resource("AWS::SNS::Topic", TopicName="rooted")})
-    decisions = Principals(port=emulator.port).decisions().entries
-    assert not [entry for entry in decisions if "rooted" in entry["resource"]]
-    Stacks(emulator.port).delete("rooted")
+def test_calls_of_the_root_are_not_authorized(stacks: Stacks, emulator: EmulatorProcess) -> None:
+    Stacks(emulator.port).deploy("root", {"A": resource("AWS::SNS::Topic", TopicName="root-topic")})
+    decisions = AuthorizationClient(port=emulator.port).decisions().entries
+    assert not [entry for entry in decisions if "root-topic" in entry["resource"]]
+    Stacks(emulator.port).delete("root")
