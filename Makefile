@@ -142,7 +142,7 @@ unit-tests: setup
 	rm -f .run/coverage*
 	$(PYTEST) --numprocesses 2 -m "not rehearsal" --cov --cov-report= --junitxml .run/reports/unit-tests.xml
 	$(BIN)/coverage xml --quiet -o .run/reports/coverage.xml
-	$(BIN)/coverage report --include 'pipeline/*,stages/*,service/*,integ/*' --fail-under 90
+	$(BIN)/coverage report --include 'kit/*,pipeline/*,stages/*,service/*,integ/*' --fail-under 90
 	$(BIN)/coverage report --include 'service/*' --fail-under 96
 
 # One worker more than cores: rehearsals wait a fifth of their time.

@@ -1,1 +1,1 @@
-"""Checks of a deployed environment from outside: over HTTPS, with `requests` and nothing else of this project."""
+"""Smoke checks: black-box checks of a deployed environment over HTTPS. They need `requests` and no other package."""

@@ -1,4 +1,4 @@
-"""`python -m integ`: check a deployed environment from outside. Exit status 0 only when every promise is kept."""
+"""Runs the smoke checks: `python -m integ`. The exit status is 0 only if no check fails."""
 
 import argparse
 import os
@@ -7,102 +7,102 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from integ import edge, payments, transport
-from integ.client import CheckError, Client, SkippedError
-from integ.report import Outcome, Result, write_junit
+from integ import guards, health, payments, transport
+from integ.client import ApiClient, CheckError, SkippedError
+from integ.report import CheckResult, CheckStatus, write_junit
 from integ.settings import Settings, SettingsError
 
 _SHOWN_EXCHANGES = 5
 
-Check = Callable[[Client], None]
+Check = Callable[[ApiClient], None]
 
 CHECKS: tuple[Check, ...] = (
-    transport.certificate_is_trusted,
-    transport.old_tls_is_refused,
-    transport.plain_http_redirects,
-    edge.alive,
-    edge.ready,
-    edge.security_headers,
-    edge.anonymous_is_refused,
-    payments.payment_goes_all_its_way,
-    payments.repeated_request_is_replayed,
-    edge.largest_body_is_accepted,
-    edge.firewall_answers,
-    edge.free_text_is_accepted,
+    transport.certificate,
+    transport.old_tls,
+    transport.plain_http,
+    health.alive,
+    health.ready,
+    guards.security_headers,
+    guards.authentication,
+    payments.life_cycle,
+    payments.idempotency,
+    guards.body_limit,
+    guards.firewall,
+    guards.free_text,
 )
 _ENVIRONMENT = """\
 environment:
-  BASE_URL               https:// address of the API (required)
+  BASE_URL               https:// URL of the API (required)
   SMOKE_KEY_ID           id of the smoke checks' API key (required)
-  SMOKE_KEY_SECRET       its secret (required)
-  CA_BUNDLE              PEM file of trusted roots (REQUESTS_CA_BUNDLE is honoured too)
-  TLS_SERVER_NAME        name that the certificate must have, where it is not the host
-  HTTP_URL               address of the plain HTTP listener, where BASE_URL names a port
-  FIREWALL               present (default), or absent where none is in front, as before `make serve`
+  SMOKE_KEY_SECRET       secret of the smoke checks' API key (required)
+  CA_BUNDLE              PEM file of trusted roots (or REQUESTS_CA_BUNDLE)
+  TLS_SERVER_NAME        name that the certificate must have, if it is not the host
+  HTTP_URL               URL of the plain HTTP listener, if BASE_URL has a port
+  FIREWALL               present (default), or absent for an API without one, such as `make serve`
   SMOKE_PAYMENT_METHOD   token of an always approved test card (default: tok_visa)
 """
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run every check, show the results, and answer the exit status."""
+    """Run every check, print the results and return the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m integ",
-        description="Check a deployed environment from outside, over HTTPS, with the smoke key.",
+        description="Check a deployed environment over HTTPS, with the smoke checks' API key.",
         epilog=_ENVIRONMENT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--junit", type=Path, help="write a JUnit report to this file")
-    parser.add_argument("--patience", type=float, default=60.0, help="seconds to wait for a fresh release (60)")
+    parser.add_argument("--wait", type=float, default=60.0, help="seconds to wait for a new deployment (default: 60)")
     options = parser.parse_args(arguments)
     try:
         settings = Settings.from_environment(os.environ)
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 2
-    results = run(Client(settings=settings), patience=options.patience)
+    results = run(ApiClient(settings=settings), wait=options.wait)
     for result in results:
         print("\n".join(result.lines()))
     if options.junit:
         write_junit(options.junit, results, base_url=settings.base_url)
-    failed = [result for result in results if result.outcome == "failed"]
-    skipped = sum(result.outcome == "skipped" for result in results)
+    failed = [result for result in results if result.status == "failed"]
+    skipped = sum(result.status == "skipped" for result in results)
     print(f"{settings.base_url}: {len(results)} checks, {len(failed)} failed, {skipped} skipped")
     return 1 if failed else 0
 
 
-def run(client: Client, *, patience: float, checks: Sequence[Check] = CHECKS) -> list[Result]:
-    """Wait for the release, then run the checks in order; a failed one does not keep the others from running."""
-    waited = _run_one(client, _wait(patience))
-    if waited.outcome == "failed":  # whatever else would be tried could only fail the same way
-        certificate = _run_one(client, transport.certificate_is_trusted)
-        return [certificate, waited] if certificate.outcome == "failed" else [waited]
+def run(client: ApiClient, *, wait: float, checks: Sequence[Check] = CHECKS) -> list[CheckResult]:
+    """Wait until the deployment is reachable, then run all checks in order."""
+    waited = _run_one(client, _reachable(wait))
+    if waited.status == "failed":  # every other check would fail in the same way
+        certificate = _run_one(client, transport.certificate)
+        return [certificate, waited] if certificate.status == "failed" else [waited]
     return [_run_one(client, check) for check in checks]
 
 
-def _wait(patience: float) -> Check:
-    def reachable(client: Client) -> None:
-        """The release is reachable."""
-        edge.wait_until_alive(client, seconds=patience)
+def _reachable(wait: float) -> Check:
+    def reachable(client: ApiClient) -> None:
+        """The deployment is reachable."""
+        health.wait_until_alive(client, seconds=wait)
 
     return reachable
 
 
-def _run_one(client: Client, check: Check) -> Result:
+def _run_one(client: ApiClient, check: Check) -> CheckResult:
     client.exchanges.clear()
     started = time.monotonic()
-    outcome: Outcome = "passed"
+    status: CheckStatus = "passed"
     reason, exchanges = "", list[str]()
     try:
         check(client)
     except SkippedError as skipped:
-        outcome, reason = "skipped", str(skipped)
+        status, reason = "skipped", str(skipped)
     except CheckError as error:
-        outcome, reason = "failed", str(error)
+        status, reason = "failed", str(error)
         exchanges = [line for exchange in client.exchanges[-_SHOWN_EXCHANGES:] for line in exchange.lines()]
-    return Result(
+    return CheckResult(
         name=check.__name__,
         promise=(check.__doc__ or check.__name__).splitlines()[0],
-        outcome=outcome,
+        status=status,
         seconds=time.monotonic() - started,
         reason=reason,
         exchanges=tuple(exchanges),

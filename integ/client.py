@@ -1,4 +1,4 @@
-"""An HTTP client that remembers what it said and heard, so that a failed check can show it."""
+"""An HTTP client that records its exchanges, so that a failed check can show them."""
 
 import json
 import time
@@ -12,9 +12,9 @@ from requests.adapters import HTTPAdapter
 
 from integ.settings import Settings
 
+#: Seconds to connect, and to wait for a response: longer than the API waits for its processor.
 TIMEOUT = (5.0, 30.0)
-"""Seconds to connect, and to wait for an answer: longer than the API's own deadline at its processor."""
-#: What a load balancer answers while targets come and go, and the API while it is busy; the same may be sent again.
+#: From a load balancer whose targets change, and from a busy API: the request may be repeated.
 _TRANSIENT = frozenset(
     {
         HTTPStatus.TOO_MANY_REQUESTS,
@@ -28,16 +28,16 @@ _SHOWN_HEADERS = ("content-type", "idempotency-replayed", "location", "retry-aft
 
 
 class CheckError(Exception):
-    """A promise that is not kept. The message says what was expected and what came instead."""
+    """A check failed; the message gives the expected and the actual result."""
 
 
 class SkippedError(Exception):
-    """A check that does not apply to this target; the message says why."""
+    """A check does not apply to this environment; the message gives the reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Exchange:
-    """One request with its response, or with the reason why there was none."""
+    """A request with its response, or with the error if there was none."""
 
     method: str
     url: str
@@ -47,7 +47,7 @@ class Exchange:
     error: str = ""
 
     def lines(self) -> list[str]:
-        """The exchange for a reader: `>` is what was sent, `<` what came back. The key is not shown."""
+        """Return the exchange as text: `>` is the request, `<` the response. The key is not shown."""
         sent = [f"> {self.method} {self.url}"]
         sent += [
             f"> {name}: {'(the smoke key)' if name == 'Authorization' else value}"
@@ -56,17 +56,17 @@ class Exchange:
         if self.body:
             sent.append("> " + _shortened(self.body.decode("utf-8", "replace")))
         if self.response is None:
-            return [*sent, f"< no answer: {self.error}"]
-        answer = self.response
-        seconds = answer.elapsed.total_seconds()
-        heard = [f"< {answer.status_code} {answer.reason} after {seconds:.3f} s"]
-        heard += [f"< {name}: {value}" for name, value in answer.headers.items() if name.lower() in _SHOWN_HEADERS]
-        return [*sent, *heard, "< " + _shortened(answer.text)]
+            return [*sent, f"< no response: {self.error}"]
+        response = self.response
+        seconds = response.elapsed.total_seconds()
+        received = [f"< {response.status_code} {response.reason} after {seconds:.3f} s"]
+        received += [f"< {name}: {value}" for name, value in response.headers.items() if name.lower() in _SHOWN_HEADERS]
+        return [*sent, *received, "< " + _shortened(response.text)]
 
 
 @dataclass(kw_only=True)
-class Client:
-    """Calls the API. Transient failures are repeated a few times, everything else is an answer."""
+class ApiClient:
+    """Calls the API, and repeats a request after a transient failure."""
 
     settings: Settings
     attempts: int = 3
@@ -82,10 +82,10 @@ class Client:
         idempotency_key: str | None = None,
         authenticated: bool = True,
     ) -> requests.Response:
-        """Send a request to the API and answer its response.
+        """Send a request to the API and return the response.
 
         Raises:
-            CheckError: there was no answer.
+            CheckError: there was no response.
         """
         headers = {"Accept": "application/json"}
         if authenticated:
@@ -100,7 +100,7 @@ class Client:
     def fetch(
         self, method: str, url: str, *, headers: Mapping[str, str] | None = None, data: bytes | None = None
     ) -> requests.Response:
-        """Send a request to any address, without following redirects; see `call`."""
+        """Send a request to any URL and return the response, without following redirects; see `call`."""
         for remaining in reversed(range(self.attempts)):
             response, error = None, ""
             try:
@@ -108,8 +108,8 @@ class Client:
                     response = session.request(
                         method, url, headers=dict(headers or {}), data=data, timeout=TIMEOUT, allow_redirects=False
                     )
-            except requests.RequestException as problem:
-                error = str(problem)
+            except requests.RequestException as failure:
+                error = str(failure)
             self.exchanges.append(
                 Exchange(method=method, url=url, headers=dict(headers or {}), body=data, response=response, error=error)
             )
@@ -117,12 +117,12 @@ class Client:
                 return response
             if remaining:
                 time.sleep(self.pause)
-        raise CheckError(f"{method} {url} was not answered, {self.attempts} times in a row: {error}")
+        raise CheckError(f"{method} {url} got no response in {self.attempts} attempts: {error}")
 
     def _session(self) -> requests.Session:
-        """A new connection for each request, so that every one of them goes through the load balancer's choice."""
+        """Return a session for one request: each is on a new connection, which the load balancer routes anew."""
         session = requests.Session()
-        session.trust_env = False  # the settings alone decide: no proxy, no .netrc
+        session.trust_env = False  # no proxy and no .netrc: only the settings count
         session.verify = self.settings.ca_bundle or True
         if self.settings.server_name:
             session.mount(self.settings.base_url, _NamedAdapter(self.settings.server_name))
@@ -130,32 +130,36 @@ class Client:
 
 
 class _NamedAdapter(HTTPAdapter):
-    """Expects a certificate for a name that is not the host of the address."""
+    """Expects a certificate for a name other than the host of the URL."""
 
     def __init__(self, server_name: str) -> None:
         self._name = server_name
         super().__init__()
 
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # Any: the signature of requests
         super().init_poolmanager(*args, **kwargs, server_hostname=self._name, assert_hostname=self._name)
 
 
-def expect(response: requests.Response, *statuses: int) -> dict[str, Any]:
-    """The JSON object of a response that must have one of `statuses`."""
+def expect(response: requests.Response, *statuses: int) -> dict[str, Any]:  # Any: JSON
+    """Return the JSON object of a response.
+
+    Raises:
+        CheckError: its status is not one of `statuses`, or its body is not a JSON object.
+    """
     if response.status_code not in statuses:
         wanted = " or ".join(map(str, statuses))
         raise CheckError(f"want status {wanted}, got {response.status_code}")
     try:
-        answer = response.json()
+        body = response.json()
     except ValueError:
         raise CheckError("the body is not JSON") from None
-    if not isinstance(answer, dict):
+    if not isinstance(body, dict):
         raise CheckError("the body is not a JSON object")
-    return answer
+    return body
 
 
 def require(condition: object, message: str) -> None:
-    """Fail with `message` unless `condition` holds."""
+    """Raise CheckError with `message` unless `condition` holds."""
     if not condition:
         raise CheckError(message)
 

@@ -1,4 +1,4 @@
-"""Where to look and with which key, read from the environment only."""
+"""Settings of the smoke checks, read from environment variables."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,43 +7,43 @@ from urllib.parse import urlsplit
 
 
 class SettingsError(Exception):
-    """A variable is missing or wrong; the message names it."""
+    """A variable is missing or invalid; the message names it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the checks need to know."""
+    """The environment to check, and the key to check it with."""
 
+    #: `BASE_URL`: the API's HTTPS URL, without a trailing slash.
     base_url: str
-    """`BASE_URL`: the API's HTTPS address, without a trailing slash."""
+    #: `SMOKE_KEY_ID`: id of the smoke checks' API key.
     key_id: str
-    """`SMOKE_KEY_ID`: id of the smoke checks' API key."""
+    #: `SMOKE_KEY_SECRET`: secret of the smoke checks' API key.
     key_secret: str
-    """`SMOKE_KEY_SECRET`: its secret."""
+    #: `CA_BUNDLE`, else `REQUESTS_CA_BUNDLE`: PEM file of trusted roots; by default those of `requests`.
     ca_bundle: str | None = None
-    """`CA_BUNDLE`, else `REQUESTS_CA_BUNDLE`: PEM file of trusted roots; else those of `requests`."""
+    #: `TLS_SERVER_NAME`: name that the certificate must have, if it is not the host of `BASE_URL`.
     server_name: str | None = None
-    """`TLS_SERVER_NAME`: the name that the certificate must have, where it is not the host of `BASE_URL`."""
+    #: `HTTP_URL`: URL of the plain HTTP listener; by default port 80 of the host, unless `BASE_URL` has a port.
     http_url: str | None = None
-    """`HTTP_URL`: where plain HTTP is answered; else port 80 of the host, unless `BASE_URL` names a port."""
+    #: `FIREWALL`: `absent` for an API without a web application firewall, such as `make serve`; else `present`.
     firewall: bool = True
-    """`FIREWALL`: `absent` where no web application firewall is in front, as before `make serve`; else `present`."""
+    #: `SMOKE_PAYMENT_METHOD`: a test-mode token that is always approved.
     payment_method: str = "tok_visa"
-    """`SMOKE_PAYMENT_METHOD`: a test-mode token that is always approved."""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Self:
         """Read the settings.
 
         Raises:
-            SettingsError: naming every variable that is missing or wrong.
+            SettingsError: a variable is missing or invalid.
         """
         missing = [name for name in ("BASE_URL", "SMOKE_KEY_ID", "SMOKE_KEY_SECRET") if not environ.get(name)]
         if missing:
             raise SettingsError(f"{', '.join(missing)} is not set. See `python -m integ --help`.")
         url = urlsplit(environ["BASE_URL"])
         if url.scheme != "https" or not url.hostname:
-            raise SettingsError(f"BASE_URL must be an https:// address, not {environ['BASE_URL']!r}.")
+            raise SettingsError(f"BASE_URL must be an https:// URL, not {environ['BASE_URL']!r}.")
         firewall = environ.get("FIREWALL") or "present"
         if firewall not in ("present", "absent"):
             raise SettingsError(f"FIREWALL must be present or absent, not {firewall!r}.")
@@ -60,7 +60,7 @@ class Settings:
 
     @property
     def api_key(self) -> str:
-        """The key as the API reads it."""
+        """The key in the form that the API accepts."""
         return f"sk_test_{self.key_id}_{self.key_secret}"
 
     @property

@@ -1,4 +1,4 @@
-"""How the API is reached: TLS, its certificate, and nothing but a redirect without it."""
+"""Transport security: TLS, its certificate, and only a redirect over plain HTTP."""
 
 import socket
 import ssl
@@ -7,11 +7,11 @@ from urllib.parse import urlsplit
 
 import requests
 
-from integ.client import TIMEOUT, CheckError, Client, SkippedError, require
+from integ.client import TIMEOUT, ApiClient, CheckError, SkippedError, require
 from integ.settings import Settings
 
 
-def certificate_is_trusted(client: Client) -> None:
+def certificate(client: ApiClient) -> None:
     """The certificate is trusted, valid and for this host, over TLS 1.2 or newer."""
     settings = client.settings
     context = ssl.create_default_context(cafile=settings.ca_bundle or requests.utils.DEFAULT_CA_BUNDLE_PATH)
@@ -19,16 +19,16 @@ def certificate_is_trusted(client: Client) -> None:
     try:
         _handshake(settings, context)
     except ssl.SSLCertVerificationError as error:
-        raise CheckError(f"the certificate of {settings.host}:{settings.port} is refused: {error}") from error
+        raise CheckError(f"the certificate of {settings.host}:{settings.port} is rejected: {error}") from error
     except OSError as error:
         raise CheckError(f"no TLS 1.2 or newer with {settings.host}:{settings.port}: {error}") from error
 
 
-def old_tls_is_refused(client: Client) -> None:
-    """TLS 1.1 is refused."""
+def old_tls(client: ApiClient) -> None:
+    """TLS 1.1 is rejected."""
     settings = client.settings
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # only the version matters here
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # only the version is checked here
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
@@ -43,15 +43,15 @@ def old_tls_is_refused(client: Client) -> None:
         if error.reason == "NO_PROTOCOLS_AVAILABLE":
             raise SkippedError("this machine's OpenSSL cannot offer TLS 1.1") from error
     except ConnectionError:
-        pass  # refused without an alert
+        pass  # rejected without an alert
     else:
         raise CheckError(f"{settings.host}:{settings.port} accepts {version}")
 
 
-def plain_http_redirects(client: Client) -> None:
-    """Plain HTTP is answered with a permanent redirect to HTTPS, and with nothing else."""
+def plain_http(client: ApiClient) -> None:
+    """Plain HTTP gets a permanent redirect to HTTPS, and nothing else."""
     if client.settings.http_url is None:
-        raise SkippedError("BASE_URL names a port, and HTTP_URL is not set: no plain HTTP listener is known")
+        raise SkippedError("BASE_URL has a port and HTTP_URL is not set, so the plain HTTP listener is unknown")
     response = client.fetch("GET", f"{client.settings.http_url}/healthz")
     require(response.status_code in (301, 308), f"want a permanent redirect, got status {response.status_code}")
     target = urlsplit(response.headers.get("Location", ""))
@@ -60,7 +60,7 @@ def plain_http_redirects(client: Client) -> None:
 
 
 def _handshake(settings: Settings, context: ssl.SSLContext) -> str | None:
-    """Shake hands and answer the version that was agreed on."""
+    """Return the TLS version that a handshake negotiates."""
     with (
         socket.create_connection((settings.host, settings.port), timeout=TIMEOUT[0]) as connection,
         context.wrap_socket(connection, server_hostname=settings.server_name or settings.host) as secured,

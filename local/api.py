@@ -29,7 +29,7 @@ _DATABASE = "payments"
 _OWNER = "payments_owner"
 _APPLICATION = "payments_app_login"
 _KEY_ID = "serve"
-#: Those of the deployed listener.
+#: Those of the deployed listener (`stages/service/ingress.py`).
 _RESPONSE_HEADERS = {
     "Strict-Transport-Security": "max-age=63072000; includeSubDomains",
     "X-Content-Type-Options": "nosniff",

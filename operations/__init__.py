@@ -1,1 +1,1 @@
-"""What a person does to installations: destroy one, free stacks that are stuck. Needs boto3 only, never the CDK app."""
+"""Commands for operators: destroy an installation, delete stuck stacks. They need boto3 only, not the CDK app."""

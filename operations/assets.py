@@ -1,10 +1,10 @@
-"""Our assets in the CDK bootstrap bucket and repository, which other apps of the account share."""
+"""The installation's assets in the CDK bootstrap bucket and repository, which other apps of the account share."""
 
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any  # templates are untyped JSON
 
 from boto3.session import Session
 from botocore.exceptions import ClientError
@@ -12,8 +12,8 @@ from botocore.exceptions import ClientError
 from operations.installation import PIPELINE_TYPE, Installation, Stack
 
 _HASH = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
-_LARGEST_TEMPLATE = 2_000_000
-"""Bytes; CloudFormation itself takes no template above 1 MB."""
+#: Bytes; CloudFormation itself accepts at most 1 MB.
+_MAX_TEMPLATE_SIZE = 2_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,11 +29,11 @@ class Assets:
 def find_assets(
     session: Session, region: str, installation: Installation, stacks: Iterable[Stack], *, toolkit: str
 ) -> Assets | None:
-    """Find the installation's assets, of earlier deployments too; None where the region is not bootstrapped.
+    """Find the installation's assets, including those of earlier deployments; None if the region is not bootstrapped.
 
-    A template in the bucket is ours when a resource in it carries our tags, or when it is the template of one of
-    `stacks`. Every asset that such a template mentions is ours unless a template of somebody else mentions it too:
-    assets are named by their content, and two apps may well use the same one.
+    A template in the bucket belongs to the installation if a resource in it has the installation's tags, or if it is
+    the template of one of `stacks`. So does every asset that such a template mentions, unless a foreign template
+    mentions it too: assets are named by their content, and two apps may use the same one.
     """
     outputs = _outputs(session, region, toolkit)
     if outputs is None:
@@ -41,34 +41,34 @@ def find_assets(
     bucket, repository = outputs["BucketName"], outputs["ImageRepositoryName"]
     live = [stack.template for stack in stacks if stack.region == region]
     sizes = _sizes(session, region, bucket)
-    ours, mentioned, foreign = set[str](), _hashes(live), set[str]()
+    own, mentioned, foreign = set[str](), _hashes(live), set[str]()
     for key, template in _templates(session, region, bucket, sizes):
         if template in live or installation.owns(_tags(template), is_pipeline=_has_pipeline(template)):
-            ours.add(key)
+            own.add(key)
             mentioned |= _hashes(template)
         else:
             foreign |= _hashes(template)
     exclusive = mentioned - foreign
     return Assets(
         bucket=bucket,
-        keys=frozenset(ours | {key for key in sizes if key.split(".")[0] in exclusive}),
+        keys=frozenset(own | {key for key in sizes if key.split(".")[0] in exclusive}),
         repository=repository,
         images=frozenset(_images(session, region, repository) & exclusive),
     )
 
 
-def delete_assets(session: Session, region: str, assets: Assets, *, say: Callable[[str], None]) -> None:
+def delete_assets(session: Session, region: str, assets: Assets, *, report: Callable[[str], None]) -> None:
     """Delete every version of these assets."""
     bucket = session.resource("s3", region_name=region).Bucket(assets.bucket)
     for key in sorted(assets.keys):
         bucket.object_versions.filter(Prefix=key).delete()
     if assets.keys:
-        say(f"deleted {len(assets.keys)} asset(s) from bucket {assets.bucket}")
+        report(f"deleted {len(assets.keys)} asset(s) from bucket {assets.bucket}")
     ecr = session.client("ecr", region_name=region)
     for tag in sorted(assets.images):
         ecr.batch_delete_image(repositoryName=assets.repository, imageIds=[{"imageTag": tag}])
     if assets.images:
-        say(f"deleted {len(assets.images)} image(s) from repository {assets.repository}")
+        report(f"deleted {len(assets.images)} image(s) from repository {assets.repository}")
 
 
 def _outputs(session: Session, region: str, toolkit: str) -> dict[str, str] | None:
@@ -93,7 +93,7 @@ def _templates(
     """Yield key and content of every template in the bucket."""
     s3 = session.client("s3", region_name=region)
     for key, size in sizes.items():
-        if key.endswith(".json") and size <= _LARGEST_TEMPLATE:
+        if key.endswith(".json") and size <= _MAX_TEMPLATE_SIZE:
             try:
                 content = json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
             except ValueError:
@@ -113,7 +113,7 @@ def _hashes(value: object) -> set[str]:
 
 
 def _tags(template: Mapping[str, Any]) -> dict[str, str]:
-    """Return the tags of a template's resources: those of the whole stack are on every one that takes tags."""
+    """Return the tags of a template's resources: tags of the stack are on every resource that supports tags."""
     tags: dict[str, str] = {}
     for resource in template["Resources"].values():
         given = resource.get("Properties", {}).get("Tags", ())

@@ -1,11 +1,11 @@
-"""Delete stacks, side by side where they are independent, and say why one cannot be deleted."""
+"""Delete stacks, concurrently where they are independent, and explain why one cannot be deleted."""
 
 import graphlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any  # summaries of resources, as boto3 returns them
 
 from boto3.session import Session
 
@@ -21,36 +21,36 @@ _HEARTBEAT_SECONDS = 60.0
 
 
 class DeletionError(Exception):
-    """A stack could not be deleted; the message names its state and the resources that stand in the way."""
+    """A stack could not be deleted; the message names its status and the resources that prevent it."""
 
 
 class _Deletion:
-    """Deletes single stacks; all clients are made beforehand, for a session is not safe among threads."""
+    """Deletes single stacks; creates all clients in advance, since a session is not thread-safe."""
 
-    def __init__(self, session: Session, regions: Iterable[str], *, say: Callable[[str], None], poll: float) -> None:
+    def __init__(self, session: Session, regions: Iterable[str], *, report: Callable[[str], None], poll: float) -> None:
         self._clients = {region: session.client("cloudformation", region_name=region) for region in regions}
         self._s3: S3ServiceResource = session.resource("s3")
-        self._say = say
+        self._report = report
         self._poll = poll
         self._stopped = threading.Event()
 
     def stop(self) -> None:
-        """Stop waiting; what AWS has begun goes on."""
+        """Stop waiting; AWS continues the deletions in progress."""
         self._stopped.set()
 
     def delete(self, stack: Stack) -> None:
-        """Delete a stack; once more when that fails, after emptying its buckets.
+        """Delete a stack; if that fails, empty its buckets and try again.
 
         Raises:
-            DeletionError: it is still there.
+            DeletionError: It still exists.
         """
         client = self._clients[stack.region]
         for attempt in range(1, _ATTEMPTS + 1):
-            self._say(f"deleting {stack.name}" + (" once more" if attempt > 1 else ""))
+            self._report(f"deleting {stack.name}" + (" again" if attempt > 1 else ""))
             client.delete_stack(StackName=stack.id)
             status = self._wait(client, stack)
             if status == "DELETE_COMPLETE":
-                self._say(f"deleted {stack.name}")
+                self._report(f"deleted {stack.name}")
                 return
             self._empty_buckets(client, stack)
         raise DeletionError(f"{status}: {'; '.join(self._obstacles(client, stack))}")
@@ -64,11 +64,11 @@ class _Deletion:
             if self._stopped.wait(self._poll):
                 raise DeletionError("interrupted")
             if time.monotonic() > heartbeat:
-                self._say(f"still deleting {stack.name}")
+                self._report(f"still deleting {stack.name}")
                 heartbeat += _HEARTBEAT_SECONDS
 
     def _empty_buckets(self, client: "CloudFormationClient", stack: Stack) -> None:
-        """Empty buckets that could not be deleted: logs may still have arrived after they had been emptied."""
+        """Empty buckets that could not be deleted: logs may have arrived after they were emptied."""
         for resource in self._failed(client, stack):
             if resource["ResourceType"] == "AWS::S3::Bucket":
                 self._s3.Bucket(resource["PhysicalResourceId"]).object_versions.delete()
@@ -81,7 +81,7 @@ class _Deletion:
                     yield resource
 
     def _obstacles(self, client: "CloudFormationClient", stack: Stack) -> Iterator[str]:
-        """Yield each resource that could not be deleted, with the reason of its last event."""
+        """Yield each resource that could not be deleted, with the reason in its latest event."""
         reasons: dict[str, str] = {}
         for page in client.get_paginator("describe_stack_events").paginate(StackName=stack.id):
             for event in page["StackEvents"]:  # newest first
@@ -93,11 +93,11 @@ class _Deletion:
 
 
 def delete_stacks(
-    session: Session, stacks: Iterable[Stack], *, say: Callable[[str], None], poll_seconds: float
+    session: Session, stacks: Iterable[Stack], *, report: Callable[[str], None], poll_seconds: float
 ) -> list[str]:
-    """Delete all stacks and return what went wrong, one line each; what a failed stack still uses is left alone."""
+    """Delete all stacks and return one line for each that is left; those that follow a failed one are not tried."""
     by_id = {stack.id: stack for stack in stacks}
-    deletion = _Deletion(session, {stack.region for stack in by_id.values()}, say=say, poll=poll_seconds)
+    deletion = _Deletion(session, {stack.region for stack in by_id.values()}, report=report, poll=poll_seconds)
     graph = graphlib.TopologicalSorter(deletion_order(by_id.values()))
     graph.prepare()
     untried = set(by_id)
@@ -121,4 +121,6 @@ def delete_stacks(
         except BaseException:
             deletion.stop()
             raise
-    return problems + [f"{by_id[one].name}: not tried, since a stack before it is still there" for one in untried]
+    return problems + [
+        f"{by_id[one].name}: not deleted, because a stack that must be deleted first is left" for one in untried
+    ]

@@ -1,15 +1,16 @@
 """Destroy an installation, or one of its environments: `make destroy`, or `python -m operations.destroy`.
 
-Stops the pipeline, deletes every stack that carries the installation's tags (those of environments that the
-configuration no longer names, too), stage stacks before PipelineStack, sweeps what services make again or keep, and
-prints what AWS itself keeps and until when. It may be run again at any time: it goes on where it has stopped.
+Stops the pipeline, deletes every stack with the installation's tags (including those of environments that were removed
+from the configuration), environments before PipelineStack, cleans up what services recreate or keep, and prints what
+AWS itself retains and until when. It can be run again at any time and continues where it stopped.
 
-It works in the account of the current credentials, in every region that the account has enabled. Where environments
-live in other accounts, run it once for each, with that account's credentials, the pipeline's account last; there it
-looks into the others through the bootstrap's lookup roles, and deletes nothing while something is left in them.
+It works in the account of the current credentials, in every enabled region. If environments are in other accounts, run
+it once with the credentials of each account, the pipeline's account last; there it searches the others through the
+bootstrap's lookup roles, and deletes nothing while something is left in them.
 
-Exit status: 0 all gone, now or by an earlier run; 1 something is left or could not be looked at; 2 not confirmed, or it
-is not clear which installation is meant; 3 there is nothing, and CloudFormation remembers no deletion; 130 interrupted.
+Exit status: 0 everything is deleted, now or by an earlier run; 1 something is left or could not be inspected; 2 not
+confirmed, or it is not clear which installation is meant; 3 nothing exists, and CloudFormation remembers no deletion;
+130 interrupted.
 """
 
 import argparse
@@ -24,26 +25,38 @@ from botocore.exceptions import BotoCoreError, ClientError
 from operations.assets import Assets, delete_assets, find_assets
 from operations.deletion import delete_stacks
 from operations.installation import Installation, Stack, read_stack
-from operations.kept import kept_by_aws
-from operations.log_groups import log_group_names, sweep_log_groups
-from operations.lone_tasks import stop_lone_tasks
+from operations.log_groups import delete_log_groups, log_group_names
 from operations.pipelines import stop_pipelines, wait_until_settled
-from operations.search import UnseenError, look
-from operations.target import DONE, LEFT, UNCLEAR, Target, TargetError, add_arguments, check_elsewhere, find_target
-from operations.task_definitions import families, sweep_task_definitions
-from operations.validation_records import find_validation_records, sweep_validation_records
+from operations.retained import retained_by_aws
+from operations.search import AccessError, search
+from operations.standalone_tasks import stop_standalone_tasks
+from operations.target import (
+    AMBIGUOUS,
+    DONE,
+    INCOMPLETE,
+    Target,
+    TargetError,
+    add_arguments,
+    check_other_accounts,
+    find_target,
+)
+from operations.task_definitions import delete_task_definitions, families
+from operations.validation_records import delete_validation_records, find_validation_records
 
-Say = Callable[[str], None]
+INTERRUPTED = 130
+
+#: Receives one line of progress.
+Report = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pace:
+class Timing:
     """How long to wait."""
 
+    #: Seconds between two status checks of a stack.
     poll_seconds: float = 5.0
-    """Between two looks at a stack."""
+    #: Seconds for which deleted log groups must not reappear.
     settle_seconds: float = 60.0
-    """For which swept log groups have to stay gone."""
 
 
 class DestroyError(Exception):
@@ -56,149 +69,174 @@ def destroy(
     *,
     regions: Sequence[str],
     toolkit: str,
-    pace: Pace,
-    say: Say,
+    timing: Timing,
+    report: Report,
     environment: str | None = None,
 ) -> None:
-    """Destroy an installation in these regions, or only one of its environments (`dev`).
+    """Destroy an installation, or one of its environments.
 
-    With an environment the pipeline and the assets stay: the next execution makes the environment again.
+    Args:
+        session: Session of the account.
+        installation: What to destroy.
+        regions: Where to search.
+        toolkit: Name of the bootstrap stack.
+        timing: How long to wait.
+        report: Receives progress.
+        environment: Name of the only environment to destroy (`dev`). Pipeline and assets are kept then: the next
+            execution recreates the environment.
 
     Raises:
-        DestroyError: naming every stack that could not be deleted, and what stands in the way.
+        DestroyError: Naming every stack that could not be deleted, and why.
     """
-    stacks = find_condemned(session, installation, regions, environment)
+    stacks = find_stacks(session, installation, regions, environment)
     if environment is None:
-        stop_pipelines(session, stacks, say=say)
-    wait_until_settled(session, stacks, say=say, poll_seconds=pace.poll_seconds)
-    stacks = find_condemned(session, installation, regions, environment)  # a deployment may have made another one
+        stop_pipelines(session, stacks, report=report)
+    wait_until_settled(session, stacks, report=report, poll_seconds=timing.poll_seconds)
+    stacks = find_stacks(session, installation, regions, environment)  # a deployment may have created another one
     records = find_validation_records(session, stacks)
     assets: dict[str, Assets | None] = {}
     if environment is None:
         assets = {region: find_assets(session, region, installation, stacks, toolkit=toolkit) for region in regions}
 
-    stop_lone_tasks(session, stacks, say=say)
-    problems = delete_stacks(session, stacks, say=say, poll_seconds=pace.poll_seconds)
+    stop_standalone_tasks(session, stacks, report=report)
+    problems = delete_stacks(session, stacks, report=report, poll_seconds=timing.poll_seconds)
     if problems:
         raise DestroyError("\n".join(problems))
 
-    sweep_validation_records(session, regions, records, say=say)
+    delete_validation_records(session, regions, records, report=report)
     for region in regions:
-        _sweep_region(
-            session, region, [stack for stack in stacks if stack.region == region], assets.get(region), pace, say
-        )
-    left = find_condemned(session, installation, regions, environment)
+        own = [stack for stack in stacks if stack.region == region]
+        _clean_up(session, region, own, assets.get(region), timing, report)
+    left = find_stacks(session, installation, regions, environment)
     if left:
-        raise DestroyError(f"made again meanwhile: {', '.join(stack.name for stack in left)}; run this once more")
-    say("everything is deleted; AWS keeps:" if stacks else "nothing is left; AWS keeps:")
-    for line in kept_by_aws(session, stacks):
-        say(f"  {line}")
+        names = ", ".join(stack.name for stack in left)
+        raise DestroyError(f"recreated during the deletion: {names}; run this again")
+    report("everything is deleted; AWS retains:" if stacks else "nothing is left; AWS retains:")
+    for line in retained_by_aws(session, stacks):
+        report(f"  {line}")
 
 
-def find_condemned(
+def find_stacks(
     session: boto3.session.Session, installation: Installation, regions: Sequence[str], environment: str | None
 ) -> list[Stack]:
-    """Return the stacks that a destroy deletes: all of the installation, or those of one environment.
+    """Return the stacks to delete: all of the installation, or those of one environment.
 
     Raises:
-        UnseenError: naming each region that could not be looked at.
+        AccessError: Naming each region that could not be searched.
     """
-    seen = look(session, installation.project, regions).stacks
-    stacks = [read_stack(session, one.region, one.id) for one in seen if one.installation == installation.name]
+    summaries = search(session, installation.project, regions).stacks
+    stacks = [read_stack(session, one.region, one.id) for one in summaries if one.installation == installation.name]
     if environment is None:
         return stacks
     return [stack for stack in stacks if stack.environment == installation.environment_suffix(environment)]
 
 
-def _sweep_region(
-    session: boto3.session.Session, region: str, stacks: Sequence[Stack], assets: Assets | None, pace: Pace, say: Say
+def _clean_up(
+    session: boto3.session.Session,
+    region: str,
+    stacks: Sequence[Stack],
+    assets: Assets | None,
+    timing: Timing,
+    report: Report,
 ) -> None:
-    sweep_task_definitions(session, region, set[str]().union(*(families(stack) for stack in stacks)), say=say)
+    """Delete what outlives the stacks of a region."""
+    delete_task_definitions(session, region, set[str]().union(*(families(stack) for stack in stacks)), report=report)
     if assets is not None:
-        delete_assets(session, region, assets, say=say)
+        delete_assets(session, region, assets, report=report)
     groups = set[str]().union(*(log_group_names(stack) for stack in stacks))
     if groups:
-        sweep_log_groups(
+        delete_log_groups(
             session,
             region,
             groups,
-            settle_seconds=pace.settle_seconds,
-            poll_seconds=pace.poll_seconds,
-            say=say,
+            settle_seconds=timing.settle_seconds,
+            poll_seconds=timing.poll_seconds,
+            report=report,
         )
 
 
-def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m operations.destroy", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_arguments(parser)
-    parser.add_argument("--environment", help="only this environment (dev), the pipeline stays and can make it again")
-    parser.add_argument("--settle", type=float, default=Pace.settle_seconds, help="seconds that log groups stay gone")
-    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument(
+        "--environment", help="destroy this environment only (dev); the pipeline is kept and can recreate it"
+    )
+    parser.add_argument(
+        "--settle",
+        type=float,
+        default=Timing.settle_seconds,
+        help="seconds for which deleted log groups must not reappear; default: %(default)s",
+    )
+    parser.add_argument("--yes", action="store_true", help="do not ask for confirmation")
     return parser.parse_args(arguments)
 
 
-def _confirm(account: str, say: Say) -> bool:
+def _confirm(account: str, report: Report) -> bool:
     if not sys.stdin.isatty():
-        say("Nobody to ask: give --yes to go on without asking.")
+        report("Cannot ask for confirmation without a terminal: use --yes to continue.")
         return False
-    say("Type the account id to go on:")
+    report("Type the account id to continue:")
     return sys.stdin.readline().strip() == account
 
 
-def _announce(target: Target, say: Say) -> None:
+def _announce(target: Target, report: Report) -> None:
     what = f"environment {target.environment} of " if target.environment else ""
     what += f"installation {target.installation.name} of {target.installation.project} in account {target.account}"
     if not target.stacks:
-        say(f"{what}: its stacks were deleted earlier")
+        report(f"{what}: its stacks were deleted earlier")
         return
-    say(f"{what}: {len(target.stacks)} stack(s), which will be gone with everything in them, data included:")
+    report(f"{what}: {len(target.stacks)} stack(s) will be deleted with everything in them, including data:")
     for stack in target.stacks:
-        say(f"  {stack.region}  {stack.name}")
+        report(f"  {stack.region}  {stack.name}")
 
 
-def say_line(text: str) -> None:
-    """Write a line to standard output at once."""
+def print_line(text: str) -> None:
+    """Print a line without buffering."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit status, as the module's description says."""
-    options = _arguments(arguments)
+    """Run the command and return its exit status."""
+    options = _parse(arguments)
     session = boto3.session.Session(profile_name=options.profile)
     try:
         target = find_target(session, options, environment=options.environment)
         if options.environment is None:
-            check_elsewhere(session, target, without=options.without_account)
-        _announce(target, say_line)
-        if target.stacks and not options.yes and not _confirm(target.account, say_line):
-            return UNCLEAR
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are made to ignore it
+            check_other_accounts(session, target, without=options.without_account)
+        _announce(target, print_line)
+        if target.stacks and not options.yes and not _confirm(target.account, print_line):
+            return AMBIGUOUS
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # shells make background jobs ignore it
         destroy(
             session,
             target.installation,
             regions=target.regions,
             toolkit=options.toolkit_stack,
-            pace=Pace(poll_seconds=options.poll, settle_seconds=options.settle),
-            say=say_line,
+            timing=Timing(poll_seconds=options.poll, settle_seconds=options.settle),
+            report=print_line,
             environment=options.environment,
         )
     except TargetError as error:
         sys.stderr.write(f"{error}\n")
         return error.status
-    except (DestroyError, UnseenError) as error:
-        sys.stderr.write(f"Not everything could be deleted; run this again once the cause is gone:\n{error}\n")
-        return LEFT
+    except (DestroyError, AccessError) as error:
+        sys.stderr.write(f"Not everything could be deleted. Fix the cause and run this again:\n{error}\n")
+        return INCOMPLETE
     except (ClientError, BotoCoreError) as error:
-        sys.stderr.write(f"AWS refused, so something may be left; run this again once the cause is gone:\n{error}\n")
-        return LEFT
+        sys.stderr.write(
+            f"An AWS request failed, so something may be left. Fix the cause and run this again:\n{error}\n"
+        )
+        return INCOMPLETE
     except KeyboardInterrupt:
-        sys.stderr.write("Interrupted. What AWS has begun to delete goes on; run this again to delete the rest.\n")
-        return 130
-    if target.stacks and target.deployed is None and options.environment is None:
-        say_line("No pipeline was here. Where it is in another account, destroy it too: it would deploy here again.")
+        sys.stderr.write("Interrupted. AWS finishes the deletions in progress; run this again to delete the rest.\n")
+        return INTERRUPTED
+    if target.stacks and target.pipeline is None and options.environment is None:
+        print_line(
+            "The pipeline is not in this account. If it still exists, destroy it too: it would deploy here again."
+        )
     return DONE
 
 

@@ -1,58 +1,56 @@
-"""Which stacks belong to an installation, and what they hold."""
+"""Which stacks belong to an installation, and what they contain."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any  # templates are untyped JSON
 
 from boto3.session import Session
 from botocore.exceptions import ClientError
 
+#: Value of the tag `project` on every stack of this repository.
 PROJECT = "payment-pipeline"
-"""Value of the tag `project` on every stack that this repository makes."""
-
+#: Name of the installation without an environment suffix.
 MAIN = "main"
-"""Name of the installation for which no environment suffix is configured."""
 
 PIPELINE_TYPE = "AWS::CodePipeline::Pipeline"
-
-_ABSENT = frozenset({"CREATE_FAILED", "DELETE_COMPLETE"})
-"""States of a resource in which there is nothing to look at."""
+#: States of a resource that does not exist.
+_NONEXISTENT = frozenset({"CREATE_FAILED", "DELETE_COMPLETE"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Installation:
-    """One installation: what one `cdk deploy PipelineStack` and its pipeline have made.
+    """One installation: what one `cdk deploy PipelineStack` and its pipeline have deployed.
 
-    The tag `environment-suffix` tells: on the pipeline's own stacks it is the installation (`alice`, or `main`), on
-    those of an environment it is the environment, a hyphen and the installation (`dev-alice`, or `dev` alone in the
-    installation `main`). Environments have no hyphen in their names.
+    The tag `environment-suffix` identifies it: on the pipeline's own stacks it is the installation (`alice`, or
+    `main`), on those of an environment it is the environment, a hyphen and the installation (`dev-alice`, or just `dev`
+    in the installation `main`). Names of environments contain no hyphen.
     """
 
+    #: Value of the tag `project`.
     project: str = PROJECT
-    """Value of the tag `project`."""
+    #: The configured environment suffix, or `main`.
     name: str = MAIN
-    """The configured environment suffix, or `main`."""
 
     def environment_suffix(self, environment: str) -> str:
-        """Return the tag `environment-suffix` of one of its environments, `dev` for example."""
+        """Return the tag `environment-suffix` of one of its environments, such as `dev`."""
         return environment if self.name == MAIN else f"{environment}-{self.name}"
 
     def owns(self, tags: Mapping[str, str], *, is_pipeline: bool) -> bool:
-        """Tell whether a stack with these tags, the pipeline's own or an environment's, belongs to it."""
-        return tags.get("project") == self.project and self.name == name_of(tags, is_pipeline=is_pipeline)
+        """Return whether a stack with these tags, of the pipeline or of an environment, belongs to it."""
+        return tags.get("project") == self.project and self.name == installation_name(tags, is_pipeline=is_pipeline)
 
 
-def name_of(tags: Mapping[str, str], *, is_pipeline: bool) -> str | None:
-    """Return the name of the installation that a stack's tags tell; None where they tell none."""
+def installation_name(tags: Mapping[str, str], *, is_pipeline: bool) -> str | None:
+    """Return the name of the installation in a stack's tags, or None without one."""
     suffix = tags.get("environment-suffix")
     if suffix is None or is_pipeline:
         return suffix
     return suffix.partition("-")[2] or MAIN
 
 
-def is_of_pipeline(stack_name: str) -> bool:
-    """Tell a pipeline's stacks, in its own and in other regions, from those of environments."""
+def is_pipeline_stack(stack_name: str) -> bool:
+    """Return whether a stack belongs to the pipeline, in whatever region, rather than to an environment."""
     return stack_name.startswith("PipelineStack")
 
 
@@ -61,16 +59,16 @@ class Resource:
     """A resource of a stack."""
 
     type: str
+    #: Physical id.
     id: str
-    """Physical id."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stack:
-    """A stack and what is needed to delete it in the right order and to sweep after it."""
+    """A stack, with what is needed to delete it in the right order and to clean up after it."""
 
+    #: ARN, which is unique across regions and still valid after the deletion.
     id: str
-    """ARN, unique among regions and also after the stack is gone."""
     name: str
     region: str
     status: str
@@ -83,13 +81,13 @@ class Stack:
 
     @property
     def has_pipeline(self) -> bool:
-        """Whether the pipeline itself is in it."""
+        """Whether it contains the pipeline itself."""
         return bool(self.ids(PIPELINE_TYPE))
 
     @property
     def environment(self) -> str | None:
-        """The environment that it belongs to; None for PipelineStack and what serves it in other regions."""
-        if self.has_pipeline or is_of_pipeline(self.name):
+        """The environment that it belongs to; None for PipelineStack and its replicas in other regions."""
+        if self.has_pipeline or is_pipeline_stack(self.name):
             return None
         return self.tags.get("environment-suffix")
 
@@ -99,15 +97,15 @@ class Stack:
 
 
 def read_stack(session: Session, region: str, stack_id: str) -> Stack:
-    """Read a stack that exists."""
+    """Read an existing stack."""
     cloudformation = session.client("cloudformation", region_name=region)
     stack = cloudformation.describe_stacks(StackName=stack_id)["Stacks"][0]
     pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack_id)
     resources = [
-        Resource(type=one["ResourceType"], id=one["PhysicalResourceId"])
+        Resource(type=summary["ResourceType"], id=summary["PhysicalResourceId"])
         for page in pages
-        for one in page["StackResourceSummaries"]
-        if one.get("PhysicalResourceId") and one["ResourceStatus"] not in _ABSENT
+        for summary in page["StackResourceSummaries"]
+        if summary.get("PhysicalResourceId") and summary["ResourceStatus"] not in _NONEXISTENT
     ]
     template = _template(session, region, stack_id)
     return Stack(
@@ -117,7 +115,7 @@ def read_stack(session: Session, region: str, stack_id: str) -> Stack:
         status=stack["StackStatus"],
         created=stack["CreationTime"],
         tags={tag["Key"]: tag["Value"] for tag in stack.get("Tags", ())},
-        exports=frozenset(one["ExportName"] for one in stack.get("Outputs", ()) if one.get("ExportName")),
+        exports=frozenset(output["ExportName"] for output in stack.get("Outputs", ()) if output.get("ExportName")),
         imports=frozenset(_imports(template)),
         template=template,
         resources=tuple(resources),
@@ -125,7 +123,7 @@ def read_stack(session: Session, region: str, stack_id: str) -> Stack:
 
 
 def _template(session: Session, region: str, stack_id: str) -> Mapping[str, Any]:
-    """Return the stack's template; a stack that was only reviewed, or one not written in JSON, has none for us."""
+    """Return the stack's template; empty if the stack is in review, or its template is not JSON."""
     try:
         body: Any = session.client("cloudformation", region_name=region).get_template(StackName=stack_id)[
             "TemplateBody"

@@ -1,4 +1,4 @@
-"""Log groups that AWS services make again after their stack has deleted them."""
+"""Log groups that AWS services recreate after their stack has deleted them."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -7,52 +7,48 @@ from boto3.session import Session
 
 from operations.installation import Stack
 
+#: Resource type to the log groups that a service writes for it, whether they are declared or not.
 _IMPLICIT: dict[str, tuple[str, ...]] = {
     "AWS::Lambda::Function": ("/aws/lambda/{}",),
     "AWS::CodeBuild::Project": ("/aws/codebuild/{}",),
     "AWS::ECS::Cluster": ("/aws/ecs/containerinsights/{}/performance",),
     "AWS::RDS::DBCluster": ("/aws/rds/cluster/{}/postgresql",),
 }
-"""The exact groups that a service writes to for a resource, whether anybody has declared them or not."""
 
 
 def log_group_names(stack: Stack) -> set[str]:
-    """Return the exact names of all log groups that exist for the stack, or that a service may make for it."""
+    """Return the names of all log groups that the stack declares, or that a service may create for it."""
     names = set(stack.ids("AWS::Logs::LogGroup"))
-    for kind, forms in _IMPLICIT.items():
-        names |= {form.format(resource_id) for resource_id in stack.ids(kind) for form in forms}
+    for resource_type, patterns in _IMPLICIT.items():
+        names |= {pattern.format(one) for one in stack.ids(resource_type) for pattern in patterns}
     return names
 
 
-def sweep_log_groups(
+def delete_log_groups(
     session: Session,
     region: str,
     names: Iterable[str],
     *,
     settle_seconds: float,
-    say: Callable[[str], None],
+    report: Callable[[str], None],
     poll_seconds: float = 5.0,
 ) -> None:
-    """Delete these groups until none of them has come back for `settle_seconds`.
+    """Delete these groups until none of them has reappeared for `settle_seconds`.
 
-    RDS and Container Insights deliver for some time after the deletion of what they watch, and make their group again
-    to do so; the next deployment would then fail because the name is taken.
+    RDS and Container Insights deliver logs for some time after the deletion of what they monitor, and recreate their
+    group to do so; the next deployment would fail because the name is taken.
     """
     logs = session.client("logs", region_name=region)
-    wanted = sorted(names)
+    ordered = sorted(names)
     quiet_since = time.monotonic()
     while True:
-        for name in wanted:
-            if _exists(session, region, name):
-                say(f"deleting log group {name}, which a service has made again")
+        for name in ordered:
+            groups = logs.describe_log_groups(logGroupNamePrefix=name)["logGroups"]
+            if any(group["logGroupName"] == name for group in groups):
+                report(f"deleting log group {name}, which a service has recreated")
                 logs.delete_log_group(logGroupName=name)
                 quiet_since = time.monotonic()
         remaining = settle_seconds - (time.monotonic() - quiet_since)
         if remaining <= 0:
             return
         time.sleep(min(poll_seconds, remaining))
-
-
-def _exists(session: Session, region: str, name: str) -> bool:
-    groups = session.client("logs", region_name=region).describe_log_groups(logGroupNamePrefix=name)["logGroups"]
-    return any(group["logGroupName"] == name for group in groups)

@@ -1,4 +1,4 @@
-"""In which order stacks can be deleted."""
+"""The order in which stacks can be deleted."""
 
 import itertools
 from collections.abc import Iterable, Mapping
@@ -7,22 +7,23 @@ from operations.installation import Stack
 
 
 def deletion_order(stacks: Iterable[Stack]) -> dict[str, set[str]]:
-    """Return for each stack (by id) the stacks that have to be gone before it is deleted.
+    """Return for each stack (by id) the stacks that must be deleted before it.
 
-    Who imports goes before whom it imports from. Within an environment the newest goes first, since stacks also know
-    each other by name. Environments are independent of one another. A PipelineStack goes after every environment, for
-    it is what could make them again, and what serves the pipeline in other regions goes last.
+    Importing stacks come before exporting ones. Within an environment the newest stack comes first, since stacks also
+    refer to each other by name. Environments are independent of each other. PipelineStack comes after every
+    environment, since it could recreate them, and its replicas in other regions come last.
     """
     by_id = {stack.id: stack for stack in stacks}
     first = {stack.id: _importers(stack, by_id) for stack in by_id.values()}
     pipelines = {stack.id for stack in by_id.values() if stack.has_pipeline}
-    staged = {stack.id for stack in by_id.values() if stack.environment is not None}
-    for environment in {by_id[stack_id].environment for stack_id in staged}:
-        chain = _newest_first([by_id[one] for one in staged if by_id[one].environment == environment], first)
+    environment_stacks = {stack.id for stack in by_id.values() if stack.environment is not None}
+    for environment in {by_id[stack_id].environment for stack_id in environment_stacks}:
+        members = [by_id[one] for one in environment_stacks if by_id[one].environment == environment]
+        chain = _newest_first(members, first)
         for earlier, later in itertools.pairwise(chain):
             first[later].add(earlier)
-    for stack_id in by_id.keys() - staged:
-        first[stack_id] |= staged
+    for stack_id in by_id.keys() - environment_stacks:
+        first[stack_id] |= environment_stacks
         if stack_id not in pipelines:
             first[stack_id] |= pipelines
     return first
@@ -37,13 +38,13 @@ def _importers(stack: Stack, by_id: Mapping[str, Stack]) -> set[str]:
 
 
 def _newest_first(stacks: list[Stack], first: Mapping[str, set[str]]) -> list[str]:
-    """Return the stacks of one environment in an order that its imports allow, otherwise newest first."""
-    waiting = sorted(stacks, key=lambda stack: (stack.created, stack.name), reverse=True)
+    """Return the stacks of one environment, newest first as far as their imports allow."""
+    remaining = sorted(stacks, key=lambda stack: (stack.created, stack.name), reverse=True)
     ordered: list[str] = []
-    while waiting:
-        open_ids = {stack.id for stack in waiting}
-        # Imports cannot run in a circle; the fallback is for a template that could not be read.
-        ready = next((stack for stack in waiting if not first[stack.id] & open_ids), waiting[0])
-        waiting.remove(ready)
+    while remaining:
+        remaining_ids = {stack.id for stack in remaining}
+        # Imports cannot be circular; the fallback is for a template that could not be read.
+        ready = next((stack for stack in remaining if not first[stack.id] & remaining_ids), remaining[0])
+        remaining.remove(ready)
         ordered.append(ready.id)
     return ordered

@@ -1,4 +1,4 @@
-"""Stop a delivery pipeline, so that it does not deploy again what is being destroyed."""
+"""Stop a delivery pipeline, so that it does not redeploy what is being destroyed."""
 
 import contextlib
 import time
@@ -12,11 +12,11 @@ _REASON = "The installation is being destroyed."
 _RUNNING = frozenset({"InProgress", "Stopping"})
 
 
-def stop_pipelines(session: Session, stacks: Iterable[Stack], *, say: Callable[[str], None]) -> None:
-    """Hold back new executions of every pipeline in `stacks`, abandon the running ones and stop their builds."""
+def stop_pipelines(session: Session, stacks: Iterable[Stack], *, report: Callable[[str], None]) -> None:
+    """Block new executions of every pipeline in `stacks`, abandon the running ones and stop their builds."""
     for stack in stacks:
         for name in stack.ids(PIPELINE_TYPE):
-            say(f"stopping {name}")
+            report(f"stopping {name}")
             _stop_pipeline(session, stack.region, name)
         if stack.has_pipeline:
             _stop_builds(session, stack)
@@ -25,7 +25,7 @@ def stop_pipelines(session: Session, stacks: Iterable[Stack], *, say: Callable[[
 def _stop_pipeline(session: Session, region: str, name: str) -> None:
     codepipeline = session.client("codepipeline", region_name=region)
     stages = codepipeline.get_pipeline(name=name)["pipeline"]["stages"]
-    # The transition into the first stage cannot be disabled; a new commit then waits before the second one.
+    # The transition into the first stage cannot be disabled; new executions wait before the second one.
     codepipeline.disable_stage_transition(
         pipelineName=name, stageName=stages[1]["name"], transitionType="Inbound", reason=_REASON
     )
@@ -33,7 +33,7 @@ def _stop_pipeline(session: Session, region: str, name: str) -> None:
     for page in pages:
         for execution in page["pipelineExecutionSummaries"]:
             if execution["status"] in _RUNNING:
-                # It may have ended meanwhile, or be stopping because this ran before.
+                # It may have ended since, or be stopping because of an earlier run.
                 with contextlib.suppress(
                     codepipeline.exceptions.DuplicatedStopRequestException,
                     codepipeline.exceptions.PipelineExecutionNotStoppableException,
@@ -47,10 +47,10 @@ def _stop_pipeline(session: Session, region: str, name: str) -> None:
 
 
 def _stop_builds(session: Session, stack: Stack) -> None:
-    """Stop running builds: an abandoned self-mutation would go on and deploy PipelineStack again."""
+    """Stop running builds: an abandoned self-mutation would continue and deploy PipelineStack again."""
     codebuild = session.client("codebuild", region_name=stack.region)
     for project in stack.ids("AWS::CodeBuild::Project"):
-        # The newest builds come first; a project runs far fewer than one page of them at a time.
+        # Newest builds first; a project runs far fewer than one page of builds at a time.
         ids = codebuild.list_builds_for_project(projectName=project).get("ids", [])
         if not ids:
             continue
@@ -60,9 +60,9 @@ def _stop_builds(session: Session, stack: Stack) -> None:
 
 
 def wait_until_settled(
-    session: Session, stacks: Iterable[Stack], *, say: Callable[[str], None], poll_seconds: float = 5.0
+    session: Session, stacks: Iterable[Stack], *, report: Callable[[str], None], poll_seconds: float = 5.0
 ) -> None:
-    """Wait for operations of the stacks that are still under way: an abandoned deployment runs to its end."""
+    """Wait for operations in progress on the stacks: an abandoned deployment runs to its end."""
     for stack in stacks:
         cloudformation = session.client("cloudformation", region_name=stack.region)
         announced = False
@@ -71,6 +71,6 @@ def wait_until_settled(
             if not status.endswith("_IN_PROGRESS") or status == "REVIEW_IN_PROGRESS":
                 break
             if not announced:
-                say(f"waiting for {stack.name} ({status})")
+                report(f"waiting for {stack.name} ({status})")
                 announced = True
             time.sleep(poll_seconds)

@@ -1,8 +1,8 @@
-"""DNS records that proved to AWS that a domain is ours; CloudFormation makes them for a certificate and leaves them."""
+"""DNS validation records of certificates, which CloudFormation creates and never deletes."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any  # templates are untyped JSON
 
 from boto3.session import Session
 
@@ -19,7 +19,7 @@ class ValidationRecord:
 
 
 def find_validation_records(session: Session, stacks: Iterable[Stack]) -> set[ValidationRecord]:
-    """Return the records of the certificates of these stacks; ask before the certificates are gone."""
+    """Return the records of the certificates in these stacks; call it before the certificates are deleted."""
     found: set[ValidationRecord] = set()
     for stack in stacks:
         zones = _zones(stack.template)
@@ -31,15 +31,15 @@ def find_validation_records(session: Session, stacks: Iterable[Stack]) -> set[Va
     return found
 
 
-def sweep_validation_records(
-    session: Session, regions: Iterable[str], records: Iterable[ValidationRecord], *, say: Callable[[str], None]
+def delete_validation_records(
+    session: Session, regions: Iterable[str], records: Iterable[ValidationRecord], *, report: Callable[[str], None]
 ) -> None:
-    """Delete the records that no certificate in these regions needs any longer.
+    """Delete the records that no certificate in these regions needs any more.
 
-    ACM gives every certificate of an account for the same domain the same record; another one may still renew by it.
+    ACM uses the same record for every certificate of an account for the same domain; another one may need it to renew.
     """
-    to_go = sorted(records, key=lambda one: one.name)
-    if not to_go:
+    unneeded = sorted(records, key=lambda record: record.name)
+    if not unneeded:
         return
     needed = {
         name
@@ -49,18 +49,18 @@ def sweep_validation_records(
         for _, name, _ in _records(session, region, certificate["CertificateArn"])
     }
     route53 = session.client("route53")
-    for record in to_go:
+    for record in unneeded:
         existing = _existing(session, record)
         if record.name in needed:
-            say(f"kept record {record.name}: another certificate is renewed by it")
+            report(f"kept record {record.name}: another certificate needs it to renew")
         elif existing is not None:
             change: Any = {"Changes": [{"Action": "DELETE", "ResourceRecordSet": existing}]}
             route53.change_resource_record_sets(HostedZoneId=record.zone_id, ChangeBatch=change)
-            say(f"deleted validation record {record.name}")
+            report(f"deleted validation record {record.name}")
 
 
 def _zones(template: Mapping[str, Any]) -> dict[str, str]:
-    """Return hosted zone by domain of what the template's certificates are validated with, longest domain first."""
+    """Return domain to hosted zone of the template's certificates, longest domain first."""
     options = [
         option
         for resource in template.get("Resources", {}).values()
@@ -72,7 +72,7 @@ def _zones(template: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _records(session: Session, region: str, arn: str) -> Iterator[tuple[str, str, str]]:
-    """Yield domain, record name and record value of a certificate that is validated by DNS."""
+    """Yield domain, record name and record value of a certificate with DNS validation."""
     certificate = session.client("acm", region_name=region).describe_certificate(CertificateArn=arn)["Certificate"]
     for option in certificate.get("DomainValidationOptions", ()):
         record = option.get("ResourceRecord")

@@ -1,1 +1,1 @@
-"""The delivery pipeline: PipelineStack, its configuration, its gates, and what its steps run."""
+"""The delivery pipeline: PipelineStack, its configuration, its gates, and the jobs that its steps run."""

@@ -1,4 +1,4 @@
-"""How assets are published: all files in one build, all images in another, with a pinned tool."""
+"""Asset publishing: all files in one build, all images in another, with a pinned tool."""
 
 from aws_cdk import aws_codebuild as codebuild
 from aws_cdk import pipelines
@@ -8,9 +8,9 @@ READABLE_SCHEMA = "54.0.0"
 
 
 def readable_manifests() -> str:
-    """A command that lets `cdk-assets` read the manifests of this version of the CDK library.
+    """Return a command that lets `cdk-assets` read the manifests of this version of the CDK library.
 
-    The last release of `cdk-assets` refuses schema 55, whose asset manifests are the same as those of 54 (the schema
+    The latest release of `cdk-assets` rejects schema 55, whose asset manifests are the same as those of 54 (the schema
     files of both versions are identical); the tests run the real tool on a synthesized assembly.
     """
     pattern = r's/^(  "version": ")55\.[0-9.]+"/' + rf'\1{READABLE_SCHEMA}"/'
@@ -18,7 +18,7 @@ def readable_manifests() -> str:
 
 
 def asset_publishing_defaults() -> pipelines.CodeBuildOptions:
-    """What both publishing builds do before they publish."""
+    """Return what both publishing builds do first."""
     return pipelines.CodeBuildOptions(
         partial_build_spec=codebuild.BuildSpec.from_object(
             {"version": "0.2", "phases": {"pre_build": {"commands": [readable_manifests()]}}}

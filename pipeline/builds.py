@@ -1,22 +1,21 @@
-"""The CodeBuild steps: what they run, on what, and where their output goes."""
+"""The CodeBuild steps: their inputs, commands and outputs."""
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any  # sections of a build specification are untyped JSON
 
-from aws_cdk import Duration, pipelines
+from aws_cdk import CfnOutput, Duration, pipelines
 from aws_cdk import aws_codebuild as codebuild
 from aws_cdk import aws_iam as iam
 
 from pipeline.config import CONTEXT_OVERRIDES, PipelineConfig, StageConfig
-from pipeline.roles import project_name, report_purpose, smoke_purpose
+from pipeline.projects import change_report_purpose, project_name, report_group_arn, smoke_purpose
 from pipeline.storage import PipelineStorage
-from stages.payment_stage import PaymentStage
 
-#: Folder that the synth step fills with what later steps run: they get neither the source nor its clone.
+#: Folder that the synth step fills with what later steps run: they do not get the source.
 JOBS = "jobs.out"
+#: Folder in which a step finds the cloud assembly next to its own input.
 ASSEMBLY = "assembly"
-"""Folder in which a step finds the cloud assembly next to its own input."""
 #: Every gate, by the name of its report; `make gates` runs them all.
 GATES = (
     "ruff",
@@ -31,7 +30,7 @@ GATES = (
     "cfn-lint",
     "scanners",
 )
-#: What the change report exports, and the file that holds it.
+#: Variables that the change report exports, each with the file that holds its value.
 REPORT_VARIABLES = {"SUMMARY": "summary.txt", "REPORT_URL": "url.txt"}
 _COMPUTE_TYPES = {"medium": codebuild.ComputeType.MEDIUM, "large": codebuild.ComputeType.LARGE}
 _PYTHON = "3.13"
@@ -40,13 +39,13 @@ _PACKAGES = {"PYTHONPATH": "packages"}
 _ACCEPTED = "accepted_vulnerabilities.json"
 _REPORTS = ".run/reports"
 _CACHE = ".run/cache/**/*"
-#: Of a merge, what it merges counts as well. From the clone: CodePipeline breaks its variable `CommitMessage` where it
-#: puts it into JSON (aws/aws-cdk#8458), and no action configuration holds more than 1,000 characters.
+#: Commit messages, including those of merged commits. Read from the clone: CodePipeline does not escape its variable
+#: `CommitMessage` inside JSON (aws/aws-cdk#8458), and action configuration values hold 1,000 characters at most.
 _MESSAGES = "git log --format=%B"
 
 
 def build_defaults(storage: PipelineStorage) -> pipelines.CodeBuildOptions:
-    """What all builds have in common: image, size, log group, deadline."""
+    """Return what all builds have in common: image, size, log group, timeout."""
     return pipelines.CodeBuildOptions(
         build_environment=codebuild.BuildEnvironment(
             build_image=codebuild.LinuxBuildImage.AMAZON_LINUX_2023_5,
@@ -62,7 +61,7 @@ def build_defaults(storage: PipelineStorage) -> pipelines.CodeBuildOptions:
 def synth_step(
     *, config: PipelineConfig, role: iam.IRole, source: pipelines.CodePipelineSource
 ) -> pipelines.CodeBuildStep:
-    """Set-up, gates and synthesis of the commit, as the same make targets that a person types."""
+    """Set up, run the gates and synthesize, by the same make targets that people use."""
     return pipelines.CodeBuildStep(
         "Synth",
         input=source,
@@ -78,18 +77,18 @@ def synth_step(
             phases={"pre_build": {"commands": ["make gates"]}},
             cache={"paths": [_CACHE]},
             reports={
-                _report(config, "gates"): _files("JUNITXML", _REPORTS, *(f"{gate}.xml" for gate in GATES)),
-                _report(config, "tests"): _files("JUNITXML", _REPORTS, "unit-tests.xml"),
-                _report(config, "coverage"): _files("COBERTURAXML", _REPORTS, "coverage.xml"),
+                report_group_arn(config, "gates"): _files("JUNITXML", _REPORTS, *(f"{gate}.xml" for gate in GATES)),
+                report_group_arn(config, "tests"): _files("JUNITXML", _REPORTS, "unit-tests.xml"),
+                report_group_arn(config, "coverage"): _files("COBERTURAXML", _REPORTS, "coverage.xml"),
             },
         ),
     )
 
 
 def smoke_step(
-    *, config: PipelineConfig, role: iam.IRole, jobs: pipelines.FileSet, stage: StageConfig, deployed: PaymentStage
+    *, config: PipelineConfig, role: iam.IRole, jobs: pipelines.FileSet, stage: StageConfig, api_url: CfnOutput
 ) -> pipelines.CodeBuildStep:
-    """The HTTPS checks of one environment, with the one secret that they need."""
+    """Run the HTTPS checks of one environment, with the one secret that they need."""
     return pipelines.CodeBuildStep(
         f"Smoke{stage.stage_name}",
         input=jobs,
@@ -97,16 +96,16 @@ def smoke_step(
         role=role,
         env={
             **_PACKAGES,
-            "SMOKE_ROLE_ARN": deployed.smoke_reader_role_arn,
-            "SMOKE_SECRET_NAME": deployed.smoke_key_secret_name,
+            "SMOKE_ROLE_ARN": stage.environment.names.smoke_reader_role_arn,
+            "SMOKE_SECRET_NAME": stage.environment.names.smoke_key,
             "SMOKE_REGION": stage.environment.region,
-            **({"CERTIFICATE_ARN": foreign} if (foreign := stage.environment.foreign_certificate_arn) else {}),
+            **({"CERTIFICATE_ARN": arn} if (arn := stage.environment.unmatched_certificate_arn) else {}),
         },
-        env_from_cfn_outputs={"BASE_URL": deployed.api_url},
+        env_from_cfn_outputs={"BASE_URL": api_url},
         commands=["python3 -m pipeline.jobs.with_smoke_key python3 -m integ --junit reports/smoke.xml"],
         timeout=Duration.minutes(15),
         partial_build_spec=_build_spec(
-            reports={_report(config, "smoke"): _files("JUNITXML", "reports", "smoke.xml")},
+            reports={report_group_arn(config, "smoke"): _files("JUNITXML", "reports", "smoke.xml")},
         ),
     )
 
@@ -114,7 +113,7 @@ def smoke_step(
 def image_scan_step(
     *, config: PipelineConfig, role: iam.IRole, assembly: pipelines.IFileSetProducer, jobs: pipelines.FileSet
 ) -> pipelines.CodeBuildStep:
-    """The scan of every published image, before anything is deployed that runs it."""
+    """Scan every published image before anything that runs it is deployed."""
     inputs = f"--assembly {ASSEMBLY} --account {config.account} --accepted {_ACCEPTED}"
     return pipelines.CodeBuildStep(
         "ScanImage",
@@ -138,13 +137,13 @@ def change_report_step(
     stage: StageConfig,
     nested: str,
 ) -> pipelines.CodeBuildStep:
-    """What `stage` would change, before anybody is asked whether it may; `nested` is its part of the assembly."""
+    """Report what a deployment to `stage` would change; `nested` is its part of the cloud assembly."""
     inputs = f"--assembly {ASSEMBLY}/{nested} --create-only create-only.json --message commit-message.txt"
     return pipelines.CodeBuildStep(
         f"ChangeReport{stage.stage_name}",
         input=jobs,
         additional_inputs={ASSEMBLY: assembly},
-        project_name=project_name(config, report_purpose(stage.name)),
+        project_name=project_name(config, change_report_purpose(stage.name)),
         role=role,
         env=_PACKAGES,
         commands=[
@@ -157,7 +156,7 @@ def change_report_step(
 
 
 def _pack_jobs() -> list[str]:
-    """What later steps run, with the packages that it needs: they install nothing and wait for no registry."""
+    """Return commands that pack the jobs with their packages: later steps install nothing and need no registry."""
     return [
         f"mkdir -p {JOBS}/pipeline",
         f"cp -R pipeline/__init__.py pipeline/jobs {JOBS}/pipeline/",
@@ -171,12 +170,6 @@ def _pack_jobs() -> list[str]:
 def _build_spec(**sections: Any) -> codebuild.BuildSpec:
     phases = {"install": {"runtime-versions": {"python": _PYTHON}}, **sections.pop("phases", {})}
     return codebuild.BuildSpec.from_object({"version": "0.2", "env": {"shell": "bash"}, "phases": phases, **sections})
-
-
-def _report(config: PipelineConfig, kind: str) -> str:
-    """ARN of a declared report group: named by its bare name, CodeBuild would make another one itself."""
-    names = config.names
-    return f"arn:aws:codebuild:{config.region}:{config.account}:report-group/{names.name(f'reports-{kind}')}"
 
 
 def _files(form: str, folder: str, *files: str) -> dict[str, str | Sequence[str]]:

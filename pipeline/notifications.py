@@ -1,10 +1,11 @@
-"""Who hears what the pipeline does: an encrypted topic, and the two functions that write to it.
+"""Notifications: an encrypted topic, and the two functions that publish to it.
 
-SNS can send CodePipeline's events itself, but as JSON: a function makes a message that a person can act on.
+SNS could send CodePipeline's events itself, but as JSON: a function turns them into messages that people can act on.
 """
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from aws_cdk import Duration
 from aws_cdk import aws_events as events
@@ -14,19 +15,28 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
-from pipeline.bootstrap.resources import bootstrap_role_arns
+from kit.functions import FunctionFindings, InlineFunction
+from kit.policies import allow
+from pipeline.bootstrap.arns import bootstrap_role_arns
 from pipeline.config import PipelineConfig
-from pipeline.functions import PipelineFunction
 from pipeline.storage import PipelineStorage
 
-_PUBLISH_KEY_USE = ("kms:Decrypt", "kms:GenerateDataKey")
+HANDLERS = Path(__file__).parent / "handlers"
+#: Purposes of the functions, which name the functions and their log groups.
+NOTIFY, DRIFT = FUNCTIONS = ("pipeline-notify", "pipeline-drift")
+_CALLER = "Called a few times a day by EventBridge, which retries for a day; "
+_FINDINGS = FunctionFindings(
+    concurrency=_CALLER + "it cannot take capacity from other functions.",
+    dead_letter_queue=_CALLER + "what it reports is visible in the console as well.",
+    vpc=_CALLER + "it calls AWS endpoints only, and the pipeline has no VPC.",
+)
 
 
 class PipelineNotifications(Construct):
-    """Failed, succeeded, approval needed, drift found: each is one message to the topic.
+    """One message to the topic for each failure, success, pending approval, and drift.
 
     Attributes:
-        topic: where the messages go.
+        topic: The SNS topic.
     """
 
     def __init__(
@@ -38,7 +48,15 @@ class PipelineNotifications(Construct):
         storage: PipelineStorage,
         stacks: Mapping[str, Sequence[str]],
     ) -> None:
-        """`stacks`: names of the stacks of each environment, by its name in the configuration."""
+        """Create the topic, the functions and their rules.
+
+        Args:
+            scope: Parent construct.
+            construct_id: Id in `scope`.
+            config: Configuration of the installation.
+            storage: Its key encrypts the topic and the functions' logs and variables.
+            stacks: Environment to the names of its stacks.
+        """
         super().__init__(scope, construct_id)
         self._config = config
         self._storage = storage
@@ -52,33 +70,27 @@ class PipelineNotifications(Construct):
         )
         if config.alarm_email is not None:
             self.topic.add_subscription(subscriptions.EmailSubscription(config.alarm_email))
-        self._executions()
-        self._drift(stacks)
+        self._notify_about_executions()
+        self._detect_drift(stacks)
 
-    def _executions(self) -> None:
+    def _notify_about_executions(self) -> None:
         config, name = self._config, self._config.names.name("pipeline")
         arn = f"arn:aws:codepipeline:{config.region}:{config.account}:{name}"
-        notify = PipelineFunction(
-            self,
+        notify = self._function(
             "Notify",
-            config=config,
-            storage=self._storage,
-            kind="notify",
-            description="Tells people what became of an execution of the pipeline",
+            purpose=NOTIFY,
+            description="Notifies people of pipeline executions and pending approvals",
             environment={"PIPELINE": name, "TOPIC": self.topic.topic_arn},
             statements=[
-                iam.PolicyStatement(
-                    sid="ReadExecutions",
-                    actions=["codepipeline:GetPipelineExecution", "codepipeline:ListActionExecutions"],
-                    resources=[arn],
-                ),
-                *self._publish(),
+                allow(
+                    "ReadExecutions", ["codepipeline:GetPipelineExecution", "codepipeline:ListActionExecutions"], [arn]
+                )
             ],
             timeout=Duration.minutes(1),
         )
         self._rule(
             "pipeline-state",
-            "An execution has failed or succeeded; cancelled and superseded ones are neither",
+            "An execution failed or succeeded; stopped and superseded ones did neither",
             notify,
             pattern=events.EventPattern(
                 source=["aws.codepipeline"],
@@ -88,7 +100,7 @@ class PipelineNotifications(Construct):
         )
         self._rule(
             "pipeline-approval",
-            "An approval waits for a person",
+            "An approval is pending",
             notify,
             pattern=events.EventPattern(
                 source=["aws.codepipeline"],
@@ -97,45 +109,38 @@ class PipelineNotifications(Construct):
             ),
         )
 
-    def _drift(self, stacks: Mapping[str, Sequence[str]]) -> None:
+    def _detect_drift(self, stacks: Mapping[str, Sequence[str]]) -> None:
         config = self._config
-        places = {
-            stage.name: (
-                bootstrap_role_arns("lookup", [(stage.environment.account, stage.environment.region)])[0],
-                stage.environment.region,
-            )
+        lookup_roles = {
+            stage.name: bootstrap_role_arns("lookup", [(stage.environment.account, stage.environment.region)])[0]
             for stage in config.stages
         }
-        drift = PipelineFunction(
-            self,
+        drift = self._function(
             "Drift",
-            config=config,
-            storage=self._storage,
-            kind="drift",
-            description="Tells people when an environment is no longer what its templates say",
+            purpose=DRIFT,
+            description="Notifies people when an environment has drifted from its templates",
             environment={
                 "NAME": config.names.name("pipeline"),
                 "TOPIC": self.topic.topic_arn,
                 "STACKS": json.dumps(
                     [
-                        {"role": role, "region": region, "stacks": list(stacks[name])}
-                        for name, (role, region) in places.items()
+                        {
+                            "role": lookup_roles[stage.name],
+                            "region": stage.environment.region,
+                            "stacks": list(stacks[stage.name]),
+                        }
+                        for stage in config.stages
                     ]
                 ),
             },
             statements=[
-                iam.PolicyStatement(
-                    sid="LookAtEnvironments",
-                    actions=["sts:AssumeRole"],
-                    resources=sorted({role for role, _ in places.values()}),
-                ),
-                *self._publish(),
+                allow("LookAtEnvironments", ["sts:AssumeRole"], sorted(set(lookup_roles.values()))),
             ],
             timeout=Duration.minutes(15),
         )
         self._rule(
             "drift",
-            "Looks for drift every day",
+            "Detects drift every day",
             drift,
             schedule=events.Schedule.cron(hour="5", minute="17"),
         )
@@ -144,7 +149,7 @@ class PipelineNotifications(Construct):
         self,
         name: str,
         description: str,
-        target: PipelineFunction,
+        target: InlineFunction,
         *,
         pattern: events.EventPattern | None = None,
         schedule: events.Schedule | None = None,
@@ -159,8 +164,31 @@ class PipelineNotifications(Construct):
             targets=[targets.LambdaFunction(target.function)],
         )
 
-    def _publish(self) -> list[iam.PolicyStatement]:
-        return [
-            iam.PolicyStatement(sid="Publish", actions=["sns:Publish"], resources=[self.topic.topic_arn]),
-            iam.PolicyStatement(sid="UseKey", actions=list(_PUBLISH_KEY_USE), resources=[self._storage.key.key_arn]),
-        ]
+    def _function(
+        self,
+        construct_id: str,
+        *,
+        purpose: str,
+        description: str,
+        environment: Mapping[str, str],
+        statements: Sequence[iam.PolicyStatement],
+        timeout: Duration,
+    ) -> InlineFunction:
+        """Create a function that may publish to the topic besides `statements`."""
+        return InlineFunction(
+            self,
+            construct_id,
+            target=self._config,
+            key=self._storage.key,
+            purpose=purpose,
+            description=description,
+            source=HANDLERS / f"{purpose.removeprefix('pipeline-')}.py",
+            statements=[
+                *statements,
+                allow("Publish", ["sns:Publish"], [self.topic.topic_arn]),
+                allow("UseKey", ["kms:Decrypt", "kms:GenerateDataKey"], [self._storage.key.key_arn]),
+            ],
+            timeout=timeout,
+            findings=_FINDINGS,
+            environment=environment,
+        )

@@ -1,6 +1,6 @@
 """PipelineStack: from a push to every environment. The only stack that a person ever deploys."""
 
-from typing import Any
+from typing import Any  # keyword arguments of different types
 
 from aws_cdk import Annotations, CfnOutput, Environment, Stack, pipelines
 from aws_cdk import aws_codebuild as codebuild
@@ -9,19 +9,20 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+from kit.custom_resources import EMPTY_BUCKET
+from kit.naming import tag_all
 from pipeline.approval import InformedApproval
 from pipeline.assets import asset_publishing_defaults
 from pipeline.builds import JOBS, build_defaults, change_report_step, image_scan_step, smoke_step, synth_step
 from pipeline.config import PipelineConfig, StageConfig
-from pipeline.functions import KINDS
-from pipeline.notifications import PipelineNotifications
-from pipeline.ownership import take_over
+from pipeline.notifications import FUNCTIONS, PipelineNotifications
+from pipeline.overrides import override_generated_projects
+from pipeline.projects import report_group_names
 from pipeline.replication import ReplicationStack, other_regions
-from pipeline.roles import PipelineRoles, report_group_names
+from pipeline.roles import PipelineRoles
 from pipeline.rollback import roll_back_on_failure
 from pipeline.storage import PipelineStorage
 from pipeline.versions import npm_version
-from stages.naming import tag_all
 from stages.payment_stage import PaymentStage
 
 
@@ -42,13 +43,11 @@ class PipelineStack(Stack):
         self._storage = PipelineStorage(
             self,
             "Storage",
-            config=config,
-            encrypted_logs=[
-                config.names.function_logs(kind) for kind in ("empty-bucket", *(f"pipeline-{one}" for one in KINDS))
-            ],
+            target=config,
+            function_logs=[config.names.function_logs(purpose) for purpose in (EMPTY_BUCKET, *FUNCTIONS)],
         )
         self._roles = PipelineRoles(self, "Roles", config=config, storage=self._storage)
-        self._reports()
+        self._create_report_groups()
         self._source = pipelines.CodePipelineSource.connection(
             config.repository,
             config.branch,
@@ -66,7 +65,7 @@ class PipelineStack(Stack):
             pipeline_type=codepipeline.PipelineType.V2,
             execution_mode=codepipeline.ExecutionMode.QUEUED,
             **self._artifact_buckets(scope),
-            # By ARN: given the role itself, CDK lets the pipeline depend on it twice, which cfn-lint rightly finds odd.
+            # By ARN: given the role itself, CDK adds the dependency on it twice, which cfn-lint reports.
             role=iam.Role.from_role_arn(self, "PipelineRole", self._roles.pipeline.role_arn, mutable=False),
             use_pipeline_role_for_actions=True,
             synth=self._synth,
@@ -79,7 +78,7 @@ class PipelineStack(Stack):
         )
         scan = image_scan_step(
             config=config,
-            role=self._roles.scan_role().without_policy_updates(),
+            role=self._roles.create_scan_role().without_policy_updates(),
             assembly=self._synth,
             jobs=self._jobs,
         )
@@ -89,12 +88,12 @@ class PipelineStack(Stack):
         self.pipeline.build_pipeline()
         roll_back_on_failure(self.pipeline.pipeline, [stage.stage_name for stage in config.stages])
         PipelineNotifications(self, "Notifications", config=config, storage=self._storage, stacks=self._stacks)
-        self._say_who_hears()
-        take_over(self.pipeline, config=config, roles=self._roles)
+        self._warn_about_missing_subscribers()
+        override_generated_projects(self.pipeline, config=config, roles=self._roles)
         tag_all(self, config.names)
 
     def _artifact_buckets(self, scope: Construct) -> dict[str, Any]:
-        """One bucket, or one for each region that CloudFormation deploys to."""
+        """Return one bucket, or one for each region that the pipeline deploys to."""
         replicas: dict[str, s3.IBucket] = {}
         for region in other_regions(self._config):
             replica = ReplicationStack(scope, f"PipelineStack-{region}", config=self._config, region=region)
@@ -111,9 +110,9 @@ class PipelineStack(Stack):
         deployed = PaymentStage(self, stage.stage_name, config=stage.environment)
         self._stacks[stage.name] = [one.stack_name for one in deployed.node.children if isinstance(one, Stack)]
         if stage.approval:
-            self._ask_before(stage, deployed)
+            self._add_approval(stage, deployed)
         self._dashboards[stage.name] = str(deployed.dashboard_url.value)
-        role = self._roles.smoke_role(stage, deployed.smoke_reader_role_arn)
+        role = self._roles.create_smoke_role(stage)
         self.pipeline.add_stage(
             deployed,
             post=[
@@ -122,16 +121,16 @@ class PipelineStack(Stack):
                     role=role.without_policy_updates(),
                     jobs=self._jobs,
                     stage=stage,
-                    deployed=deployed,
+                    api_url=deployed.api_url,
                 )
             ],
         )
 
-    def _ask_before(self, stage: StageConfig, deployed: PaymentStage) -> None:
-        """Report and approval, in a stage of their own: a rejection fails its stage, and must not roll back another."""
+    def _add_approval(self, stage: StageConfig, deployed: PaymentStage) -> None:
+        """Add report and approval in a stage of their own: a rejection fails its stage, which must not roll back."""
         report = change_report_step(
             config=self._config,
-            role=self._roles.report_role(stage).without_policy_updates(),
+            role=self._roles.create_change_report_role(stage).without_policy_updates(),
             assembly=self._synth,
             jobs=self._jobs,
             stage=stage,
@@ -146,32 +145,32 @@ class PipelineStack(Stack):
         self.pipeline.add_wave(f"Approve{stage.stage_name}", post=[report, approval])
 
     def _approval_text(self, stage: StageConfig, summary: str) -> str:
-        """What would change, of which commit, and how the environment does that has the commit already."""
+        """Return what would change, the commit, and how the environment that already runs the commit is doing."""
         parts = [summary, f"commit {self._source.source_attribute('CommitId')}"]
-        if stage.name in self._config.unheard:
+        if stage.name in self._config.without_subscriber:
             parts.append(f"alarms of {stage.name} reach nobody: alarm_email is not set")
         for earlier in list(self._dashboards)[-1:]:
             parts.append(f"dashboard of {earlier}: {self._dashboards[earlier]}")
         return " | ".join(parts)
 
-    def _say_who_hears(self) -> None:
-        """Say at synthesis and at the end of `make deploy` whose messages reach nobody."""
-        unheard = ", ".join(self._config.unheard)
+    def _warn_about_missing_subscribers(self) -> None:
+        """Show at synthesis and at the end of `make deploy` whose alarms and notifications reach nobody."""
+        affected = ", ".join(self._config.without_subscriber)
         CfnOutput(
             self,
             "ReachNobody",
-            value=f"{unheard}: set alarm_email" if unheard else "none",
-            description="Whose alarms and notifications reach nobody",
+            value=f"{affected}: set alarm_email" if affected else "none",
+            description="Environments whose alarms and notifications reach nobody",
         )
-        if unheard:
+        if affected:
             Annotations.of(self).add_warning_v2(
                 "payment-pipeline:reach-nobody",
-                f"Alarms and notifications reach nobody: {unheard}. Set alarm_email in cdk.json or with -c "
-                "alarm_email=..., for one environment as environments.NAME.alarm_email; the address must confirm once.",
+                f"Alarms and notifications reach nobody: {affected}. Set alarm_email in cdk.json or with -c "
+                "alarm_email=... (for one environment: environments.NAME.alarm_email); recipients must confirm once.",
             )
 
-    def _reports(self) -> None:
-        """Declared, because CodeBuild would otherwise make groups that outlive the stack."""
+    def _create_report_groups(self) -> None:
+        """Declare the report groups: CodeBuild would otherwise create groups that outlive the stack."""
         for name in report_group_names(self._config):
             codebuild.CfnReportGroup(
                 self,

@@ -1,9 +1,11 @@
-"""Where artifacts are copied to for environments in other regions: CloudFormation reads them in its own region.
+"""Where artifacts are copied for environments in other regions: CloudFormation reads them in its own region.
 
-CDK would make a support stack whose bucket and key outlive everything; this one goes with the pipeline. It is deployed
-before PipelineStack, so its policies can name no role of that stack: KMS and S3 refuse principals that do not exist.
+CDK would create a support stack whose bucket and key outlive everything; this one is deleted with the pipeline. It is
+deployed before PipelineStack, so its policies cannot name a role of that stack: KMS and S3 reject principals that do
+not exist.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aws_cdk import Environment, Stack
@@ -12,15 +14,16 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from pipeline.bootstrap.resources import bootstrap_role_arns
+from kit.custom_resources import EMPTY_BUCKET
+from kit.naming import Names, tag_all
+from pipeline.bootstrap.arns import bootstrap_role_arns
 from pipeline.config import PipelineConfig
-from pipeline.storage import artifact_bucket, pipeline_key
-from stages.naming import Names, tag_all
+from pipeline.storage import create_artifact_bucket, create_key
 
 
 @dataclass(frozen=True, kw_only=True)
-class Replica:
-    """The pipeline's place in another region; its names end in the region, because roles are global."""
+class ReplicaEnvironment:
+    """The pipeline in another region; its names end in the region, because roles are global."""
 
     names: Names
     account: str
@@ -28,9 +31,9 @@ class Replica:
     log_retention_days: int
 
     @classmethod
-    def of(cls, config: PipelineConfig, region: str) -> "Replica":
-        """The place of the pipeline `config` in `region`."""
-        suffix = f"{config.names.suffix}-{short(region)}"
+    def of(cls, config: PipelineConfig, region: str) -> "ReplicaEnvironment":
+        """Return the environment of the pipeline `config` in `region`."""
+        suffix = f"{config.names.suffix}-{abbreviate(region)}"
         return cls(
             names=Names(suffix=suffix, account=config.account, region=region),
             account=config.account,
@@ -40,30 +43,30 @@ class Replica:
 
     @property
     def key_alias(self) -> str:
-        """Alias of the replica's key, by which other regions know it."""
+        """Alias of the replica's key, by which other regions refer to it."""
         return self.names.name("alias/pipeline-key")
 
     @property
     def key_alias_arn(self) -> str:
-        """That alias for other regions."""
+        """ARN of that alias."""
         return f"arn:aws:kms:{self.region}:{self.account}:{self.key_alias}"
 
     @property
     def bucket_name(self) -> str:
         """Name of the replica's bucket."""
-        return self.names.unique("pipeline-artifacts")
+        return self.names.globally_unique("pipeline-artifacts")
 
 
 class ReplicationStack(Stack):
-    """Bucket and key for the artifacts of one other region.
+    """Bucket and key for artifacts in one other region.
 
     Attributes:
-        bucket: where CodePipeline copies artifacts to, as it is: CDK must not add statements of its own to its policy
-            or to its key's.
+        bucket: Where CodePipeline copies artifacts, imported so that CDK adds no statements of its own to its policy or
+            its key's.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, config: PipelineConfig, region: str) -> None:
-        place = Replica.of(config, region)
+        replica = ReplicaEnvironment.of(config, region)
         super().__init__(
             scope,
             construct_id,
@@ -71,29 +74,29 @@ class ReplicationStack(Stack):
             description=f"Artifacts of the pipeline {config.names.suffix} for environments in {region}",
             env=Environment(account=config.account, region=region),
         )
-        key = pipeline_key(self, place, log_groups=[place.names.function_logs("empty-bucket")], alias=None)
-        kms.Alias(self, "Alias", alias_name=place.key_alias, target_key=key)
-        bucket = artifact_bucket(self, place, name=place.bucket_name, key=key, log_key=key)
-        _let_deploy(key, bucket, roles=_deploy_roles(config, region))
+        key = create_key(self, replica, log_groups=[replica.names.function_logs(EMPTY_BUCKET)], alias=None)
+        kms.Alias(self, "Alias", alias_name=replica.key_alias, target_key=key)
+        bucket = create_artifact_bucket(self, replica, key=key)
+        _let_deploy_roles_read(key, bucket, roles=_deploy_roles(config, region))
         self.bucket: s3.IBucket = s3.Bucket.from_bucket_attributes(
             self,
-            "BucketAsIs",
-            bucket_name=place.bucket_name,
-            account=place.account,
+            "ImportedBucket",
+            bucket_name=replica.bucket_name,
+            account=replica.account,
             region=region,
             # By its alias, whose name is known in other regions; a key's ARN is not.
-            encryption_key=kms.Key.from_key_arn(self, "KeyAsIs", place.key_alias_arn),
+            encryption_key=kms.Key.from_key_arn(self, "ImportedKey", replica.key_alias_arn),
         )
         tag_all(self, config.names)
 
 
 def _deploy_roles(config: PipelineConfig, region: str) -> list[iam.IPrincipal]:
-    """The bootstrap's roles that deploy environments in a region; each account is bootstrapped before it gets one."""
+    """Return the bootstrap's deploy roles for environments in a region; bootstrapping precedes every environment."""
     accounts = (stage.environment.account for stage in config.stages if stage.environment.region == region)
     return [iam.ArnPrincipal(arn) for arn in bootstrap_role_arns("deploy", ((one, region) for one in accounts))]
 
 
-def _let_deploy(key: kms.Key, bucket: s3.Bucket, *, roles: list[iam.IPrincipal]) -> None:
+def _let_deploy_roles_read(key: kms.Key, bucket: s3.Bucket, *, roles: Sequence[iam.IPrincipal]) -> None:
     """Let the roles read artifacts. The pipeline's own role needs no mention: the account's IAM policies decide."""
     for sid, resource, actions in (
         (
@@ -104,22 +107,21 @@ def _let_deploy(key: kms.Key, bucket: s3.Bucket, *, roles: list[iam.IPrincipal])
         ("DeployRolesReadArtifacts", bucket.arn_for_objects("*"), ("s3:GetObject", "s3:GetObjectVersion")),
     ):
         bucket.add_to_resource_policy(
-            iam.PolicyStatement(sid=sid, principals=roles, actions=list(actions), resources=[resource])
+            iam.PolicyStatement(sid=sid, principals=list(roles), actions=list(actions), resources=[resource])
         )
-    key.add_to_resource_policy(
-        iam.PolicyStatement(
-            sid="DeployRolesUseKey", principals=roles, actions=["kms:Decrypt", "kms:DescribeKey"], resources=["*"]
-        )
+    use = iam.PolicyStatement(
+        sid="DeployRolesUseKey", principals=list(roles), actions=["kms:Decrypt", "kms:DescribeKey"], resources=["*"]
     )
+    key.add_to_resource_policy(use)
 
 
 def other_regions(config: PipelineConfig) -> list[str]:
-    """Regions of environments that are not the pipeline's own."""
+    """Return the regions of environments other than the pipeline's own region."""
     return sorted({stage.environment.region for stage in config.stages} - {config.region})
 
 
-def short(region: str) -> str:
-    """A region in few letters, as in zone ids: `eu-west-1` is `euw1`, `ap-southeast-2` is `apse2`."""
+def abbreviate(region: str) -> str:
+    """Abbreviate a region as in zone ids: `eu-west-1` becomes `euw1`, `ap-southeast-2` becomes `apse2`."""
     area, *middle, number = region.split("-")
     compass = {"northeast": "ne", "northwest": "nw", "southeast": "se", "southwest": "sw"}
     return area + "".join(compass.get(part, part[0]) for part in middle) + number

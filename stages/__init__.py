@@ -1,1 +1,1 @@
-"""PaymentStage: every application stack of one environment."""
+"""PaymentStage: the application stacks of one environment."""

@@ -1,26 +1,23 @@
 """PaymentStage: one environment, from its network to its dashboard."""
 
-from aws_cdk import CfnOutput, Environment, Stage
+from aws_cdk import Environment, Stage
 from constructs import Construct
 
+from kit.naming import tag_all
 from stages.config import EnvironmentConfig
-from stages.database import DatabaseStack
-from stages.monitoring import MonitoringStack
-from stages.naming import tag_all
-from stages.network import NetworkStack
-from stages.service import ServiceStack
+from stages.database.stack import DatabaseStack
+from stages.monitoring.stack import MonitoringStack
+from stages.network.stack import NetworkStack
+from stages.service.stack import ServiceStack
 
 
 class PaymentStage(Stage):
-    """All stacks of one environment. Two stages differ in their configuration only.
+    """All stacks of one environment. Stages differ in their configuration only.
 
     Attributes:
-        api_url: output with the base URL of the API, for the steps after the deployment.
-        smoke_key_secret_arn: output with the complete ARN of the smoke checks' key.
-        smoke_key_secret_name: name of that secret, known before it exists.
-        smoke_reader_role_arn: the role in the environment's account that may read that secret and nothing else; the
-            pipeline's account may assume it.
-        dashboard_url: output with the console address of the dashboard.
+        config: The configuration of the environment.
+        api_url: Output with the base URL of the API, for the steps after the deployment.
+        dashboard_url: Output with the console URL of the dashboard.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, config: EnvironmentConfig) -> None:
@@ -38,19 +35,12 @@ class PaymentStage(Stage):
             vpc=network.network.vpc,
             groups=network.groups,
             database=database.cluster,
-            secrets=database.secrets.arns,
+            credentials=database.credentials.arns,
             alarm_topic=network.alarm_topic,
         )
         monitoring = MonitoringStack(
-            self,
-            "Monitoring",
-            config=config,
-            alarm_topic=network.alarm_topic,
-            metrics=service.metrics,
+            self, "Monitoring", config=config, alarm_topic=network.alarm_topic, metrics=service.metrics
         )
-        self.api_url: CfnOutput = service.api_url
-        self.smoke_key_secret_arn: CfnOutput = service.smoke_key_secret_arn
-        self.smoke_key_secret_name = config.names.smoke_key
-        self.smoke_reader_role_arn = config.names.smoke_reader_role_arn
-        self.dashboard_url: CfnOutput = monitoring.dashboard_url
+        self.api_url = service.api_url
+        self.dashboard_url = monitoring.dashboard_url
         tag_all(self, config.names)

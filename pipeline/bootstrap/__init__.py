@@ -1,4 +1,4 @@
-"""What CloudFormation may do in an account: the policies that `cdk bootstrap` is given instead of AdministratorAccess.
+"""What CloudFormation may do in an account: the policies passed to `cdk bootstrap` instead of AdministratorAccess.
 
-`python -m pipeline.bootstrap` writes them. They are committed, because an account is bootstrapped before anything else.
+`python -m pipeline.bootstrap` writes them. They are committed, because accounts are bootstrapped before anything else.
 """

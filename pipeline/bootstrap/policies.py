@@ -1,29 +1,29 @@
-"""The policies: the needed actions, each on what it may touch, split to IAM's size limit.
+"""The policies: the required actions, each on the resources that it may affect, split to fit IAM's size limit.
 
-Reading is allowed everywhere in the account: names of things are no secret, and many a `Describe` takes no resource.
-What changes something is narrowed by our names (docs/decisions/0103-names.md) wherever the service's names are in its
-ARNs. Not narrowed, because IAM has nothing to narrow by: EC2 networking, keys and certificates, whose ARNs are made of
-random ids (a key's tags count only minutes after its creation), and the actions of `UNSCOPED`.
+Read actions are allowed on everything in the account: names are not secret, and many `Describe` actions do not support
+resource-level permissions. Write actions are narrowed by our names (docs/decisions/0103-names.md) wherever the service
+has names in its ARNs. IAM has nothing to narrow by for EC2 networking, keys and certificates, whose ARNs contain random
+ids (a key's tags take effect only minutes after its creation), and for the actions in `UNSCOPED_ACTIONS`.
 """
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any  # policy documents are untyped JSON
 
-from pipeline.bootstrap.needs import needed_actions
+from pipeline.bootstrap.required_actions import all_required_actions
 
 FOLDER = Path(__file__).parent
-#: IAM's limit for a managed policy; white space does not count.
-POLICY_CHARACTERS = 6_144
-#: Room that each policy keeps, so that what AWS turns out to ask for besides goes into the policies that there are: a
-#: further policy would have to be attached in every account.
-HEADROOM_CHARACTERS = 1_000
+#: IAM's limit for a managed policy in characters; white space does not count.
+POLICY_LIMIT = 6_144
+#: Characters reserved in each policy for actions that AWS turns out to require: another policy would have to be
+#: attached in every account.
+HEADROOM = 1_000
 
 _LOAD_BALANCER = "arn:aws:elasticloadbalancing:*:*:loadbalancer/app/alb-*/*"
-#: By service: the ARNs of what is ours.
-OURS: Mapping[str, Sequence[str]] = {
+#: Service to the ARNs of our own resources.
+OWN_RESOURCES: Mapping[str, Sequence[str]] = {
     "cloudwatch": (
         "arn:aws:cloudwatch:*:*:alarm:alarm-*",
         "arn:aws:cloudwatch:*:*:alarm:TargetTracking-service/ecs-cluster-*",
@@ -58,7 +58,7 @@ OURS: Mapping[str, Sequence[str]] = {
         "arn:aws:rds:*:*:db:aurora-instance-*",
         "arn:aws:rds:*:*:cluster-pg:aurora-parameters-*",
         "arn:aws:rds:*:*:subgrp:db-subnet-group-*",
-        "arn:aws:rds:*:*:og:default:*",  # AWS's own, which every cluster and instance is made with
+        "arn:aws:rds:*:*:og:default:*",  # AWS's own, which every cluster and instance is created with
         "arn:aws:rds:*:*:pg:default.*",
     ),
     "s3": ("arn:aws:s3:::alb-logs-*", "arn:aws:s3:::pipeline-artifacts-*"),
@@ -71,12 +71,12 @@ OURS: Mapping[str, Sequence[str]] = {
     "sns": ("arn:aws:sns:*:*:alarm-topic-*", "arn:aws:sns:*:*:pipeline-topic-*"),
     "wafv2": (
         "arn:aws:wafv2:*:*:regional/webacl/waf-acl-*",
-        "arn:aws:wafv2:*:*:regional/managedruleset/*",  # AWS's own rules, which the web ACL holds
+        "arn:aws:wafv2:*:*:regional/managedruleset/*",  # AWS's own rules, which the web ACL contains
         _LOAD_BALANCER,
     ),
 }
-#: Actions that change something and take no resource (service authorization reference), or only one made of random ids.
-UNSCOPED = frozenset(
+#: Write actions without resource-level permissions (service authorization reference), or on random ids only.
+UNSCOPED_ACTIONS = frozenset(
     {
         "ecs:CreateCluster",
         "ecs:DeregisterTaskDefinition",
@@ -94,8 +94,8 @@ UNSCOPED = frozenset(
         "sns:Unsubscribe",
     }
 )
-#: Actions on other things than the rest of their service.
-ELSEWHERE: Mapping[str, Sequence[str]] = {
+#: Actions on other resources than the rest of their service.
+ACTION_RESOURCES: Mapping[str, Sequence[str]] = {
     "codeconnections:PassConnection": ("arn:aws:codeconnections:*:*:connection/*",),
     "codestar-connections:PassConnection": ("arn:aws:codestar-connections:*:*:connection/*",),
     "iam:CreateServiceLinkedRole": ("arn:aws:iam::*:role/aws-service-role/*",),
@@ -106,24 +106,24 @@ ELSEWHERE: Mapping[str, Sequence[str]] = {
     "s3:PutObjectAcl": ("arn:aws:s3:::alb-logs-*/*", "arn:aws:s3:::pipeline-artifacts-*/*"),
     "ssm:GetParameters": ("arn:aws:ssm:*:*:parameter/cdk-bootstrap/hnb659fds/version",),
 }
-_SERVICES = ("ecs", "ecs.application-autoscaling", "elasticloadbalancing", "rds", "wafv2")
-#: Conditions, where an action has one.
+_LINKED_SERVICES = ("ecs", "ecs.application-autoscaling", "elasticloadbalancing", "rds", "wafv2")
+#: Conditions of actions.
 CONDITIONS: Mapping[str, Mapping[str, Any]] = {
     "iam:AttachRolePolicy": {"ArnLike": {"iam:PolicyARN": "arn:aws:iam::*:policy/policy-*"}},
     "iam:DetachRolePolicy": {"ArnLike": {"iam:PolicyARN": "arn:aws:iam::*:policy/policy-*"}},
     "iam:CreateServiceLinkedRole": {
-        "StringEquals": {"iam:AWSServiceName": [f"{service}.amazonaws.com" for service in _SERVICES]}
+        "StringEquals": {"iam:AWSServiceName": [f"{service}.amazonaws.com" for service in _LINKED_SERVICES]}
     },
 }
-#: Reading that is narrowed all the same: what it reads is worth keeping.
-_VALUABLE = frozenset({"secretsmanager:GetSecretValue"})
-_READING = ("Describe", "Get", "List", "BatchGet")
+#: Read actions that are narrowed all the same, because what they return is secret.
+_SENSITIVE_READS = frozenset({"secretsmanager:GetSecretValue"})
+_READ_PREFIXES = ("Describe", "Get", "List", "BatchGet")
 
 Statement = Mapping[str, Any]
 
 
 def write_policies(folder: Path = FOLDER) -> list[Path]:
-    """Write `execution-policy-<n>.json` and answer the paths."""
+    """Write `execution-policy-<n>.json` and return the paths."""
     for old in folder.glob("execution-policy-*.json"):
         old.unlink()
     paths = []
@@ -135,33 +135,33 @@ def write_policies(folder: Path = FOLDER) -> list[Path]:
 
 
 def documents() -> list[Mapping[str, Any]]:
-    """As few policy documents as leave some room in each, all about equally full."""
+    """Return as few policy documents as leave headroom in each, of about equal size."""
     ordered = sorted(statements(), key=_size, reverse=True)
-    room = POLICY_CHARACTERS - HEADROOM_CHARACTERS
-    count = -(-_size(_document(ordered)) // room)
+    limit = POLICY_LIMIT - HEADROOM
+    count = -(-_size(_document(ordered)) // limit)
     spread = _spread(ordered, count)
-    while max(map(_size, spread)) > room:
+    while max(map(_size, spread)) > limit:
         count += 1
         spread = _spread(ordered, count)
     return spread
 
 
 def _spread(ordered: Sequence[Statement], count: int) -> list[Mapping[str, Any]]:
-    """The statements, largest first, each into the document that is the least full."""
-    filled: list[list[Statement]] = [[] for _ in range(count)]
+    """Distribute the statements, largest first, each to the smallest document."""
+    documents: list[list[Statement]] = [[] for _ in range(count)]
     for statement in ordered:
-        min(filled, key=lambda one: _size(_document(one))).append(statement)
-    return [_document(one) for one in filled]
+        min(documents, key=lambda one: _size(_document(one))).append(statement)
+    return [_document(one) for one in documents]
 
 
 def statements() -> Iterator[Statement]:
-    """One statement for each service and what its actions may touch."""
+    """Yield one statement for each service and set of resources."""
 
-    def where(action: str) -> tuple[str, Sequence[str], str]:
+    def scope(action: str) -> tuple[str, Sequence[str], str]:
         service = action.partition(":")[0]
         return service, resources_of(action), json.dumps(CONDITIONS.get(action, {}))
 
-    for (_, resources, condition), actions in groupby(sorted(needed_actions(), key=where), key=where):
+    for (_, resources, condition), actions in groupby(sorted(all_required_actions(), key=scope), key=scope):
         statement: dict[str, Any] = {"Effect": "Allow", "Action": list(actions), "Resource": list(resources)}
         if condition != "{}":
             statement["Condition"] = json.loads(condition)
@@ -169,14 +169,14 @@ def statements() -> Iterator[Statement]:
 
 
 def resources_of(action: str) -> Sequence[str]:
-    """What an action may touch."""
+    """Return the resources that an action may affect."""
     service, _, name = action.partition(":")
-    if action in ELSEWHERE:
-        return ELSEWHERE[action]
-    reads = name.startswith(_READING) and action not in _VALUABLE
-    if reads or action in UNSCOPED or service not in OURS:
+    if action in ACTION_RESOURCES:
+        return ACTION_RESOURCES[action]
+    reads = name.startswith(_READ_PREFIXES) and action not in _SENSITIVE_READS
+    if reads or action in UNSCOPED_ACTIONS or service not in OWN_RESOURCES:
         return ("*",)
-    return OURS[service]
+    return OWN_RESOURCES[service]
 
 
 def _document(statements: Sequence[Statement]) -> Mapping[str, Any]:

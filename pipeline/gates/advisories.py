@@ -1,56 +1,58 @@
-"""What both dependency audits share: when "could not ask" is a failure, and which vulnerabilities are accepted.
+"""What both dependency audits share: accepted vulnerabilities, and whether an audit that was impossible is a failure.
 
-A vulnerability that does not matter here is accepted in `accepted_vulnerabilities.json`, with a reason and a last day.
+A vulnerability is accepted in `accepted_vulnerabilities.json`, with a reason and the last day of its acceptance.
 """
 
 import datetime as dt
 import json
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from urllib.parse import urlsplit
 
-from pipeline.gates.emulation import is_emulated
-from pipeline.gates.findings import Finding, GateError, Outcome, fail
+from pipeline.gates.findings import Finding, GateError, GateResult, fail
 
 ACCEPTED = Path(__file__).parent / "accepted_vulnerabilities.json"
 
-Acceptances = Mapping[str, Mapping[str, Any]]
-"""Name of a vulnerability to the `reason` of its acceptance and its last day, `until`."""
+#: Vulnerability id to the `reason` of its acceptance and to `until`, its last day.
+Acceptances = Mapping[str, Mapping[str, str]]
 
 
 class UnreachableError(GateError):
-    """The advisory service did not answer, or knows nothing of what was asked."""
+    """The advisory service did not respond, or knows none of the packages."""
 
 
 def must_audit(environ: Mapping[str, str]) -> bool:
-    """Whether "could not audit" is a failure: in CodeBuild, unless AWS itself is only emulated on this machine."""
-    return bool(environ.get("CODEBUILD_BUILD_ID")) and not is_emulated(environ)
+    """Return whether an impossible audit is a failure: in CodeBuild, unless it talks to an AWS emulator."""
+    host = urlsplit(environ.get("AWS_ENDPOINT_URL", "")).hostname or ""
+    is_emulated = host == "localhost" or host.startswith("127.")
+    return bool(environ.get("CODEBUILD_BUILD_ID")) and not is_emulated
 
 
-def judge(where: str, names: Sequence[str], remedy: str, accepted: Acceptances) -> Iterator[Finding]:
-    """A finding for a vulnerability that has `names`, unless one of them is accepted today."""
-    exceptions = [accepted[name] for name in names if name in accepted]
-    if any(dt.date.fromisoformat(one["until"]) >= dt.datetime.now(dt.UTC).date() for one in exceptions):
+def unless_accepted(where: str, ids: Sequence[str], details: str, accepted: Acceptances) -> Iterator[Finding]:
+    """Yield a finding for a vulnerability known by `ids`, unless one of them is accepted today."""
+    acceptances = [accepted[name] for name in ids if name in accepted]
+    today = dt.datetime.now(dt.UTC).date()
+    if any(dt.date.fromisoformat(one["until"]) >= today for one in acceptances):
         return
-    over = "; its acceptance has ended" if exceptions else ""
-    yield Finding(where=where, rule=names[0], message=f"known vulnerability, {remedy}{over}")
+    expired = "; its acceptance has expired" if acceptances else ""
+    yield Finding(where=where, rule=ids[0], message=f"known vulnerability, {details}{expired}")
 
 
-def conclude(
+def run_audit(
     gate: str,
-    audit: Callable[[Acceptances], tuple[Collection[Any], list[Finding]]],
+    audit: Callable[[Acceptances], tuple[int, list[Finding]]],
     *,
     environ: Mapping[str, str] = os.environ,
     accepted: Path = ACCEPTED,
 ) -> int:
-    """Run an audit, which answers what it has asked about and what it found, and answer the gate's exit status."""
+    """Run an audit, which returns how many packages it has checked and its findings; return the exit status."""
     try:
-        asked, findings = audit(json.loads(accepted.read_text(encoding="utf-8")))
+        checked, findings = audit(json.loads(accepted.read_text(encoding="utf-8")))
     except UnreachableError as error:
         if must_audit(environ):
             return fail(gate, error)
-        return Outcome(gate=gate, checked=0, unit="packages", not_checked=str(error)).conclude()
+        return GateResult(gate=gate, checked=0, unit="packages", not_checked=str(error)).report()
     except GateError as error:
         return fail(gate, error)
-    return Outcome(gate=gate, checked=len(asked), unit="packages", findings=findings).conclude()
+    return GateResult(gate=gate, checked=checked, unit="packages", findings=findings).report()

@@ -1,7 +1,7 @@
-"""Writes which properties force a replacement: `python -m pipeline.gates.create_only cdk.out FILE`.
+"""Lists the properties whose change replaces a resource: `python -m pipeline.gates.create_only cdk.out FILE`.
 
-Taken from the CloudFormation resource schemas that come with cfn-lint, for the types that the assembly holds, so that
-the change report needs neither the schemas nor the right to ask AWS for them.
+They come from the CloudFormation resource schemas in cfn-lint, for the resource types of the cloud assembly. The change
+report then needs neither the schemas nor permission to read them from AWS.
 """
 
 import json
@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from cfnlint.schema import (  # type: ignore[import-untyped]
+from cfnlint.schema import (  # type: ignore[import-untyped]  # ships no types
     PROVIDER_SCHEMA_MANAGER,
     ResourceNotFoundError,
 )
@@ -18,7 +18,7 @@ from pipeline.gates.findings import GateError
 
 
 def create_only(types: Sequence[str], region: str = "us-east-1") -> dict[str, Mapping[str, list[str]]]:
-    """Create-only and conditionally create-only property pointers of each type; a custom type has none."""
+    """Return the create-only and conditionally create-only property pointers of each type; custom types have none."""
     return {kind: rules for kind in types if (rules := _rules(kind, region))}
 
 
@@ -35,14 +35,14 @@ def _rules(kind: str, region: str) -> Mapping[str, list[str]]:
 
 
 def types_in(assembly: Path) -> list[str]:
-    """Every resource type of every template of an assembly.
+    """Return every resource type in the templates of a cloud assembly.
 
     Raises:
         GateError: there is no template.
     """
     found = sorted(set(_types(assembly)))
     if not found:
-        raise GateError(f"{assembly} holds no template; run `make synth` first.")
+        raise GateError(f"{assembly} contains no template. Run `make synth` first.")
     return found
 
 
@@ -53,7 +53,7 @@ def _types(assembly: Path) -> Iterator[str]:
 
 
 def main(assembly: str, target: str) -> None:
-    """Write the file."""
+    """Write the properties of every resource type of a cloud assembly as JSON."""
     try:
         content = create_only(types_in(Path(assembly)))
     except GateError as error:

@@ -1,31 +1,32 @@
-"""What every gate ends with: its findings for a reader, a JUnit report, and an exit status."""
+"""Findings of a gate, and how every gate ends: printed findings, a JUnit report and an exit status."""
 
 import sys
-import xml.etree.ElementTree as ET
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from junitparser import Failure, Skipped, TestCase, TestSuite
+
+#: Folder for reports, relative to the working directory.
 REPORTS = Path(".run/reports")
-"""Where reports go, below the folder that the gate runs in."""
+#: Cloud assembly that the `templates` gate synthesizes for the gates after it.
 ASSEMBLY = Path(".run/gates/assembly")
-"""What the gate `templates` synthesizes, for other gates to look at."""
 
 
 class GateError(Exception):
-    """A gate could not do its work, which is a failure too; the message says why and what to do."""
+    """A gate could not do its work, which fails it; the message gives the cause and the remedy."""
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class Finding:
-    """One violation."""
+    """A violation that a gate has found."""
 
+    #: File and line, package, or commit.
     where: str
-    """File and line, package, or commit."""
+    #: Rule id, as the tool writes it.
     rule: str
-    """Name of the rule, as its tool writes it."""
+    #: What is wrong and how to fix it.
     message: str
-    """What is wrong and what to do about it."""
 
     def __str__(self) -> str:
         """The finding on one line."""
@@ -33,52 +34,48 @@ class Finding:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What a gate has seen."""
+class GateResult:
+    """What a gate has checked and found."""
 
     gate: str
+    #: How many items were checked; a gate that checked nothing has failed.
     checked: int
-    """How many things were looked at; a gate that looked at nothing has failed."""
+    #: What was counted, in the plural.
     unit: str
-    """What was counted, in the plural."""
     findings: Sequence[Finding] = ()
+    #: Why the gate could not check anything here, where that is acceptable. Printed and reported as skipped.
     not_checked: str = ""
-    """Why the gate could not do its work here, where that is admissible. Shown and reported, never silent."""
 
-    def conclude(self, reports: Path = REPORTS) -> int:
-        """Print the outcome, write the report, and answer the exit status."""
+    def report(self, reports: Path = REPORTS) -> int:
+        """Print the result, write the JUnit report and return the exit status."""
         findings = sorted(self.findings)
         if not self.checked and not self.not_checked:
             findings.append(Finding(where=self.gate, rule="nothing-checked", message=f"no {self.unit} were found"))
         for finding in findings:
             print(finding, file=sys.stderr)  # noqa: T201 - the gate's output
         if self.not_checked:
-            print(f"{self.gate}: NOT CHECKED: {self.not_checked}")  # noqa: T201
+            print(f"{self.gate}: NOT CHECKED: {self.not_checked}")  # noqa: T201 - the gate's output
         else:
-            print(f"{self.gate}: {self.checked} {self.unit} checked, {len(findings)} findings")  # noqa: T201
-        self._write(reports / f"{self.gate}.xml", findings)
+            print(f"{self.gate}: {self.checked} {self.unit} checked, {len(findings)} findings")  # noqa: T201 - as above
+        reports.mkdir(parents=True, exist_ok=True)
+        suite = TestSuite(self.gate)
+        suite.add_testcases(list(self._cases(findings)))
+        suite.write(str(reports / f"{self.gate}.xml"))
         return 1 if findings else 0
 
-    def _write(self, path: Path, findings: Sequence[Finding]) -> None:
-        cases = max(len(findings), 1)
-        suite = ET.Element(
-            "testsuite", name=self.gate, tests=str(cases), failures=str(len(findings)), errors="0",
-            skipped=str(int(bool(self.not_checked and not findings))),
-        )  # fmt: skip
+    def _cases(self, findings: Sequence[Finding]) -> Iterator[TestCase]:
+        classname = f"gates.{self.gate}"
         for finding in findings:
-            case = ET.SubElement(
-                suite, "testcase", classname=f"gates.{self.gate}", name=f"{finding.where} {finding.rule}"
-            )
-            ET.SubElement(case, "failure", message=finding.message)
+            case = TestCase(f"{finding.where} {finding.rule}", classname)
+            case.result = [Failure(finding.message)]
+            yield case
         if not findings:
-            case = ET.SubElement(suite, "testcase", classname=f"gates.{self.gate}", name=f"{self.checked} {self.unit}")
-            if self.not_checked:
-                ET.SubElement(case, "skipped", message=self.not_checked)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        ET.ElementTree(suite).write(path, encoding="unicode", xml_declaration=True)
+            case = TestCase(f"{self.checked} {self.unit}", classname)
+            case.result = [Skipped(self.not_checked)] if self.not_checked else []
+            yield case
 
 
 def fail(gate: str, error: GateError, reports: Path = REPORTS) -> int:
-    """Conclude a gate that could not do its work."""
+    """Report a gate that could not do its work and return the exit status."""
     broken = Finding(where=gate, rule="gate-broken", message=str(error))
-    return Outcome(gate=gate, checked=1, unit="runs", findings=[broken]).conclude(reports)
+    return GateResult(gate=gate, checked=1, unit="runs", findings=[broken]).report(reports)

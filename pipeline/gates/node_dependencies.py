@@ -1,8 +1,8 @@
-"""No Node package with a known vulnerability: `npm audit` over what `package-lock.json` locks.
+"""No Node package with a known vulnerability: `npm audit` of `package-lock.json`.
 
-`npm audit` finds nothing, and ends successfully, when its advisory service knows nothing. It is therefore asked first
-about a package of which every service knows that it is vulnerable. What a package has bundled is not in the lock file
-and cannot be asked about; the CDK's two tools bundle all that they use.
+`npm audit` finds nothing, and succeeds, when its advisory service knows nothing. The service is therefore queried first
+about a package that every advisory database lists as vulnerable. Dependencies bundled inside a package are not in the
+lock file and cannot be audited; the two CDK tools bundle all of theirs.
 """
 
 import json
@@ -14,29 +14,29 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.gates.advisories import ACCEPTED, Acceptances, UnreachableError, conclude, judge
+from pipeline.gates.advisories import ACCEPTED, Acceptances, UnreachableError, run_audit, unless_accepted
 from pipeline.gates.findings import Finding, GateError
 
-#: Vulnerable in every advisory database since 2020.
+#: In every advisory database since 2020.
 KNOWN_VULNERABLE = ("minimist", "0.0.8")
 _TIMEOUT_SECONDS = 120
-_SETTINGS = ("--json", "--package-lock-only", "--fetch-retries", "1", "--fetch-timeout", "15000")
+_OPTIONS = ("--json", "--package-lock-only", "--fetch-retries", "1", "--fetch-timeout", "15000")
 
-Json = Mapping[str, Any]
+Json = Mapping[str, Any]  # Any: JSON of another program
 
 
-def examine(folder: Path, accepted: Acceptances, registry: str = "") -> tuple[list[str], list[Finding]]:
-    """The packages that the lock file of `folder` holds, and what is known against them.
+def audit(folder: Path, accepted: Acceptances, registry: str = "") -> tuple[int, list[Finding]]:
+    """Audit the lock file of a folder; return how many packages it holds, and the findings.
 
     Raises:
-        GateError: there is no lock file, or it is not readable.
-        UnreachableError: the advisory service does not answer, or does not know what everybody knows.
+        GateError: there is no lock file, or it cannot be read.
+        UnreachableError: the advisory service does not respond, or lacks a vulnerability that every database has.
     """
     packages = _locked(folder / "package-lock.json")
     if not packages:
-        return [], []
-    _prove_knowledge(registry)
-    return packages, list(_findings(_audit(folder, registry), accepted))
+        return 0, []
+    _probe(registry)
+    return len(packages), list(_findings(_npm_audit(folder, registry), accepted))
 
 
 def _locked(lock: Path) -> list[str]:
@@ -44,10 +44,11 @@ def _locked(lock: Path) -> list[str]:
         content: Json = json.loads(lock.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise GateError(f"{lock} cannot be read: {error}. `npm install --package-lock-only` writes it.") from error
-    return sorted(name for name in content.get("packages", {}) if name)
+    return [name for name in content.get("packages", {}) if name]
 
 
-def _prove_knowledge(registry: str) -> None:
+def _probe(registry: str) -> None:
+    """Raise UnreachableError unless the advisory service knows the vulnerable package."""
     name, version = KNOWN_VULNERABLE
     root = {"name": "probe", "version": "1.0.0", "dependencies": {name: version}}
     packages = {"": root, f"node_modules/{name}": {"version": version}}
@@ -56,30 +57,30 @@ def _prove_knowledge(registry: str) -> None:
         (Path(folder) / "package-lock.json").write_text(
             json.dumps({**root, "lockfileVersion": 3, "packages": packages}), encoding="utf-8"
         )
-        if name not in _audit(Path(folder), registry):
-            raise UnreachableError(f"the advisory service knows nothing: it has no word against {name} {version}")
+        if name not in _npm_audit(Path(folder), registry):
+            raise UnreachableError(f"the advisory service knows nothing: it lists no vulnerability of {name} {version}")
 
 
-def _audit(folder: Path, registry: str) -> Json:
-    """What `npm audit` has against the packages of a folder, by name."""
-    command = ["npm", "audit", *_SETTINGS, *(["--registry", registry] if registry else [])]
+def _npm_audit(folder: Path, registry: str) -> Json:
+    """Return the `vulnerabilities` of `npm audit`, by package name."""
+    command = ["npm", "audit", *_OPTIONS, *(["--registry", registry] if registry else [])]
     try:
         finished = subprocess.run(
             command, cwd=folder, capture_output=True, text=True, check=False, timeout=_TIMEOUT_SECONDS
         )
     except subprocess.TimeoutExpired:
-        raise UnreachableError(f"npm audit had no answer after {_TIMEOUT_SECONDS} s") from None
+        raise UnreachableError(f"npm audit got no response within {_TIMEOUT_SECONDS} s") from None
     try:
         vulnerabilities: Json = json.loads(finished.stdout)["vulnerabilities"]
     except (ValueError, KeyError):
-        told = (finished.stdout + finished.stderr).strip()
-        raise UnreachableError(f"npm audit got no answer: {_message(finished.stdout) or told[-300:]}") from None
+        output = (finished.stdout + finished.stderr).strip()
+        raise UnreachableError(f"npm audit got no response: {_message(finished.stdout) or output[-300:]}") from None
     return vulnerabilities
 
 
-def _message(answer: str) -> str:
+def _message(output: str) -> str:
     try:
-        return str(json.loads(answer).get("message", ""))
+        return str(json.loads(output).get("message", ""))
     except (ValueError, AttributeError):
         return ""
 
@@ -88,18 +89,21 @@ def _findings(vulnerabilities: Json, accepted: Acceptances) -> Iterator[Finding]
     for name, one in sorted(vulnerabilities.items()):
         for advisory in one["via"]:
             if isinstance(advisory, str):
-                continue  # only depends on a package that has an entry of its own
-            where = f"{name} {advisory['range']}"
-            remedy = f"{advisory['severity']}: {advisory['title']} ({advisory['url']})"
-            yield from judge(where, [str(advisory["url"]).rpartition("/")[2]], remedy, accepted)
+                continue  # the name of a vulnerable dependency, which has an entry of its own
+            url = str(advisory["url"])
+            details = f"{advisory['severity']}: {advisory['title']} ({url})"
+            yield from unless_accepted(f"{name} {advisory['range']}", [url.rpartition("/")[2]], details, accepted)
 
 
 def check(
     folder: Path = Path(), *, registry: str = "", environ: Mapping[str, str] = os.environ, accepted: Path = ACCEPTED
 ) -> int:
-    """Audit the lock file of `folder` and answer the exit status."""
-    return conclude(
-        "node-dependencies", lambda known: examine(folder, known, registry), environ=environ, accepted=accepted
+    """Audit the lock file of a folder and return the exit status."""
+    return run_audit(
+        "node-dependencies",
+        lambda acceptances: audit(folder, acceptances, registry),
+        environ=environ,
+        accepted=accepted,
     )
 
 

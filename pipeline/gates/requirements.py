@@ -1,60 +1,65 @@
-"""Reads the hashed requirement files that `make lock` writes."""
+"""Reads the hashed requirements files that `make lock` writes."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from packaging.markers import Marker
+from packaging.requirements import Requirement
 
 from pipeline.gates.findings import GateError
 
+#: What is installed into the image.
 SERVICE = Path("service/requirements.txt")
-"""What the image is built from."""
+#: What the steps after the synth step run with.
 JOBS = Path("pipeline/jobs/requirements.txt")
-"""What steps after the synth step run with."""
+#: What synthesis, gates, tests and the rehearsal install.
 DEVELOPMENT = Path("requirements-dev.txt")
-"""All that synthesis, checks, tests and the rehearsal install."""
 
-_PIN = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*)(\[[\w,. -]+\])?==(?P<version>[^\s;\\]+)\s*(;\s*(?P<marker>[^\\]+))?")
-_HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
+_HASH = " --hash=sha256:"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Requirement:
-    """One pinned package."""
+class LockedPackage:
+    """A package pinned to one version."""
 
     name: str
     version: str
-    marker: str
-    """Where it applies, as the file says; empty means everywhere."""
+    #: Whether the package is installed on this interpreter and platform.
+    applies: bool
+    #: SHA-256 of every file that may be installed, in hexadecimal.
     hashes: tuple[str, ...]
-    """SHA-256 of every file that may be installed."""
-
-    @property
-    def applies(self) -> bool:
-        """Whether the package is installed on this interpreter and platform."""
-        return not self.marker or Marker(self.marker).evaluate()
 
 
-def read_requirements(path: Path) -> list[Requirement]:
-    """Every package of a requirement file.
+def read_requirements(path: Path) -> list[LockedPackage]:
+    """Return every package of a requirements file.
 
     Raises:
         GateError: the file is missing, or a line is not a pinned and hashed package.
     """
     if not path.is_file():
         raise GateError(f"{path} is missing. `make lock` writes it.")
-    return list(_read(path))
+    return list(_packages(path))
 
 
-def _read(path: Path) -> Iterator[Requirement]:
-    text = path.read_text(encoding="utf-8").replace("\\\n", " ")
-    for line in text.splitlines():
-        if not line.strip() or line.lstrip().startswith("#"):
+def _packages(path: Path) -> Iterator[LockedPackage]:
+    for line in path.read_text(encoding="utf-8").replace("\\\n", "").splitlines():
+        if not line.strip() or line.startswith("#"):
             continue
-        match, hashes = _PIN.match(line), tuple(_HASH.findall(line))
-        if match is None or not hashes:
-            raise GateError(f"{path}: {line[:80].strip()!r} is not pinned with == and hashed. Run `make lock`.")
-        marker = (match["marker"] or "").partition("--hash")[0].strip()
-        yield Requirement(name=match["name"], version=match["version"], marker=marker, hashes=hashes)
+        text, *hashes = (part.strip() for part in line.split(_HASH))
+        try:
+            requirement = Requirement(text)
+            (specifier,) = requirement.specifier
+        except ValueError as error:  # InvalidRequirement is one
+            raise _not_locked(path, text) from error
+        if specifier.operator != "==" or not hashes:
+            raise _not_locked(path, text)
+        yield LockedPackage(
+            name=requirement.name,
+            version=specifier.version,
+            applies=requirement.marker is None or requirement.marker.evaluate(),
+            hashes=tuple(hashes),
+        )
+
+
+def _not_locked(path: Path, text: str) -> GateError:
+    return GateError(f"{path}: {text!r} is not pinned with == and hashed. Run `make lock`.")

@@ -1,7 +1,7 @@
-"""Run by the Python that checkov is installed in: `python run_checkov.py TEMPLATES SERVICE`; prints JSON.
+"""Scans templates and Dockerfile with checkov, printing JSON: `python run_checkov.py TEMPLATES SERVICE`.
 
-Two of checkov's runners and nothing else: its command imports all of them, which takes longer than the scan, and asks
-its vendor's platform unless told not to. Needs no network.
+Runs in checkov's own environment. Uses two of its runners directly: checkov's command imports all of them, which takes
+longer than the scan, and calls its vendor's platform by default. Needs no network.
 """
 
 import json
@@ -9,13 +9,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from checkov.cloudformation.runner import Runner as Templates  # type: ignore[import-not-found]
-from checkov.dockerfile.runner import Runner as Dockerfiles  # type: ignore[import-not-found]
-from checkov.runner_filter import RunnerFilter  # type: ignore[import-not-found]
+from checkov.cloudformation.runner import Runner as Templates  # type: ignore[import-not-found]  # not in this environment
+from checkov.dockerfile.runner import Runner as Dockerfiles  # type: ignore[import-not-found]  # not in this environment
+from checkov.runner_filter import RunnerFilter  # type: ignore[import-not-found]  # not in this environment
 
 
-def scan(runner: Any, folder: str, framework: str) -> dict[str, Any]:
-    """Return what one runner has found in a folder: files that were `read`, `broken` files, `failed` checks."""
+def scan(runner: Any, folder: str, framework: str) -> dict[str, Any]:  # Any: checkov is not in this environment
+    """Scan a folder; return the files that were `read`, the `broken` ones, and the `failed` checks."""
     report = runner.run(root_folder=folder, runner_filter=RunnerFilter(framework=[framework]))
     return {
         "read": sorted(_absolute(folder, name) for name in runner.definitions or ()),
@@ -34,7 +34,7 @@ def scan(runner: Any, folder: str, framework: str) -> dict[str, Any]:
 
 
 def _absolute(folder: str, name: str) -> str:
-    """Return the path of a file that a runner names, absolute or below the folder."""
+    """Return the absolute path of a file that a runner names, absolute or relative to the folder."""
     path = Path(name)
     return str((path if path.exists() else Path(folder) / name.lstrip("/")).resolve())
 

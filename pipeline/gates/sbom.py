@@ -1,11 +1,9 @@
-"""Software bill of materials of the image: `python -m pipeline.gates.sbom` writes CycloneDX 1.6 to `.run/reports`.
+"""Software bill of materials of the image, as CycloneDX 1.6 in `.run/reports/sbom.cdx.json`.
 
-Made from the hashed requirements that the image is built from, so that it says exactly what may be in it, and validated
-against the standard's schema.
+Built from the hashed requirements that the image installs, so that it lists exactly what can be in the image, and
+validated against the standard's schema.
 """
 
-import json
-import re
 import sys
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -15,79 +13,85 @@ from cyclonedx.model.bom import Bom
 from cyclonedx.model.component import Component, ComponentType
 from cyclonedx.model.license import LicenseExpression
 from cyclonedx.output.json import JsonV1Dot6
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+from dockerfile_parse import DockerfileParser
 from packageurl import PackageURL
 
-from pipeline.gates.findings import REPORTS, Finding, GateError, Outcome, fail
+from pipeline.gates.findings import REPORTS, Finding, GateError, GateResult, fail
 from pipeline.gates.licences import licence_of
-from pipeline.gates.requirements import SERVICE, Requirement, read_requirements
+from pipeline.gates.requirements import SERVICE, LockedPackage, read_requirements
 
 DOCKERFILE = Path("service/Dockerfile")
-_BASE = re.compile(
-    r"^FROM\s+(?:--\S+\s+)*(?P<image>[^\s:@]+)(?::(?P<tag>[^\s@]+))?(?:@sha256:(?P<digest>\w{64}))?",
-    re.MULTILINE | re.IGNORECASE,
-)
 
 
-def bill_of_materials(requirements: list[Requirement], dockerfile: str) -> Bom:
-    """The image's base and packages as a CycloneDX document."""
-    image = Component(name="payments", type=ComponentType.CONTAINER, bom_ref="payments")
-    bom = Bom()
-    bom.metadata.component = image
-    components = [_package(one) for one in requirements]
-    components += [_base(match) for match in _BASE.finditer(dockerfile) if match["tag"] or match["digest"]]
-    for component in components:
-        bom.components.add(component)
-    bom.register_dependency(image, components)
-    return bom
-
-
-def _package(one: Requirement) -> Component:
+def _package(package: LockedPackage) -> Component:
     try:
-        licence = licence_of(distribution(one.name))
-    except PackageNotFoundError:  # does not apply on this platform
+        licence = licence_of(distribution(package.name))
+    except PackageNotFoundError:  # not for this platform
         licence = ""
-    url = PackageURL(type="pypi", name=one.name.lower(), version=one.version)
+    url = PackageURL(type="pypi", name=package.name.lower(), version=package.version)
     return Component(
-        name=one.name,
-        version=one.version,
+        name=package.name,
+        version=package.version,
         type=ComponentType.LIBRARY,
         bom_ref=url.to_string(),
         purl=url,
         licenses=[LicenseExpression(licence)] if licence else (),
-        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=content) for content in one.hashes],
+        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=content) for content in package.hashes],
     )
 
 
-def _base(match: re.Match[str]) -> Component:
-    name = match["image"].rpartition("/")[2]
-    version = match["tag"] or f"sha256:{match['digest']}"
-    url = PackageURL(type="docker", name=name, version=version)
-    return Component(
-        name=match["image"], version=version, type=ComponentType.CONTAINER, bom_ref=url.to_string(), purl=url
-    )
-
-
-def _read(dockerfile: Path) -> str:
+def _base_images(dockerfile: Path) -> list[Component]:
+    """Return the images in FROM lines that name a tag or a digest; a line without one names an earlier stage."""
     if not dockerfile.is_file():
-        raise GateError(f"{dockerfile} is missing, so the image's base is unknown.")
-    return dockerfile.read_text(encoding="utf-8")
+        raise GateError(f"{dockerfile} is missing, so the base image is unknown.")
+    images = set(DockerfileParser(str(dockerfile)).parent_images)
+    return [_base_image(image) for image in sorted(images) if ":" in image.rpartition("/")[2]]
+
+
+def _base_image(image: str) -> Component:
+    tagged, _, digest = image.partition("@")
+    repository, _, name = tagged.rpartition("/")
+    name, _, tag = name.partition(":")
+    url = PackageURL(type="docker", name=name, version=tag or digest)
+    return Component(
+        name=f"{repository}/{name}" if repository else name,
+        version=tag or digest,
+        type=ComponentType.CONTAINER,
+        bom_ref=url.to_string(),
+        purl=url,
+    )
+
+
+def _document(components: list[Component]) -> str:
+    """Return the bill of materials as JSON.
+
+    Raises:
+        GateError: it does not conform to the schema.
+    """
+    image = Component(name="payments", type=ComponentType.CONTAINER, bom_ref="payments")
+    bom = Bom(components=components)
+    bom.metadata.component = image
+    bom.register_dependency(image, components)
+    document = JsonV1Dot6(bom).output_as_string(indent=2)
+    if error := JsonStrictValidator(SchemaVersion.V1_6).validate_str(document):
+        raise GateError(f"the bill of materials does not conform to the schema: {error}")
+    return document
 
 
 def check(requirements: Path = SERVICE, dockerfile: Path = DOCKERFILE, *, reports: Path = REPORTS) -> int:
-    """Write the document and answer the exit status."""
+    """Write the bill of materials and return the exit status."""
     try:
-        bom = bill_of_materials(read_requirements(requirements), _read(dockerfile))
+        packages, bases = read_requirements(requirements), _base_images(dockerfile)
+        document = _document([*map(_package, packages), *bases])
     except GateError as error:
         return fail("sbom", error, reports)
     reports.mkdir(parents=True, exist_ok=True)
-    text = JsonV1Dot6(bom).output_as_string(indent=2)
-    (reports / "sbom.cdx.json").write_text(text, encoding="utf-8")
-    kinds = [component["type"] for component in json.loads(text).get("components", ())]
-    findings = []
-    if "container" not in kinds:
-        message = "no base image with a tag or digest was found in its FROM lines"
-        findings.append(Finding(where=str(dockerfile), rule="no-base", message=message))
-    return Outcome(gate="sbom", checked=kinds.count("library"), unit="packages", findings=findings).conclude(reports)
+    (reports / "sbom.cdx.json").write_text(document, encoding="utf-8")
+    message = "no FROM line names an image with a tag or digest"
+    findings = [] if bases else [Finding(where=str(dockerfile), rule="no-base", message=message)]
+    return GateResult(gate="sbom", checked=len(packages), unit="packages", findings=findings).report(reports)
 
 
 if __name__ == "__main__":

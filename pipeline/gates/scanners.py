@@ -1,9 +1,9 @@
-"""A second opinion beside cdk-nag: `python -m pipeline.gates.scanners PYTHON` lets checkov look at what is deployed.
+"""A second opinion on the templates, besides cdk-nag: `python -m pipeline.gates.scanners PYTHON` runs checkov.
 
-It looks at the templates that the gate `templates` has synthesized and at the Dockerfile. PYTHON is the interpreter of
-an environment of its own, for checkov pins many packages (docs/decisions/0210-second-opinions.md). What is accepted
-stands with its reason on the construct, in the same table as cdk-nag's findings; a reason that nothing needs any longer
-is a finding too.
+Checks the templates that the `templates` gate has synthesized, and the Dockerfile. PYTHON is the interpreter of
+checkov's own environment, because checkov pins many packages (docs/decisions/0210-second-opinions.md). Findings are
+acknowledged on the construct, with a reason, in the same table as those of cdk-nag; an acknowledgement without a
+finding is a finding too.
 """
 
 import json
@@ -14,57 +14,61 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.gates.findings import ASSEMBLY, Finding, GateError, Outcome, fail
-from stages.accepted import Accepted, accepted, accepted_in_bootstrap, is_scanner_rule
+from kit.findings import AcceptedFinding, accepted_bootstrap_findings, accepted_findings, is_scanner_rule
+from pipeline.gates.findings import ASSEMBLY, Finding, GateError, GateResult, fail
 
 SERVICE = Path("service")
 _GATE = "scanners"
+#: checkov names a resource by its type and logical id.
 _TYPE = re.compile(r"^AWS::\w+::\w+\.")
-"""checkov names a resource by its type and its logical id."""
+
+#: What `run_checkov.py` prints: the scan of each framework, by its name.
+Scans = Mapping[str, Mapping[str, Any]]  # Any: JSON
 
 
-def scan(python: str, assembly: Path, service: Path) -> Mapping[str, Any]:
-    """Ask checkov.
+def scan(python: str, assembly: Path, service: Path) -> Scans:
+    """Run checkov.
 
     Raises:
-        GateError: it broke, or did not answer in JSON.
+        GateError: it failed, or did not print JSON.
     """
-    # Isolated: modules of this folder, `secrets` for one, would stand in front of the standard library's.
+    # Isolated: this folder must not be on the path, or its `secrets` would hide the standard library's.
     command = [python, "-I", str(Path(__file__).with_name("run_checkov.py")), str(assembly), str(service)]
     try:
         finished = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError as error:
         raise GateError(f"{python} could not be started: {error}. `make scanners` installs it.") from error
     try:
-        answer: Mapping[str, Any] = json.loads(finished.stdout)
+        scans: Scans = json.loads(finished.stdout)
     except ValueError:
-        said = (finished.stdout + finished.stderr).strip()[-1_000:]
-        raise GateError(f"checkov broke (exit status {finished.returncode}): {said}") from None
-    return answer
+        output = (finished.stdout + finished.stderr).strip()[-1_000:]
+        raise GateError(f"checkov broke (exit status {finished.returncode}): {output}") from None
+    return scans
 
 
-def judge(answer: Mapping[str, Any], assembly: Path, dockerfile: Path) -> Iterator[Finding]:
-    """Yield what nobody accepted, what nothing needs to be accepted any longer, and what was not looked at."""
-    read = {file for part in answer.values() for file in part["read"]}
+def find_violations(scans: Scans, assembly: Path, dockerfile: Path) -> Iterator[Finding]:
+    """Yield unacknowledged findings, acknowledgements without a finding, and files that were not scanned."""
+    read = {file for one in scans.values() for file in one["read"]}
     for file in [*assembly.rglob("*.template.json"), dockerfile]:
         if str(file.resolve()) not in read:
-            yield Finding(where=str(file), rule="not-scanned", message="checkov has not looked at it")
-    for file in (file for part in answer.values() for file in part["broken"]):
+            yield Finding(where=str(file), rule="not-scanned", message="checkov has not scanned it")
+    for file in (file for one in scans.values() for file in one["broken"]):
         yield Finding(where=file, rule="not-read", message="checkov cannot read it")
-    reasons = [one for one in (*accepted(assembly), *accepted_in_bootstrap()) if is_scanner_rule(one.rule)]
-    used: set[Accepted] = set()
-    for one in (one for part in answer.values() for one in part["failed"]):
-        where = construct_path(one)
-        covering = {reason for reason in reasons if reason.covers(where, one["rule"])}
+    accepted = (*accepted_findings(assembly), *accepted_bootstrap_findings())
+    acknowledged = [one for one in accepted if is_scanner_rule(one.rule)]
+    used: set[AcceptedFinding] = set()
+    for failed in (failed for one in scans.values() for failed in one["failed"]):
+        where = construct_path(failed)
+        covering = {one for one in acknowledged if one.covers(where, failed["rule"])}
         used |= covering
         if not covering:
-            yield Finding(where=where, rule=one["rule"], message=one["name"])
-    for reason in sorted(set(reasons) - used):
-        yield Finding(where=reason.path, rule=reason.rule, message="accepted, but not found: take the reason away")
+            yield Finding(where=where, rule=failed["rule"], message=failed["name"])
+    for unused in sorted(set(acknowledged) - used):
+        yield Finding(where=unused.path, rule=unused.rule, message="acknowledged but not found; remove it")
 
 
-def construct_path(failed: Mapping[str, Any]) -> str:
-    """Return the construct path of a resource with a finding; file and line where there is no resource."""
+def construct_path(failed: Mapping[str, Any]) -> str:  # Any: JSON
+    """Return the construct path of the resource with a finding, or file and line if there is no resource."""
     file = Path(failed["file"])
     if file.suffix == ".json":
         logical_id = _TYPE.sub("", failed["resource"])
@@ -76,18 +80,18 @@ def construct_path(failed: Mapping[str, Any]) -> str:
 
 
 def check(python: str, assembly: Path = ASSEMBLY, service: Path = SERVICE) -> int:
-    """Scan, and answer the exit status."""
+    """Scan and return the exit status."""
     try:
-        answer = scan(python, assembly, service)
+        scans = scan(python, assembly, service)
     except GateError as error:
         return fail(_GATE, error)
-    findings = list(judge(answer, assembly, service / "Dockerfile"))
-    checked = sum(len(part["read"]) for part in answer.values())
-    return Outcome(gate=_GATE, checked=checked, unit="files", findings=findings).conclude()
+    findings = list(find_violations(scans, assembly, service / "Dockerfile"))
+    checked = sum(len(one["read"]) for one in scans.values())
+    return GateResult(gate=_GATE, checked=checked, unit="files", findings=findings).report()
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the gate with the interpreter that the first argument names."""
+    """Run the gate with the interpreter given as the first argument."""
     if not arguments:
         sys.stderr.write("Usage: python -m pipeline.gates.scanners PYTHON\n")
         return 2

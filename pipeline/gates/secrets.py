@@ -1,7 +1,8 @@
-"""No secret in any commit: scans all of the history, because a secret that was removed is still published.
+"""No secret in any commit: scans the whole history, because a secret that was removed is still published.
 
-Only formats that are secrets beyond doubt, and assignments of random-looking texts to telling names. What is no secret
-although it looks like one (a published test value) is listed in `allowed_secrets.json` by fingerprint, with a reason.
+Looks for the formats of secrets, and for random-looking values that are assigned to telling names. A value that only
+looks like a secret (a published test value) is listed in `allowed_secrets.json` by fingerprint, with the reason. Why
+the rules are our own: docs/decisions/0212-secret-rules.md.
 """
 
 import hashlib
@@ -13,14 +14,16 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-from pipeline.gates.findings import Finding, GateError, Outcome, fail
+from pipeline.gates.findings import Finding, GateError, GateResult, fail
 
 ALLOWED = Path(__file__).parent / "allowed_secrets.json"
 _COMMIT = "commit\x01"
+_MESSAGE = "(message)"
+#: Bits per character from which a value counts as random: English text is below, 20 random hexadecimal digits above.
 _RANDOM_BITS = 3.6
-"""Shannon entropy per character above which a text counts as random; English is below, 20 random hex digits above."""
 
 RULES: Mapping[str, re.Pattern[str]] = {
     "private-key": re.compile(r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----\s*[\\\w/+=]*"),
@@ -43,7 +46,7 @@ _ASSIGNED = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """A line that some commit added, or that its message says."""
+    """A line that a commit has added, or a line of its message."""
 
     commit: str
     path: str
@@ -51,16 +54,16 @@ class Line:
 
 
 def history(repository: Path) -> Iterator[Line]:
-    """Every line that any commit of any branch has added.
+    """Yield every line that any commit of any branch has added, and every line of every message.
 
     Raises:
-        GateError: there is no history, or only part of it.
+        GateError: the folder holds no history, or only part of one.
     """
     top = _git(repository, "rev-parse", "--show-toplevel").strip()
     if Path(top).resolve() != repository.resolve():
-        raise GateError(f"{repository.resolve()} has no history, only that of {top} around it. Clone in full.")
+        raise GateError(f"{repository.resolve()} has no history; the repository around it is {top}. Clone in full.")
     if _git(repository, "rev-parse", "--is-shallow-repository").strip() != "false":
-        raise GateError("the clone is shallow, so most of the history would go unseen. Clone in full.")
+        raise GateError("the clone is shallow, so most of the history is missing. Clone in full.")
     with subprocess.Popen(
         ["git", "-C", str(repository), "log", "--all", "--patch", "-m", "--unified=0", "--no-color", "--no-ext-diff",
          "--no-renames", "--diff-filter=AM", f"--format={_COMMIT}%H%n%B"],
@@ -75,21 +78,26 @@ def history(repository: Path) -> Iterator[Line]:
 
 
 def _lines(output: Iterable[str]) -> Iterator[Line]:
-    commit, path = "", "(message)"
+    commit, path = "", _MESSAGE
     for line in output:
         text = line.rstrip("\n")
         if text.startswith(_COMMIT):
-            commit, path = text.removeprefix(_COMMIT), "(message)"
+            commit, path = text.removeprefix(_COMMIT), _MESSAGE
         elif text.startswith("+++ "):
             path = text[4:].removeprefix("b/")
-        elif text.startswith("+") and path != "(message)":
+        elif text.startswith("+") and path != _MESSAGE:
             yield Line(commit=commit, path=path, text=text[1:])
-        elif path == "(message)":
+        elif path == _MESSAGE:
             yield Line(commit=commit, path=path, text=text)
 
 
-def secrets_in(text: str) -> Iterator[tuple[str, str]]:
-    """Rule and value of every secret in a line."""
+@cache  # four of five lines of a history occur more than once
+def secrets_in(text: str) -> tuple[tuple[str, str], ...]:
+    """Return rule and value of every secret in a line."""
+    return tuple(_secrets_in(text))
+
+
+def _secrets_in(text: str) -> Iterator[tuple[str, str]]:
     for rule, pattern in RULES.items():
         for match in pattern.finditer(text):
             yield rule, match[match.lastindex or 0]
@@ -100,17 +108,17 @@ def secrets_in(text: str) -> Iterator[tuple[str, str]]:
 
 
 def fingerprint(value: str) -> str:
-    """What a value is allowed by: it tells nothing about the value."""
+    """Return what a value is allowed by, which does not reveal it."""
     return hashlib.sha256(value.encode()).hexdigest()[:16]
 
 
 def _bits(text: str) -> float:
-    """Shannon entropy in bits per character."""
+    """Return the Shannon entropy of a text, in bits per character."""
     return -sum(n / len(text) * math.log2(n / len(text)) for n in Counter(text).values())
 
 
 def scan(lines: Iterable[Line], allowed: Mapping[str, str]) -> Iterator[Finding]:
-    """The first place of each secret that is not allowed."""
+    """Yield a finding for each secret that is not allowed, once for each file."""
     seen: set[tuple[str, str]] = set()
     for line in lines:
         for rule, value in secrets_in(line.text):
@@ -121,20 +129,20 @@ def scan(lines: Iterable[Line], allowed: Mapping[str, str]) -> Iterator[Finding]
             yield Finding(
                 where=f"{line.commit[:12]} {line.path}",
                 rule=rule,
-                message=f"{value[:4]}... ({len(value)} characters) looks like a secret. Revoke it where it was issued; "
-                f"if it never was one, allow fingerprint {mark} in pipeline/gates/allowed_secrets.json and say why.",
+                message=f"{value[:4]}... ({len(value)} characters) looks like a secret. Revoke it where it was issued. "
+                f"If it is none, add its fingerprint {mark} to pipeline/gates/allowed_secrets.json with the reason.",
             )
 
 
 def check(repository: Path, allowed: Path = ALLOWED) -> int:
-    """Scan the history of `repository` and answer the exit status."""
+    """Scan the history of a repository and return the exit status."""
     try:
         lines = list(history(repository))
     except GateError as error:
         return fail("secrets", error)
     findings = list(scan(lines, json.loads(allowed.read_text(encoding="utf-8"))))
     commits = len({line.commit for line in lines})
-    return Outcome(gate="secrets", checked=commits, unit="commits", findings=findings).conclude()
+    return GateResult(gate="secrets", checked=commits, unit="commits", findings=findings).report()
 
 
 def _git(repository: Path, *arguments: str) -> str:

@@ -1,6 +1,6 @@
-"""Static analysis with the tools of the trade, one report format: `python -m pipeline.gates.static ruff|sast|...`.
+"""Static analysis with several tools and one report format: `python -m pipeline.gates.static ruff|sast|...`.
 
-Each tool is asked for JSON, which is turned into findings: one look for a reader, whatever the tool.
+Each tool prints JSON, which becomes findings, so that all tools report alike.
 """
 
 import json
@@ -11,45 +11,49 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.gates.findings import Finding, GateError, Outcome, fail
+from pipeline.gates.findings import Finding, GateError, GateResult, fail
 
-#: What is deployed or decides what is deployed. Tests and the rehearsal run on nobody's account.
-SHIPPED = ("app.py", "pipeline", "stages", "service", "integ")
+#: JSON of other programs, each in a form of its own.
+Json = Any
+
+#: What is deployed, or defines what is deployed. Tests and the rehearsal never run in an account.
+SHIPPED = ("app.py", "kit", "pipeline", "stages", "service", "integ")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tool:
-    """A static analyser: how to ask it, over what, and how to read its answer."""
+    """A static analyser."""
 
     command: Sequence[str]
+    #: Glob patterns of the files that it checks, which are counted.
     files: Sequence[str]
-    """Glob patterns of what it looks at, to tell whether there was anything."""
-    parse: Callable[[Any], Iterator[Finding]]
+    #: Turns its JSON into findings.
+    parse: Callable[[Json], Iterator[Finding]]
+    #: Exit statuses of a failure of the tool itself.
     broken: Sequence[int] = (2,)
-    """Exit statuses that mean that the tool itself failed."""
 
 
-def _ruff(answer: Any) -> Iterator[Finding]:
-    for one in answer:
+def _ruff(output: Json) -> Iterator[Finding]:
+    for one in output:
         where = f"{_relative(one['filename'])}:{one['location']['row']}"
         yield Finding(where=where, rule=one["code"] or "syntax", message=one["message"])
 
 
-def _bandit(answer: Any) -> Iterator[Finding]:
-    for error in answer["errors"]:
+def _bandit(output: Json) -> Iterator[Finding]:
+    for error in output["errors"]:
         yield Finding(where=error["filename"], rule="not-read", message=error["reason"])
-    for one in answer["results"]:
+    for one in output["results"]:
         where = f"{one['filename']}:{one['line_number']}"
         yield Finding(where=where, rule=one["test_id"], message=f"{one['issue_text']} {one['more_info']}")
 
 
-def _hadolint(answer: Any) -> Iterator[Finding]:
-    for one in answer:
+def _hadolint(output: Json) -> Iterator[Finding]:
+    for one in output:
         yield Finding(where=f"{one['file']}:{one['line']}", rule=one["code"], message=one["message"])
 
 
-def _cfn_lint(answer: Any) -> Iterator[Finding]:
-    for one in answer:
+def _cfn_lint(output: Json) -> Iterator[Finding]:
+    for one in output:
         where = f"{_relative(one['Filename'] or 'templates')}:{one['Location']['Start']['LineNumber']}"
         path = "/".join(map(str, one["Location"]["Path"] or ()))
         yield Finding(where=where, rule=one["Rule"]["Id"], message=f"{one['Message']} ({path})")
@@ -58,11 +62,11 @@ def _cfn_lint(answer: Any) -> Iterator[Finding]:
 TOOLS: Mapping[str, Tool] = {
     "ruff": Tool(
         command=("ruff", "check", "--output-format", "json", "."),
-        files=("[!.]*.py", "[!.]*/**/*.py"),  # as ruff itself: not what folders with a dot hold
+        files=("[!.]*.py", "[!.]*/**/*.py"),  # as ruff: without hidden folders
         parse=_ruff,
     ),
     "sast": Tool(
-        # B104, B108, B310, B608 are S104, S108, S310, S608 of ruff, where each exception has its reason on its line.
+        # B104, B108, B310 and B608 are ruff's S104, S108, S310 and S608, where each exception has its reason.
         command=("bandit", "--quiet", "--recursive", "--format", "json", "--severity-level", "medium",
                  "--skip", "B104,B108,B310,B608", *SHIPPED),
         files=[f"{name}/**/*.py" for name in SHIPPED],
@@ -72,7 +76,7 @@ TOOLS: Mapping[str, Tool] = {
         command=("hadolint", "--format", "json", "service/Dockerfile"), files=("service/Dockerfile",), parse=_hadolint
     ),
     "cfn-lint": Tool(
-        # I3510: an action on a resource of a type that it does not take, which allows nothing.
+        # I3510, off by default: an action on a resource of a type that it does not apply to.
         command=("cfn-lint", "--include-checks", "I3510", "--format", "json", "--", "{folder}/**/*.template.json"),
         files=("{folder}/**/*.template.json",),
         parse=_cfn_lint,
@@ -82,18 +86,23 @@ TOOLS: Mapping[str, Tool] = {
 
 
 def check(gate: str, *, folder: str = "cdk.out") -> int:
-    """Run one tool in the working directory and answer the exit status; `folder` holds the synthesized templates."""
+    """Run a tool in the working directory and return the exit status.
+
+    Args:
+        gate: key of `TOOLS`.
+        folder: where the synthesized templates are.
+    """
     tool = TOOLS[gate]
     try:
-        findings = list(tool.parse(_ask(gate, tool, folder)))
+        findings = list(tool.parse(_run(gate, tool, folder)))
     except GateError as error:
         return fail(gate, error)
     files = {name for pattern in tool.files for name in _glob(pattern.format(folder=folder))}
     checked = sum("node_modules" not in Path(name).parts for name in files)
-    return Outcome(gate=gate, checked=checked, unit="files", findings=findings).conclude()
+    return GateResult(gate=gate, checked=checked, unit="files", findings=findings).report()
 
 
-def _ask(gate: str, tool: Tool, folder: str) -> Any:
+def _run(gate: str, tool: Tool, folder: str) -> Json:
     command = [part.format(folder=folder) for part in tool.command]
     try:
         finished = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -104,13 +113,11 @@ def _ask(gate: str, tool: Tool, folder: str) -> Any:
     try:
         return json.loads(finished.stdout or "[]")
     except ValueError:
-        raise GateError(
-            f"{gate} did not answer in JSON: {(finished.stdout + finished.stderr).strip()[-500:]}"
-        ) from None
+        raise GateError(f"{gate} did not print JSON: {(finished.stdout + finished.stderr).strip()[-500:]}") from None
 
 
 def _glob(pattern: str) -> Iterator[str]:
-    """Files that match a pattern, which may be absolute."""
+    """Yield the files that match a pattern, which may be absolute."""
     path = Path(pattern)
     root = Path(path.anchor)
     yield from (str(found) for found in root.glob(str(path.relative_to(root))))
@@ -122,7 +129,7 @@ def _relative(name: str) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the gate that the first argument names; the second is the folder of the templates."""
+    """Run the gate named by the first argument; the second is the folder of the templates."""
     if not arguments or arguments[0] not in TOOLS:
         sys.stderr.write(f"Usage: python -m pipeline.gates.static {'|'.join(TOOLS)} [FOLDER]\n")
         return 2

@@ -1,8 +1,8 @@
-"""The templates as CloudFormation would get them: `python -m pipeline.gates.templates` synthesizes and lints.
+"""The templates, synthesized and linted.
 
-Synthesis itself refuses findings of cdk-nag's rule packs and of CDK's own validation; cfn-lint adds the resource
-schemas, and what IAM knows of actions and their resources. Where nothing is configured (at a desk), placeholders stand
-for the connection, the accounts and certificates.
+Synthesis itself fails on findings of cdk-nag's rule packs and of CDK's own validation; cfn-lint adds the resource
+schemas, and which IAM actions exist and apply to which resources. Where `cdk.json` is not configured, as on a
+developer's machine, placeholders stand for the connection, the accounts and the certificates.
 """
 
 import json
@@ -21,7 +21,7 @@ BOOTSTRAP = Path(__file__).parents[1] / "bootstrap"
 _TOOLING, _PRODUCTION = "111111111111", "222222222222"
 _CERTIFICATE = "arn:aws:acm:{}:{}:certificate/00000000-0000-0000-0000-000000000000"
 
-#: A tooling account with dev, and prod elsewhere: what crosses accounts and regions is looked at too.
+#: dev in the tooling account, and prod in another account and region, so that cross-account resources are checked too.
 PLACEHOLDERS: Mapping[str, object] = {
     "account": _TOOLING,
     "connection_arn": f"arn:aws:codeconnections:us-east-1:{_TOOLING}:connection/00000000-0000-4000-8000-000000000000",
@@ -36,7 +36,7 @@ PLACEHOLDERS: Mapping[str, object] = {
 
 
 def overrides(environ: Mapping[str, str], file: Path = Path("cdk.json")) -> str:
-    """The configuration to synthesize with: what the pipeline hands over, or else placeholders."""
+    """Return the configuration to synthesize with, as JSON: what the pipeline passes on, or else placeholders."""
     given = environ.get(CONTEXT_OVERRIDES)
     if given:
         return given
@@ -48,7 +48,7 @@ def synthesize(folder: Path, environ: Mapping[str, str]) -> None:
     """Run `cdk synth` into `folder`.
 
     Raises:
-        GateError: synthesis failed, with what it said.
+        GateError: synthesis failed; the message ends with its output.
     """
     finished = subprocess.run(
         ["cdk", "synth", "--quiet", "--output", str(folder)],
@@ -62,10 +62,10 @@ def synthesize(folder: Path, environ: Mapping[str, str]) -> None:
 
 
 def add_bootstrap_policies(folder: Path, policies: Path = BOOTSTRAP) -> None:
-    """Put the bootstrap's policies beside the templates, as a template: who looks at those looks at these too.
+    """Write the bootstrap's policies as one more template, so that what checks the templates checks them too.
 
     Raises:
-        GateError: there are none.
+        GateError: there is no policy.
     """
     resources = {
         re.sub(r"\W", "", file.stem): {
@@ -76,13 +76,13 @@ def add_bootstrap_policies(folder: Path, policies: Path = BOOTSTRAP) -> None:
         for file in sorted(policies.glob("*.json"))
     }
     if not resources:
-        raise GateError(f"{policies} holds no policy. `python -m pipeline.bootstrap` writes them.")
+        raise GateError(f"{policies} contains no policies. `python -m pipeline.bootstrap` writes them.")
     template = json.dumps({"Resources": resources}, indent=1)
     (folder / "bootstrap.template.json").write_text(template, encoding="utf-8")
 
 
 def check(folder: Path = ASSEMBLY, environ: Mapping[str, str] = os.environ) -> int:
-    """Synthesize, lint, and answer the exit status."""
+    """Synthesize, lint and return the exit status."""
     try:
         synthesize(folder, environ)
         add_bootstrap_policies(folder)

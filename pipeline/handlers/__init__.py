@@ -1,1 +1,1 @@
-"""Code that runs in the account as functions of the pipeline: inline, with the standard library and boto3 only."""
+"""Code that runs inline in the pipeline's Lambda functions: the standard library and boto3 only."""

@@ -1,1 +1,1 @@
-"""Programs that pipeline steps run after the synth step: the standard library, boto3 and requests only."""
+"""Programs of the pipeline steps after the synth step. They import the standard library, boto3 and requests only."""

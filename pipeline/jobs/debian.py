@@ -1,8 +1,9 @@
-"""What Debian says of a vulnerability: whether a package of a release has it, and whether it matters there.
+"""Debian's assessment of a vulnerability: whether a package of a release has it, and whether it is serious there.
 
-ECR's basic scanning compares upstream version numbers. Debian mends the version that it has, so a mended package is
-still found; and what its security team takes for minor gets no update of its own. The security tracker knows both.
-Source of its format: https://security-tracker.debian.org/tracker/data/json
+ECR's basic scanning compares upstream version numbers. Debian backports fixes to the version of a release, so that a
+fixed package is still reported; and vulnerabilities that its security team considers minor get no update of their own.
+The security tracker knows both.
+Format: https://security-tracker.debian.org/tracker/data/json
 and https://security-team.debian.org/security_tracker.html.
 """
 
@@ -14,84 +15,87 @@ from typing import Any
 import requests
 
 TRACKER = "https://security-tracker.debian.org/tracker/data/json"
-_PATIENCE = (10, 120)  # seconds to connect, and for each part of some 80 MB
+#: Seconds to connect, and for each read; the document has some 80 MB.
+_TIMEOUT_SECONDS = (10, 120)
 
-Packages = Mapping[str, Mapping[str, Any]]
-"""Source package to its vulnerabilities by name, as the tracker has them."""
+#: The tracker's document: source package to its vulnerabilities, by id.
+TrackedPackages = Mapping[str, Mapping[str, Any]]  # Any: JSON of the tracker
 
 
 @dataclass(frozen=True, kw_only=True)
-class Statement:
-    """What Debian says, and whether an image may pass for it."""
+class Assessment:
+    """Debian's assessment of a vulnerability in a package."""
 
-    excuses: bool
-    text: str
+    #: Whether an image may be deployed with it.
+    acceptable: bool
+    reason: str
 
 
-def read_tracker() -> Packages:
-    """Everything that the tracker knows.
+def read_tracker() -> TrackedPackages:
+    """Download the tracker's document.
 
     Raises:
-        requests.RequestException: it did not answer, or not with JSON.
+        requests.RequestException: it cannot be read.
     """
-    answer = requests.get(TRACKER, timeout=_PATIENCE)
-    answer.raise_for_status()
-    packages: Packages = answer.json()
+    response = requests.get(TRACKER, timeout=_TIMEOUT_SECONDS)
+    response.raise_for_status()
+    packages: TrackedPackages = response.json()
     return packages
 
 
-class Debian:
-    """Debian's word on one release; the tracker is asked when somebody wants to know, and once."""
+class SecurityTracker:
+    """Debian's security tracker, downloaded when first needed."""
 
-    def __init__(self, read: Callable[[], Packages] = read_tracker) -> None:
+    def __init__(self, read: Callable[[], TrackedPackages] = read_tracker) -> None:
         self._read = read
-        self._packages: Packages | None = None
+        self._packages: TrackedPackages | None = None
+        #: Why the tracker could not be read; empty if it could be.
         self.unreachable = ""
 
-    def says(self, name: str, *, release: str, package: str, version: str) -> Statement | None:
-        """What is said of the vulnerability `name` in an installed package; None where nothing is said.
+    def assess(self, vulnerability: str, *, release: str, package: str, version: str) -> Assessment | None:
+        """Return Debian's assessment of a vulnerability in an installed package; None if there is none.
 
-        A scanner may name the binary package. Then every source package of the release that has the vulnerability must
-        be excused, so that none is mistaken for another.
+        A scanner may name a binary package, where the tracker knows source packages. The vulnerability must then be
+        acceptable in every source package of the release that has it.
         """
         issues = {
-            source: known[name]["releases"][release]
-            for source, known in self._tracker().items()
-            if release in known.get(name, {}).get("releases", {})
+            source: known[vulnerability]["releases"][release]
+            for source, known in self._tracked().items()
+            if release in known.get(vulnerability, {}).get("releases", {})
         }
         if package in issues:
             issues = {package: issues[package]}
-        statements = [_statement(source, issue, version) for source, issue in sorted(issues.items())]
-        return next((one for one in statements if not one.excuses), statements[0] if statements else None)
+        assessments = [_assess(source, issue, version) for source, issue in sorted(issues.items())]
+        return next((one for one in assessments if not one.acceptable), assessments[0] if assessments else None)
 
-    def _tracker(self) -> Packages:
+    def _tracked(self) -> TrackedPackages:
         if self._packages is None:
             try:
                 self._packages = self._read()
             except requests.RequestException as error:
-                self._packages, self.unreachable = {}, f"{TRACKER} could not be read: {error}"
+                self._packages, self.unreachable = {}, f"{TRACKER} cannot be read: {error}"
         return self._packages
 
 
-def _statement(source: str, issue: Mapping[str, Any], version: str) -> Statement:
-    fixed, reason = issue.get("fixed_version", ""), issue.get("nodsa_reason") or ""
+def _assess(source: str, issue: Mapping[str, Any], version: str) -> Assessment:
+    fixed, no_dsa_reason = issue.get("fixed_version", ""), issue.get("nodsa_reason") or ""
     if issue["status"] == "resolved" and fixed == "0":
-        return Statement(excuses=True, text=f"Debian: {source} of this release never had it")
+        return Assessment(acceptable=True, reason=f"Debian: {source} in this release was never affected")
     if issue["status"] == "resolved" and fixed:
         if not is_older(version, fixed):
-            return Statement(excuses=True, text=f"Debian: {source} {fixed} has the fix")
-        return Statement(excuses=False, text=f"Debian has fixed {source} in {fixed}, and the image is older")
+            return Assessment(acceptable=True, reason=f"Debian: fixed in {source} {fixed}")
+        return Assessment(acceptable=False, reason=f"Debian: fixed in {source} {fixed}, and the image is older")
     if issue.get("urgency") == "unimportant":
-        return Statement(excuses=True, text=f"Debian: unimportant in {source}")
-    if issue["status"] == "open" and issue.get("nodsa") and reason in ("", "postponed"):
-        return Statement(excuses=True, text=f"Debian: no update of its own for {source}: {issue['nodsa']}")
-    return Statement(excuses=False, text=f"Debian: {issue['status']} in {source}, and nobody calls it minor")
+        return Assessment(acceptable=True, reason=f"Debian: unimportant in {source}")
+    if issue["status"] == "open" and issue.get("nodsa") and no_dsa_reason in ("", "postponed"):
+        return Assessment(acceptable=True, reason=f"Debian: no security update for {source}: {issue['nodsa']}")
+    return Assessment(acceptable=False, reason=f"Debian: {issue['status']} in {source}, and not classified as minor")
 
 
 def is_older(version: str, other: str) -> bool:
-    """Whether a Debian version comes before another.
+    """Return whether a Debian version is older than another.
 
-    Source: https://www.debian.org/doc/debian-policy/ch-controlfields.html#version.
+    Algorithm: https://www.debian.org/doc/debian-policy/ch-controlfields.html#version.
     """
     return _key(version) < _key(other)
 
@@ -104,7 +108,7 @@ def _key(version: str) -> tuple[int, object, object]:
 
 
 def _part(text: str) -> list[tuple[list[int], int]]:
-    """Text and numbers in turn; a tilde comes before the end, letters before everything else."""
+    """Return a sort key of alternating text and numbers: a tilde sorts before the end, letters before all others."""
     pairs = [
         ([*(_rank(character) for character in words), 0], int(digits or 0))
         for words, digits in re.findall(r"(\D*)(\d*)", text)

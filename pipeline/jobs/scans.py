@@ -1,8 +1,9 @@
-"""Scans of published images: started where they must be, waited for, and read, whatever kind of scan a registry makes.
+"""Scans of published images: starts them where necessary, waits for them and reads their findings.
 
-With basic scanning a scan is started here (ECR allows one a day for an image; its findings then stand). With enhanced
-scanning, Amazon Inspector scans by itself, and to start one is refused ("This feature is disabled"). In another account
-the lookup role may read findings but not start a scan: there the registry has to scan on push (README, bootstrap).
+With basic scanning, the scan is started here; ECR allows one a day for an image, whose findings then stand. With
+enhanced scanning, Amazon Inspector scans on its own, and ECR refuses to start a scan ("This feature is disabled"). In
+another account the lookup role may read findings but not start a scan: that registry has to scan on push (README,
+bootstrap).
 """
 
 import time
@@ -13,32 +14,35 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.exceptions import ClientError
 
+from pipeline.jobs.credentials import assume_role
+
 if TYPE_CHECKING:
     from mypy_boto3_ecr import ECRClient
 
-_PAUSE, _DEADLINE = 2.0, 900.0
-_REBUILD = "Have the image built again: change the date in its Dockerfile."
-#: Ends of a scan that say what to do.
+_POLL_SECONDS = 2.0
+_TIMEOUT_SECONDS = 900.0
+_REBUILD = "Rebuild the image: change the date in its Dockerfile."
+#: What to do about the final status of a scan.
 _REMEDIES = {
-    "SCAN_ELIGIBILITY_EXPIRED": f"Amazon Inspector no longer watches an image this old. {_REBUILD}",
+    "SCAN_ELIGIBILITY_EXPIRED": f"Amazon Inspector no longer monitors an image this old. {_REBUILD}",
     "IMAGE_ARCHIVED": f"ECR has archived the image. {_REBUILD}",
 }
 
 
 class ScanError(Exception):
-    """An image could not be shown to be sound; the message says why and what to do."""
+    """A scan is missing or failed; the message gives the cause and the remedy."""
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class Image:
-    """An image where it was published."""
+    """An image in a registry."""
 
     account: str
     region: str
     repository: str
     tag: str
+    #: Debian release of the base image, such as `trixie`; empty if the Dockerfile does not name one.
     release: str = ""
-    """Name of the Debian release that it is built on; empty where the Dockerfile does not say."""
 
     def __str__(self) -> str:
         """The image on one line."""
@@ -47,14 +51,14 @@ class Image:
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class Vulnerability:
-    """A vulnerability of one package of an image, whoever found it."""
+    """A vulnerability of one package of an image, from either kind of scan."""
 
     name: str
     severity: str
     package: str = ""
     version: str = ""
-    of_distribution: bool = True
-    """Whether the package is the distribution's, not one of a language."""
+    #: Whether it is a package of the operating system, not of a programming language.
+    is_os_package: bool = True
     link: str = ""
 
     def __str__(self) -> str:
@@ -63,48 +67,47 @@ class Vulnerability:
 
 
 def registry(image: Image, own_account: str) -> "ECRClient":
-    """A client for an image's registry: with the step's own rights at home, else with the lookup role's."""
+    """Return a client for an image's registry, with the lookup role if it is in another account."""
     if image.account == own_account:
         return boto3.client("ecr", region_name=image.region)
     role = f"arn:aws:iam::{image.account}:role/cdk-hnb659fds-lookup-role-{image.account}-{image.region}"
-    granted = boto3.client("sts", region_name=image.region).assume_role(RoleArn=role, RoleSessionName="image-scan")
-    return boto3.client(
-        "ecr",
-        region_name=image.region,
-        aws_access_key_id=granted["Credentials"]["AccessKeyId"],
-        aws_secret_access_key=granted["Credentials"]["SecretAccessKey"],
-        aws_session_token=granted["Credentials"]["SessionToken"],
-    )
+    return assume_role(role, region=image.region, session_name="image-scan", seconds=3_600).client("ecr")
 
 
 def vulnerabilities_of(
-    client: "ECRClient", image: Image, *, may_start: bool, pause: float = _PAUSE
+    client: "ECRClient", image: Image, *, may_start: bool, poll_seconds: float = _POLL_SECONDS
 ) -> list[Vulnerability]:
-    """What a scan has found in an image, after waiting for its end.
+    """Wait for the scan of an image and return its findings.
+
+    Args:
+        client: client for the image's registry.
+        image: the image.
+        may_start: whether a scan may be started here.
+        poll_seconds: pause between two requests for its status.
 
     Raises:
-        ScanError: there is no scan and none may be started, it failed, or it does not end.
+        ScanError: there is no scan and none may be started, it failed, or it does not finish in time.
     """
-    scans_by_itself = _is_enhanced(client, image)
-    if may_start and not scans_by_itself:
+    enhanced = _is_enhanced(client, image)
+    if may_start and not enhanced:
         _start(client, image)
-    deadline = time.monotonic() + _DEADLINE
+    deadline = time.monotonic() + _TIMEOUT_SECONDS
     while True:
-        status, found = _read(client, image, appears=scans_by_itself)
+        status, found = _read(client, image, is_expected=enhanced)
         if status in ("COMPLETE", "ACTIVE"):
             return found
         if status not in ("IN_PROGRESS", "PENDING"):
-            raise ScanError(f"{image}: the scan ended in {status}. {_REMEDIES.get(status, '')}".strip())
+            raise ScanError(f"{image}: the scan ended with status {status}. {_REMEDIES.get(status, '')}".strip())
         if time.monotonic() > deadline:
-            raise ScanError(f"{image}: the scan has not ended in {_DEADLINE:.0f} s.")
-        time.sleep(pause)
+            raise ScanError(f"{image}: the scan has not finished within {_TIMEOUT_SECONDS:.0f} s.")
+        time.sleep(poll_seconds)
 
 
 def _is_enhanced(client: "ECRClient", image: Image) -> bool:
     try:
         configuration = client.get_registry_scanning_configuration()["scanningConfiguration"]
     except ClientError as error:
-        raise ScanError(f"{image}: how its registry scans could not be read: {error}") from error
+        raise ScanError(f"{image}: the scanning configuration of its registry cannot be read: {error}") from error
     return configuration.get("scanType") == "ENHANCED"
 
 
@@ -112,12 +115,12 @@ def _start(client: "ECRClient", image: Image) -> None:
     try:
         client.start_image_scan(repositoryName=image.repository, imageId={"imageTag": image.tag})
     except ClientError as error:
-        if error.response["Error"]["Code"] != "LimitExceededException":  # scanned already today: those findings stand
-            raise ScanError(f"{image}: no scan could be started: {error}") from error
+        if error.response["Error"]["Code"] != "LimitExceededException":  # scanned within 24 hours: those findings stand
+            raise ScanError(f"{image}: the scan cannot be started: {error}") from error
 
 
-def _read(client: "ECRClient", image: Image, *, appears: bool) -> tuple[str, list[Vulnerability]]:
-    """State and findings of a scan; `appears`: one that is not there yet will be."""
+def _read(client: "ECRClient", image: Image, *, is_expected: bool) -> tuple[str, list[Vulnerability]]:
+    """Return status and findings of a scan; one that does not exist yet is pending if it `is_expected`."""
     found: list[Vulnerability] = []
     status = "PENDING"
     try:
@@ -130,9 +133,9 @@ def _read(client: "ECRClient", image: Image, *, appears: bool) -> tuple[str, lis
             found += [_basic(one) for one in findings.get("findings", ())]
             found += [each for one in findings.get("enhancedFindings", ()) for each in _enhanced(one)]
     except ClientError as error:
-        if appears and error.response["Error"]["Code"] == "ScanNotFoundException":
+        if is_expected and error.response["Error"]["Code"] == "ScanNotFoundException":
             return "PENDING", []
-        raise ScanError(f"{image}: there is no scan to read: {error}. Have its registry scan on push.") from error
+        raise ScanError(f"{image}: no scan can be read: {error}. Configure its registry to scan on push.") from error
     return status, found
 
 
@@ -148,8 +151,8 @@ def _basic(finding: Mapping[str, Any]) -> Vulnerability:
 
 
 def _enhanced(finding: Mapping[str, Any]) -> Iterator[Vulnerability]:
-    """One for each package: an image may hold a vulnerability more than once."""
-    if finding.get("status") == "CLOSED":  # by Inspector, because it is no longer there
+    """Yield a vulnerability for each affected package."""
+    if finding.get("status") == "CLOSED":  # no longer in the image
         return
     details = finding.get("packageVulnerabilityDetails", {})
     for package in details.get("vulnerablePackages") or [{}]:
@@ -158,7 +161,7 @@ def _enhanced(finding: Mapping[str, Any]) -> Iterator[Vulnerability]:
             severity=finding.get("severity", "UNDEFINED"),
             package=package.get("name", ""),
             version=_version(package),
-            of_distribution=package.get("packageManager") == "OS",
+            is_os_package=package.get("packageManager") == "OS",
             link=details.get("sourceUrl", ""),
         )
 

@@ -1,8 +1,8 @@
-"""How smoke checks verify an environment that has a certificate but no domain of its own: one that is being evaluated.
+"""TLS settings of the smoke checks for an environment with a certificate but without a domain, as in an evaluation.
 
-Such an environment is called by the load balancer's own name, which no certificate carries. The checks verify TLS all
-the same: the name is the certificate's, and an imported certificate (a self-signed one, or one of a private authority)
-is trusted besides the public roots.
+Such an environment is called by the load balancer's own name, which no certificate can carry. TLS is verified all the
+same: the checks expect the certificate's name, and trust an imported certificate (self-signed, or issued by a private
+authority) in addition to the public roots.
 """
 
 import tempfile
@@ -19,9 +19,9 @@ CERTIFICATE = "CERTIFICATE_ARN"
 
 
 def trust_variables(environ: Mapping[str, str], acm: "ACMClient") -> dict[str, str]:
-    """The variables with which `integ` verifies the certificate that `environ` names; none where it names none.
+    """Return the variables with which `integ` verifies the certificate that `environ` names; none if it names none.
 
-    Roots that are given already (`CA_BUNDLE`, `REQUESTS_CA_BUNDLE`) stay in force.
+    Roots that are configured already (`CA_BUNDLE`, `REQUESTS_CA_BUNDLE`) stay in force.
     """
     arn = environ.get(CERTIFICATE)
     if not arn or environ.get("CA_BUNDLE") or environ.get("REQUESTS_CA_BUNDLE"):

@@ -1,7 +1,6 @@
-"""A small payment API on loopback HTTPS that keeps every promise of the checks, but for the faults it is given."""
+"""A fake payment API on loopback HTTPS that passes every check, except for the faults it is given."""
 
 import datetime as dt
-import ipaddress
 import json
 import socket
 import ssl
@@ -13,17 +12,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+import trustme
 
 API_KEY = "sk_test_smokedev_0123456789012345678901234567890123456789012"
 HOST_NAME = "api.payments.example"
 
 
 class Api(ThreadingHTTPServer):
-    """In-memory payments. `faults` names what is broken; `url` is where it answers."""
+    """The server; `faults` names what is broken, `url` is its address."""
 
     daemon_threads = True
     request_queue_size = 64
@@ -32,7 +28,7 @@ class Api(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.faults: set[str] = set()
         self.payments: dict[str, dict[str, Any]] = {}
-        self.answers: dict[str, tuple[int, bytes]] = {}
+        self.responses: dict[str, tuple[int, bytes]] = {}
         self.failures_left = 0
         self.failure = 503
         self.https_url = https_url
@@ -40,7 +36,7 @@ class Api(ThreadingHTTPServer):
         self.url = f"{'https' if context else 'http'}://127.0.0.1:{self.server_address[1]}"
 
     def get_request(self) -> tuple[socket.socket, Any]:
-        """Accept a connection; one that is gone already is closed here, which `SSLSocket.accept` forgets."""
+        """Accept a connection; close it if the client is gone already, unlike `SSLSocket.accept`."""
         connection, address = super().get_request()
         if self._context is None:
             return connection, address
@@ -52,7 +48,7 @@ class Api(ThreadingHTTPServer):
         return secured, address
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A refused handshake is what some checks want."""
+        """Ignore errors: some checks expect a rejected handshake."""
 
 
 @contextmanager
@@ -68,33 +64,17 @@ def serving(server: Api) -> Iterator[Api]:
         thread.join()
 
 
-def make_certificate(folder: Path, *, days: int = 1, name: str | None = None) -> tuple[ssl.SSLContext, Path]:
-    """A server context with a self-signed certificate for 127.0.0.1 (or `name`), and the file that trusts it."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "smoke tests")])
+def make_certificate(folder: Path, *, days: int = 1, name: str = "127.0.0.1") -> tuple[ssl.SSLContext, Path]:
+    """Return a server context with a certificate for `name`, and the file of the root that trusts it."""
     now = dt.datetime.now(dt.UTC)
-    alternative: x509.GeneralName = x509.DNSName(name) if name else x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=10))
-        .not_valid_after(now + dt.timedelta(days=days))
-        .add_extension(x509.SubjectAlternativeName([alternative]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
+    authority = trustme.CA()
+    issued = authority.issue_cert(name, not_before=now - dt.timedelta(days=10), not_after=now + dt.timedelta(days=days))
     folder.mkdir(parents=True, exist_ok=True)
-    pem, key_file = folder / "certificate.pem", folder / "key.pem"
-    pem.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    key_file.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
+    root = folder / "root.pem"
+    authority.cert_pem.write_to_path(str(root))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pem, key_file)
-    return context, pem
+    issued.configure_cert(context)
+    return context, root
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -119,9 +99,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _read(self, url: SplitResult) -> None:
         query = parse_qs(url.query)
         if "UNION SELECT" in query.get("reference", [""])[0] and not self._broken("firewall"):
-            if self._broken("page of the firewall"):
+            if self._broken("firewall page"):
                 return self._send_bytes(403, b"<html>", {"Content-Type": "text/html"})
-            code = "forbidden" if self._broken("code of the firewall") else "request_blocked"
+            code = "forbidden" if self._broken("firewall code") else "request_blocked"
             return self._send(403, {"status": 403, "code": code})
         if url.path == "/v1/payments":
             found = [
@@ -131,7 +111,7 @@ class _Handler(BaseHTTPRequestHandler):
         payment = self.server.payments.get(url.path.rpartition("/")[2])
         if payment is None:
             return self._send(404, {"status": 404})
-        if self._broken("slow truth") and payment["status"] == "processing":
+        if self._broken("unknown outcome") and payment["status"] == "processing":
             payment["status"] = "requires_capture"
             return self._send(200, {**payment, "status": "processing"})
         return self._send(200, payment)
@@ -140,21 +120,21 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if len(body) > 65_536 and not self._broken("no limit"):
             return self._send(413, {"status": 413})
-        if len(body) > 8_192 and self._broken("small limit"):
+        if len(body) > 8_192 and self._broken("low limit"):
             return self._send(403, {"status": 403})
-        if b"OR 1=1" in body and self._broken("firewall judges text"):
+        if b"OR 1=1" in body and self._broken("firewall blocks text"):
             return self._send(403, {"status": 403, "code": "request_blocked"})
         if not self._authenticated():
             return None
         key = self.headers["Idempotency-Key"]
-        if key in self.server.answers and not self._broken("replay"):
-            status, answer = self.server.answers[key]
+        if key in self.server.responses and not self._broken("replay"):
+            status, response = self.server.responses[key]
             replayed = {} if self._broken("replay header") else {"Idempotency-Replayed": "true"}
-            return self._send_bytes(status, answer, replayed)
+            return self._send_bytes(status, response, replayed)
         status, payload = self._act(json.loads(body))
-        answer = json.dumps(payload).encode()
-        self.server.answers[key] = status, answer
-        return self._send_bytes(status, answer)
+        response = json.dumps(payload).encode()
+        self.server.responses[key] = status, response
+        return self._send_bytes(status, response)
 
     def _act(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         parts = self.path.strip("/").split("/")
@@ -176,7 +156,7 @@ class _Handler(BaseHTTPRequestHandler):
         identifier = f"pay_{len(self.server.payments)}"
         payment = self.server.payments[identifier] = {
             "id": identifier,
-            "status": "processing" if self._broken("slow truth") else "requires_capture",
+            "status": "processing" if self._broken("unknown outcome") else "requires_capture",
             "amount": body["amount"],
             "reference": body.get("reference"),
             "description": body.get("description"),
@@ -195,17 +175,17 @@ class _Handler(BaseHTTPRequestHandler):
         return what in self.server.faults
 
     def _authenticated(self) -> bool:
-        if self._broken("open door") or self.headers.get("Authorization") == f"Bearer {API_KEY}":
+        if self._broken("no authentication") or self.headers.get("Authorization") == f"Bearer {API_KEY}":
             return True
-        kind = "application/json" if self._broken("plain 401") else "application/problem+json"
+        kind = "application/json" if self._broken("no problem") else "application/problem+json"
         self._send(401, {"status": 401}, {"Content-Type": kind})
         return False
 
     def _redirect(self) -> None:
-        target = self.server.https_url + ("/" if self._broken("path lost") else self.path)
+        target = self.server.https_url + ("/" if self._broken("lost path") else self.path)
         if self._broken("insecure redirect"):
             target = target.replace("https:", "http:")
-        if self._broken("plain answer"):
+        if self._broken("no redirect"):
             return self._send(200, {"status": "ok"})
         return self._send(301, {}, {"Location": target})
 

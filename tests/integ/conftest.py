@@ -1,4 +1,4 @@
-"""One HTTPS server for all tests; each test breaks it in its own way and mends it again."""
+"""One HTTPS server for all tests, which each test breaks in its own way."""
 
 import time
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from integ.client import Client
+from integ.client import ApiClient
 from integ.settings import Settings
 from tests.integ.api import API_KEY, Api, make_certificate, serving
 
@@ -25,27 +25,27 @@ def server(certificate: Path) -> Iterator[Api]:
 
 @pytest.fixture
 def api(server: Api) -> Iterator[Api]:
-    """The server without any fault."""
+    """Return the server without any fault."""
     yield server
     server.faults.clear()
     server.failures_left = 0
     server.payments.clear()
-    server.answers.clear()
+    server.responses.clear()
 
 
 @pytest.fixture
 def settings(api: Api, certificate: Path) -> Settings:
     _, _, key_id, secret = API_KEY.split("_")
-    return Settings(base_url=api.url, key_id=key_id, key_secret=secret, ca_bundle=str(certificate / "certificate.pem"))
+    return Settings(base_url=api.url, key_id=key_id, key_secret=secret, ca_bundle=str(certificate / "root.pem"))
 
 
 @pytest.fixture
-def client(settings: Settings) -> Client:
-    return Client(settings=settings, pause=0)
+def client(settings: Settings) -> ApiClient:
+    return ApiClient(settings=settings, pause=0)
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing here needs real waiting."""
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Skip all pauses."""
     monkeypatch.setattr(time, "sleep", lambda _: None)
-    monkeypatch.setattr("integ.payments._SETTLED_SECONDS", 0.2)
+    monkeypatch.setattr("integ.payments._SETTLEMENT_SECONDS", 0.2)

@@ -1,4 +1,4 @@
-"""An emulated account, empty for each test and bootstrapped as far as a destroy looks."""
+"""An emulated account, empty for each test and bootstrapped as far as `destroy` requires."""
 
 import functools
 import importlib
@@ -18,9 +18,9 @@ from typing import Any
 import boto3.session
 import pytest
 
-from operations.destroy import Pace
+from operations.destroy import Timing
 from rehearsal.account import sessions
-from rehearsal.account.inventory import difference, in_words, take_inventory
+from rehearsal.account.inventory import describe, difference, take_inventory
 from rehearsal.emulator.process import EmulatorProcess
 from tests.rehearsal.emulator.stacks import Stacks, ref, resource
 
@@ -28,39 +28,39 @@ Finished = subprocess.CompletedProcess[str]
 
 PROJECT = Path(__file__).parents[2]
 REGION = "us-east-1"
-PACE = Pace(poll_seconds=0.05, settle_seconds=0.3)
+TIMING = Timing(poll_seconds=0.05, settle_seconds=0.3)
 BUCKET, REPOSITORY = "cdk-hnb659fds-assets-000000000000-us-east-1", "cdk-hnb659fds-container-assets"
 
 
-session = functools.cache(sessions.session)
-"""Sessions of the emulator's port, account and region; a session makes each of its clients once."""
+#: Sessions of the emulator's port, account and region; a session makes each of its clients once.
+session = functools.cache(sessions.open_session)
 
 
 @dataclass
 class Account:
-    """An account with the bootstrap stack, and what a test says about it."""
+    """An account with the bootstrap stack."""
 
     session: boto3.session.Session
     stacks: Stacks
     records: Path
-    said: list[str] = field(default_factory=list)
+    reported: list[str] = field(default_factory=list)
     baseline: Mapping[str, frozenset[str]] = field(default_factory=dict)
     account: str = sessions.ACCOUNT_ID
 
     def remember(self) -> None:
-        """Take what the account holds now for what a destroy has to leave."""
+        """Record what the account contains now, and what `destroy` must therefore keep."""
         self.baseline = take_inventory(self.session, records=self.records)
 
     def left(self) -> str:
-        """Say what the account holds beyond that."""
-        return in_words(difference(self.baseline, take_inventory(self.session, records=self.records)))
+        """Return what the account contains beyond that."""
+        return describe(difference(self.baseline, take_inventory(self.session, records=self.records)))
 
     def missing(self) -> str:
-        """Say what of that the account does not hold any longer."""
-        return in_words(difference(take_inventory(self.session, records=self.records), self.baseline))
+        """Return what the account no longer contains of that."""
+        return describe(difference(take_inventory(self.session, records=self.records), self.baseline))
 
     def deploy(self, name: str, resources: Mapping[str, Any], suffix: str, **more: Any) -> dict[str, str]:
-        """Deploy a stack with our tags."""
+        """Deploy a stack with the project's tags."""
         tags = {"project": "payment-pipeline", "environment-suffix": suffix}
         return self.stacks.deploy(name, resources, tags=tags, **more)
 
@@ -96,7 +96,7 @@ class Account:
         return {one["StackName"] for one in self.session.client("cloudformation").describe_stacks()["Stacks"]}
 
     def shell(self) -> dict[str, str]:
-        """Return the environment of a terminal in this account."""
+        """Return the environment variables of a shell in this account."""
         home = self.records.parent / "home"
         return sessions.subprocess_environment(
             self.port, home=home, account=self.account, base={"PATH": os.environ["PATH"]}
@@ -125,16 +125,16 @@ class Account:
 
 
 def pipeline(
-    name: str, *, places: Iterable[tuple[str, str]] = (), overrides: Mapping[str, Any] | None = None
+    name: str, *, targets: Iterable[tuple[str, str]] = (), overrides: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """A pipeline that deploys to these accounts and regions, with its synth project where there are overrides."""
+    """A pipeline that deploys to these accounts and regions, with its synth project if there are overrides."""
 
     def stage(stage_name: str, provider: str, **more: str) -> dict[str, Any]:
         type_id = {"Category": "Source", "Owner": "AWS", "Provider": provider, "Version": "1"}
         return {"Name": stage_name, "Actions": [{"Name": stage_name, "ActionTypeId": type_id, **more}]}
 
     stages = [stage("Source", "CodeStarSourceConnection"), stage("Approve", "Manual")]
-    for number, (account, region) in enumerate(places):
+    for number, (account, region) in enumerate(targets):
         role = f"arn:aws:iam::{account}:role/cdk-hnb659fds-deploy-role-{account}-{region}"
         stages.append(stage(f"Deploy{number}", "CloudFormation", RoleArn=role, Region=region))
     resources = {
@@ -187,7 +187,7 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorProce
 
 @pytest.fixture
 def account(emulator: EmulatorProcess) -> Account:
-    """Return an account that is empty but for the bootstrap."""
+    """Return an account that contains the bootstrap only."""
     urllib.request.urlopen(f"{emulator.url}/_ministack/reset", data=b"").close()
     records = emulator.data / "records"
     shutil.rmtree(records, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""An installation is told from others by its stacks' tags."""
+"""An installation is identified by the tags of its stacks."""
 
 import json
 from pathlib import Path
@@ -23,19 +23,19 @@ from operations.installation import Installation
         ("alice-b", "dev-alice-b", False, True),
     ],
 )
-def test_tags_tell_whose_a_stack_is(installation: str, suffix: str, is_pipeline: bool, owned: bool) -> None:
+def test_tags_identify_it(installation: str, suffix: str, is_pipeline: bool, owned: bool) -> None:
     tags = {"project": "payment-pipeline", "environment-suffix": suffix}
 
     assert Installation(name=installation).owns(tags, is_pipeline=is_pipeline) is owned
 
 
 @pytest.mark.parametrize("tags", [{}, {"environment-suffix": "dev"}, {"project": "shop", "environment-suffix": "dev"}])
-def test_what_is_not_tagged_as_ours_is_never_ours(tags: dict[str, str]) -> None:
+def test_a_stack_without_our_tags_is_not_ours(tags: dict[str, str]) -> None:
     assert not Installation().owns(tags, is_pipeline=False)
 
 
 def test_the_app_tags_its_stacks() -> None:
-    """With this feature flag on, `Tags.of` would tag resources only, and a destroy would find no stack at all."""
+    """With this feature flag, `Tags.of` would tag resources only, and `destroy` would find no stack."""
     context = json.loads((Path(__file__).parents[2] / "cdk.json").read_text())["context"]
 
     assert context["@aws-cdk/core:explicitStackTags"] is False

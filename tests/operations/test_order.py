@@ -33,7 +33,7 @@ def order(*stacks: Stack) -> list[str]:
     ]
 
 
-def test_within_an_environment_the_newest_goes_first() -> None:
+def test_within_an_environment_the_newest_stack_comes_first() -> None:
     assert order(
         stack("network", minute=1),
         stack("monitoring", minute=4),
@@ -42,28 +42,28 @@ def test_within_an_environment_the_newest_goes_first() -> None:
     ) == ["monitoring", "service", "database", "network"]
 
 
-def test_who_imports_goes_first_even_when_it_is_older() -> None:
-    """A stack that was there from the start may have come to import from one that was added later."""
+def test_an_importing_stack_comes_first_even_if_older() -> None:
+    """An old stack may have been changed to import from one that was added later."""
     old = stack("old", minute=1, imports=frozenset({"key"}))
     new = stack("new", minute=2, exports=frozenset({"key"}))
 
     assert order(old, new) == ["old", "new"]
 
 
-def test_exports_of_another_region_are_something_else() -> None:
+def test_exports_of_other_regions_do_not_count() -> None:
     importing = stack("importing", minute=1, imports=frozenset({"key"}))
     elsewhere = stack("elsewhere", minute=2, exports=frozenset({"key"}), region="eu-west-1", environment="eu")
 
     assert deletion_order([importing, elsewhere])["id-elsewhere"] == set()
 
 
-def test_environments_do_not_wait_for_one_another() -> None:
+def test_environments_do_not_wait_for_each_other() -> None:
     first = deletion_order([stack("dev", minute=1), stack("prod", minute=2, environment="prod")])
 
     assert first == {"id-dev": set(), "id-prod": set()}
 
 
-def test_the_pipeline_goes_after_all_environments_and_its_support_last() -> None:
+def test_the_pipeline_comes_after_environments_and_replicas_last() -> None:
     support = stack("PipelineStack-support-eu-west-1", minute=1, environment=None)
     pipeline = stack("PipelineStack", minute=9, environment="main", resources=PIPELINE)
 

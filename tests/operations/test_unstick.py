@@ -1,4 +1,4 @@
-"""After a failed first deployment: stuck stacks go, healthy ones stay, and the way on works as it is printed."""
+"""After a failed first deployment: stuck stacks are deleted, healthy ones kept, and the printed commands work."""
 
 import shlex
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ import botocore.validate
 import pytest
 from botocore.stub import Stubber
 
-from operations.deployed import Deployed
+from operations.deployed_pipeline import DeployedPipeline
 from operations.installation import PIPELINE_TYPE, Installation, Resource, Stack
 from operations.target import Target
 from operations.unstick import next_steps
@@ -31,7 +31,7 @@ def parameters(command: str) -> tuple[str, dict[str, str]]:
 
 
 def check(command: str) -> tuple[str, dict[str, str]]:
-    """Hold a command against the service's own description."""
+    """Validate a command against the service model."""
     operation, given = parameters(command)
     model = boto3.session.Session(region_name="us-east-1").client("codepipeline").meta.service_model
     shape = model.operation_model(operation).input_shape
@@ -64,14 +64,14 @@ HEALTHY = stack("PipelineStack", resources=(Resource(type=PIPELINE_TYPE, id="pip
 
 
 def target(*stacks: Stack) -> Target:
-    deployed = Deployed(account="111111111111", region="us-east-1", places=frozenset(), overrides={})
+    pipeline = DeployedPipeline(account="111111111111", region="us-east-1", targets=frozenset(), overrides={})
     return Target(
         installation=Installation(),
         account="111111111111",
         regions=["us-east-1"],
         environment=None,
         stacks=stacks,
-        deployed=deployed,
+        pipeline=pipeline,
     )
 
 
@@ -81,13 +81,13 @@ def steps(monkeypatch: pytest.MonkeyPatch, status: str) -> list[str]:
     codepipeline = session.client("codepipeline")
     monkeypatch.setattr(session, "client", lambda *_, **__: codepipeline)
     latest = {"pipelineExecutionId": EXECUTION, "status": status}
-    answer = {"stageStates": [{"stageName": "Source"}, {"stageName": "Dev", "latestExecution": latest}]}
+    response = {"stageStates": [{"stageName": "Source"}, {"stageName": "Dev", "latestExecution": latest}]}
     with Stubber(codepipeline) as stub:
-        stub.add_response("get_pipeline_state", answer, {"name": "pipeline-main"})
+        stub.add_response("get_pipeline_state", response, {"name": "pipeline-main"})
         return list(next_steps(session, target(STUCK, HEALTHY), [STUCK]))
 
 
-def test_the_failed_stage_is_retried_with_all_its_actions_or_released_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_stage_is_retried_with_all_its_actions(monkeypatch: pytest.MonkeyPatch) -> None:
     _, retry, _, release = steps(monkeypatch, "Failed")
 
     assert check(retry) == (
@@ -102,14 +102,14 @@ def test_the_failed_stage_is_retried_with_all_its_actions_or_released_again(monk
     assert check(release) == ("StartPipelineExecution", {"name": "pipeline-main"})
 
 
-def test_a_stage_that_has_not_failed_cannot_be_retried(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stage_that_did_not_fail_is_not_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     first, release = steps(monkeypatch, "Succeeded")
 
     assert "release again" in first
     assert check(release)[0] == "StartPipelineExecution"
 
 
-def test_without_a_pipeline_it_says_where_to_go_on() -> None:
+def test_without_a_pipeline_it_explains_how_to_continue() -> None:
     session = boto3.session.Session(region_name="us-east-1")
     for stacks in ([STUCK], [STUCK, HEALTHY]):
         text = " ".join(next_steps(session, target(*stacks), stacks))
@@ -117,8 +117,8 @@ def test_without_a_pipeline_it_says_where_to_go_on() -> None:
         assert "all actions" in text
 
 
-def test_nothing_recommends_to_retry_failed_actions_alone() -> None:
-    folders = ("docs", "operations", "pipeline", "stages", "rehearsal")
+def test_nothing_recommends_retrying_failed_actions_only() -> None:
+    folders = ("docs", "kit", "operations", "pipeline", "stages", "rehearsal")
     files = [PROJECT / "README.md", *(file for folder in folders for file in (PROJECT / folder).rglob("*.[mp][dy]"))]
     assert PROJECT / "docs" / "operations.md" in files
     assert [str(file) for file in files if "FAILED_ACTIONS" in Path(file).read_text(encoding="utf-8")] == []
@@ -135,17 +135,17 @@ def test_the_runbook_retries_with_all_actions() -> None:
 
 
 @pytest.mark.rehearsal
-def test_stuck_stacks_are_freed_and_healthy_ones_stay(account: Account) -> None:
+def test_stuck_stacks_are_deleted_and_healthy_ones_kept(account: Account) -> None:
     account.deploy("PipelineStack", pipeline("pipeline-main"), "main")
     environment(account, "dev")
     with pytest.raises(StackFailedError):
         account.deploy("payment-monitoring-dev", {"Nat": resource("AWS::EC2::NatGateway", SubnetId="subnet-0")}, "dev")
     assert account.status("payment-monitoring-dev") == "ROLLBACK_COMPLETE"
 
-    freed = account.run(module="operations.unstick")
+    finished = account.run(module="operations.unstick")
 
-    assert freed.returncode == 0
-    assert "deleted payment-monitoring-dev" in freed.stdout
-    assert "aws codepipeline start-pipeline-execution --region us-east-1 --name pipeline-main" in freed.stdout
+    assert finished.returncode == 0
+    assert "deleted payment-monitoring-dev" in finished.stdout
+    assert "aws codepipeline start-pipeline-execution --region us-east-1 --name pipeline-main" in finished.stdout
     assert account.stack_names() == {"CDKToolkit", "PipelineStack", "payment-network-dev", "payment-service-dev"}
     assert "no stack of installation main is stuck" in account.run(module="operations.unstick").stdout

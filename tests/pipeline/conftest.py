@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from aws_cdk import App
 
+from kit.rule_packs import add_rule_packs
 from pipeline.config import PipelineConfig, read_config
 from pipeline.pipeline_stack import PipelineStack
-from stages.rules import add_rule_packs
 from tests.pipeline.model import CONFIGURED, ELSEWHERE, PROJECT, TOOLING, VARIANTS, Synthesized
 
 
 def configure(overrides: Mapping[str, Any], file: Path = PROJECT / "cdk.json") -> PipelineConfig:
-    """The configuration with `overrides` given by `-c`."""
+    """The configuration with `overrides` passed with `-c`."""
     context = {**json.loads(file.read_text())["context"], **overrides}
     return read_config(context, file=file, environ={"CDK_DEFAULT_ACCOUNT": TOOLING})
 
@@ -41,6 +41,6 @@ def synthesized(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
 
 @pytest.fixture(scope="session")
 def widest(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
-    """Every template: the pipeline, its replica, dev with a domain of its own, prod with a canary and far away."""
+    """Every variant: the pipeline, its replica, dev with its own domain, prod with canary in another region."""
     configured = {key: value for key, value in CONFIGURED.items() if key != "certificate_arn"}
     return synthesize(tmp_path_factory.mktemp("widest"), {**configured, **ELSEWHERE, **VARIANTS})

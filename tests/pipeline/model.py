@@ -1,4 +1,4 @@
-"""The synthesized pipeline in the words of the tests."""
+"""The synthesized pipeline, as the tests read it."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ PROJECT = Path(__file__).parents[2]
 TOOLING, PRODUCTION = "111111111111", "222222222222"
 _CERTIFICATE = "arn:aws:acm:{}:{}:certificate/00000000-0000-0000-0000-000000000000"
 
-#: A tooling account with dev; prod in another account and region. What crosses either is seen here.
+#: A tooling account with dev; prod in another account and region, to cover what crosses either.
 CONFIGURED: Mapping[str, Any] = {
     "connection_arn": f"arn:aws:codeconnections:us-east-1:{TOOLING}:connection/00000000-0000-4000-8000-000000000000",
     "repository": "owner/name",
@@ -23,7 +23,7 @@ ELSEWHERE: Mapping[str, Any] = {
     "environments.prod.availability_zone_ids": "euw1-az1,euw1-az2,euw1-az3",
     "environments.prod.certificate_arn": _CERTIFICATE.format("eu-west-1", PRODUCTION),
 }
-#: What the templates of the two environments have between them besides, when it is configured.
+#: Optional features, one in each environment.
 VARIANTS: Mapping[str, Any] = {
     "environments.prod.deployment_strategy": "canary",
     "environments.dev.domain_name": "pay.example.com",
@@ -53,7 +53,7 @@ class Template:
         return properties
 
     def named(self, kind: str, key: str, name: str) -> Mapping[str, Any]:
-        """Properties of the resource of a type that is called `name`."""
+        """Properties of the resource of a type with this name."""
         (found,) = [one["Properties"] for one in self.all(kind).values() if one["Properties"].get(key) == name]
         return dict(found)
 
@@ -123,7 +123,7 @@ class Synthesized:
 
 
 def resolve(value: Any) -> Any:
-    """A value with its `Fn::Join` done and every reference written as `${LogicalId}` or `${LogicalId.Attribute}`."""
+    """A value with `Fn::Join` resolved and references as `${LogicalId}` or `${LogicalId.Attribute}`."""
     if isinstance(value, list):
         return [resolve(one) for one in value]
     if not isinstance(value, dict):

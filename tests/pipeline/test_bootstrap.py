@@ -1,4 +1,4 @@
-"""The policies that CloudFormation gets: enough for every template, on our own names, and no more."""
+"""CloudFormation's policies are sufficient for every template, restricted to our own names, and minimal."""
 
 import fnmatch
 import json
@@ -8,10 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cfnlint.schema import PROVIDER_SCHEMA_MANAGER  # type: ignore[import-untyped]
+from cfnlint.schema import PROVIDER_SCHEMA_MANAGER  # type: ignore[import-untyped]  # cfn-lint ships no types
 
 from pipeline.bootstrap import policies
-from pipeline.bootstrap.needs import BESIDES, TYPES, UNUSED_ACTIONS, UNUSED_SERVICES, needs_of
+from pipeline.bootstrap.required_actions import (
+    ADDITIONAL_ACTIONS,
+    RESOURCE_TYPES,
+    UNUSED_ACTIONS,
+    UNUSED_SERVICES,
+    required_actions,
+)
 from tests.pipeline.model import PROJECT, Synthesized, Template
 
 COMMITTED = sorted(policies.FOLDER.glob("execution-policy-*.json"))
@@ -32,7 +38,7 @@ def resources(templates: Mapping[str, Template]) -> Iterator[tuple[str, str, Map
 
 
 def allowed(action: str, arn: str = "*") -> bool:
-    """Whether some statement allows an action on a resource, as IAM compares them (conditions aside)."""
+    """Whether some statement allows an action on a resource, as IAM compares them, ignoring conditions."""
     return any(
         action.lower() in (one.lower() for one in statement["Action"])
         and any(fnmatch.fnmatchcase(arn, pattern) for pattern in statement["Resource"])
@@ -45,7 +51,7 @@ def is_listed(action: str) -> bool:
 
 
 def needed_by_schemas(templates: Mapping[str, Template]) -> dict[str, str]:
-    """Action to a resource that needs it, read from the schemas once more: the tool is not its own judge."""
+    """Action to a resource that requires it, read from the schemas again: the tool does not check itself."""
     needed: dict[str, str] = {}
     for where, kind, _ in resources(templates):
         if kind.startswith(("Custom::", "AWS::CDK::")):
@@ -60,39 +66,39 @@ def needed_by_schemas(templates: Mapping[str, Template]) -> dict[str, str]:
     return needed
 
 
-def test_every_permission_that_a_template_needs_is_in_some_policy(templates: dict[str, Template]) -> None:
+def test_every_required_action_is_in_some_policy(templates: dict[str, Template]) -> None:
     missing = {action: where for action, where in needed_by_schemas(templates).items() if not is_listed(action)}
     assert missing == {}
 
 
-def test_each_action_taken_out_is_missed_by_some_template(templates: dict[str, Template]) -> None:
+def test_every_allowed_action_is_required_by_some_template(templates: dict[str, Template]) -> None:
     needed = {action.lower() for action in needed_by_schemas(templates)}
-    needed |= {action.lower() for actions in BESIDES.values() for action in actions}
+    needed |= {action.lower() for actions in ADDITIONAL_ACTIONS.values() for action in actions}
     assert {
         action for statement in STATEMENTS for action in statement["Action"] if action.lower() not in needed
     } == set()
 
 
-def test_every_type_of_every_template_is_known(templates: dict[str, Template]) -> None:
+def test_every_resource_type_is_known(templates: dict[str, Template]) -> None:
     found = {kind for _, kind, _ in resources(templates) if not kind.startswith(("Custom::", "AWS::CDK::"))}
-    assert found - set(TYPES) == set(), "add them to TYPES and run `python -m pipeline.bootstrap`"
+    assert found - set(RESOURCE_TYPES) == set(), "add them to RESOURCE_TYPES and run `python -m pipeline.bootstrap`"
 
 
-def test_types_without_handlers_have_their_needs_written_down(templates: dict[str, Template]) -> None:
+def test_types_without_handlers_have_additional_actions(templates: dict[str, Template]) -> None:
     for _, kind, _ in resources(templates):
         if not kind.startswith("AWS::CDK::"):
-            assert needs_of(kind), kind
-    assert all(is_listed(action) for actions in BESIDES.values() for action in actions)
+            assert required_actions(kind), kind
+    assert all(is_listed(action) for actions in ADDITIONAL_ACTIONS.values() for action in actions)
 
 
-def test_the_committed_policies_are_what_the_tool_writes(tmp_path: Path) -> None:
+def test_the_committed_policies_are_up_to_date(tmp_path: Path) -> None:
     written = policies.write_policies(tmp_path)
     assert [path.name for path in written] == [path.name for path in COMMITTED]
     for path, committed in zip(written, COMMITTED, strict=True):
         assert path.read_text() == committed.read_text(), "run `python -m pipeline.bootstrap`"
 
 
-#: Type to its property with the name, an action that changes it, and its ARN.
+#: Resource type to the property that holds its name, an action that changes it, and its ARN.
 NAMED = {
     "AWS::CloudWatch::Alarm": ("AlarmName", "cloudwatch:PutMetricAlarm", "arn:aws:cloudwatch:r:1:alarm:{}"),
     "AWS::CloudWatch::Dashboard": ("DashboardName", "cloudwatch:PutDashboard", "arn:aws:cloudwatch::1:dashboard/{}"),
@@ -134,7 +140,7 @@ NAMED = {
 }
 
 
-def test_what_is_ours_may_be_changed_under_the_name_that_its_template_gives(templates: dict[str, Template]) -> None:
+def test_own_resources_may_be_changed_by_name(templates: dict[str, Template]) -> None:
     met = set()
     for where, kind, properties in resources(templates):
         if kind in NAMED:
@@ -145,15 +151,15 @@ def test_what_is_ours_may_be_changed_under_the_name_that_its_template_gives(temp
 
 
 @pytest.mark.parametrize("kind", NAMED)
-def test_what_is_not_ours_may_not_be_changed(kind: str) -> None:
+def test_foreign_resources_may_not_be_changed(kind: str) -> None:
     _, action, arn = NAMED[kind]
     assert not allowed(action, arn.format("somebody-elses"))
 
 
-def test_every_policy_has_room_for_what_aws_turns_out_to_ask_for() -> None:
+def test_every_policy_has_headroom() -> None:
     for path in COMMITTED:
         size = len(re.sub(r"\s", "", path.read_text()))
-        assert size <= policies.POLICY_CHARACTERS - policies.HEADROOM_CHARACTERS, path
+        assert size <= policies.POLICY_LIMIT - policies.HEADROOM, path
 
 
 def test_the_readme_attaches_every_policy() -> None:
@@ -163,26 +169,22 @@ def test_the_readme_attaches_every_policy() -> None:
     assert f"--cloudformation-execution-policies {','.join(f'$ARN-{number}' for number in numbers)}" in readme
 
 
-def test_what_no_schema_names_has_a_source() -> None:
-    for actions in BESIDES.values():
+def test_additional_actions_have_a_source() -> None:
+    for actions in ADDITIONAL_ACTIONS.values():
         assert all(source.startswith("https://") for source in actions.values())
 
 
-def test_a_load_balancer_can_be_created() -> None:
-    """In some accounts CreateLoadBalancer asks for this one, which no schema names and no documentation."""
-    assert allowed("ec2:GetSecurityGroupsForVpc")
-
-
-def test_no_policy_is_open_ended_or_too_large() -> None:
+def test_no_policy_has_a_wildcard_action() -> None:
     for statement in STATEMENTS:
         assert statement["Effect"] == "Allow"
         assert not [action for action in statement["Action"] if "*" in action]
-    for path in COMMITTED:
-        assert len(re.sub(r"\s", "", path.read_text())) <= policies.POLICY_CHARACTERS
-    assert len(COMMITTED) <= 10  # what IAM attaches to one role
 
 
-def test_only_our_own_policies_can_be_attached_and_the_bootstraps_roles_are_out_of_reach() -> None:
+def test_a_role_can_have_all_policies() -> None:
+    assert len(COMMITTED) <= 10, "IAM's limit for one role"
+
+
+def test_bootstrap_roles_and_foreign_policies_are_out_of_reach() -> None:
     (attach,) = [one for one in STATEMENTS if "iam:AttachRolePolicy" in one["Action"]]
     assert attach["Condition"] == {"ArnLike": {"iam:PolicyARN": "arn:aws:iam::*:policy/policy-*"}}
     bootstrap = "arn:aws:iam::111111111111:role/cdk-hnb659fds-cfn-exec-role-111111111111-us-east-1"

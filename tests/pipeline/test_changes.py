@@ -1,13 +1,13 @@
-"""The change report: what a deployment would add, change, replace, remove, permit and open."""
+"""The change report: which resources, permissions and network rules a deployment would change."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from pipeline.jobs.changes.exposure import broadened, opened
+from pipeline.jobs.changes.exposure import added_network_rules, broadened_permissions
 from pipeline.jobs.changes.report import SUMMARY_CHARACTERS, ChangeReport, StackReport
-from pipeline.jobs.changes.resources import Kind
+from pipeline.jobs.changes.resources import ChangeKind
 
 CREATE_ONLY: Mapping[str, Mapping[str, list[str]]] = {
     "AWS::RDS::DBCluster": {
@@ -28,7 +28,7 @@ def compare(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Stack
     return StackReport.compare("payment-database-prod", before, after, CREATE_ONLY)
 
 
-def kinds(report: StackReport) -> dict[str, Kind]:
+def kinds(report: StackReport) -> dict[str, ChangeKind]:
     return {change.logical_id: change.kind for change in report.changes}
 
 
@@ -45,36 +45,38 @@ def test_resources_are_added_changed_and_removed() -> None:
     before = template(Cluster=CLUSTER, Old=("AWS::SNS::Topic", {}))
     after = template(Cluster=(CLUSTER[0], {**CLUSTER[1], "BackupRetentionPeriod": 14}), New=("AWS::SNS::Topic", {}))
     report = compare(before, after)
-    assert kinds(report) == {"New": Kind.ADDED, "Cluster": Kind.CHANGED, "Old": Kind.REMOVED}
+    assert kinds(report) == {"New": ChangeKind.ADDED, "Cluster": ChangeKind.CHANGED, "Old": ChangeKind.REMOVED}
     assert "changed  AWS::RDS::DBCluster payment-database-prod/Cluster (BackupRetentionPeriod)" in report.lines()[2]
 
 
 def test_a_create_only_property_replaces() -> None:
     report = compare(template(Cluster=CLUSTER), template(Cluster=(CLUSTER[0], {"DBClusterIdentifier": "other"})))
     (change,) = report.changes
-    assert (change.kind, change.properties, change.loses_state) == (Kind.REPLACED, ("DBClusterIdentifier",), True)
+    assert (change.kind, change.properties, change.loses_state) == (ChangeKind.REPLACED, ("DBClusterIdentifier",), True)
 
 
 def test_a_conditionally_create_only_property_replaces_perhaps() -> None:
     after = template(Cluster=(CLUSTER[0], {**CLUSTER[1], "MasterUsername": "other"}))
     (change,) = compare(template(Cluster=CLUSTER), after).changes
-    assert (change.kind, change.properties) == (Kind.REPLACED, ("MasterUsername, perhaps",))
+    assert (change.kind, change.properties) == (ChangeKind.REPLACED, ("MasterUsername, perhaps",))
 
 
 @pytest.mark.parametrize(
-    "reference", [{"Ref": "Group"}, {"Fn::GetAtt": ["Group", "Name"]}, {"Fn::GetAtt": "Group.Name"}]
+    "reference",
+    [{"Ref": "Group"}, {"Fn::GetAtt": ["Group", "Name"]}, {"Fn::GetAtt": "Group.Name"}],
+    ids=["Ref", "GetAtt list", "GetAtt text"],
 )
-def test_a_reference_to_something_replaced_replaces_too(reference: Mapping[str, Any]) -> None:
+def test_a_reference_to_a_replaced_resource_replaces(reference: Mapping[str, Any]) -> None:
     cluster = (CLUSTER[0], {"DBSubnetGroupName": reference})
     before = template(Group=("AWS::RDS::DBSubnetGroup", {"DBSubnetGroupName": "one"}), Cluster=cluster)
     after = template(Group=("AWS::RDS::DBSubnetGroup", {"DBSubnetGroupName": "two"}), Cluster=cluster)
-    assert kinds(compare(before, after)) == {"Group": Kind.REPLACED, "Cluster": Kind.REPLACED}
+    assert kinds(compare(before, after)) == {"Group": ChangeKind.REPLACED, "Cluster": ChangeKind.REPLACED}
 
 
 def test_another_type_under_the_same_logical_id_replaces() -> None:
     before, after = template(Store=("AWS::S3::Bucket", {})), template(Store=("AWS::SNS::Topic", {}))
     (change,) = compare(before, after).changes
-    assert (change.kind, change.properties, change.stateful) == (Kind.REPLACED, ("Type",), True)
+    assert (change.kind, change.properties, change.stateful) == (ChangeKind.REPLACED, ("Type",), True)
 
 
 def test_pointers_into_objects_and_arrays_are_followed() -> None:
@@ -83,19 +85,19 @@ def test_pointers_into_objects_and_arrays_are_followed() -> None:
 
     same = subnet(Options={"Kind": "a", "Free": 1}, Tags=[{"Key": "x"}])
     assert kinds(compare(same, subnet(Options={"Kind": "a", "Free": 2}, Tags=[{"Key": "x"}]))) == {
-        "Subnet": Kind.CHANGED
+        "Subnet": ChangeKind.CHANGED
     }
     assert kinds(compare(same, subnet(Options={"Kind": "b", "Free": 1}, Tags=[{"Key": "x"}]))) == {
-        "Subnet": Kind.REPLACED
+        "Subnet": ChangeKind.REPLACED
     }
     assert kinds(compare(same, subnet(Options={"Kind": "a", "Free": 1}, Tags=[{"Key": "y"}]))) == {
-        "Subnet": Kind.REPLACED
+        "Subnet": ChangeKind.REPLACED
     }
     intrinsic = subnet(Options={"Fn::If": ["c", {}, {}]})
-    assert kinds(compare(intrinsic, subnet(Options={"Fn::If": ["d", {}, {}]}))) == {"Subnet": Kind.REPLACED}
+    assert kinds(compare(intrinsic, subnet(Options={"Fn::If": ["d", {}, {}]}))) == {"Subnet": ChangeKind.REPLACED}
 
 
-def test_a_policy_that_decides_what_becomes_of_data_is_a_change() -> None:
+def test_a_deletion_policy_is_a_change() -> None:
     before, after = template(Cluster=CLUSTER), template(Cluster=CLUSTER)
     before["Resources"]["Cluster"]["DeletionPolicy"] = "Snapshot"
     after["Resources"]["Cluster"]["DeletionPolicy"] = "Delete"
@@ -120,8 +122,9 @@ def test_metadata_is_no_change() -> None:
         ("AWS::RDS::DBInstance", {"Engine": {"Ref": "Engine"}}, True),
         ("AWS::ECS::Service", {}, False),
     ],
+    ids=["key", "bucket", "secret", "postgres", "aurora", "unknown engine", "service"],
 )
-def test_what_holds_data_is_known(kind: str, properties: dict[str, Any], stateful: bool) -> None:
+def test_stateful_types(kind: str, properties: dict[str, Any], stateful: bool) -> None:
     (change,) = compare(template(One=(kind, properties)), template()).changes
     assert change.loses_state is stateful
 
@@ -135,7 +138,7 @@ READ = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": {"Fn::GetAtt": 
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "said"),
+    ("before", "after", "permission"),
     [
         ([], [READ], "allow s3:GetObject on ${Bucket.Arn}"),
         ([READ], [{**READ, "Action": ["s3:GetObject", "s3:PutObject"]}], "allow s3:PutObject on ${Bucket.Arn}"),
@@ -153,39 +156,56 @@ READ = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": {"Fn::GetAtt": 
             "allow s3:GetObject on ${Bucket}/*",
         ),
     ],
+    ids=["statement", "action", "resource", "condition removed", "Deny removed", "NotAction", "Fn::Join"],
 )
-def test_a_broadened_permission_is_told(before: list[Any], after: list[Any], said: str) -> None:
-    assert broadened(role(*before), role(*after)) == [f"Role: {said}"]
+def test_a_broadened_permission_is_reported(before: list[Any], after: list[Any], permission: str) -> None:
+    assert broadened_permissions(role(*before), role(*after)) == [f"Role: {permission}"]
 
 
-def test_a_narrowed_permission_is_not_told() -> None:
-    assert broadened(role(READ), role({**READ, "Condition": {"Bool": {"a": "b"}}})) == []
-    assert broadened(role(READ), role()) == []
-    assert broadened(role(), role({**READ, "Effect": "Deny"})) == []
+def test_an_equal_or_narrower_permission_is_not_reported() -> None:
+    assert broadened_permissions(role(READ), role({**READ, "Condition": {"Bool": {"a": "b"}}})) == []
+    assert broadened_permissions(role(READ), role()) == []
+    assert broadened_permissions(role(), role({**READ, "Effect": "Deny"})) == []
+    two = {**READ, "Action": ["s3:GetObject", "s3:PutObject"]}
+    assert broadened_permissions(role(two), role({**READ, "Sid": "Split"}, {**READ, "Action": "s3:PutObject"})) == []
 
 
-def test_other_ways_to_get_a_permission_are_told() -> None:
+def test_other_grants_are_reported() -> None:
     trust = {"Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": "111111111111"}}]}
     managed = role(AssumeRolePolicyDocument=trust, ManagedPolicyArns=["arn:aws:iam::aws:policy/AdministratorAccess"])
-    assert broadened(role(), managed) == [
+    assert broadened_permissions(role(), managed) == [
         "Role: allow sts:AssumeRole on this resource to 111111111111",
-        "Role: allow what arn:aws:iam::aws:policy/AdministratorAccess says",
+        "Role: allow what arn:aws:iam::aws:policy/AdministratorAccess allows",
     ]
     invoke = {"Action": "lambda:InvokeFunction", "FunctionName": {"Ref": "F"}, "Principal": "*"}
-    assert broadened(template(), template(P=("AWS::Lambda::Permission", invoke))) == [
+    assert broadened_permissions(template(), template(P=("AWS::Lambda::Permission", invoke))) == [
         "P: allow lambda:InvokeFunction on ${F} to *"
     ]
-    public = {
-        "PolicyDocument": {
-            "Statement": {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*", "Principal": "*"}
-        }
-    }
-    assert broadened(template(), template(B=("AWS::S3::BucketPolicy", public))) == ["B: allow s3:GetObject on * to *"]
     reference = template(Role=("AWS::IAM::Role", {"Policies": [{"Fn::If": ["c", {}, {}]}]}))
-    assert broadened(template(), reference) == []
+    assert broadened_permissions(template(), reference) == []
 
 
-def test_an_opened_network_is_told() -> None:
+@pytest.mark.parametrize(
+    ("kind", "document"),
+    [
+        ("AWS::EC2::VPCEndpoint", "PolicyDocument"),
+        ("AWS::ECR::Repository", "RepositoryPolicyText"),
+        ("AWS::IAM::ManagedPolicy", "PolicyDocument"),
+        ("AWS::KMS::Key", "KeyPolicy"),
+        ("AWS::S3::BucketPolicy", "PolicyDocument"),
+        ("AWS::SNS::TopicPolicy", "PolicyDocument"),
+        ("AWS::SQS::QueuePolicy", "PolicyDocument"),
+        ("AWS::SecretsManager::ResourcePolicy", "ResourcePolicy"),
+    ],
+    ids=["endpoint", "repository", "managed", "key", "bucket", "topic", "queue", "secret"],
+)
+def test_every_policy_type_is_compared(kind: str, document: str) -> None:
+    statement = {"Effect": "Allow", "Action": "*", "Resource": "*", "Principal": "*"}
+    public = template(Policy=(kind, {document: {"Statement": statement}}))
+    assert broadened_permissions(template(), public) == ["Policy: allow * on * to *"]
+
+
+def test_an_added_network_rule_is_reported() -> None:
     rule = {"GroupId": {"Ref": "Group"}, "CidrIp": "0.0.0.0/0", "IpProtocol": "tcp", "FromPort": 22, "ToPort": 22}
     inline = {
         "SecurityGroupIngress": [{"CidrIpv6": "::/0", "IpProtocol": "tcp", "FromPort": 1, "ToPort": 9}],
@@ -199,32 +219,32 @@ def test_an_opened_network_is_told() -> None:
         Db=("AWS::RDS::DBInstance", {"PubliclyAccessible": True}),
         Private=("AWS::RDS::DBInstance", {"PubliclyAccessible": False}),
     )
-    assert opened(template(), after) == [
+    assert added_network_rules(template(), after) == [
         "Alb: load balancer, internet-facing",
-        "Db: database with a public address",
-        "Group: egress to anybody on any protocol any",
+        "Db: publicly accessible database",
+        "Group: egress to anywhere on any protocol any",
         "Group: ingress from ::/0 on tcp 1-9",
         "In: ingress of ${Group} from 0.0.0.0/0 on tcp 22",
         "Out: egress to ${Other} on udp any",
     ]
-    assert opened(after, after) == []
+    assert added_network_rules(after, after) == []
 
 
 def report_of(*stacks: StackReport, permitted: frozenset[str] = frozenset()) -> ChangeReport:
     return ChangeReport(environment="prod", stacks=stacks, permitted=permitted)
 
 
-def test_a_loss_must_be_asked_for_by_name() -> None:
+def test_a_loss_must_be_permitted_by_name() -> None:
     loss = compare(template(Cluster=CLUSTER), template())
     assert [change.name for change in report_of(loss).unpermitted] == ["payment-database-prod/Cluster"]
-    assert "NOT asked for" in report_of(loss).text()
+    assert "NOT permitted" in report_of(loss).text()
     permitted = report_of(loss, permitted=frozenset({"payment-database-prod/Cluster"}))
     assert permitted.unpermitted == []
-    assert "asked for by the commit" in permitted.text()
+    assert "permitted by the commit" in permitted.text()
     assert permitted.summary().startswith("prod: 1 removed. LOSES DATA: payment-database-prod/Cluster")
 
 
-def test_the_summary_says_what_matters_first_and_fits() -> None:
+def test_the_summary_starts_with_the_most_important_and_fits() -> None:
     before = template(Group=("AWS::RDS::DBSubnetGroup", {"DBSubnetGroupName": "one"}))
     after = {
         "Resources": {
@@ -249,7 +269,7 @@ def test_the_summary_says_what_matters_first_and_fits() -> None:
     assert long.endswith("(see the report)")
 
 
-def test_the_report_lists_permissions_and_openings() -> None:
+def test_the_report_lists_permissions_and_network_rules() -> None:
     after = {
         "Resources": {
             **role(READ)["Resources"],

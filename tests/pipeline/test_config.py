@@ -1,4 +1,4 @@
-"""Configuration: three layers, environments that override defaults, and messages that say what to do."""
+"""Configuration has three layers, environments override defaults, and errors say what to do."""
 
 import json
 from collections.abc import Mapping
@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from kit.configuration import ConfigurationError
 from pipeline.config import CONTEXT_OVERRIDES, PipelineConfig, read_config
-from stages.config import ConfigurationError
 from tests.pipeline.model import CONFIGURED, PRODUCTION, TOOLING
 
 FILE: Mapping[str, Any] = {
@@ -35,7 +35,7 @@ def read(
     return read_config(context, file=file, environ=environ)
 
 
-def test_environments_take_defaults_and_override_them(file: Path) -> None:
+def test_environments_inherit_defaults_and_override_them(file: Path) -> None:
     config = read(file)
     dev, prod = config.stages
     assert [(dev.stage_name, dev.approval), (prod.stage_name, prod.approval)] == [("Dev", False), ("Prod", True)]
@@ -55,7 +55,7 @@ def test_a_third_environment_is_a_third_stage(file: Path) -> None:
     ]
 
 
-def test_an_installation_names_everything_its_own(file: Path) -> None:
+def test_the_suffix_names_everything_of_an_installation(file: Path) -> None:
     config = read(file, {**CONFIGURED, "environment_suffix": "alice"})
     assert config.stack_name == "PipelineStack-alice"
     assert config.names.name("pipeline") == "pipeline-alice"
@@ -74,25 +74,25 @@ def test_a_dotted_key_changes_one_environment(file: Path) -> None:
 
 def test_values_given_once_survive_self_mutation(file: Path) -> None:
     first = read(file, {**CONFIGURED, "environments.prod.api_max_tasks": "12"})
-    handed_over = {CONTEXT_OVERRIDES: json.dumps(dict(first.overrides))}
-    second = read(file, {}, handed_over)
+    environ = {CONTEXT_OVERRIDES: json.dumps(dict(first.overrides))}
+    second = read(file, {}, environ)
     assert second == first
     third = read(file, {"branch": "release"}, {CONTEXT_OVERRIDES: json.dumps(dict(second.overrides))})
     assert (third.branch, third.repository) == ("release", first.repository)
 
 
-def test_overrides_hold_only_what_the_file_does_not_say(file: Path) -> None:
+def test_overrides_contain_only_what_differs_from_the_file(file: Path) -> None:
     assert dict(read(file).overrides) == {**CONFIGURED, "account": TOOLING}
 
 
 @pytest.mark.parametrize("key", ["connection_arn", "repository"])
-def test_what_cannot_be_defaulted_is_asked_for(file: Path, key: str) -> None:
+def test_a_missing_required_key_is_requested(file: Path, key: str) -> None:
     given = {name: value for name, value in CONFIGURED.items() if name != key}
     with pytest.raises(ConfigurationError, match=f"{key} is missing.*-c {key}="):
         read(file, given)
 
 
-def test_without_credentials_the_account_is_asked_for(file: Path) -> None:
+def test_without_credentials_the_account_is_requested(file: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"account is missing.*-c account="):
         read(file, CONFIGURED, {})
 
@@ -104,8 +104,8 @@ def test_without_credentials_the_account_is_asked_for(file: Path) -> None:
         ({"repository": "name"}, "repository.*owner/name"),
         ({"branch": "two words"}, "branch"),
         ({"brnach": "main"}, "unknown key brnach"),
-        ({"synth_compute_type": "small"}, "synth_compute_type: 'small'.*medium, large.*quota"),
-        ({"environments": "{}"}, "environments: none"),
+        ({"synth_compute_type": "small"}, "synth_compute_type: 'small'.*medium or large.*quota"),
+        ({"environments": "{}"}, "environments: empty"),
         ({"environments": "dev"}, "object of objects"),
         ({"environments": {"dev": 1}}, "object of objects"),
         ({"environments": {"assets": {}}}, "environments.assets"),
@@ -113,33 +113,34 @@ def test_without_credentials_the_account_is_asked_for(file: Path) -> None:
         ({"environments": {"main": {}}}, "environments.main"),
         ({"environments": {"dev": {"aproval": True}}}, "environments.dev: unknown key aproval"),
         ({"environments": {"dev": {"approval": "yes"}}}, "environments.dev.approval: 'yes'"),
-        ({"environments.test.account": TOOLING}, "no environment test.*dev, prod"),
+        ({"environments.test.account": TOOLING}, "unknown environment test.*dev, prod"),
         ({"environments.dev": "{}"}, "dotted key"),
         ({"stages.dev.account": TOOLING}, "dotted key"),
         ({"environment_suffix": "much-too-long"}, "environment suffix"),
         ({"environment_suffix": "Alice"}, "environment suffix"),
     ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_what_cannot_work_is_refused_with_its_key(file: Path, given: Mapping[str, Any], message: str) -> None:
+def test_an_invalid_value_is_rejected(file: Path, given: Mapping[str, Any], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         read(file, {**CONFIGURED, **given})
 
 
-def test_only_the_pipelines_suffix_may_be_what_is_wrong(file: Path) -> None:
+def test_an_invalid_suffix_is_rejected(file: Path) -> None:
     base = read(file)
     with pytest.raises(ConfigurationError, match="environment suffix"):
         PipelineConfig(**{**vars(base), "environment_suffix": "-"})
 
 
 @pytest.mark.parametrize("text", ["[]", "{", "1"])
-def test_broken_overrides_are_named(file: Path, text: str) -> None:
+def test_malformed_overrides_are_rejected(file: Path, text: str) -> None:
     with pytest.raises(ConfigurationError, match=CONTEXT_OVERRIDES):
         read(file, CONFIGURED, {**DEFAULT_ACCOUNT, CONTEXT_OVERRIDES: text})
 
 
-def test_whose_messages_reach_nobody_is_known(file: Path) -> None:
-    assert read(file).unheard == ()
+def test_missing_subscribers_are_known(file: Path) -> None:
+    assert read(file).without_subscriber == ()
     silent = {key: value for key, value in CONFIGURED.items() if key != "alarm_email"}
-    assert read(file, silent).unheard == ("the pipeline", "dev", "prod")
+    assert read(file, silent).without_subscriber == ("the pipeline", "dev", "prod")
     one = {**silent, "environments.prod.alarm_email": "operators@example.com"}
-    assert read(file, one).unheard == ("the pipeline", "dev")
+    assert read(file, one).without_subscriber == ("the pipeline", "dev")

@@ -1,4 +1,4 @@
-"""Debian's versions in Debian's order."""
+"""Debian versions are compared as dpkg compares them."""
 
 import shutil
 import subprocess
@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from pipeline.jobs.debian import is_older
 
-#: In ascending order; from Debian policy and from real packages.
+#: In ascending order, from Debian policy and from real packages.
 ORDERED = [
     "1.0~~", "1.0~~a", "1.0~", "1.0", "1.0-1", "1.0-1+b8", "1.0-1+deb13u1", "1.0-1+deb13u2", "1.0-1.1", "1.0-10",
     "1.0a-1", "1.0+dfsg-1", "1.1-1", "1.2.11.dfsg-1", "1.10", "1:0.1",
 ]  # fmt: skip
 
 
-def test_versions_are_in_debians_order() -> None:
+def test_known_versions_are_in_order() -> None:
     for one, next_one in pairwise(ORDERED):
         assert is_older(one, next_one), (one, next_one)
         assert not is_older(next_one, one), (one, next_one)
@@ -30,10 +30,10 @@ _REVISION = st.from_regex(r"(-[A-Za-z0-9.+~]{1,5})?", fullmatch=True)
 _VERSIONS = st.tuples(st.sampled_from(["", "0:", "1:"]), _UPSTREAM, _REVISION).map("".join)
 
 
-@pytest.mark.skipif(shutil.which("dpkg") is None, reason="needs Debian's own dpkg to compare with")
+@pytest.mark.skipif(shutil.which("dpkg") is None, reason="needs dpkg")
 @given(_VERSIONS, _VERSIONS)
 def test_dpkg_agrees(one: str, other: str) -> None:
     assume(one.isascii() and other.isascii())
-    asked = subprocess.run(["dpkg", "--compare-versions", one, "lt", other], check=False, capture_output=True)
-    assert asked.returncode in (0, 1)
-    assert is_older(one, other) == (asked.returncode == 0)
+    compared = subprocess.run(["dpkg", "--compare-versions", one, "lt", other], check=False, capture_output=True)
+    assert compared.returncode in (0, 1)
+    assert is_older(one, other) == (compared.returncode == 0)

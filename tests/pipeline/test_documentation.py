@@ -1,4 +1,4 @@
-"""docs/delivery.md says what the pipeline is made of; the synthesized pipeline must agree."""
+"""docs/delivery.md describes the synthesized pipeline correctly."""
 
 import re
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ _NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eigh
 
 
 def rows(heading: str) -> list[list[str]]:
-    """Cells of the table whose first column is called `heading`."""
+    """Cells of the table whose first column has this heading."""
     lines = DOCUMENT[DOCUMENT.index(f"| {heading} |") :].split("\n\n")[0].splitlines()[2:]
     return [[cell.strip().replace("`", "") for cell in line.strip("|").split("|")] for line in lines]
 
@@ -36,7 +36,7 @@ def test_the_table_names_every_stage_run_order_and_action(synthesized: Synthesiz
                 assert word in told, (stage, action["Name"])
 
 
-def test_the_numbers_of_actions_and_projects_are_right(synthesized: Synthesized) -> None:
+def test_the_numbers_of_actions_and_projects_are_correct(synthesized: Synthesized) -> None:
     actions = sum(len(actions) for actions in synthesized.stages.values())
     (told,) = re.findall(r"^(\d+) actions for two environments", DOCUMENT, re.MULTILINE)
     assert int(told) == actions
@@ -49,7 +49,7 @@ def test_the_numbers_of_actions_and_projects_are_right(synthesized: Synthesized)
     assert _NUMBERS.index(number.lower()) == len(names)
 
 
-def test_every_gate_is_described_and_runs() -> None:
+def test_every_gate_is_documented_and_runs() -> None:
     told = {gate.strip() for gates, _ in rows("gate") for gate in gates.split(",")}
     (line,) = re.findall(r"^gates: (.*?) ##", (PROJECT / "Makefile").read_text(), re.MULTILINE)
     assert told == {"ruff", "types", "hadolint"} | set(line.split()) - {"lint"}

@@ -1,10 +1,10 @@
-"""Dependencies: audited or said not to be, licensed for shipping, and listed in full."""
+"""Dependencies are audited (or reported as not audited), licensed for shipping, and listed in full."""
 
 import datetime as dt
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,15 +14,14 @@ import pytest
 
 from pipeline.gates import create_only, dependencies, licences, sbom
 from pipeline.gates.advisories import UnreachableError
+from pipeline.gates.dependencies import Audit, AuditedPackage
 from pipeline.gates.findings import GateError
-from pipeline.gates.requirements import SERVICE, Requirement, read_requirements
+from pipeline.gates.requirements import SERVICE, LockedPackage, read_requirements
 from tests.pipeline.model import PROJECT
 
 HASH = "0" * 64
 CODEBUILD = {"CODEBUILD_BUILD_ID": "project-synth-main:1"}
 REHEARSAL = {**CODEBUILD, "AWS_ENDPOINT_URL": "http://127.0.0.1:4566"}
-
-Ask = Callable[[Sequence[Requirement]], list[Mapping[str, Any]]]
 
 
 @pytest.fixture
@@ -35,120 +34,124 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def knowing(*vulnerable: str, silent: Sequence[str] = (), unknown: Sequence[str] = ()) -> Ask:
-    """An advisory service."""
+def service(*vulnerable: str, missing: Sequence[str] = (), unknown: Sequence[str] = ()) -> Audit:
+    """A fake advisory service."""
 
-    def ask(requirements: Sequence[Requirement]) -> list[Mapping[str, Any]]:
-        answers: list[Mapping[str, Any]] = []
-        for one in requirements:
-            if one.name in silent:
-                continue
+    def audit(packages: Sequence[LockedPackage]) -> list[AuditedPackage]:
+        audited: list[AuditedPackage] = []
+        for one in packages:
             if one.name in unknown:
-                answers.append({"name": one.name, "skip_reason": "not found"})
-            else:
-                found = (
-                    [{"id": "PYSEC-1", "aliases": ["CVE-1"], "fix_versions": ["3.0"]}] if one.name in vulnerable else []
-                )
-                answers.append({"name": one.name, "version": one.version, "vulns": found})
-        return answers
+                audited.append({"name": one.name, "skip_reason": "not found"})
+            elif one.name not in missing:
+                found = [{"id": "PYSEC-1", "aliases": ["CVE-1"], "fix_versions": ["3.0"]}]
+                vulnerabilities = found if one.name in vulnerable else []
+                audited.append({"name": one.name, "version": one.version, "vulns": vulnerabilities})
+        return audited
 
-    return ask
+    return audit
 
 
-def audited(
-    folder: Path, ask: Ask, environ: Mapping[str, str] = CODEBUILD, accepted: Mapping[str, Any] | None = None
+def run_gate(
+    folder: Path, audit: Audit, environ: Mapping[str, str] = CODEBUILD, accepted: Mapping[str, Any] | None = None
 ) -> int:
-    exceptions = folder / "accepted.json"
-    exceptions.write_text(json.dumps(accepted or {}))
-    return dependencies.check([folder / "requirements.txt"], ask=ask, environ=environ, accepted=exceptions)
+    acceptances = folder / "accepted.json"
+    acceptances.write_text(json.dumps(accepted or {}))
+    return dependencies.check([folder / "requirements.txt"], audit=audit, environ=environ, accepted=acceptances)
 
 
 def test_packages_without_known_vulnerabilities_pass(folder: Path) -> None:
-    assert audited(folder, knowing()) == 0
+    assert run_gate(folder, service()) == 0
 
 
 @pytest.mark.parametrize("name", ["one", "two"])
 def test_a_known_vulnerability_fails(folder: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
-    assert audited(folder, knowing(name)) == 1
+    assert run_gate(folder, service(name)) == 1
     assert "PYSEC-1: known vulnerability, fixed in 3.0" in capsys.readouterr().err
 
 
 def test_an_accepted_vulnerability_passes_until_its_last_day(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     today = dt.datetime.now(dt.UTC).date()
     accepted = {"CVE-1": {"reason": "not reachable", "until": today.isoformat()}}
-    assert audited(folder, knowing("one"), accepted=accepted) == 0
+    assert run_gate(folder, service("one"), accepted=accepted) == 0
     accepted["CVE-1"]["until"] = (today - dt.timedelta(days=1)).isoformat()
-    assert audited(folder, knowing("one"), accepted=accepted) == 1
-    assert "its acceptance has ended" in capsys.readouterr().err
+    assert run_gate(folder, service("one"), accepted=accepted) == 1
+    assert "its acceptance has expired" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("ask", [knowing(unknown=["two"]), knowing(silent=["two"])])
-def test_a_package_that_nobody_could_ask_about_fails(folder: Path, ask: Ask) -> None:
-    assert audited(folder, ask) == 1
+@pytest.mark.parametrize("audit", [service(unknown=["two"]), service(missing=["two"])], ids=["unknown", "missing"])
+def test_a_package_that_was_not_audited_fails(folder: Path, audit: Audit) -> None:
+    assert run_gate(folder, audit) == 1
 
 
-def test_an_unreachable_service_fails_in_the_cloud_and_is_said_at_a_desk(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    nothing_known = knowing(unknown=["one", "two"])
-    assert audited(folder, nothing_known, CODEBUILD) == 1
+def test_a_useless_service_fails_in_aws_only(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nothing_known = service(unknown=["one", "two"])
+    assert run_gate(folder, nothing_known, CODEBUILD) == 1
     for environ in (REHEARSAL, {**CODEBUILD, "AWS_ENDPOINT_URL": "http://localhost:4566"}, {}):
-        assert audited(folder, nothing_known, environ) == 0
+        assert run_gate(folder, nothing_known, environ) == 0
         assert "NOT CHECKED" in capsys.readouterr().out
-    assert audited(folder, nothing_known, {**CODEBUILD, "AWS_ENDPOINT_URL": "https://proxy.example"}) == 1
+    assert run_gate(folder, nothing_known, {**CODEBUILD, "AWS_ENDPOINT_URL": "https://proxy.example"}) == 1
 
 
 def test_no_requirements_are_a_failure(folder: Path) -> None:
     (folder / "requirements.txt").write_text("")
-    assert audited(folder, knowing()) == 1
+    assert run_gate(folder, service()) == 1
     (folder / "requirements.txt").unlink()
-    assert audited(folder, knowing()) == 1
+    assert run_gate(folder, service()) == 1
 
 
-def test_the_audit_reads_the_tools_answer(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[list[str]] = []
+def test_the_output_of_pip_audit_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands: list[list[str]] = []
 
     def run(command: list[str], **_: Any) -> SimpleNamespace:
-        asked.append(command)
+        commands.append(command)
         return SimpleNamespace(stdout='{"dependencies": [{"name": "one", "vulns": []}]}', stderr="")
 
     monkeypatch.setattr(subprocess, "run", run)
-    requirements = read_requirements(folder / "requirements.txt")
-    assert dependencies.audit(requirements) == [{"name": "one", "vulns": []}]
-    assert asked[0][:3] == [sys.executable, "-m", "pip_audit"]
+    packages = read_requirements(folder / "requirements.txt")
+    assert dependencies.audit(packages) == [{"name": "one", "vulns": []}]
+    assert commands[0][:3] == [sys.executable, "-m", "pip_audit"]
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(stdout="", stderr="no route to host"))
     with pytest.raises(UnreachableError, match="no route to host"):
-        dependencies.audit(requirements)
+        dependencies.audit(packages)
 
 
 def test_requirements_must_be_pinned_and_hashed(folder: Path) -> None:
     one, two = read_requirements(folder / "requirements.txt")
     assert (one.name, one.version, one.hashes, one.applies) == ("one", "1.0", (HASH,), True)
     assert (two.name, len(two.hashes), two.applies) == ("two", 2, sys.platform == "win32")
-    for line in ("three>=1.0", "three==1.0"):
+    for line in (
+        "three>=1.0",
+        "three==1.0",
+        f"three>=1.0 --hash=sha256:{HASH}",
+        "three @ https://host.example/three.whl",
+    ):
         (folder / "requirements.txt").write_text(line)
         with pytest.raises(GateError, match="three"):
             read_requirements(folder / "requirements.txt")
 
 
 @pytest.mark.parametrize(
-    ("expression", "allowed"),
+    "expression",
     [
-        ("MIT", True),
-        ("Apache-2.0 OR GPL-3.0-only", True),
-        ("GPL-3.0-only OR Apache-2.0", True),
-        ("MIT AND GPL-3.0-only", False),
-        ("MIT AND (BSD-3-Clause OR GPL-2.0-only)", True),
-        ("(MIT OR GPL-2.0-only) AND AGPL-3.0-only", False),
-        ("Apache-2.0 WITH LLVM-exception", True),
-        ("GPL-3.0-only", False),
-        ("MIT MIT", False),
-        ("MIT AND", False),
-        ("", False),
+        "MIT",
+        "Apache-2.0 OR GPL-3.0-only",
+        "GPL-3.0-only OR Apache-2.0",
+        "MIT AND (BSD-3-Clause OR GPL-2.0-only)",
+        "Apache-2.0 WITH LLVM-exception",
     ],
+    ids=["id", "first choice", "second choice", "nested choice", "exception"],
 )
-def test_a_licence_is_allowed_when_some_choice_is(expression: str, allowed: bool) -> None:
-    assert licences.is_allowed(expression) is allowed
+def test_an_allowed_choice_is_enough(expression: str) -> None:
+    assert licences.is_allowed(expression)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["GPL-3.0-only", "MIT AND GPL-3.0-only", "(MIT OR GPL-2.0-only) AND AGPL-3.0-only", "MIT MIT", "MIT AND", ""],
+    ids=["id", "both", "nested", "two ids", "incomplete", "empty"],
+)
+def test_any_other_licence_fails(expression: str) -> None:
+    assert not licences.is_allowed(expression)
 
 
 def package(**fields: Any) -> Any:
@@ -164,8 +167,9 @@ def package(**fields: Any) -> Any:
         ({"license": "Copyright (c) all of us. Ask nicely."}, ""),
         ({}, ""),
     ],
+    ids=["expression", "classifier", "text", "unreadable", "none"],
 )
-def test_a_licence_is_read_from_what_a_package_says(fields: Mapping[str, Any], expression: str) -> None:
+def test_a_licence_is_read_from_metadata(fields: Mapping[str, Any], expression: str) -> None:
     assert licences.licence_of(package(**fields)) == expression
 
 
@@ -189,7 +193,7 @@ def test_a_forbidden_licence_fails(
     assert licences.check([folder / "missing.txt"]) == 1
 
 
-def test_the_bill_of_materials_lists_the_base_and_every_package_with_its_hashes(folder: Path) -> None:
+def test_the_bill_of_materials_lists_base_image_and_packages(folder: Path) -> None:
     dockerfile = folder / "Dockerfile"
     dockerfile.write_text("FROM --platform=linux/amd64 registry.example/library/python:3.13-slim AS base\nFROM base\n")
     assert sbom.check(folder / "requirements.txt", dockerfile, reports=folder) == 0
@@ -221,7 +225,14 @@ def test_an_incomplete_bill_of_materials_fails(folder: Path) -> None:
     assert sbom.check(folder / "requirements.txt", dockerfile, reports=folder) == 1
 
 
-def test_replacements_are_known_for_the_types_of_the_assembly(folder: Path) -> None:
+def test_a_bill_of_materials_that_breaks_the_schema_fails(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "Dockerfile").write_text("FROM python:3.13\n")
+    (folder / "requirements.txt").write_text("one==1.0 --hash=sha256:not-a-hash\n")
+    assert sbom.check(folder / "requirements.txt", folder / "Dockerfile", reports=folder) == 1
+    assert "does not conform to the schema" in capsys.readouterr().err
+
+
+def test_create_only_properties_are_listed(folder: Path) -> None:
     template = {
         "Resources": {
             "Key": {"Type": "AWS::KMS::Key"},

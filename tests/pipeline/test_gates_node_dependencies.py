@@ -1,4 +1,4 @@
-"""The audit of Node packages: real `npm audit`, against an advisory service of our own."""
+"""The audit of Node packages: the real `npm audit`, against a fake advisory service."""
 
 import gzip
 import json
@@ -15,7 +15,7 @@ from pipeline.gates import node_dependencies
 from pipeline.gates.node_dependencies import KNOWN_VULNERABLE
 from tests.pipeline.model import PROJECT
 
-pytestmark = pytest.mark.rehearsal  # not of the synth step: every audit starts Node
+pytestmark = pytest.mark.rehearsal  # every audit starts Node, too slow for the synth step
 
 CODEBUILD = {"CODEBUILD_BUILD_ID": "project-synth-main:1"}
 REHEARSAL = {**CODEBUILD, "AWS_ENDPOINT_URL": "http://127.0.0.1:4566"}
@@ -33,30 +33,30 @@ def advisory(identifier: str) -> Mapping[str, Any]:
 
 @dataclass
 class Service:
-    """An advisory service: what it knows, by package, and about which packages it was asked."""
+    """A fake advisory service: its advisories by package, and the packages that it was asked about."""
 
     url: str = ""
-    known: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
+    advisories: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
+    requested: list[str] = field(default_factory=list)
 
 
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
     monkeypatch.setenv("PATH", f"{PROJECT / '.venv' / 'nodejs'}:{PROJECT / '.venv' / 'bin'}:/usr/bin:/bin")
-    made = Service(known={KNOWN_VULNERABLE[0]: [advisory("GHSA-xvch-5gv4-984h")]})
+    fake = Service(advisories={KNOWN_VULNERABLE[0]: [advisory("GHSA-xvch-5gv4-984h")]})
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            asked = json.loads(gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body)
-            made.asked += asked
-            self._answer({name: made.known[name] for name in asked if name in made.known})
+            names = json.loads(gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body)
+            fake.requested += names
+            self._respond({name: fake.advisories[name] for name in names if name in fake.advisories})
 
         def do_GET(self) -> None:
             name = self.path.strip("/")
-            self._answer({"name": name, "versions": {"1.0.0": {"name": name, "version": "1.0.0"}}})
+            self._respond({"name": name, "versions": {"1.0.0": {"name": name, "version": "1.0.0"}}})
 
-        def _answer(self, content: Mapping[str, Any]) -> None:
+        def _respond(self, content: Mapping[str, Any]) -> None:
             body = json.dumps(content).encode()
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
@@ -65,12 +65,12 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
             self.wfile.write(body)
 
         def log_message(self, *_: Any) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    made.url = f"http://127.0.0.1:{server.server_port}/"
-    yield made
+    fake.url = f"http://127.0.0.1:{server.server_port}/"
+    yield fake
     server.shutdown()
     server.server_close()
 
@@ -87,53 +87,53 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def audited(folder: Path, service: Service, environ: Mapping[str, str] = CODEBUILD) -> int:
+def run_gate(folder: Path, service: Service, environ: Mapping[str, str] = CODEBUILD) -> int:
     return node_dependencies.check(folder, registry=service.url, environ=environ, accepted=folder / "accepted.json")
 
 
-def test_a_locked_package_without_known_vulnerabilities_passes(
+def test_a_package_without_vulnerabilities_passes(
     folder: Path, service: Service, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert audited(folder, service) == 0
+    assert run_gate(folder, service) == 0
     assert "node-dependencies: 1 packages checked, 0 findings" in capsys.readouterr().out
-    assert service.asked == [KNOWN_VULNERABLE[0], "left"]
+    assert service.requested == [KNOWN_VULNERABLE[0], "left"]
 
 
-def test_a_known_vulnerability_fails_until_it_is_accepted(
+def test_a_vulnerability_fails_until_it_is_accepted(
     folder: Path, service: Service, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    service.known["left"] = [advisory("GHSA-aaaa-bbbb-cccc")]
-    assert audited(folder, service) == 1
+    service.advisories["left"] = [advisory("GHSA-aaaa-bbbb-cccc")]
+    assert run_gate(folder, service) == 1
     assert "left *: GHSA-aaaa-bbbb-cccc: known vulnerability, moderate: Runs what it reads" in capsys.readouterr().err
     (folder / "accepted.json").write_text(
-        json.dumps({"GHSA-aaaa-bbbb-cccc": {"reason": "only at the desk", "until": "9999-12-31"}})
+        json.dumps({"GHSA-aaaa-bbbb-cccc": {"reason": "used on developers' machines only", "until": "9999-12-31"}})
     )
-    assert audited(folder, service) == 0
+    assert run_gate(folder, service) == 0
 
 
-def test_a_service_that_knows_nothing_has_audited_nothing(
+def test_a_useless_service_fails_in_aws_only(
     folder: Path, service: Service, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """npm itself would find nothing wrong, and end successfully."""
-    service.known.clear()
-    assert audited(folder, service, CODEBUILD) == 1
+    """`npm audit` itself succeeds."""
+    service.advisories.clear()
+    assert run_gate(folder, service, CODEBUILD) == 1
     assert "knows nothing" in capsys.readouterr().err
     for environ in (REHEARSAL, {}):
-        assert audited(folder, service, environ) == 0
+        assert run_gate(folder, service, environ) == 0
         assert "NOT CHECKED" in capsys.readouterr().out
 
 
-def test_a_service_out_of_reach_fails_in_the_cloud_and_is_said_at_a_desk(
+def test_an_unreachable_service_fails_in_aws_only(
     folder: Path, service: Service, capsys: pytest.CaptureFixture[str]
 ) -> None:
     service.url = "http://127.0.0.1:9/"
-    assert audited(folder, service, CODEBUILD) == 1
-    assert "npm audit got no answer" in capsys.readouterr().err
-    assert audited(folder, service, REHEARSAL) == 0
+    assert run_gate(folder, service, CODEBUILD) == 1
+    assert "npm audit got no response" in capsys.readouterr().err
+    assert run_gate(folder, service, REHEARSAL) == 0
     assert "NOT CHECKED" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("content", ["", "{", '{"packages": {"": {}}}'])
-def test_without_locked_packages_nothing_was_audited(folder: Path, service: Service, content: str) -> None:
+@pytest.mark.parametrize("content", ["", "{", '{"packages": {"": {}}}'], ids=["empty", "malformed", "no packages"])
+def test_a_lock_file_without_packages_fails(folder: Path, service: Service, content: str) -> None:
     (folder / "package-lock.json").write_text(content)
-    assert audited(folder, service) == 1
+    assert run_gate(folder, service) == 1

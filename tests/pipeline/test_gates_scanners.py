@@ -1,4 +1,4 @@
-"""The second opinion finds what is planted, in templates, policies and Dockerfile, unless a reason covers it."""
+"""checkov finds planted violations in templates, policies and the Dockerfile, unless they are acknowledged."""
 
 import json
 import os
@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
+from kit.findings import BOOTSTRAP_FINDINGS, METADATA_TYPE
 from pipeline.gates import scanners, static, templates
-from stages.accepted import BOOTSTRAP, REASON
 from tests.pipeline.model import PROJECT
 
-# A whole tool runs here, in an environment of its own, which is made once.
+# checkov runs here, in an environment of its own, which is created once.
 pytestmark = [pytest.mark.rehearsal, pytest.mark.xdist_group("scanners")]
 
 FUNCTION = "PipelineStack/Dev/Function"
@@ -29,7 +29,7 @@ EVERYTHING: Mapping[str, Any] = {
 
 @pytest.fixture(scope="module")
 def python() -> str:
-    """The interpreter with checkov, installed as `make scanners` does."""
+    """The interpreter of checkov's environment, installed as by `make scanners`."""
     home = PROJECT / ".run" / "cache" / "scanners"
     uv, interpreter = Path(sys.executable).with_name("uv"), home / "bin" / "python"
     if not interpreter.exists():
@@ -56,8 +56,8 @@ def write(folder: Path, **resources: Mapping[str, Any]) -> None:
     (folder / "assembly" / "stack.template.json").write_text(json.dumps({"Resources": resources}))
 
 
-def accept(folder: Path, path: str, *rules: str) -> None:
-    entries = [{"type": REASON, "data": dict.fromkeys(rules, "for a test")}]
+def acknowledge(folder: Path, path: str, *rules: str) -> None:
+    entries = [{"type": METADATA_TYPE, "data": dict.fromkeys(rules, "for a test")}]
     (folder / "assembly" / "stack.metadata.json").write_text(json.dumps({f"/{path}": entries}))
 
 
@@ -65,7 +65,7 @@ def run(folder: Path, python: str) -> int:
     return scanners.check(python, folder / "assembly", folder / "service")
 
 
-def test_sound_templates_and_policies_and_dockerfile_pass(
+def test_sound_templates_policies_and_dockerfile_pass(
     folder: Path, python: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(folder, python) == 0, capsys.readouterr().err
@@ -85,41 +85,39 @@ def test_violations_are_found_wherever_they_are_planted(
 
     assert run(folder, python) == 1
 
-    said = capsys.readouterr().err
-    assert f"{FUNCTION}/Resource: CKV_AWS_18: " in said
-    assert "CKV_DOCKER_1: " in said
-    assert "bootstrap/execution-policy-9: CKV_AWS_107: " in said
+    errors = capsys.readouterr().err
+    assert f"{FUNCTION}/Resource: CKV_AWS_18: " in errors
+    assert "CKV_DOCKER_1: " in errors
+    assert "bootstrap/execution-policy-9: CKV_AWS_107: " in errors
 
 
-def test_a_reason_covers_its_own_construct_and_rule_only(
+def test_an_acknowledgement_covers_its_construct_and_rule_only(
     folder: Path, python: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write(folder, Bucket=OPEN_BUCKET)
-    accept(folder, FUNCTION, "CKV_AWS_18")
+    acknowledge(folder, FUNCTION, "CKV_AWS_18")
     run(folder, python)
-    said = capsys.readouterr().err
-    assert "CKV_AWS_18" not in said
-    assert "CKV_AWS_53" in said
+    errors = capsys.readouterr().err
+    assert "CKV_AWS_18" not in errors
+    assert "CKV_AWS_53" in errors
 
-    accept(folder, "PipelineStack/Dev/Func", "CKV_AWS_18")
+    acknowledge(folder, "PipelineStack/Dev/Func", "CKV_AWS_18")
     run(folder, python)
-    said = capsys.readouterr().err
-    assert f"{FUNCTION}/Resource: CKV_AWS_18" in said
-    assert "PipelineStack/Dev/Func: CKV_AWS_18: accepted, but not found" in said
+    errors = capsys.readouterr().err
+    assert f"{FUNCTION}/Resource: CKV_AWS_18" in errors
+    assert "PipelineStack/Dev/Func: CKV_AWS_18: acknowledged but not found" in errors
 
 
-def test_what_was_not_read_fails(folder: Path, python: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_files_that_were_not_scanned_fail(folder: Path, python: str, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "assembly" / "broken.template.json").write_text('{"Resources": {')
     (folder / "service" / "Dockerfile").unlink()
     assert run(folder, python) == 1
-    said = capsys.readouterr().err
-    assert "broken.template.json: not-scanned" in said
-    assert "Dockerfile: not-scanned" in said
+    errors = capsys.readouterr().err
+    assert "broken.template.json: not-scanned" in errors
+    assert "Dockerfile: not-scanned" in errors
 
 
-def test_without_anything_to_scan_or_a_scanner_it_fails(
-    folder: Path, python: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_templates_or_scanner_it_fails(folder: Path, python: str, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.rmtree(folder / "assembly")
     assert run(folder, python) == 1
     assert scanners.check(str(folder / "none"), folder / "assembly", folder / "service") == 1
@@ -128,9 +126,9 @@ def test_without_anything_to_scan_or_a_scanner_it_fails(
     assert "checkov broke" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(shutil.which("unshare") is None or os.geteuid() != 0, reason="no way to take the network away")
-def test_it_calls_nobody(folder: Path, python: str) -> None:
-    """In a network namespace of its own nobody could answer."""
+@pytest.mark.skipif(shutil.which("unshare") is None or os.geteuid() != 0, reason="cannot take the network away")
+def test_the_scan_needs_no_network(folder: Path, python: str) -> None:
+    """checkov calls its vendor by default: here it runs in an empty network namespace."""
     script = folder / "python"
     script.write_text(f'#!/bin/sh\nexec unshare --net {python} "$@"\n')
     script.chmod(0o755)
@@ -143,8 +141,9 @@ def test_it_calls_nobody(folder: Path, python: str) -> None:
         ({"Action": "s3:DeleteBucketCors", "Resource": "*"}, "W3037"),
         ({"Action": "s3:GetObject", "Resource": "arn:aws:lambda:*:*:function:f"}, "I3510"),
     ],
+    ids=["unknown", "inapplicable"],
 )
-def test_actions_that_do_not_exist_or_do_not_go_with_their_resource_are_found(
+def test_an_unknown_or_inapplicable_action_is_found(
     folder: Path, capsys: pytest.CaptureFixture[str], statement: Mapping[str, Any], rule: str
 ) -> None:
     policies = folder / "policies"
@@ -157,5 +156,5 @@ def test_actions_that_do_not_exist_or_do_not_go_with_their_resource_are_found(
     assert f": {rule}: " in capsys.readouterr().err
 
 
-def test_every_reason_for_the_bootstrap_can_be_judged() -> None:
-    assert all(len(reason) >= 40 for reason in BOOTSTRAP.values())
+def test_bootstrap_acknowledgements_have_reasons() -> None:
+    assert all(len(reason) >= 40 for reason in BOOTSTRAP_FINDINGS.values())

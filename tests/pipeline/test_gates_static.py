@@ -1,4 +1,4 @@
-"""Each static gate passes on sound code and fails on a planted violation, on a broken tool, and on nothing at all."""
+"""Each static gate passes on sound code and fails on a planted violation, on a broken tool, and without any files."""
 
 import json
 import os
@@ -7,13 +7,13 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree as ET
 
 import pytest
+from junitparser import JUnitXml, TestSuite
 
 from pipeline.builds import GATES
 from pipeline.gates import static, templates
-from pipeline.gates.findings import Finding, GateError, Outcome, fail
+from pipeline.gates.findings import Finding, GateError, GateResult, fail
 from tests.pipeline.model import PROJECT
 
 pytestmark = pytest.mark.rehearsal  # whole tools run here, some for half a minute
@@ -40,6 +40,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def report_of(folder: Path, gate: str) -> TestSuite:
+    (suite,) = JUnitXml.fromfile(str(folder / f"{gate}.xml"))
+    assert isinstance(suite, TestSuite)
+    return suite
+
+
 @pytest.mark.parametrize(
     ("gate", "file", "violation", "rule"),
     [
@@ -54,6 +60,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             "E3002",
         ),
     ],
+    ids=["ruff", "sast", "sast-unreadable", "hadolint", "cfn-lint"],
 )
 def test_a_planted_violation_fails_its_gate(
     folder: Path, capsys: pytest.CaptureFixture[str], gate: str, file: str, violation: str, rule: str
@@ -64,12 +71,11 @@ def test_a_planted_violation_fails_its_gate(
     found = capsys.readouterr().err
     assert rule in found
     assert Path(file).name in found
-    report = ET.parse(folder / ".run" / "reports" / f"{gate}.xml").getroot()
-    assert int(report.get("failures", 0)) >= 1
+    assert report_of(folder / ".run" / "reports", gate).failures >= 1
 
 
 def test_a_type_error_fails_its_gate(folder: Path) -> None:
-    """mypy writes its own report; what counts here is that the target's command fails."""
+    """mypy is not run by a gate module: here the command of its make target fails."""
     command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", "cache", "--junit-xml", "mypy.xml", "app.py"]
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
     (folder / "app.py").write_text('"""Sound."""\nnumber: int = "text"\n')
@@ -83,27 +89,28 @@ def test_a_gate_with_nothing_to_check_fails(folder: Path, capsys: pytest.Capture
     assert "nothing" in capsys.readouterr().err
 
 
-def test_a_gate_looks_at_the_folder_that_it_is_given(folder: Path) -> None:
+def test_a_gate_checks_the_folder_that_it_is_given(folder: Path) -> None:
     elsewhere = folder / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "stack.template.json").write_text('{"Resources": 1}')
-    assert static.main(["cfn-lint", str(elsewhere)]) == 1  # the sound one in cdk.out is not looked at
+    assert static.main(["cfn-lint", str(elsewhere)]) == 1  # not the sound one in cdk.out
 
 
 @pytest.mark.parametrize(
-    ("script", "said"),
-    [("exit 2", "broke"), ("echo no JSON; exit 1", "did not answer in JSON"), ("exit 0", "")],
+    ("script", "message"),
+    [("exit 2", "broke"), ("echo no JSON; exit 1", "did not print JSON")],
+    ids=["exit status", "no JSON"],
 )
 def test_a_broken_tool_is_a_failure(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], script: str, said: str
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], script: str, message: str
 ) -> None:
     tool = folder / "bin" / "ruff"
     tool.parent.mkdir()
     tool.write_text(f"#!/bin/sh\n{script}\n")
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tool.parent}{os.pathsep}{os.environ['PATH']}")
-    assert static.main(["ruff"]) == (1 if said else 0)
-    assert said in capsys.readouterr().err
+    assert static.main(["ruff"]) == 1
+    assert message in capsys.readouterr().err
 
 
 def test_a_missing_tool_is_a_failure(
@@ -120,7 +127,7 @@ def test_the_usage_names_the_gates(arguments: list[str], capsys: pytest.CaptureF
     assert "cfn-lint" in capsys.readouterr().err
 
 
-def test_every_gate_is_run_by_make_gates_and_reported_by_the_pipeline() -> None:
+def test_every_gate_is_run_by_make_and_reported() -> None:
     makefile = (PROJECT / "Makefile").read_text()
     (prerequisites,) = [line for line in makefile.splitlines() if line.startswith("gates:")]
     targets = {"mypy": "types", "cfn-lint": "templates"}
@@ -129,18 +136,19 @@ def test_every_gate_is_run_by_make_gates_and_reported_by_the_pipeline() -> None:
         assert targets.get(gate, gate) in prerequisites.split() + lint.split(), gate
 
 
-def test_findings_are_reported_in_order_and_a_report_is_always_written(tmp_path: Path) -> None:
+def test_findings_are_sorted_and_a_report_is_always_written(tmp_path: Path) -> None:
     findings = [Finding(where="b", rule="r", message="m"), Finding(where="a", rule="r", message="m")]
-    assert Outcome(gate="one", checked=2, unit="files", findings=findings).conclude(tmp_path) == 1
-    assert [case.get("name") for case in ET.parse(tmp_path / "one.xml").getroot()] == ["a r", "b r"]
-    assert Outcome(gate="two", checked=2, unit="files").conclude(tmp_path) == 0
-    assert ET.parse(tmp_path / "two.xml").getroot().get("failures") == "0"
-    assert Outcome(gate="three", checked=0, unit="files", not_checked="out of reach").conclude(tmp_path) == 0
-    assert ET.parse(tmp_path / "three.xml").getroot().get("skipped") == "1"
+    assert GateResult(gate="one", checked=2, unit="files", findings=findings).report(tmp_path) == 1
+    assert [case.name for case in report_of(tmp_path, "one")] == ["a r", "b r"]
+    assert GateResult(gate="two", checked=2, unit="files").report(tmp_path) == 0
+    assert (report_of(tmp_path, "two").tests, report_of(tmp_path, "two").failures) == (1, 0)
+    assert GateResult(gate="three", checked=0, unit="files", not_checked="unreachable").report(tmp_path) == 0
+    assert report_of(tmp_path, "three").skipped == 1
     assert fail("four", GateError("broken"), tmp_path) == 1
+    assert report_of(tmp_path, "four").failures == 1
 
 
-def test_templates_are_synthesized_from_what_the_pipeline_hands_over(tmp_path: Path) -> None:
+def test_templates_are_synthesized_with_the_pipelines_configuration(tmp_path: Path) -> None:
     file = tmp_path / "cdk.json"
     file.write_text('{"context": {}}')
     assert templates.overrides({"CONTEXT_OVERRIDES": '{"branch": "release"}'}, file) == '{"branch": "release"}'

@@ -1,4 +1,4 @@
-"""The functions of the pipeline: what people are told, and what they are not bothered with."""
+"""The pipeline's functions: which messages people get, and which they do not."""
 
 import importlib
 import json
@@ -10,7 +10,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from pipeline.functions import HANDLERS, INLINE_CHARACTERS, KINDS, inline_source
+from pipeline.notifications import FUNCTIONS, HANDLERS
 
 EXECUTION = "11111111-2222"
 
@@ -23,8 +23,8 @@ class CodePipeline:
         self.revisions = revisions
         self.kind = kind
 
-    def get_pipeline_execution(self, **asked: Any) -> Any:
-        assert asked == {"pipelineName": "pipeline-main", "pipelineExecutionId": EXECUTION}
+    def get_pipeline_execution(self, **request: Any) -> Any:
+        assert request == {"pipelineName": "pipeline-main", "pipelineExecutionId": EXECUTION}
         return {"pipelineExecution": {"artifactRevisions": self.revisions, "executionType": self.kind}}
 
     def get_paginator(self, name: str) -> Any:
@@ -33,7 +33,7 @@ class CodePipeline:
 
 
 class Topic:
-    """Remembers what was published."""
+    """Records what was published."""
 
     def __init__(self) -> None:
         self.messages: list[Mapping[str, str]] = []
@@ -72,11 +72,11 @@ def event(state: str, **detail: str) -> dict[str, Any]:
     return {"region": "us-east-1", "detail": {"execution-id": EXECUTION, "state": state, **detail}}
 
 
-def told(load: Callable[..., ModuleType], pipeline: CodePipeline, what: dict[str, Any]) -> None:
+def notify(load: Callable[..., ModuleType], pipeline: CodePipeline, what: dict[str, Any]) -> None:
     load("notify", {"PIPELINE": "pipeline-main"}, codepipeline=pipeline).handler(what, None)
 
 
-def test_a_failure_says_what_where_why_which_commit_and_links(load: Callable[..., ModuleType], topic: Topic) -> None:
+def test_a_failure_names_stage_cause_commit_and_links(load: Callable[..., ModuleType], topic: Topic) -> None:
     failed = {
         "stageName": "Dev",
         "actionName": "SmokeDev",
@@ -88,7 +88,7 @@ def test_a_failure_says_what_where_why_which_commit_and_links(load: Callable[...
             }
         },
     }
-    told(load, CodePipeline([failed, {**failed, "status": "Succeeded"}], [REVISION]), event("FAILED"))
+    notify(load, CodePipeline([failed, {**failed, "status": "Succeeded"}], [REVISION]), event("FAILED"))
     (message,) = topic.messages
     assert message["TopicArn"] == "topic-arn"
     assert message["Subject"] == "pipeline-main failed"
@@ -105,89 +105,89 @@ def test_a_failure_says_what_where_why_which_commit_and_links(load: Callable[...
 
 
 def test_a_success_is_short(load: Callable[..., ModuleType], topic: Topic) -> None:
-    told(load, CodePipeline([], [{"revisionId": "abc", "revisionSummary": "plain text"}]), event("SUCCEEDED"))
+    notify(load, CodePipeline([], [{"revisionId": "abc", "revisionSummary": "plain text"}]), event("SUCCEEDED"))
     (message,) = topic.messages
     assert message["Subject"] == "pipeline-main succeeded"
     assert "Commit abc: plain text" in message["Message"]
 
 
-def test_a_rollback_is_not_told_as_a_release(load: Callable[..., ModuleType], topic: Topic) -> None:
-    told(load, CodePipeline([], [REVISION], kind="ROLLBACK"), event("SUCCEEDED"))
+def test_a_rollback_is_not_reported_as_a_release(load: Callable[..., ModuleType], topic: Topic) -> None:
+    notify(load, CodePipeline([], [REVISION], kind="ROLLBACK"), event("SUCCEEDED"))
     assert topic.messages[0]["Subject"] == "pipeline-main rollback succeeded"
 
 
-def test_a_failure_without_details_is_told_all_the_same(load: Callable[..., ModuleType], topic: Topic) -> None:
-    told(load, CodePipeline([{"stageName": "Prod", "actionName": "Deploy", "status": "Failed"}], []), event("FAILED"))
+def test_a_failure_without_details_is_reported(load: Callable[..., ModuleType], topic: Topic) -> None:
+    notify(load, CodePipeline([{"stageName": "Prod", "actionName": "Deploy", "status": "Failed"}], []), event("FAILED"))
     assert "Failed: Prod / Deploy" in topic.messages[0]["Message"]
 
 
-def test_an_approval_shows_what_the_approver_will_read(load: Callable[..., ModuleType], topic: Topic) -> None:
-    asked = {
+def test_an_approval_shows_the_text_of_the_approval(load: Callable[..., ModuleType], topic: Topic) -> None:
+    configuration = {
         "resolvedConfiguration": {"CustomData": "prod: 1 replaced", "ExternalEntityLink": "https://report.example"}
     }
-    waiting = {"stageName": "ApproveProd", "actionName": "ApproveProd", "status": "InProgress", "input": asked}
-    told(load, CodePipeline([waiting], [REVISION]), event("STARTED", action="ApproveProd", stage="ApproveProd"))
+    waiting = {"stageName": "ApproveProd", "actionName": "ApproveProd", "status": "InProgress", "input": configuration}
+    notify(load, CodePipeline([waiting], [REVISION]), event("STARTED", action="ApproveProd", stage="ApproveProd"))
     (message,) = topic.messages
     assert message["Subject"] == "pipeline-main waits for approval: ApproveProd"
     assert "prod: 1 replaced\nhttps://report.example" in message["Message"]
 
 
 class CloudFormation:
-    """Stacks with drift, or with something that keeps it from being found."""
+    """Stacks with drift, or for which drift detection fails."""
 
     exceptions = SimpleNamespace(ClientError=ClientError)
 
     def __init__(self, stacks: Mapping[str, Any]) -> None:
         self.stacks = stacks
-        self.asked = 0
+        self.status_checks = 0
 
-    def detect_stack_drift(self, **asked: str) -> Any:
-        if self.stacks[asked["StackName"]] == "missing":
+    def detect_stack_drift(self, **request: str) -> Any:
+        if self.stacks[request["StackName"]] == "missing":
             raise ClientError({"Error": {"Code": "ValidationError", "Message": "does not exist"}}, "DetectStackDrift")
-        return {"StackDriftDetectionId": asked["StackName"]}
+        return {"StackDriftDetectionId": request["StackName"]}
 
-    def describe_stack_drift_detection_status(self, **asked: str) -> Any:
-        self.asked += 1
-        found = self.stacks[asked["StackDriftDetectionId"]]
-        if found == "slow" or self.asked == 1:
+    def describe_stack_drift_detection_status(self, **request: str) -> Any:
+        self.status_checks += 1
+        found = self.stacks[request["StackDriftDetectionId"]]
+        if found == "slow" or self.status_checks == 1:
             return {"DetectionStatus": "DETECTION_IN_PROGRESS"}
         if found == "failed":
-            return {"DetectionStatus": "DETECTION_FAILED", "DetectionStatusReason": "no rights"}
+            return {"DetectionStatus": "DETECTION_FAILED", "DetectionStatusReason": "access denied"}
         return {"DetectionStatus": "DETECTION_COMPLETE", "StackDriftStatus": "DRIFTED" if found else "IN_SYNC"}
 
-    def describe_stack_resource_drifts(self, **asked: Any) -> Any:
-        return {"StackResourceDrifts": self.stacks[asked["StackName"]]}
+    def describe_stack_resource_drifts(self, **request: Any) -> Any:
+        return {"StackResourceDrifts": self.stacks[request["StackName"]]}
 
 
 class Sts:
-    """Lets roles be assumed."""
+    """Returns credentials of the lookup role."""
 
-    def assume_role(self, **asked: str) -> Any:
-        assert asked["RoleArn"] == "lookup"
+    def assume_role(self, **request: str) -> Any:
+        assert request["RoleArn"] == "lookup"
         return {"Credentials": {"AccessKeyId": "a", "SecretAccessKey": "b", "SessionToken": "c"}}
 
 
-def examined(load: Callable[..., ModuleType], stacks: Mapping[str, Any], seconds: float = 60) -> None:
+def check(load: Callable[..., ModuleType], stacks: Mapping[str, Any], seconds: float = 60) -> None:
     places = [{"role": "lookup", "region": "us-east-1", "stacks": list(stacks)}]
     environment = {"STACKS": json.dumps(places), "NAME": "pipeline-main"}
     drift = load("drift", environment, cloudformation=CloudFormation(stacks), sts=Sts())
-    drift.PAUSE = 0.0  # type: ignore[attr-defined]
+    drift.POLL_SECONDS = 0.0  # type: ignore[attr-defined]  # a module loaded by name
     drift.handler({}, SimpleNamespace(get_remaining_time_in_millis=lambda: seconds * 1000))
 
 
-def test_no_drift_bothers_nobody(load: Callable[..., ModuleType], topic: Topic) -> None:
-    examined(load, {"payment-network-dev": []})
+def test_without_drift_nothing_is_published(load: Callable[..., ModuleType], topic: Topic) -> None:
+    check(load, {"payment-network-dev": []})
     assert topic.messages == []
 
 
-def test_drift_is_told_with_its_properties(load: Callable[..., ModuleType], topic: Topic) -> None:
+def test_drift_is_reported_with_its_properties(load: Callable[..., ModuleType], topic: Topic) -> None:
     group = {
         "ResourceType": "AWS::EC2::SecurityGroup",
         "LogicalResourceId": "Api",
         "StackResourceDriftStatus": "MODIFIED",
         "PropertyDifferences": [{"PropertyPath": "/SecurityGroupIngress/0"}],
     }
-    examined(load, {"payment-network-dev": [group], "payment-service-dev": []})
+    check(load, {"payment-network-dev": [group], "payment-service-dev": []})
     (message,) = topic.messages
     assert message["Subject"] == "Drift: pipeline-main"
     assert message["Message"].splitlines()[2:] == [
@@ -198,22 +198,16 @@ def test_drift_is_told_with_its_properties(load: Callable[..., ModuleType], topi
 
 @pytest.mark.parametrize(
     ("found", "reason"),
-    [("missing", "does not exist"), ("failed", "no rights"), ("slow", "DETECTION_IN_PROGRESS")],
+    [("missing", "does not exist"), ("failed", "access denied"), ("slow", "DETECTION_IN_PROGRESS")],
+    ids=["missing", "failed", "slow"],
 )
-def test_a_stack_that_cannot_be_examined_is_told(
+def test_a_stack_that_cannot_be_checked_is_reported(
     load: Callable[..., ModuleType], topic: Topic, found: str, reason: str
 ) -> None:
-    examined(load, {"payment-network-dev": found}, seconds=30.05)
-    assert "payment-network-dev: not examined" in topic.messages[0]["Message"]
+    check(load, {"payment-network-dev": found}, seconds=30.05)
+    assert "payment-network-dev: not checked" in topic.messages[0]["Message"]
     assert reason in topic.messages[0]["Message"]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_function_fits_into_its_template(kind: str) -> None:
-    source = inline_source(kind)
-    assert len(source) <= INLINE_CHARACTERS
-    compile(source, kind, "exec")
-
-
-def test_every_function_is_known() -> None:
-    assert {path.stem for path in HANDLERS.glob("*.py")} - {"__init__"} == set(KINDS)
+def test_every_handler_has_a_function() -> None:
+    assert {f"pipeline-{path.stem}" for path in HANDLERS.glob("*.py")} - {"pipeline-__init__"} == set(FUNCTIONS)

@@ -1,4 +1,4 @@
-"""Every image that a build pulls: from where nobody is throttled, under a tag that goes on getting fixes."""
+"""Build images come from registries without rate limits, under tags that still receive fixes."""
 
 import re
 import subprocess
@@ -13,21 +13,21 @@ DOCKERFILES = sorted(
         ["git", "ls-files", "*Dockerfile*"], cwd=PROJECT, capture_output=True, text=True, check=True
     ).stdout.split()
 )
-#: Docker Hub counts pulls by address, and CodeBuild's addresses are shared (aws/aws-cdk#11774).
+#: Docker Hub limits pulls by address, and CodeBuild's addresses are shared (aws/aws-cdk#11774).
 _UNLIMITED = "public.ecr.aws/docker/library/"
 #: A tag with a patch release is no longer rebuilt once there is the next one.
 _REBUILT = re.compile(r"[a-z]+:\d+\.\d+-slim-[a-z]+")
 
 
 def bases(dockerfile: str) -> list[str]:
-    """Images that a Dockerfile starts from; its own stages are none."""
+    """Images that a Dockerfile starts from, except its own stages."""
     lines = re.findall(r"^FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", dockerfile, re.MULTILINE | re.IGNORECASE)
     stages = {stage for _, stage in lines}
     return [image for image, _ in lines if image not in stages]
 
 
 @pytest.mark.parametrize("path", DOCKERFILES)
-def test_a_base_image_is_pulled_without_a_limit_and_goes_on_getting_fixes(path: str) -> None:
+def test_base_images_are_still_patched(path: str) -> None:
     found = bases((PROJECT / path).read_text())
     assert found, path
     for image in found:
@@ -36,11 +36,11 @@ def test_a_base_image_is_pulled_without_a_limit_and_goes_on_getting_fixes(path: 
 
 
 def test_the_image_gate_knows_the_release_of_the_base(synthesized: Synthesized) -> None:
-    """Debian is asked about that release, so it must be found in what the step has: the assembly."""
+    """Debian's advisories are read for that release, so the assembly must name it."""
     assert {one.release for one in images_of(synthesized.folder)} == {"trixie"}
 
 
-def test_builds_run_in_images_of_codebuild_itself(synthesized: Synthesized) -> None:
+def test_builds_run_in_codebuild_images(synthesized: Synthesized) -> None:
     images = {
         project["Properties"]["Environment"]["Image"]
         for project in synthesized.stack.all("AWS::CodeBuild::Project").values()

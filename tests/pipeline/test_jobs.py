@@ -1,11 +1,12 @@
-"""What steps run after the synth step: the change report's command, and the smoke key."""
+"""Programs of the steps after the synth step: the change report's command, and the smoke key."""
 
 import ast
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -16,25 +17,23 @@ from pipeline.builds import REPORT_VARIABLES
 from pipeline.jobs import change_report, with_smoke_key
 from tests.pipeline.model import PROJECT
 
-Answer = Callable[..., Any]
-
 
 class Aws:
-    """Answers AWS calls from a table; remembers who asked with which credentials."""
+    """A fake of the AWS APIs that the programs call; records which roles were assumed."""
 
     def __init__(self) -> None:
         self.assumed: list[str] = []
         self.stacks: dict[str, tuple[str, Any]] = {}
         self.secrets: dict[str, str] = {}
         self.certificates: dict[str, tuple[str, str, str]] = {}
-        self.refuse = ""
+        self.denied = ""
 
     def client(self, service: str, **_: Any) -> Any:
         return type(service, (), {"__getattr__": lambda _, call: getattr(self, call)})()
 
     def assume_role(self, **request: Any) -> Any:
         role = request["RoleArn"]
-        if role == self.refuse:
+        if role == self.denied:
             raise ClientError({"Error": {"Code": "AccessDenied", "Message": "not authorized"}}, "AssumeRole")
         self.assumed.append(role)
         return {"Credentials": {"AccessKeyId": "a", "SecretAccessKey": "b", "SessionToken": "c"}}
@@ -65,9 +64,10 @@ class Aws:
 
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> Aws:
-    made = Aws()
-    monkeypatch.setattr(boto3, "client", made.client)
-    return made
+    fake = Aws()
+    monkeypatch.setattr(boto3, "client", fake.client)
+    monkeypatch.setattr(boto3, "Session", lambda **_: SimpleNamespace(client=fake.client))
+    return fake
 
 
 TEMPLATE = {"Resources": {"Cluster": {"Type": "AWS::RDS::DBCluster", "Properties": {"DBClusterIdentifier": "one"}}}}
@@ -75,7 +75,7 @@ OTHER = {"Resources": {"Cluster": {"Type": "AWS::RDS::DBCluster", "Properties": 
 
 
 class Workspace:
-    """The folder of a change report's build."""
+    """The working directory of a change report's build."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -97,9 +97,9 @@ class Workspace:
         (folder / "create-only.json").write_text(
             json.dumps({"AWS::RDS::DBCluster": {"createOnly": ["/properties/DBClusterIdentifier"]}})
         )
-        self.say("Change something")
+        self.commit("Change something")
 
-    def say(self, message: str) -> None:
+    def commit(self, message: str) -> None:
         (self.folder / "message.txt").write_text(message)
 
     def run(self, **environ: str) -> int:
@@ -121,8 +121,8 @@ def workspace(tmp_path: Path) -> Workspace:
     return Workspace(tmp_path)
 
 
-def test_a_first_deployment_is_all_new(aws: Aws, workspace: Workspace) -> None:
-    aws.stacks["payment-service-prod"] = ("ROLLBACK_COMPLETE", TEMPLATE)  # a failed first try holds nothing
+def test_a_first_deployment_consists_of_new_stacks(aws: Aws, workspace: Workspace) -> None:
+    aws.stacks["payment-service-prod"] = ("ROLLBACK_COMPLETE", TEMPLATE)  # its creation failed
     assert workspace.run() == 0
     lines = workspace.read("report.txt").splitlines()
     assert lines == [
@@ -133,42 +133,42 @@ def test_a_first_deployment_is_all_new(aws: Aws, workspace: Workspace) -> None:
     assert set(aws.assumed) == {"arn:aws:iam::222222222222:role/lookup"}
 
 
-def test_every_variable_that_the_build_exports_has_its_file(aws: Aws, workspace: Workspace) -> None:
+def test_every_exported_variable_has_its_file(aws: Aws, workspace: Workspace) -> None:
     assert workspace.run() == 0
     assert all((workspace.folder / "report" / file).is_file() for file in REPORT_VARIABLES.values())
 
 
-def test_an_unchanged_environment_says_so(aws: Aws, workspace: Workspace) -> None:
+def test_an_unchanged_environment_is_reported_as_such(aws: Aws, workspace: Workspace) -> None:
     for name in ("database", "service"):
         aws.stacks[f"payment-{name}-prod"] = ("UPDATE_COMPLETE", json.dumps(TEMPLATE))
     assert workspace.run() == 0
     assert workspace.read("summary.txt") == "prod: no change"
 
 
-def test_a_database_is_not_replaced_unless_the_commit_says_so(
+def test_a_database_is_replaced_only_if_the_commit_message_permits_it(
     aws: Aws, workspace: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     aws.stacks["payment-database-prod"] = ("UPDATE_COMPLETE", OTHER)
     assert workspace.run() == 1
     assert "Replaces: payment-database-prod/Cluster" in capsys.readouterr().err
     assert "LOSES DATA" in workspace.read("summary.txt")
-    workspace.say("Start over\n\nReplaces: payment-database-prod/Other\n")
+    workspace.commit("Start over\n\nReplaces: payment-database-prod/Other\n")
     assert workspace.run() == 1
-    workspace.say("Start over\n\nReplaces: payment-database-prod/Cluster\n")
+    workspace.commit("Start over\n\nReplaces: payment-database-prod/Cluster\n")
     assert workspace.run() == 0
 
 
-def test_what_cannot_be_read_is_a_failure(aws: Aws, workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unreadable_stack_is_a_failure(aws: Aws, workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     aws.stacks["payment-database-prod"] = ("DENIED", TEMPLATE)
     assert workspace.run() == 1
-    assert "what is deployed in prod cannot be read" in capsys.readouterr().err
+    assert "the deployed stacks of prod cannot be read" in capsys.readouterr().err
     aws.stacks.clear()
-    aws.refuse = "arn:aws:iam::222222222222:role/lookup"
+    aws.denied = "arn:aws:iam::222222222222:role/lookup"
     assert workspace.run() == 1
     assert "--trust-for-lookup" in capsys.readouterr().err
 
 
-def test_the_approver_gets_an_address_to_read_more(aws: Aws, workspace: Workspace) -> None:
+def test_the_approver_gets_the_url_of_the_report(aws: Aws, workspace: Workspace) -> None:
     assert workspace.run() == 0
     assert workspace.read("url.txt") == ""
     build = "project-changes-prod-main:1-2"
@@ -190,13 +190,13 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Mapping[str, str]:
     return ENVIRONMENT
 
 
-def test_the_smoke_key_is_given_to_the_command_alone(
+def test_only_the_command_gets_the_smoke_key(
     aws: Aws, environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     aws.secrets["smoke-api-key-dev"] = json.dumps({"id": "smokedev", "secret": "hidden"})
     started: list[Any] = []
     monkeypatch.setattr(os, "execvpe", lambda *call: started.append(call))
-    run: Any = with_smoke_key.main  # which does not return, unless starting the command is a pretence
+    run: Any = with_smoke_key.main  # it returns only because execvpe is replaced
     run(["python", "-m", "integ"])
     ((program, arguments, variables),) = started
     assert (program, arguments) == ("python", ["python", "-m", "integ"])
@@ -206,7 +206,7 @@ def test_the_smoke_key_is_given_to_the_command_alone(
 
 
 @pytest.mark.parametrize(("kind", "trusted"), [("IMPORTED", True), ("AMAZON_ISSUED", False)])
-def test_without_a_domain_tls_is_verified_against_the_certificate(
+def test_without_a_domain_the_certificate_decides(
     aws: Aws, environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch, kind: str, trusted: bool
 ) -> None:
     monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
@@ -223,14 +223,16 @@ def test_without_a_domain_tls_is_verified_against_the_certificate(
         bundle.unlink()
 
 
-@pytest.mark.parametrize("given", [{}, {"CERTIFICATE_ARN": "arn", "REQUESTS_CA_BUNDLE": "roots.pem"}])
-def test_roots_that_are_given_stay_in_force(aws: Aws, environment: Mapping[str, str], given: Mapping[str, str]) -> None:
+@pytest.mark.parametrize(
+    "given", [{}, {"CERTIFICATE_ARN": "arn", "REQUESTS_CA_BUNDLE": "roots.pem"}], ids=["no certificate", "roots"]
+)
+def test_configured_roots_stay_in_force(aws: Aws, environment: Mapping[str, str], given: Mapping[str, str]) -> None:
     aws.secrets["smoke-api-key-dev"] = json.dumps({"id": "smokedev", "secret": "hidden"})
     variables = with_smoke_key.read_smoke_key({**environment, **given})
     assert set(variables) == {"SMOKE_KEY_ID", "SMOKE_KEY_SECRET"}
 
 
-@pytest.mark.parametrize("value", ["hidden", '{"id": "smokedev"}', "[]"])
+@pytest.mark.parametrize("value", ["hidden", '{"id": "smokedev"}', "[]"], ids=["text", "incomplete", "list"])
 def test_a_malformed_secret_is_named_and_not_shown(aws: Aws, environment: Mapping[str, str], value: str) -> None:
     aws.secrets["smoke-api-key-dev"] = value
     with pytest.raises(SystemExit, match="smoke-api-key-dev is not a JSON object") as ended:
@@ -238,8 +240,8 @@ def test_a_malformed_secret_is_named_and_not_shown(aws: Aws, environment: Mappin
     assert "hidden" not in str(ended.value)
 
 
-def test_a_refused_role_is_named(aws: Aws, environment: Mapping[str, str]) -> None:
-    aws.refuse = "reader"
+def test_a_denied_role_is_named(aws: Aws, environment: Mapping[str, str]) -> None:
+    aws.denied = "reader"
     with pytest.raises(SystemExit, match="could not be read as reader"):
         with_smoke_key.main(["true"])
 
@@ -253,8 +255,8 @@ def test_missing_variables_and_commands_are_named(aws: Aws, monkeypatch: pytest.
         with_smoke_key.main([])
 
 
-def test_steps_install_all_that_their_programs_import() -> None:
-    """The synth step hands over `pipeline/jobs` and `integ` alone; nothing else of the project is there."""
+def test_steps_have_all_packages_that_their_programs_import() -> None:
+    """The synth step passes on `pipeline/jobs` and `integ`, and nothing else of the project."""
     allowed = {
         *sys.stdlib_module_names,
         "boto3",

@@ -1,6 +1,6 @@
-"""Every key lets those use it who must: a key's policy decides first, whatever IAM allows.
+"""Every key policy allows what the users of the key require: it decides first, whatever IAM allows.
 
-A key policy that does not mention an account, or not for an action, makes that action fail for everybody in it.
+If a key policy does not allow an action to an account, the action fails for everybody in it.
 """
 
 import dataclasses
@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
-from cfnlint.schema import PROVIDER_SCHEMA_MANAGER  # type: ignore[import-untyped]
+from cfnlint.schema import PROVIDER_SCHEMA_MANAGER  # type: ignore[import-untyped]  # cfn-lint ships no types
 
 from pipeline.bootstrap import policies
 from tests.pipeline.model import Synthesized, Template, resolve
@@ -22,8 +22,8 @@ _EXECUTION = [
     for statement in json.loads(path.read_text())["Statement"]
     for action in statement["Action"]
 ]
-#: What CloudFormation or a service does on behalf of a caller of the account, besides what the type's schema names.
-#: Property that holds the key -> service through which it is used, actions, source.
+#: What CloudFormation or a service does on behalf of a caller, besides the actions in the type's schema: property that
+#: holds the key to the service through which it is used, the actions, and their source.
 THROUGH: Mapping[tuple[str, str], tuple[str, tuple[str, ...], str]] = {
     ("AWS::Lambda::Function", "KmsKeyArn"): (
         "lambda",
@@ -51,7 +51,7 @@ THROUGH: Mapping[tuple[str, str], tuple[str, tuple[str, ...], str]] = {
         "https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html",
     ),
 }
-#: Types that hold a key and use it only through roles of ours, whose own policies are compared with the key's below.
+#: Types that use a key only through our own roles, whose policies are compared with the key's below.
 BY_ROLES = {
     "AWS::CodeBuild::Project",
     "AWS::CodePipeline::Pipeline",
@@ -60,16 +60,22 @@ BY_ROLES = {
 }
 #: https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html
 LOGS = ("kms:Encrypt", "kms:Decrypt", "kms:ReEncryptFrom", "kms:ReEncryptTo", "kms:GenerateDataKey", "kms:DescribeKey")
-#: Actions that are the account's, not a key's: no key policy has a say in them.
-OF_THE_ACCOUNT = {"kms:CreateKey", "kms:ListAliases", "kms:ListKeys"}
-#: What an account needs so that it can never lose a key: change its policy back, and delete it.
+#: Actions on the account rather than on a key, which key policies do not affect.
+ACCOUNT_ACTIONS = {"kms:CreateKey", "kms:ListAliases", "kms:ListKeys"}
+#: What an account needs to stay in control of a key: restore its policy, and delete it.
 #: https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-default.html
-KEPT = ("kms:PutKeyPolicy", "kms:GetKeyPolicy", "kms:ScheduleKeyDeletion", "kms:CancelKeyDeletion", "kms:RevokeGrant")
+CONTROL = (
+    "kms:PutKeyPolicy",
+    "kms:GetKeyPolicy",
+    "kms:ScheduleKeyDeletion",
+    "kms:CancelKeyDeletion",
+    "kms:RevokeGrant",
+)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Key:
-    """A key and the policy that decides who uses it."""
+    """A key and its policy."""
 
     where: str
     account: str
@@ -95,7 +101,7 @@ class Key:
         return f"arn:aws:iam::{self.account}:root"
 
     def via(self, service: str) -> dict[str, str]:
-        """The context of a request that a service makes for its caller."""
+        """The context of a request that a service makes on behalf of its caller."""
         return {"kms:ViaService": f"{service}.{self.region}.amazonaws.com", "kms:GrantIsForAWSResource": "true"}
 
 
@@ -179,7 +185,7 @@ def uses(templates: Mapping[str, Template]) -> Iterator[Use]:
                     )
 
 
-def test_each_use_of_a_key_is_one_that_this_file_knows(widest: Synthesized) -> None:
+def test_every_use_of_a_key_is_known(widest: Synthesized) -> None:
     known = BY_ROLES | {kind for kind, _ in THROUGH} | {"AWS::KMS::Alias", "AWS::Logs::LogGroup"}
     found = list(uses(widest.templates))
     assert {one.type for one in found} == known
@@ -191,7 +197,7 @@ def test_each_use_of_a_key_is_one_that_this_file_knows(widest: Synthesized) -> N
 
 
 def denied(found: Iterable[Use]) -> list[tuple[str, str]]:
-    """What a service could not do with a key for whoever makes a resource."""
+    """Actions that a service could not perform with a key for the creator of a resource."""
     return [
         (one.where, action)
         for one in found
@@ -202,13 +208,13 @@ def denied(found: Iterable[Use]) -> list[tuple[str, str]]:
     ]
 
 
-def test_whoever_makes_a_resource_may_use_its_key_through_the_resources_service(widest: Synthesized) -> None:
-    """A function whose key gives nobody `kms:CreateGrant` is not created, and its stack rolls back."""
+def test_services_may_use_the_key_for_whoever_creates_a_resource(widest: Synthesized) -> None:
+    """Without `kms:CreateGrant` a function cannot be created, and its stack rolls back."""
     assert denied(uses(widest.templates)) == []
 
 
 @pytest.mark.parametrize("action", ["kms:CreateGrant", "kms:DescribeKey", "kms:Decrypt", "kms:GenerateDataKey"])
-def test_an_action_that_a_key_no_longer_allows_is_missed(widest: Synthesized, action: str) -> None:
+def test_a_missing_key_action_is_detected(widest: Synthesized, action: str) -> None:
     for key in keys_of(widest.templates).values():
         statements = tuple(
             {**one, "Action": [name for name in _list(one["Action"]) if name != action]} for one in key.statements
@@ -219,7 +225,7 @@ def test_an_action_that_a_key_no_longer_allows_is_missed(widest: Synthesized, ac
         assert {name for _, name in denied(by_services)} == ({action} if by_services else set()), key.where
 
 
-def test_a_log_group_is_encrypted_by_a_key_that_the_log_service_may_use_for_it(widest: Synthesized) -> None:
+def test_cloudwatch_logs_may_use_the_key_of_each_log_group(widest: Synthesized) -> None:
     groups = [one for one in uses(widest.templates) if one.type == "AWS::Logs::LogGroup"]
     for one in groups:
         group = f"arn:aws:logs:{one.key.region}:{one.key.account}:log-group:{one.properties['LogGroupName']}"
@@ -229,8 +235,8 @@ def test_a_log_group_is_encrypted_by_a_key_that_the_log_service_may_use_for_it(w
     assert len(groups) >= 20
 
 
-def test_a_service_that_publishes_to_an_encrypted_topic_may_use_its_key(widest: Synthesized) -> None:
-    """Otherwise alarms are sent nowhere, and nothing says so."""
+def test_publishing_services_may_use_the_topics_key(widest: Synthesized) -> None:
+    """Otherwise alarms are lost silently."""
     keys = {one.where: one.key for one in uses(widest.templates) if one.type == "AWS::SNS::Topic"}
     for name, template in widest.templates.items():
         for policy in template.all("AWS::SNS::TopicPolicy").values():
@@ -245,7 +251,7 @@ def test_a_service_that_publishes_to_an_encrypted_topic_may_use_its_key(widest: 
                 assert key.allows(service, "kms:Decrypt", condition)
 
 
-def test_what_a_role_is_allowed_with_a_key_the_key_allows_as_well(widest: Synthesized) -> None:
+def test_the_key_allows_what_roles_are_allowed(widest: Synthesized) -> None:
     compared = 0
     for one in uses(widest.templates):
         if one.type != "AWS::IAM::ManagedPolicy":
@@ -260,24 +266,24 @@ def test_what_a_role_is_allowed_with_a_key_the_key_allows_as_well(widest: Synthe
     assert compared >= 40
 
 
-def test_an_account_keeps_its_keys_and_cloudformation_can_change_and_delete_them(widest: Synthesized) -> None:
+def test_the_account_never_loses_control_of_a_key(widest: Synthesized) -> None:
     keys = keys_of(widest.templates).values()
     assert len(keys) == 4, "two environments, the pipeline and its replica"
-    needed = (named_by_schema("AWS::KMS::Key") | named_by_schema("AWS::KMS::Alias")) - OF_THE_ACCOUNT
+    needed = (named_by_schema("AWS::KMS::Key") | named_by_schema("AWS::KMS::Alias")) - ACCOUNT_ACTIONS
     for key in keys:
-        missing = {action for action in {*needed, *KEPT} if not key.allows(key.root, action, {})}
+        missing = {action for action in {*needed, *CONTROL} if not key.allows(key.root, action, {})}
         assert missing == set(), key.where
     assert needed <= set(_EXECUTION)
 
 
-def test_a_grant_cannot_be_made_without_a_service(widest: Synthesized) -> None:
-    """A grant is a permission that no policy shows; only services that work by grants may have one made."""
+def test_only_services_can_create_grants(widest: Synthesized) -> None:
+    """A grant is a permission that no policy shows; only services that require grants may create one."""
     for key in keys_of(widest.templates).values():
         assert not key.allows(key.root, "kms:CreateGrant", {}), key.where
 
 
 def named_by_schema(kind: str) -> set[str]:
-    """Actions with a key that CloudFormation's own handlers of a type name."""
+    """KMS actions in CloudFormation's handlers of a type."""
     handlers = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema.get("handlers", {})
     return {
         action

@@ -1,6 +1,6 @@
-"""The shipped execution policies, and the key policies of the templates, are enough to make and delete everything.
+"""The execution policies and the key policies of the templates suffice to create and delete everything.
 
-And each of them is needed: without one action, or one statement of a key policy, the deployment fails and names it.
+Without one action, or one statement of a key policy, the deployment fails and names it.
 """
 
 import json
@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.bootstrap.policies import FOLDER
 from rehearsal.account import sessions
-from rehearsal.account.authorization_client import DeniedError, Principals
+from rehearsal.account.authorization_client import AuthorizationClient, CallDeniedError
 from rehearsal.account.sessions import ACCOUNT_ID, Credentials
 from rehearsal.emulator.process import EmulatorProcess
 from tests.pipeline.conftest import synthesize
@@ -63,7 +63,7 @@ class Bootstrapped:
         return cls(emulator=emulator)
 
     def give(self, policies: Mapping[str, Json]) -> None:
-        """Give the execution role these policies and no others."""
+        """Attach these policies to the execution role, and no others."""
         iam = sessions.open_session(self.emulator.port).client("iam")
         for attached in iam.list_attached_role_policies(RoleName=EXECUTION)["AttachedPolicies"]:
             iam.detach_role_policy(RoleName=EXECUTION, PolicyArn=attached["PolicyArn"])
@@ -73,11 +73,11 @@ class Bootstrapped:
             iam.attach_role_policy(RoleName=EXECUTION, PolicyArn=arn)
 
     @property
-    def principals(self) -> Principals:
-        return Principals(port=self.emulator.port)
+    def authorization(self) -> AuthorizationClient:
+        return AuthorizationClient(port=self.emulator.port)
 
     def deploy(self, name: str, template: Json) -> str:
-        """Make a stack as the deploy role, with the execution role; return what failed, which is nothing."""
+        """Create a stack as the deploy role, with the execution role; return the failures."""
         cloudformation = sessions.open_session(self.emulator.port, credentials=self._deployer()).client(
             "cloudformation"
         )
@@ -92,7 +92,7 @@ class Bootstrapped:
         return self._failures(cloudformation, stack)
 
     def delete(self, name: str) -> str:
-        """Delete a stack, unless it is gone; CloudFormation keeps its role."""
+        """Delete a stack if it exists; CloudFormation uses the role that created it."""
         cloudformation = sessions.open_session(self.emulator.port, credentials=self._deployer()).client(
             "cloudformation"
         )
@@ -105,7 +105,7 @@ class Bootstrapped:
 
     def _deployer(self) -> Credentials:
         role = f"arn:aws:iam::{ACCOUNT_ID}:role/{DEPLOY}"
-        return self.principals.assume(role, service="codepipeline.amazonaws.com", session="deploy")
+        return self.authorization.assume(role, service="codepipeline.amazonaws.com", session="deploy")
 
     @staticmethod
     def _failures(cloudformation: Any, stack: str) -> str:
@@ -137,7 +137,7 @@ def shipped(*, without: str = "") -> dict[str, Json]:
 
 
 def without_key_statement(template: Json, sid: str) -> Json:
-    """The template with one statement less in its key's policy."""
+    """The template without one statement of its key policy."""
     changed: Json = json.loads(json.dumps(template))
     (key,) = (one for one in changed["Resources"].values() if one["Type"] == "AWS::KMS::Key")
     statements = key["Properties"]["KeyPolicy"]["Statement"]
@@ -154,7 +154,7 @@ def bootstrapped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bootstrap
 
 @pytest.fixture
 def account(bootstrapped: Bootstrapped) -> Iterator[Bootstrapped]:
-    """The account with the shipped policies, in which a test may leave the network's stack."""
+    """The account with the shipped policies; removes the network stack after a test."""
     bootstrapped.give(shipped())
     yield bootstrapped
     bootstrapped.give(shipped())
@@ -164,34 +164,34 @@ def account(bootstrapped: Bootstrapped) -> Iterator[Bootstrapped]:
 def test_the_shipped_policies_are_enough(account: Bootstrapped, templates: dict[str, Json]) -> None:
     for name, template in templates.items():
         assert account.deploy(name, template) == "", f"{name} cannot be deployed"
-    account.principals.verify_deliveries()
+    account.authorization.verify_service_calls()
     for name in reversed(templates):
         assert account.delete(name) == "", f"{name} cannot be deleted"
-    decided = account.principals.decisions().entries
+    decided = account.authorization.decisions().entries
     assert [entry for entry in decided if not entry["allowed"]] == []
     execution = [entry for entry in decided if entry["principal"].endswith(EXECUTION)]
-    assert len(execution) > 500, "the execution role was hardly asked for"
+    assert len(execution) > 500, "the execution role was hardly used"
 
 
-@pytest.mark.parametrize("action", ["kms:CreateKey", "logs:CreateLogGroup"])
-def test_without_an_action_the_deployment_fails_and_names_it(
-    account: Bootstrapped, templates: dict[str, Json], action: str
-) -> None:
+@pytest.mark.parametrize("action", ["kms:CreateKey", "logs:CreateLogGroup"], ids=["key", "logs"])
+def test_a_missing_action_fails_the_deployment(account: Bootstrapped, templates: dict[str, Json], action: str) -> None:
     account.give(shipped(without=action))
     failures = account.deploy("payment-network-dev", encryption_of(templates["payment-network-dev"]))
     assert f"role/{EXECUTION} is not authorized to perform {action} on " in failures
 
 
-def test_without_its_key_statement_no_log_group_can_be_made(account: Bootstrapped, templates: dict[str, Json]) -> None:
+def test_a_missing_key_statement_fails_log_groups(account: Bootstrapped, templates: dict[str, Json]) -> None:
     network = without_key_statement(encryption_of(templates["payment-network-dev"]), "LogGroups")
     denied = "logs.us-east-1.amazonaws.com is not authorized to perform kms:Encrypt on "
     assert denied in account.deploy("payment-network-dev", network)
 
 
 @pytest.mark.parametrize(
-    ("sid", "action"), [("UseThroughServices", "kms:GenerateDataKey"), ("GrantsForServices", "kms:CreateGrant")]
+    ("sid", "action"),
+    [("UseThroughServices", "kms:GenerateDataKey"), ("GrantsForServices", "kms:CreateGrant")],
+    ids=["use", "grants"],
 )
-def test_without_its_key_statement_nothing_can_be_encrypted(
+def test_a_missing_key_statement_fails(
     account: Bootstrapped, templates: dict[str, Json], sid: str, action: str
 ) -> None:
     network = without_key_statement(encryption_of(templates["payment-network-dev"]), sid)
@@ -210,9 +210,7 @@ def test_without_its_key_statement_nothing_can_be_encrypted(
     assert denied in account.deploy("payment-network-dev", network)
 
 
-def test_an_alarm_without_its_topics_key_is_found_though_aws_would_not_say_so(
-    account: Bootstrapped, templates: dict[str, Json]
-) -> None:
+def test_an_alarm_that_cannot_publish_is_found(account: Bootstrapped, templates: dict[str, Json]) -> None:
     network = without_key_statement(encryption_of(templates["payment-network-dev"]), "AlarmsToTopic")
     (topic,) = (name for name, one in network["Resources"].items() if one["Type"] == "AWS::SNS::Topic")
     alarm = {
@@ -228,11 +226,11 @@ def test_an_alarm_without_its_topics_key_is_found_though_aws_would_not_say_so(
     }
     network["Resources"]["Alarm"] = {"Type": "AWS::CloudWatch::Alarm", "Properties": alarm}
     assert account.deploy("payment-network-dev", network) == ""
-    with pytest.raises(DeniedError, match=r"cloudwatch\.amazonaws\.com is not authorized to perform kms:"):
-        account.principals.verify_deliveries()
+    with pytest.raises(CallDeniedError, match=r"cloudwatch\.amazonaws\.com is not authorized to perform kms:"):
+        account.authorization.verify_service_calls()
 
 
 def encryption_of(network: Json) -> Json:
-    """The template's key and what uses it, which is quicker to make than the whole network."""
+    """The template's key and what uses it, which is faster to create than the whole network."""
     kinds = {"AWS::KMS::Key", "AWS::Logs::LogGroup", "AWS::SNS::Topic", "AWS::SNS::TopicPolicy"}
     return {"Resources": {name: one for name, one in network["Resources"].items() if one["Type"] in kinds}}

@@ -1,4 +1,4 @@
-"""The synthesized pipeline: what runs, in which order, on what, and what becomes of failures."""
+"""The synthesized pipeline: its stages, builds, permissions and notifications."""
 
 import json
 import re
@@ -11,15 +11,15 @@ import pytest
 from aws_cdk import App, Stack
 from aws_cdk import aws_codepipeline as codepipeline
 
-from pipeline.approval import TEXT_CHARACTERS
+from kit.policies import WILDCARD_RESOURCES
+from pipeline.approval import TEXT_LIMIT
 from pipeline.jobs.changes.report import SUMMARY_CHARACTERS
 from pipeline.rollback import roll_back_on_failure
 from pipeline.versions import npm_version
-from stages.policies import WILDCARDS
 from tests.pipeline.conftest import synthesize
 from tests.pipeline.model import CONFIGURED, PRODUCTION, PROJECT, TOOLING, Synthesized, Template, resolve
-
-#: One worker of a parallel run, so that the app is synthesized once.
+from tests.stages.model import Templates
+from tests.stages.names import misnamed
 
 
 def test_the_stages_follow_the_configuration(synthesized: Synthesized) -> None:
@@ -35,21 +35,14 @@ def test_the_stages_follow_the_configuration(synthesized: Synthesized) -> None:
     ]
 
 
-def test_a_third_environment_is_a_third_stage(tmp_path: Path) -> None:
-    environments = '{"dev": {}, "staging": {}, "prod": {"approval": true}}'
-    stages = synthesize(tmp_path, {**CONFIGURED, "environments": environments}).stages
-    assert list(stages)[5:] == ["Dev", "Staging", "ApproveProd", "Prod"]
-    assert stages["Staging"][-1]["Name"] == "SmokeStaging"
-
-
-def test_executions_queue_and_a_changed_pipeline_starts_over(synthesized: Synthesized) -> None:
+def test_executions_queue_and_self_mutation_restarts(synthesized: Synthesized) -> None:
     pipeline = synthesized.pipeline
     assert pipeline["PipelineType"] == "V2"
     assert pipeline["ExecutionMode"] == "QUEUED"
     assert pipeline["RestartExecutionOnUpdate"] is True
 
 
-def test_the_source_comes_with_history_for_the_synth_step_alone(synthesized: Synthesized) -> None:
+def test_only_the_synth_step_gets_the_source_with_history(synthesized: Synthesized) -> None:
     (source,) = synthesized.stages["Source"]
     assert source["Configuration"]["OutputArtifactFormat"] == "CODEBUILD_CLONE_REF"
     assert source["Configuration"]["BranchName"] == "main"
@@ -63,10 +56,10 @@ def test_the_source_comes_with_history_for_the_synth_step_alone(synthesized: Syn
     assert readers == ["Synth"]
 
 
-def test_the_synth_step_runs_what_a_person_runs(synthesized: Synthesized) -> None:
+def test_the_synth_step_runs_the_make_targets(synthesized: Synthesized) -> None:
     phases = synthesized.build_spec("synth")["phases"]
     assert phases["install"]["commands"] == ["make setup"]
-    assert phases["pre_build"]["commands"] == ["make gates"]  # a build whose pre_build failed goes no further
+    assert phases["pre_build"]["commands"] == ["make gates"]  # a failure in pre_build ends the build
     assert phases["build"]["commands"][0] == "make synth"
 
 
@@ -90,7 +83,7 @@ def test_every_environment_is_checked_after_its_deployment(synthesized: Synthesi
         assert variable["value"] == f"#{{{deploy['Namespace']}.ApiUrl}}"
 
 
-def test_the_approver_reads_what_would_change_and_of_which_commit(synthesized: Synthesized) -> None:
+def test_the_approval_shows_changes_and_commit(synthesized: Synthesized) -> None:
     report, approval = synthesized.stages["ApproveProd"]
     assert (report["RunOrder"], approval["RunOrder"]) == (1, 2)
     assert approval["ActionTypeId"]["Category"] == "Approval"
@@ -103,19 +96,19 @@ def test_the_approver_reads_what_would_change_and_of_which_commit(synthesized: S
     assert {"SUMMARY", "REPORT_URL"} <= set(synthesized.build_spec("changes-prod")["env"]["exported-variables"])
 
 
-def test_the_longest_summary_fits_into_the_approval(unheard: Synthesized) -> None:
-    report, approval = unheard.stages["ApproveProd"]
-    source = unheard.action("Source", "Source")
+def test_the_longest_summary_fits_into_the_approval(without_subscriber: Synthesized) -> None:
+    report, approval = without_subscriber.stages["ApproveProd"]
+    source = without_subscriber.action("Source", "Source")
     text = approval["Configuration"]["CustomData"]
     text = text.replace(f"#{{{report['Namespace']}.SUMMARY}}", "s" * SUMMARY_CHARACTERS)
     text = text.replace(f"#{{{source['Namespace']}.CommitId}}", "c" * 40)
     assert "#{" not in text
-    assert len(text) <= TEXT_CHARACTERS
+    assert len(text) <= TEXT_LIMIT
 
 
 @pytest.fixture(scope="module")
-def unheard(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
-    """Nothing is said about alarm_email, and everything else is as long as it may be. The rule packs see it, too."""
+def without_subscriber(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
+    """No alarm_email, everything else as long as possible, and checked by the rule packs."""
     longest = {
         "region": "ap-southeast-2",
         "availability_zone_ids": "apse2-az1,apse2-az2,apse2-az3",
@@ -123,10 +116,10 @@ def unheard(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
         "environment_suffix": "longest",
     }
     configured = {key: value for key, value in CONFIGURED.items() if key != "alarm_email"}
-    return synthesize(tmp_path_factory.mktemp("unheard"), {**configured, **longest}, rules=True)
+    return synthesize(tmp_path_factory.mktemp("without_subscriber"), {**configured, **longest}, rules=True)
 
 
-def test_synthesis_warns_whose_alarms_reach_nobody(unheard: Synthesized, synthesized: Synthesized) -> None:
+def test_synthesis_warns_about_missing_subscribers(without_subscriber: Synthesized, synthesized: Synthesized) -> None:
     def warnings(made: Synthesized) -> list[str]:
         metadata = json.loads((made.folder / "manifest.json").read_text())["artifacts"]["PipelineStack"]
         if "additionalMetadataFile" in metadata:
@@ -134,23 +127,24 @@ def test_synthesis_warns_whose_alarms_reach_nobody(unheard: Synthesized, synthes
         entries = [entry for each in metadata.get("metadata", {}).values() for entry in each]
         return [entry["data"] for entry in entries if entry["type"] == "aws:cdk:warning"]
 
-    (warning,) = warnings(unheard)
+    (warning,) = warnings(without_subscriber)
     assert "reach nobody: the pipeline, dev, prod. Set alarm_email" in warning
     assert warnings(synthesized) == []
 
 
-def test_a_deployment_ends_with_whose_alarms_reach_nobody(unheard: Synthesized, synthesized: Synthesized) -> None:
-    assert unheard.stack.body["Outputs"]["ReachNobody"]["Value"] == "the pipeline, dev, prod: set alarm_email"
+def test_an_output_lists_missing_subscribers(without_subscriber: Synthesized, synthesized: Synthesized) -> None:
+    missing = without_subscriber.stack.body["Outputs"]["ReachNobody"]["Value"]
+    assert missing == "the pipeline, dev, prod: set alarm_email"
     assert synthesized.stack.body["Outputs"]["ReachNobody"]["Value"] == "none"
 
 
-def test_the_approver_reads_that_alarms_reach_nobody(unheard: Synthesized, synthesized: Synthesized) -> None:
-    told = "alarms of prod reach nobody: alarm_email is not set"
-    assert told in unheard.stages["ApproveProd"][1]["Configuration"]["CustomData"]
-    assert told not in synthesized.stages["ApproveProd"][1]["Configuration"]["CustomData"]
+def test_the_approval_shows_missing_subscribers(without_subscriber: Synthesized, synthesized: Synthesized) -> None:
+    text = "alarms of prod reach nobody: alarm_email is not set"
+    assert text in without_subscriber.stages["ApproveProd"][1]["Configuration"]["CustomData"]
+    assert text not in synthesized.stages["ApproveProd"][1]["Configuration"]["CustomData"]
 
 
-def test_the_synth_step_runs_on_a_machine_that_new_accounts_have(synthesized: Synthesized) -> None:
+def test_the_synth_machine_is_available_to_new_accounts(synthesized: Synthesized) -> None:
     assert synthesized.project("synth")["Environment"]["ComputeType"] == "BUILD_GENERAL1_MEDIUM"
     others = {
         project["Properties"]["Environment"]["ComputeType"]
@@ -160,12 +154,12 @@ def test_the_synth_step_runs_on_a_machine_that_new_accounts_have(synthesized: Sy
     assert others == {"BUILD_GENERAL1_SMALL"}
 
 
-def test_a_failed_deployment_rolls_back_and_a_rejection_does_not(synthesized: Synthesized) -> None:
+def test_a_failure_rolls_back_and_a_rejection_does_not(synthesized: Synthesized) -> None:
     results = {one["Name"]: one.get("OnFailure", {}).get("Result") for one in synthesized.pipeline["Stages"]}
     assert {name for name, result in results.items() if result == "ROLLBACK"} == {"Dev", "Prod"}
 
 
-def test_files_and_images_take_one_build_each_at_most(synthesized: Synthesized) -> None:
+def test_files_and_images_take_at_most_one_build_each(synthesized: Synthesized) -> None:
     projects = [one["Properties"]["Name"] for one in synthesized.stack.all("AWS::CodeBuild::Project").values()]
     assert sorted(projects) == [
         "project-changes-prod-main",
@@ -203,10 +197,8 @@ def test_packages_and_image_layers_are_cached(synthesized: Synthesized) -> None:
 
 
 @pytest.mark.parametrize("merged", [True, False])
-def test_the_message_of_a_commit_and_of_what_it_merges_is_handed_over(
-    synthesized: Synthesized, tmp_path: Path, merged: bool
-) -> None:
-    """Run as the synth step runs it, in a repository with one commit, then with a merge."""
+def test_messages_of_merged_commits_are_passed_on(synthesized: Synthesized, tmp_path: Path, merged: bool) -> None:
+    """Runs the command in a repository with one commit, or with a merge."""
     (command,) = [one for one in synthesized.build_spec("synth")["phases"]["build"]["commands"] if "message" in one]
     identity = ("-c", "user.name=Tester", "-c", "user.email=tester@example.com")
 
@@ -228,8 +220,8 @@ def test_the_message_of_a_commit_and_of_what_it_merges_is_handed_over(
 
 
 @pytest.mark.parametrize("name", ["smoke-dev", "smoke-prod", "changes-prod", "scan-image"])
-def test_a_step_after_the_synth_step_installs_nothing(synthesized: Synthesized, name: str) -> None:
-    """The synth step hands over the packages, so that a registry that is down stops no deployment half-way."""
+def test_steps_after_synth_install_nothing(synthesized: Synthesized, name: str) -> None:
+    """The synth step passes on the packages, so that an outage of a registry cannot stop a deployment half-way."""
     commands = [one for phase in synthesized.build_spec(name)["phases"].values() for one in phase.get("commands", ())]
     assert not [one for one in commands if "install" in one or "curl" in one]
     variables = {one["Name"]: one["Value"] for one in synthesized.project(name)["Environment"]["EnvironmentVariables"]}
@@ -237,7 +229,7 @@ def test_a_step_after_the_synth_step_installs_nothing(synthesized: Synthesized, 
 
 
 def test_the_asset_publisher_reads_what_the_library_writes(synthesized: Synthesized, tmp_path: Path) -> None:
-    """`cdk-assets` as `package.json` pins it, on a real manifest, after what the build does to it first."""
+    """Runs the pinned `cdk-assets` on a real manifest, after the build's preparation."""
     manifest = next(synthesized.folder.glob("assembly-*/*Service*.assets.json"))
     copy = tmp_path / manifest.name
     copy.write_text(manifest.read_text())
@@ -250,7 +242,7 @@ def test_the_asset_publisher_reads_what_the_library_writes(synthesized: Synthesi
     assert all(identifier in listed.stdout for identifier in images)
 
 
-def test_builds_write_to_declared_log_groups_that_end_and_are_encrypted(synthesized: Synthesized) -> None:
+def test_builds_write_to_declared_encrypted_log_groups(synthesized: Synthesized) -> None:
     groups = synthesized.stack.all("AWS::Logs::LogGroup")
     for name, project in synthesized.stack.all("AWS::CodeBuild::Project").items():
         group = project["Properties"]["LogsConfig"]["CloudWatchLogs"]["GroupName"]["Ref"]
@@ -261,7 +253,7 @@ def test_builds_write_to_declared_log_groups_that_end_and_are_encrypted(synthesi
         assert group["DeletionPolicy"] == "Delete"
 
 
-def test_reports_go_to_declared_groups_that_vanish_with_the_stack(synthesized: Synthesized) -> None:
+def test_report_groups_are_declared_and_deleted_with_the_stack(synthesized: Synthesized) -> None:
     declared = {
         one["Properties"]["Name"]: one["Properties"]
         for one in synthesized.stack.all("AWS::CodeBuild::ReportGroup").values()
@@ -276,7 +268,7 @@ def test_reports_go_to_declared_groups_that_vanish_with_the_stack(synthesized: S
     assert all(len(synthesized.build_spec(name)["reports"]) <= 5 for name in ("synth", "smoke-dev"))
 
 
-def test_nothing_of_the_pipeline_outlives_its_stack(synthesized: Synthesized) -> None:
+def test_nothing_outlives_the_pipeline_stack(synthesized: Synthesized) -> None:
     kept = {
         name: one
         for name, one in synthesized.stack.body["Resources"].items()
@@ -287,28 +279,18 @@ def test_nothing_of_the_pipeline_outlives_its_stack(synthesized: Synthesized) ->
     assert emptied["Bucket"]["Ref"] in synthesized.stack.all("AWS::S3::Bucket")
 
 
-def test_everything_that_has_a_name_is_named_after_the_installation(tmp_path: Path, synthesized: Synthesized) -> None:
-    alice = synthesize(tmp_path, {**CONFIGURED, "environment_suffix": "alice"})
-    keys = (
-        "Name",
-        "RoleName",
-        "ManagedPolicyName",
-        "FunctionName",
-        "LogGroupName",
-        "BucketName",
-        "TopicName",
-        "AliasName",
-    )
-    for one, suffix in ((synthesized, "main"), (alice, "alice")):
-        for name, resource in one.stack.body["Resources"].items():
-            for key in keys:
-                value = resolve(resource.get("Properties", {}).get(key, suffix))
-                if resource["Type"] == "AWS::Lambda::Permission":
-                    continue  # has no name of its own
-                assert re.search(rf"(^|-){suffix}($|-)", value), (name, key, value)
+#: Suffix of each stack of the configuration in two regions, and of the installation `longest`.
+SUFFIXES = {"PipelineStack": "main", "PipelineStack-eu-west-1": "main-euw1", "PipelineStack-longest": "longest"}
 
 
-def test_a_replication_bucket_of_our_own_serves_another_region(synthesized: Synthesized) -> None:
+def test_every_name_contains_type_and_suffix(synthesized: Synthesized, without_subscriber: Synthesized) -> None:
+    stacks = {**Templates.of(synthesized.folder).by_stack, **Templates.of(without_subscriber.folder).by_stack}
+    assert set(stacks) == set(SUFFIXES)
+    for stack, suffix in SUFFIXES.items():
+        assert misnamed(Templates(by_stack={stack: stacks[stack]}), suffix) == []
+
+
+def test_another_region_has_its_own_artifact_bucket(synthesized: Synthesized) -> None:
     stores = {one["Region"]: one["ArtifactStore"] for one in synthesized.pipeline["ArtifactStores"]}
     assert set(stores) == {"us-east-1", "eu-west-1"}
     assert "pipeline-artifacts-main" in resolve(stores["eu-west-1"]["Location"])
@@ -318,9 +300,9 @@ def policies_of(synthesized: Synthesized, name: str) -> Mapping[str, Mapping[str
     return synthesized.stack.policy(f"policy-pipeline-{name}-main")
 
 
-#: Objects of artifact buckets; keys in another region, which a condition narrows to those of one alias; the bootstrap's
-#: roles of this account in a region that a later commit may add.
-OPEN = (
+#: Objects in artifact buckets; keys in another region, which a condition narrows to one alias; bootstrap roles of this
+#: account in a region that a later commit may add.
+NARROWED = (
     r"\$\{\w*Artifacts\w*\.Arn\}/\*",
     r"arn:aws:s3:::pipeline-artifacts-main-[\w-]+/\*",
     rf"arn:aws:kms:eu-west-1:{TOOLING}:key/\*",
@@ -328,25 +310,25 @@ OPEN = (
 )
 
 
-def test_no_permission_of_the_pipeline_is_open_ended(synthesized: Synthesized) -> None:
+def test_wildcard_resources_are_narrowed_by_name(synthesized: Synthesized) -> None:
     for policy, statement in synthesized.stack.statements():
         actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
         assert not [action for action in actions if "*" in action], policy
         resources = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
         if resources == ["*"]:
-            assert set(actions) <= set(WILDCARDS), policy
+            assert set(actions) <= set(WILDCARD_RESOURCES), policy
             continue
         for resource in map(resolve, resources):
-            assert "*" not in resource or any(re.fullmatch(form, resource) for form in OPEN), (policy, resource)
+            assert "*" not in resource or any(re.fullmatch(form, resource) for form in NARROWED), (policy, resource)
 
 
-def test_no_role_that_cdk_pipelines_made_is_left(synthesized: Synthesized) -> None:
+def test_no_generated_role_is_left(synthesized: Synthesized) -> None:
     assert synthesized.stack.all("AWS::IAM::Policy") == {}
     names = {one["Properties"].get("RoleName") for one in synthesized.stack.all("AWS::IAM::Role").values()}
     assert None not in names
 
 
-def test_a_smoke_step_may_read_the_key_of_its_environment_and_nothing_else(synthesized: Synthesized) -> None:
+def test_a_smoke_step_may_read_only_its_environments_key(synthesized: Synthesized) -> None:
     for stage, account in (("dev", TOOLING), ("prod", PRODUCTION)):
         statements = policies_of(synthesized, f"smoke-{stage}")
         own = set(statements) - {"FindArtifacts", "UseArtifacts", "UseKey", "WriteLog"}
@@ -362,7 +344,7 @@ def test_only_a_build_with_outputs_may_write_artifacts(synthesized: Synthesized)
     assert "s3:PutObject" in policies_of(synthesized, "synth")["UseArtifacts"]["Action"]
 
 
-def test_images_are_scanned_where_they_are_before_anything_runs_them(synthesized: Synthesized) -> None:
+def test_images_are_scanned_before_deployment(synthesized: Synthesized) -> None:
     (action,) = synthesized.stages["ScanImage"]
     assert action["Name"] == "ScanImage"
     statements = policies_of(synthesized, "scan-image")
@@ -378,20 +360,20 @@ def test_only_a_stage_that_exists_can_roll_back(tmp_path: Path) -> None:
         roll_back_on_failure(codepipeline.Pipeline(stack, "Pipeline"), ["Nowhere"])
 
 
-def test_the_change_report_may_look_and_not_touch(synthesized: Synthesized) -> None:
+def test_the_change_report_is_read_only(synthesized: Synthesized) -> None:
     statement = policies_of(synthesized, "changes-prod")["ReadDeployed"]
     assert statement["Action"] == "sts:AssumeRole"
     assert statement["Resource"] == (f"arn:aws:iam::{PRODUCTION}:role/cdk-hnb659fds-lookup-role-{PRODUCTION}-eu-west-1")
 
 
-def test_the_pipeline_may_start_its_own_builds_only(synthesized: Synthesized) -> None:
+def test_the_pipeline_may_start_only_its_own_builds(synthesized: Synthesized) -> None:
     allowed = {arn.rpartition("/")[2] for arn in policies_of(synthesized, "pipeline")["RunBuilds"]["Resource"]}
     projects = {one["Properties"]["Name"] for one in synthesized.stack.all("AWS::CodeBuild::Project").values()}
     assert projects <= allowed
     assert allowed - projects == {"project-publish-files-main"}  # comes and goes with file assets
 
 
-def test_the_connection_may_be_used_under_both_of_its_names(synthesized: Synthesized) -> None:
+def test_the_connection_may_be_used_under_both_prefixes(synthesized: Synthesized) -> None:
     for name in ("pipeline", "synth"):
         statement = policies_of(synthesized, name)["UseConnection"]
         assert {one.split(":")[0] for one in statement["Action"]} == {"codeconnections", "codestar-connections"}
@@ -405,7 +387,7 @@ def test_another_account_can_read_artifacts_and_their_key(synthesized: Synthesiz
         assert f"arn:aws:iam::{PRODUCTION}:role/cdk-hnb659fds-deploy-role-{PRODUCTION}-eu-west-1" in principals, kind
 
 
-def test_failures_successes_and_approvals_are_told_and_cancellations_are_not(synthesized: Synthesized) -> None:
+def test_failures_successes_and_approvals_are_notified(synthesized: Synthesized) -> None:
     rules = {
         one["Properties"]["Name"]: one["Properties"] for one in synthesized.stack.all("AWS::Events::Rule").values()
     }
@@ -419,7 +401,7 @@ def test_failures_successes_and_approvals_are_told_and_cancellations_are_not(syn
     assert synthesized.stack.one("AWS::SNS::Topic")["KmsMasterKeyId"]
 
 
-def test_drift_is_looked_for_in_every_stack_of_every_environment(synthesized: Synthesized) -> None:
+def test_drift_is_detected_in_every_stack(synthesized: Synthesized) -> None:
     function = synthesized.stack.named("AWS::Lambda::Function", "FunctionName", "function-pipeline-drift-main")
     looked_at = json.loads(function["Environment"]["Variables"]["STACKS"])
     deployed = {
@@ -432,8 +414,8 @@ def test_drift_is_looked_for_in_every_stack_of_every_environment(synthesized: Sy
     assert {one["region"] for one in looked_at} == {"us-east-1", "eu-west-1"}
 
 
-def test_two_synthesizes_of_one_commit_are_the_same(tmp_path: Path, synthesized: Synthesized) -> None:
-    """Otherwise the pipeline would change itself for ever."""
+def test_synthesis_is_deterministic(tmp_path: Path, synthesized: Synthesized) -> None:
+    """Otherwise the pipeline would mutate itself forever."""
     overrides = json.loads(
         {one["Name"]: one["Value"] for one in synthesized.project("synth")["Environment"]["EnvironmentVariables"]}[
             "CONTEXT_OVERRIDES"
@@ -449,13 +431,13 @@ def test_the_locked_tools_are_the_pinned_ones(package: str) -> None:
     assert locked == npm_version(package)
 
 
-def test_a_range_is_no_pin(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_version_range_is_rejected(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "package.json").write_text('{"dependencies": {"aws-cdk": "^2.0.0"}}')
     monkeypatch.setattr("pipeline.versions._PROJECT", tmp_path)
-    with pytest.raises(ValueError, match="pinned exactly"):
+    with pytest.raises(ValueError, match="exact version"):
         npm_version("aws-cdk")
 
 
-def test_the_keys_of_another_region_are_narrowed_to_the_pipelines_own(synthesized: Synthesized) -> None:
+def test_replica_keys_are_narrowed_by_alias(synthesized: Synthesized) -> None:
     condition = policies_of(synthesized, "pipeline")["UseReplicaKeys"]["Condition"]
     assert condition == {"ForAnyValue:StringEquals": {"kms:ResourceAliases": ["alias/pipeline-key-main-euw1"]}}

@@ -1,4 +1,4 @@
-"""KMS, S3, SNS and IAM refuse a policy that names a role which does not exist yet ("invalid principal")."""
+"""KMS, S3, SNS and IAM reject a policy that names a role which does not exist yet ("invalid principal")."""
 
 import json
 import re
@@ -8,17 +8,17 @@ from typing import Any
 
 from tests.pipeline.model import PRODUCTION, TOOLING, Synthesized, Template, resolve
 
-#: What `cdk bootstrap` has made before anything is deployed, in every place that the configuration names.
+#: Roles that `cdk bootstrap` creates before anything is deployed, in every configured account and region.
 _BOOTSTRAPPED = re.compile(
     r"arn:aws:iam::(?P<account>\d{12}):role/cdk-hnb659fds-[a-z-]+-role-(?P=account)-(?P<region>[a-z0-9-]+)"
 )
-_PLACES = {(TOOLING, "us-east-1"), (TOOLING, "eu-west-1"), (PRODUCTION, "eu-west-1")}
+_LOCATIONS = {(TOOLING, "us-east-1"), (TOOLING, "eu-west-1"), (PRODUCTION, "eu-west-1")}
 _ROLE = re.compile(r"arn:aws:(iam|sts)::\d{12}:(role|user|assumed-role)/.+")
 _REFERENCE = re.compile(r"\$\{(?P<logical_id>\w+)\.Arn\}")
 
 
 def in_order_of_deployment(synthesized: Synthesized) -> list[tuple[str, str, Template]]:
-    """Every template with its account: what PipelineStack depends on, PipelineStack, and each environment."""
+    """Every template with its account: dependencies of PipelineStack, PipelineStack, and each environment."""
     found: list[tuple[str, str, Template]] = []
 
     def add(folder: Path, name: str) -> None:
@@ -39,7 +39,7 @@ def in_order_of_deployment(synthesized: Synthesized) -> list[tuple[str, str, Tem
 
 
 def principals(value: Any) -> Iterator[str]:
-    """Everybody whom the policies inside `value` name."""
+    """Every principal in the policies inside `value`."""
     if isinstance(value, dict):
         named = value.get("Principal", {}) if "Effect" in value else {}
         for one in named.values() if isinstance(named, dict) else ():
@@ -49,7 +49,7 @@ def principals(value: Any) -> Iterator[str]:
 
 
 def unknown(templates: list[tuple[str, str, Template]]) -> list[tuple[str, str]]:
-    """Roles that some policy names before they are there."""
+    """Roles that a policy names before they exist."""
     made: set[str] = set()
     found = []
     for name, account, template in templates:
@@ -59,9 +59,9 @@ def unknown(templates: list[tuple[str, str, Template]]) -> list[tuple[str, str]]
                 reference = _REFERENCE.fullmatch(principal)
                 bootstrapped = _BOOTSTRAPPED.fullmatch(principal)
                 if reference:
-                    there = reference["logical_id"] in own  # CloudFormation makes what is referred to first
+                    there = reference["logical_id"] in own  # CloudFormation creates what is referred to first
                 elif bootstrapped:
-                    there = (bootstrapped["account"], bootstrapped["region"]) in _PLACES
+                    there = (bootstrapped["account"], bootstrapped["region"]) in _LOCATIONS
                 else:
                     there = not _ROLE.fullmatch(principal) or principal in made
                 if not there:
@@ -77,7 +77,7 @@ def test_no_policy_names_a_role_before_it_exists(widest: Synthesized) -> None:
     assert unknown(templates) == []
 
 
-def test_a_role_of_a_later_stack_is_noticed(widest: Synthesized) -> None:
+def test_a_role_of_a_later_stack_is_detected(widest: Synthesized) -> None:
     replica, pipeline, *_ = in_order_of_deployment(widest)
     role = f"arn:aws:iam::{TOOLING}:role/role-pipeline-pipeline-main"
     statement = {"Effect": "Allow", "Principal": {"AWS": role}, "Action": "s3:GetObject", "Resource": "*"}
@@ -87,7 +87,7 @@ def test_a_role_of_a_later_stack_is_noticed(widest: Synthesized) -> None:
     assert unknown([pipeline, (replica[0], replica[1], broken)]) == []
 
 
-def test_the_replica_lets_the_pipeline_in_by_its_account_and_each_deploy_role_by_name(widest: Synthesized) -> None:
+def test_the_replica_names_deploy_roles_and_the_account(widest: Synthesized) -> None:
     replica = widest.templates["PipelineStack-eu-west-1.template.json"]
     deploy = f"arn:aws:iam::{PRODUCTION}:role/cdk-hnb659fds-deploy-role-{PRODUCTION}-eu-west-1"
     statements = {
@@ -104,7 +104,7 @@ def test_the_replica_lets_the_pipeline_in_by_its_account_and_each_deploy_role_by
 
 
 def test_a_region_can_be_added_by_a_push(widest: Synthesized) -> None:
-    """Self-mutation then deploys to a place that nobody knew when its own role was deployed."""
+    """Self-mutation then deploys to a region that was unknown when its own role was deployed."""
     (statement,) = [
         one
         for one in widest.stack.policy("policy-pipeline-self-mutation-main").values()

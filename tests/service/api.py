@@ -1,4 +1,4 @@
-"""A client of the API for tests, and the processes' parts put together as the CLI does."""
+"""A client of the API for tests, and the service's context wired as in production."""
 
 import json
 import uuid
@@ -7,13 +7,13 @@ from typing import Any
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from payments.core.settings import Settings
 from payments.processors.base import Processor
 from payments.processors.sandbox import SandboxProcessor
 from payments.repositories.database import Database
 from payments.services.context import Context
-from payments.services.recovery import Recoverer
-from payments.settings import Settings
 from payments.web.app import create_app
+from payments.worker.recovery import RecoveryPool
 from tests.service.conftest import ApiKey
 
 SETTINGS = Settings(allow_live_keys=True)
@@ -32,8 +32,8 @@ def context_with(database: Database, processor: Processor) -> Context:
 
 
 def recover_due(context: Context) -> bool:
-    """One round of the worker's recovery, to its end; answers whether anything was due."""
-    recoverers = [Recoverer(context, processor) for processor in context.processors]
+    """Run one round of the worker's recovery to its end; return whether anything was due."""
+    recoverers = [RecoveryPool(context, processor) for processor in context.processors]
     taken = [recoverer.run() for recoverer in recoverers]
     for recoverer in recoverers:
         recoverer.close()
@@ -41,7 +41,7 @@ def recover_due(context: Context) -> bool:
 
 
 class Client:
-    """Speaks the API for one key."""
+    """Calls the API with one key."""
 
     def __init__(self, context: Context, key: ApiKey, settings: Settings = SETTINGS) -> None:
         self.app = create_app(context, settings)
@@ -69,17 +69,17 @@ class Client:
         return self.json(self.get(f"/v1/payments/{payment_id}"))
 
     def event_types(self, payment_id: str) -> list[str]:
-        """Types of a payment's events, oldest first."""
+        """Return the types of a payment's events, oldest first."""
         data = self.json(self.get(f"/v1/payments/{payment_id}/events", limit=100))["data"]
         return [event["type"] for event in reversed(data)]
 
     def entries(self, payment_id: str) -> list[tuple[str, str, int]]:
-        """Transfers of a payment as (debit, credit, amount), oldest first."""
+        """Return the transfers of a payment as (debit, credit, amount), oldest first."""
         data = self.json(self.get("/v1/ledger/entries", payment=payment_id, limit=100))["data"]
         return [(entry["debit_account"], entry["credit_account"], entry["amount"]) for entry in reversed(data)]
 
     def balances(self) -> dict[str, int]:
-        """Balances by account; tests use one currency."""
+        """Return balances by account; tests use one currency."""
         return {item["account"]: item["balance"] for item in self.json(self.get("/v1/balances"))["data"]}
 
     @staticmethod

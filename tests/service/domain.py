@@ -1,4 +1,4 @@
-"""A payment and an operation to try the pure rules on."""
+"""A payment and an operation for tests of the domain."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -10,7 +10,7 @@ from payments.domain import money
 from payments.domain.operations import CallKind, Operation, OperationStatus
 from payments.domain.outcomes import Result
 from payments.domain.payments import CaptureMethod, Payment, PaymentStatus
-from payments.domain.settlement import Change, settle
+from payments.domain.transitions import Transition, apply_result
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
 VALIDITY = timedelta(days=7)
@@ -49,13 +49,13 @@ _PAYMENT = Payment(
 
 
 def payment(**fields: Any) -> Payment:
-    """A payment of 10 EUR by hand, just begun, but for ``fields``."""
+    """A new payment of 10 EUR with manual capture, except for ``fields``."""
     return replace(_PAYMENT, **fields)
 
 
 def operation(kind: CallKind, amount: int, **fields: Any) -> Operation:
-    """An operation just begun, but for ``fields``."""
-    begun = Operation(
+    """A new operation, except for ``fields``."""
+    new = Operation(
         id="op_1",
         merchant_id="mer_1",
         livemode=False,
@@ -70,10 +70,9 @@ def operation(kind: CallKind, amount: int, **fields: Any) -> Operation:
         created_at=NOW,
         settled_at=None,
     )
-    return replace(begun, **fields)
+    return replace(new, **fields)
 
 
-def settled(before: Payment, result: Result, op: Operation | None = None, *, announced: bool = False) -> Change:
-    """What ``result`` makes of a payment, or of an operation on it, now."""
-    kind = op.kind if op else CallKind.PAYMENT
-    return settle(before, op, kind, result, now=NOW, authorization_validity=VALIDITY, announced=announced)
+def applied(before: Payment, result: Result, op: Operation | None = None, *, announced: bool = False) -> Transition:
+    """What ``result`` changes in a payment, or in an operation on it, now."""
+    return apply_result(before, op, result, now=NOW, authorization_validity=VALIDITY, announced=announced)

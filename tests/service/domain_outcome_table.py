@@ -1,32 +1,33 @@
-"""The outcome table of the API: all that each outcome changes, one case a row."""
+"""The outcome table of the API: everything that each outcome changes, one case per row."""
 
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
+from payments.domain.events import EventType
 from payments.domain.ledger import Account, Posting, PostingKind
 from payments.domain.operations import CallKind, Operation, OperationStatus
-from payments.domain.outcomes import DeclineCode, Outcome, Result
-from payments.domain.payments import CaptureMethod, Payment, PaymentStatus
-from payments.domain.settlement import ACTION_VALIDITY, Change, EventType, failure
+from payments.domain.outcomes import DeclineCode, ErrorDetails, Outcome, Result, error_details
+from payments.domain.payments import CaptureMethod, NextAction, Payment, PaymentStatus
+from payments.domain.transitions import ACTION_VALIDITY, Transition, Verdict
 from tests.service.domain import NOW, VALIDITY, operation, payment
 
-S, E, O = PaymentStatus, EventType, Outcome  # noqa: E741  # short, for the table
+S, E, O = PaymentStatus, EventType, Outcome  # noqa: E741 - short names for the table
 
-CARD_DECLINED = {
+CARD_DECLINED: ErrorDetails = {
     "code": "card_declined",
     "decline_code": "insufficient_funds",
     "advice": "try_again_later",
     "retryable": True,
 }
-NOT_DONE = failure(Result(outcome=O.NOT_DONE))
-EXPIRED = failure(Result(outcome=O.EXPIRED))
-NEXT_ACTION = {"type": "redirect_to_url", "redirect_to_url": {"url": "https://issuer.example/3ds"}}
+NOT_DONE = error_details(Result(outcome=O.NOT_DONE))
+EXPIRED = error_details(Result(outcome=O.EXPIRED))
+NEXT_ACTION: NextAction = {"type": "redirect_to_url", "redirect_to_url": {"url": "https://issuer.example/3ds"}}
 LATER = NOW + timedelta(days=3)
 
 
 def result(outcome: Outcome) -> Result:
-    """With all that a processor may say about it."""
+    """A result with everything that a processor may report."""
     return Result(
         outcome=outcome,
         reference="ref_2",
@@ -47,19 +48,19 @@ def captured(amount: int, fee: int) -> tuple[Posting, ...]:
     )
 
 
-BEGUN = payment()
+PROCESSING = payment()
 AUTOMATIC = payment(capture_method=CaptureMethod.AUTOMATIC)
-ASKED = payment(status=S.REQUIRES_ACTION, next_action=NEXT_ACTION, expires_at=LATER)
-ASKED_AUTOMATIC = replace(ASKED, capture_method=CaptureMethod.AUTOMATIC)
+ACTING = payment(status=S.REQUIRES_ACTION, next_action=NEXT_ACTION, expires_at=LATER)
+ACTING_AUTOMATIC = replace(ACTING, capture_method=CaptureMethod.AUTOMATIC)
 AUTHORIZED = payment(status=S.REQUIRES_CAPTURE, amount_authorized=1000, expires_at=LATER)
-PART = replace(AUTHORIZED, status=S.PARTIALLY_CAPTURED, amount_captured=400)
-TAKEN = replace(PART, status=S.SUCCEEDED, expires_at=None, amount_refunded=100, amount_refund_pending=50)
+PARTIAL = replace(AUTHORIZED, status=S.PARTIALLY_CAPTURED, amount_captured=400)
+CAPTURED = replace(PARTIAL, status=S.SUCCEEDED, expires_at=None, amount_refunded=100, amount_refund_pending=50)
 FAILED = payment(status=S.FAILED, last_error=CARD_DECLINED)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One case: of payment and operation only what changes is told."""
+    """One case. ``payment`` and ``operation`` name only what changes."""
 
     before: Payment
     outcome: Outcome
@@ -69,18 +70,16 @@ class Row:
     operation: dict[str, Any] = field(default_factory=dict)
     postings: tuple[Posting, ...] = ()
     events: tuple[EventType, ...] = ()
-    settled: bool = True
-    status: int
+    verdict: Verdict = Verdict.COMPLETED
 
     @property
-    def expected(self) -> Change:
-        return Change(
+    def expected(self) -> Transition:
+        return Transition(
             payment=replace(self.before, **self.payment),
             operation=replace(self.op, **self.operation) if self.op else None,
             postings=self.postings,
             events=self.events,
-            settled=self.settled,
-            status=self.status,
+            verdict=self.verdict,
         )
 
 
@@ -100,13 +99,10 @@ CREATIONS = {
         payment=_SUCCEEDED,
         postings=captured(1000, 29),
         events=(E.PAYMENT_SUCCEEDED,),
-        status=201,
     ),
-    "manual, approved": Row(
-        before=BEGUN, outcome=O.APPROVED, payment=_AUTHORIZED, events=(E.PAYMENT_AUTHORIZED,), status=201
-    ),
+    "manual, approved": Row(before=PROCESSING, outcome=O.APPROVED, payment=_AUTHORIZED, events=(E.PAYMENT_AUTHORIZED,)),
     "3-D Secure": Row(
-        before=BEGUN,
+        before=PROCESSING,
         outcome=O.REQUIRES_ACTION,
         payment={
             "status": S.REQUIRES_ACTION,
@@ -115,57 +111,53 @@ CREATIONS = {
             "processor_reference": "ref_2",
         },
         events=(E.PAYMENT_REQUIRES_ACTION,),
-        settled=False,
-        status=201,
     ),
     "declined": Row(
-        before=BEGUN,
+        before=PROCESSING,
         outcome=O.DECLINED,
         payment={"status": S.FAILED, "last_error": CARD_DECLINED, "processor_reference": "ref_2"},
         events=(E.PAYMENT_FAILED,),
-        status=402,
+        verdict=Verdict.REFUSED,
     ),
-    "surely not done": Row(
-        before=BEGUN,
+    "certainly not done": Row(
+        before=PROCESSING,
         outcome=O.NOT_DONE,
         payment={"status": S.FAILED, "last_error": NOT_DONE, "processor_reference": "ref_2"},
         events=(E.PAYMENT_FAILED,),
-        status=402,
+        verdict=Verdict.REFUSED,
     ),
-    "the customer is still to act": Row(before=ASKED, outcome=O.REQUIRES_ACTION, settled=False, status=201),
-    "the customer acted, automatic": Row(
-        before=ASKED_AUTOMATIC,
+    "customer has not acted yet": Row(before=ACTING, outcome=O.REQUIRES_ACTION),
+    "customer acted, automatic": Row(
+        before=ACTING_AUTOMATIC,
         outcome=O.APPROVED,
         payment=_SUCCEEDED | _NO_WAIT,
         postings=captured(1000, 29),
         events=(E.PAYMENT_SUCCEEDED,),
-        status=201,
     ),
-    "the customer acted, manual": Row(
-        before=ASKED,
+    "customer acted, manual": Row(
+        before=ACTING,
         outcome=O.APPROVED,
         payment=_AUTHORIZED | {"next_action": None},
         events=(E.PAYMENT_AUTHORIZED,),
-        status=201,
     ),
-    "the customer was refused": Row(
-        before=ASKED,
+    "customer was refused": Row(
+        before=ACTING,
         outcome=O.DECLINED,
         payment=_NO_WAIT | {"status": S.FAILED, "last_error": CARD_DECLINED},
         events=(E.PAYMENT_FAILED,),
-        status=402,
+        verdict=Verdict.REFUSED,
     ),
-    "the customer never acted": Row(
-        before=ASKED,
+    "customer never acted": Row(
+        before=ACTING,
         outcome=O.NOT_DONE,
         payment=_NO_WAIT | {"status": S.CANCELED},
         events=(E.PAYMENT_CANCELED,),
-        status=402,
+        verdict=Verdict.REFUSED,
     ),
 }
 
 _CAPTURE = operation(CallKind.CAPTURE, 1000)
-_SOME = operation(CallKind.CAPTURE, 400, final=False)
+_PART = operation(CallKind.CAPTURE, 400, final=False)
 _REST = operation(CallKind.CAPTURE, 600, final=False)
 _DONE = {"status": OperationStatus.SUCCEEDED, "settled_at": NOW, "processor_reference": "ref_2"}
 _REFUSED = {
@@ -175,7 +167,7 @@ _REFUSED = {
     "error": CARD_DECLINED,
 }
 _CAPTURING = replace(AUTHORIZED, pending_operation="capture")
-_CAPTURING_REST = replace(PART, pending_operation="capture")
+_CAPTURING_REST = replace(PARTIAL, pending_operation="capture")
 
 CAPTURES = {
     "all": Row(
@@ -186,29 +178,26 @@ CAPTURES = {
         operation=_DONE,
         postings=captured(1000, 29),
         events=(E.PAYMENT_SUCCEEDED,),
-        status=200,
     ),
-    "a part, for good": Row(
+    "part, final": Row(
         before=_CAPTURING,
         outcome=O.APPROVED,
-        op=replace(_SOME, final=True),
+        op=replace(_PART, final=True),
         payment={"status": S.SUCCEEDED, "amount_captured": 400, "pending_operation": None, "expires_at": None},
         operation=_DONE,
         postings=captured(400, 12),
         events=(E.PAYMENT_SUCCEEDED,),
-        status=200,
     ),
-    "a part, more to come": Row(
+    "part, not final": Row(
         before=_CAPTURING,
         outcome=O.APPROVED,
-        op=_SOME,
+        op=_PART,
         payment={"status": S.PARTIALLY_CAPTURED, "amount_captured": 400, "pending_operation": None},
         operation=_DONE,
         postings=captured(400, 12),
         events=(E.PAYMENT_PARTIALLY_CAPTURED,),
-        status=200,
     ),
-    "a part of the rest, more to come": Row(
+    "part of the rest, not final": Row(
         before=_CAPTURING_REST,
         outcome=O.APPROVED,
         op=replace(_REST, amount=100),
@@ -216,7 +205,6 @@ CAPTURES = {
         operation=_DONE,
         postings=captured(100, 3),
         events=(E.PAYMENT_PARTIALLY_CAPTURED,),
-        status=200,
     ),
     "all of the rest": Row(
         before=_CAPTURING_REST,
@@ -226,7 +214,6 @@ CAPTURES = {
         operation=_DONE,
         postings=captured(600, 17),
         events=(E.PAYMENT_SUCCEEDED,),
-        status=200,
     ),
     "refused": Row(
         before=_CAPTURING,
@@ -235,33 +222,32 @@ CAPTURES = {
         payment={"pending_operation": None, "last_error": CARD_DECLINED},
         operation=_REFUSED,
         events=(E.PAYMENT_CAPTURE_FAILED,),
-        status=402,
+        verdict=Verdict.REFUSED,
     ),
-    "refused, for the authorization is over": Row(
+    "refused, authorization expired": Row(
         before=_CAPTURING,
         outcome=O.EXPIRED,
         op=_CAPTURE,
         payment={"status": S.CANCELED, "pending_operation": None, "expires_at": None, "last_error": EXPIRED},
         operation=_REFUSED | {"error": EXPIRED},
         events=(E.PAYMENT_CAPTURE_FAILED, E.PAYMENT_CANCELED),
-        status=402,
+        verdict=Verdict.REFUSED,
     ),
-    "refused, for the rest of the authorization is over": Row(
+    "refused, rest of authorization expired": Row(
         before=_CAPTURING_REST,
         outcome=O.EXPIRED,
         op=_REST,
         payment={"status": S.SUCCEEDED, "pending_operation": None, "expires_at": None, "last_error": EXPIRED},
         operation=_REFUSED | {"error": EXPIRED},
         events=(E.PAYMENT_CAPTURE_FAILED, E.PAYMENT_SUCCEEDED),
-        status=402,
+        verdict=Verdict.REFUSED,
     ),
     "unknown": Row(
         before=_CAPTURING,
         outcome=O.UNKNOWN,
         op=_CAPTURE,
         operation={"processor_reference": "ref_2"},
-        settled=False,
-        status=202,
+        verdict=Verdict.UNRESOLVED,
     ),
 }
 
@@ -277,42 +263,37 @@ VOIDS = {
         payment=_RELEASED | {"status": S.CANCELED},
         operation=_DONE,
         events=(E.PAYMENT_CANCELED,),
-        status=200,
     ),
-    "of what expired by itself": Row(
+    "of an expired authorization": Row(
         before=_VOIDING,
         outcome=O.EXPIRED,
         op=_VOID,
         payment=_RELEASED | {"status": S.CANCELED},
         operation=_DONE,
         events=(E.PAYMENT_CANCELED,),
-        status=200,
     ),
     "of the rest": Row(
-        before=replace(PART, pending_operation="void"),
+        before=replace(PARTIAL, pending_operation="void"),
         outcome=O.APPROVED,
         op=replace(_VOID, amount=600),
         payment=_RELEASED | {"status": S.SUCCEEDED},
         operation=_DONE,
         events=(E.PAYMENT_SUCCEEDED,),
-        status=200,
     ),
-    "while the customer was to act": Row(
-        before=replace(ASKED, pending_operation="void"),
+    "while customer has to act": Row(
+        before=replace(ACTING, pending_operation="void"),
         outcome=O.APPROVED,
         op=_VOID,
         payment=_RELEASED | {"status": S.CANCELED, "next_action": None},
         operation=_DONE,
         events=(E.PAYMENT_CANCELED,),
-        status=200,
     ),
-    "of what failed meanwhile": Row(
+    "of a payment that failed meanwhile": Row(
         before=replace(FAILED, pending_operation="void"),
         outcome=O.APPROVED,
         op=_VOID,
         payment={"pending_operation": None},
         operation=_DONE,
-        status=200,
     ),
     "refused": Row(
         before=_VOIDING,
@@ -321,21 +302,20 @@ VOIDS = {
         payment={"pending_operation": None, "last_error": CARD_DECLINED},
         operation=_REFUSED,
         events=(E.PAYMENT_VOID_FAILED,),
-        status=402,
+        verdict=Verdict.REFUSED,
     ),
     "unknown": Row(
         before=_VOIDING,
         outcome=O.UNKNOWN,
         op=_VOID,
         operation={"processor_reference": "ref_2"},
-        settled=False,
-        status=202,
+        verdict=Verdict.UNRESOLVED,
     ),
 }
 
 _REFUND = operation(CallKind.REFUND, 50)
-_GIVEN = replace(_REFUND, status=OperationStatus.SUCCEEDED, settled_at=LATER)
-_KEPT = replace(_REFUND, status=OperationStatus.FAILED, settled_at=LATER, error=CARD_DECLINED)
+_REFUNDED = replace(_REFUND, status=OperationStatus.SUCCEEDED, settled_at=LATER)
+_REFUND_FAILED = replace(_REFUND, status=OperationStatus.FAILED, settled_at=LATER, error=CARD_DECLINED)
 
 
 def refunded(kind: PostingKind, debit: Account, credit: Account) -> tuple[Posting, ...]:
@@ -344,55 +324,52 @@ def refunded(kind: PostingKind, debit: Account, credit: Account) -> tuple[Postin
 
 REFUNDS = {
     "done": Row(
-        before=TAKEN,
+        before=CAPTURED,
         outcome=O.APPROVED,
         op=_REFUND,
         payment={"amount_refunded": 150, "amount_refund_pending": 0},
         operation=_DONE,
         postings=refunded(PostingKind.REFUND, Account.MERCHANT_PAYABLE, Account.PROCESSOR_RECEIVABLE),
         events=(E.REFUND_SUCCEEDED,),
-        status=201,
     ),
     "refused": Row(
-        before=TAKEN,
+        before=CAPTURED,
         outcome=O.DECLINED,
         op=_REFUND,
         payment={"amount_refund_pending": 0},
         operation=_REFUSED,
         events=(E.REFUND_FAILED,),
-        status=402,
+        verdict=Verdict.REFUSED,
     ),
     "unknown": Row(
-        before=TAKEN,
+        before=CAPTURED,
         outcome=O.UNKNOWN,
         op=_REFUND,
         operation={"processor_reference": "ref_2"},
         events=(E.REFUND_PENDING,),
-        settled=False,
-        status=202,
+        verdict=Verdict.UNRESOLVED,
     ),
-    "unknown still": Row(
-        before=TAKEN,
+    "still unknown": Row(
+        before=CAPTURED,
         outcome=O.UNKNOWN,
         op=_REFUND,
         announced=True,
         operation={"processor_reference": "ref_2"},
-        settled=False,
-        status=202,
+        verdict=Verdict.UNRESOLVED,
     ),
     "failed after success": Row(
-        before=TAKEN,
+        before=CAPTURED,
         outcome=O.DECLINED,
-        op=_GIVEN,
+        op=_REFUNDED,
         payment={"amount_refunded": 50},
         operation=_REFUSED,
         postings=refunded(PostingKind.REFUND_REVERSAL, Account.PROCESSOR_RECEIVABLE, Account.MERCHANT_PAYABLE),
         events=(E.REFUND_FAILED,),
-        status=402,
+        verdict=Verdict.REFUSED,
     ),
-    "done, told twice": Row(before=TAKEN, outcome=O.APPROVED, op=_GIVEN, status=201),
-    "failed, told twice": Row(before=TAKEN, outcome=O.DECLINED, op=_KEPT, status=201),
-    "done, then nothing established": Row(before=TAKEN, outcome=O.UNKNOWN, op=_GIVEN, settled=False, status=201),
+    "done, reported twice": Row(before=CAPTURED, outcome=O.APPROVED, op=_REFUNDED),
+    "failed, reported twice": Row(before=CAPTURED, outcome=O.DECLINED, op=_REFUND_FAILED),
+    "done, then unknown": Row(before=CAPTURED, outcome=O.UNKNOWN, op=_REFUNDED),
 }
 
 _TABLES = {"creation": CREATIONS, "capture": CAPTURES, "void": VOIDS, "refund": REFUNDS}

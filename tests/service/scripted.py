@@ -30,7 +30,7 @@ class Scripted:
     def asked(self) -> list[str]:
         return [name for name, _ in self.calls]
 
-    def refuses_method(self, payment_method: str) -> str | None:
+    def payment_method_error(self, payment_method: str) -> str | None:
         return None
 
     def is_available(self) -> bool:

@@ -9,8 +9,8 @@ from payments.domain.ids import Prefix, new_id
 from tests.service.conftest import Postgres
 
 
-def add_event(postgres: Postgres, merchant_id: str, *, livemode: bool = False, type: str = "payment.succeeded") -> str:  # noqa: A002
-    """A payment with one event, committed; answers the event's id."""
+def add_event(postgres: Postgres, merchant_id: str, *, livemode: bool = False, type: str = "payment.succeeded") -> str:  # noqa: A002 - the column's name
+    """A payment with one event, committed; return the event's ID."""
     with psycopg.connect(postgres.superuser) as connection:
         return add_event_in(connection, merchant_id, livemode=livemode, type=type)
 
@@ -20,7 +20,7 @@ def add_event_in(
     merchant_id: str,
     *,
     livemode: bool = False,
-    type: str = "payment.succeeded",  # noqa: A002
+    type: str = "payment.succeeded",  # noqa: A002 - the column's name
 ) -> str:
     """The same in a transaction of the test's own."""
     now = datetime.now(UTC)

@@ -1,12 +1,13 @@
 """A stand-in for Stripe's API over real HTTP: PaymentIntents, refunds, idempotency keys, webhooks, and faults.
 
 It follows Stripe's documentation for the calls that `payments.processors.stripe` makes. Faults are queued per call
-name (`create`, `confirm`, `capture`, `cancel`, `retrieve`, `refund`, `refunds`) and used up one by one:
+name (`create`, `confirm`, `capture`, `cancel`, `retrieve`, `refund`, `list_refunds`) and consumed one by one:
 
     standin.faults["confirm"] = ["lost"]     # executed, then the connection is reset
 
-`before` resets before anything is done, `lost` after it, `500` and `500-after` answer a server error before and after,
-`429` sheds, `slow` executes and answers too late, `html` answers what is not JSON.
+`before` resets the connection before the call is executed, `lost` afterwards; `500` and `500-after` return a server
+error before and after it; `429` and `409` refuse; `hang` executes the call, and responds once `released` is set; `html`
+returns something that is not JSON.
 """
 
 import contextlib
@@ -33,11 +34,9 @@ _DECLINES = {
     "pm_card_chargeDeclinedLostCard": ("card_declined", "lost_card"),
     "pm_card_chargeDeclinedExpiredCard": ("expired_card", None),
 }
-#: Seconds that a `slow` answer takes.
-SLOW = 1.5
 
 
-class Refused(Exception):  # noqa: N818
+class Refused(Exception):  # noqa: N818 - a response
     def __init__(self, status: int, error: dict[str, Any]) -> None:
         super().__init__(error.get("message"))
         self.status, self.error = status, error
@@ -53,17 +52,19 @@ class StripeStandin:
     faults: dict[str, list[str]] = field(default_factory=dict)
     intents: dict[str, dict[str, Any]] = field(default_factory=dict)
     refunds: dict[str, dict[str, Any]] = field(default_factory=dict)
-    #: How often each call was executed (not replayed).
+    #: How often each call was executed, without replays.
     executed: Counter[str] = field(default_factory=Counter)
     #: How often each call arrived.
     arrived: Counter[str] = field(default_factory=Counter)
-    #: New refunds get this status.
+    #: Lets responses with the fault `hang` go.
+    released: threading.Event = field(default_factory=threading.Event)
+    #: Status of new refunds.
     refund_status: str = "succeeded"
     _replays: dict[str, tuple[str, int, dict[str, Any]]] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
-    # ---- what a test may do to the world ----------------------------------------------------------------------------
+    # ---- for tests
     def forget_idempotency_keys(self) -> None:
         self._replays.clear()
 
@@ -88,11 +89,11 @@ class StripeStandin:
             intent["last_payment_error"] = {"type": "card_error", "code": "card_declined", "message": "declined"}
 
     def charged(self) -> int:
-        """Money that customers have paid, in minor units."""
+        """Return the money that customers have paid, in minor units."""
         return sum(intent["amount_received"] for intent in self.intents.values())
 
     def webhook(self, event_type: str, obj: dict[str, Any], *, age: float = 0, secret: str = WEBHOOK_SECRET) -> Any:
-        """(raw body, headers) of an event as Stripe would send it."""
+        """Return the raw body and the headers of an event as Stripe sends it."""
         event = {
             "id": f"evt_{next(self._ids)}",
             "object": "event",
@@ -105,7 +106,7 @@ class StripeStandin:
         digest = hmac.new(secret.encode(), f"{timestamp}.".encode() + body, hashlib.sha256).hexdigest()
         return body, {"Stripe-Signature": f"t={timestamp},v1={digest}", "Content-Type": "application/json"}
 
-    # ---- the API ----------------------------------------------------------------------------------------------------
+    # ---- the API
     def _approve(self, intent: dict[str, Any]) -> None:
         intent.update(next_action=None, last_payment_error=None, latest_charge=f"ch_{next(self._ids)}")
         if intent["capture_method"] == "manual":
@@ -216,7 +217,7 @@ class StripeStandin:
         page = found[:limit]
         return {"object": "list", "url": "/v1/refunds", "has_more": len(found) > limit, "data": page}
 
-    # ---- transport --------------------------------------------------------------------------------------------------
+    # ---- transport
     _ROUTES = (
         ("POST", re.compile(r"/v1/payment_intents()"), "create"),
         ("GET", re.compile(r"/v1/payment_intents/([^/]+)"), "retrieve"),
@@ -236,7 +237,7 @@ class StripeStandin:
         return "", ""
 
     def execute(self, name: str, argument: str, form: dict[str, Any], key: str) -> tuple[int, dict[str, Any]]:
-        """One call, at most once per idempotency key."""
+        """Execute one call, at most once per idempotency key."""
         fingerprint = f"{name} {argument} {json.dumps(form, sort_keys=True)}"
         with self._lock:
             if key and key in self._replays:
@@ -247,7 +248,7 @@ class StripeStandin:
                 return status, body
             self.executed[name] += 1
             try:
-                # A copy: what was answered once does not change with the object.
+                # A copy, since a response does not change with the object.
                 status, body = 200, json.loads(json.dumps(getattr(self, name)(argument, form)))
             except Refused as refused:
                 status, body = refused.status, {"error": json.loads(json.dumps(refused.error))}
@@ -284,10 +285,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         raw = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
         name, argument = self.standin.route(self.command, url.path)
         if not name:
-            self._answer(404, {"error": {"type": "invalid_request_error", "message": f"Unrecognized: {url.path}"}})
+            self._respond(404, {"error": {"type": "invalid_request_error", "message": f"Unrecognized: {url.path}"}})
             return
         if self.headers.get("Authorization") != f"Bearer {API_KEY}":
-            self._answer(401, {"error": {"type": "invalid_request_error", "message": "Invalid API Key"}})
+            self._respond(401, {"error": {"type": "invalid_request_error", "message": "Invalid API Key"}})
             return
         self._with_fault(self.standin.next_fault(name), name, argument, _form(raw or url.query))
 
@@ -295,34 +296,34 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         refusals = {"500": (500, "api_error"), "429": (429, "invalid_request_error"), "409": (409, "api_error")}
         if fault in refusals:
             status, kind = refusals[fault]
-            self._answer(status, {"error": {"type": kind, "message": fault}})
+            self._respond(status, {"error": {"type": kind, "message": fault}})
             return
         if fault == "before":
             self._reset()
             return
         if fault == "html":
-            self._answer(502, None)
+            self._respond(502, None)
             return
         status, body = self.standin.execute(name, argument, form, self.headers.get("Idempotency-Key", ""))
         if fault == "lost":
             self._reset()
         elif fault == "500-after":
-            self._answer(500, {"error": {"type": "api_error", "message": fault}})
+            self._respond(500, {"error": {"type": "api_error", "message": fault}})
         else:
-            if fault == "slow":
-                time.sleep(SLOW)
-            self._answer(status, body)
+            if fault == "hang":
+                self.standin.released.wait(60)
+            self._respond(status, body)
 
-    do_GET = do_POST = _serve  # noqa: N815
+    do_GET = do_POST = _serve  # noqa: N815 - names of http.server
 
     def _reset(self) -> None:
         self.close_connection = True
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         self.connection.close()
 
-    def _answer(self, status: int, body: dict[str, Any] | None) -> None:
+    def _respond(self, status: int, body: dict[str, Any] | None) -> None:
         data = b"<html>Bad gateway</html>" if body is None else json.dumps(body).encode()
-        with contextlib.suppress(OSError):  # the client may have given up waiting
+        with contextlib.suppress(OSError):  # the client may have timed out
             self.send_response(status)
             self.send_header("Content-Type", "application/json" if body is not None else "text/html")
             self.send_header("Content-Length", str(len(data)))
@@ -346,7 +347,7 @@ def stripe_standin() -> Iterator[StripeStandin]:
         daemon_threads = True
 
         def handle_error(self, *_: object) -> None:
-            pass  # resets are what it is for
+            pass  # it resets connections on purpose
 
     handler = type("Handler", (_Handler,), {"standin": standin})
     server = Server(("127.0.0.1", 0), handler)

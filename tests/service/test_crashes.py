@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from payments.repositories.database import Database
-from payments.services import ledger_books
+from payments.services import ledger_integrity
 from tests.service import victim
 from tests.service.api import Client, recover_due, sandbox_context
 from tests.service.conftest import ApiKey, Postgres
@@ -83,7 +83,7 @@ def assert_done_once(client: Client, postgres: Postgres, request: Request, path:
     assert [payment["status"] for payment in payments] == [request.payment]
     assert len(client.entries(payments[0]["id"])) == request.entries
     assert (payments[0]["pending_operation"], payments[0]["amount_refund_pending"]) == (None, 0)
-    assert ledger_books.verify(client.context.database).problems == []
+    assert ledger_integrity.verify(client.context).problems == []
 
 
 @pytest.mark.parametrize("point", victim.POINTS)

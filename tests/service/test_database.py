@@ -8,8 +8,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from payments.cli.migrate import MigrationInputs, migrate
 from payments.domain.outcomes import Result
-from payments.migration import MigrationInputs, migrate
 from payments.processors.base import Call
 from payments.processors.sandbox import SandboxProcessor
 from payments.repositories.database import Database, DatabaseUnavailable
@@ -60,7 +60,7 @@ def test_an_idle_connection_that_died_is_replaced_before_it_is_used(
     own: Database, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert own.is_ready()
-    monkeypatch.setattr("payments.repositories.database._TRUSTED_SECONDS", 0.0)
+    monkeypatch.setattr("payments.repositories.database._CHECK_AFTER_IDLE", 0.0)
     end_connections(postgres)
     for _ in range(4):
         with own.transaction() as tx:
@@ -140,7 +140,7 @@ def test_a_pool_that_is_used_up_refuses_before_anything_is_begun(
 def test_refused_credentials_are_noticed(postgres: Postgres) -> None:
     database = Database(make_conninfo(postgres.app, password="rotated-away"), size=1, timeout=0.1)
     try:
-        assert database.credentials_refused.wait(10)
+        assert database.credentials_rejected.wait(10)
         assert not database.is_ready()
     finally:
         database.close()
@@ -149,7 +149,7 @@ def test_refused_credentials_are_noticed(postgres: Postgres) -> None:
 def test_an_unreachable_server_is_not_taken_for_refused_credentials() -> None:
     database = Database("host=/nowhere", size=1, timeout=0.1)
     try:
-        assert not database.credentials_refused.wait(0.5)
+        assert not database.credentials_rejected.wait(0.5)
     finally:
         database.close()
 
@@ -219,10 +219,10 @@ def test_credentials_that_are_rotated_under_a_running_process_are_noticed_when_i
         connection.execute("ALTER ROLE payments_service PASSWORD 'rotated'")
         try:
             assert own.is_ready()
-            assert not own.credentials_refused.is_set()
+            assert not own.credentials_rejected.is_set()
             end_connections(postgres)
             assert not own.is_ready()
-            assert own.credentials_refused.wait(10)
+            assert own.credentials_rejected.wait(10)
         finally:
             connection.execute("ALTER ROLE payments_service PASSWORD 'app-password'")
 

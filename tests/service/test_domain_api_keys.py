@@ -1,4 +1,4 @@
-"""API keys: their form, that only the right one matches, and that none grants more than it has."""
+"""API keys: their format, that only the right one matches, and that none grants more than it has."""
 
 import hashlib
 import re
@@ -69,13 +69,13 @@ def test_whatever_is_parsed_is_kept_as_it_came(text: str, prefix: str) -> None:
         f" sk_test_abc_{_SECRET}",
     ],
 )
-def test_what_is_no_key(text: str) -> None:
+def test_malformed_keys_are_not_parsed(text: str) -> None:
     assert api_keys.parse(text) is None
 
 
 @pytest.mark.parametrize(("key_id", "secret"), [("abc", "short"), ("a_b", _SECRET), ("", _SECRET)])
-def test_a_key_without_form_cannot_be_made(key_id: str, secret: str) -> None:
-    message = "An API key needs an id of letters, digits and hyphens and a secret of 43 letters and digits."
+def test_a_malformed_key_cannot_be_composed(key_id: str, secret: str) -> None:
+    message = "An API key needs an id of letters, digits and hyphens, and a secret of at least 43 letters and digits."
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         api_keys.compose(livemode=False, key_id=key_id, secret=secret)
 

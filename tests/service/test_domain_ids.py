@@ -46,7 +46,7 @@ def test_62_bits_of_an_identifier_are_random() -> None:
 
 @given(MOMENTS)
 def test_identifiers_carry_their_time(moment: datetime) -> None:
-    assert timedelta(0) <= moment - ids.made_at(ids.new_id("pay", moment)) < MILLISECOND
+    assert timedelta(0) <= moment - ids.created_at(ids.new_id("pay", moment)) < MILLISECOND
 
 
 @given(MOMENTS, MOMENTS)
@@ -59,18 +59,18 @@ def test_identifiers_sort_by_time(one: datetime, other: datetime) -> None:
 @given(MOMENTS)
 def test_bounds_in_time_are_bounds_on_identifiers(moment: datetime) -> None:
     moment = moment.replace(microsecond=0) + MILLISECOND
-    bound = ids.lowest_at("pay", moment)
+    bound = ids.lowest_id_at("pay", moment)
     assert bound <= ids.new_id("pay", moment)
     assert bound > ids.new_id("pay", moment - MILLISECOND)
-    assert (ids.is_id("pay", bound), ids.made_at(bound)) == (True, moment)
+    assert (ids.is_id("pay", bound), ids.created_at(bound)) == (True, moment)
 
 
 @pytest.mark.parametrize("moment", [datetime(1960, 1, 1, tzinfo=UTC), _EPOCH])
 def test_the_lowest_of_times_until_1970_is_the_lowest_of_all(moment: datetime) -> None:
-    assert ids.lowest_at("pay", moment) == "pay_" + "0" * 26
+    assert ids.lowest_id_at("pay", moment) == "pay_" + "0" * 26
 
 
-NO_IDS = [
+MALFORMED = [
     "",
     "pay",
     "pay_",
@@ -85,7 +85,7 @@ NO_IDS = [
 ]
 
 
-@pytest.mark.parametrize("text", NO_IDS)
-def test_what_is_no_identifier(text: str) -> None:
+@pytest.mark.parametrize("text", MALFORMED)
+def test_malformed_identifiers(text: str) -> None:
     assert not ids.is_id("pay", text)
     assert ids.is_id("pay", "pay_" + "0" * 26)

@@ -6,19 +6,20 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from payments.domain import money
+from payments.domain.events import EventType
 from payments.domain.ledger import Account
 from payments.domain.operations import CallKind, Operation, OperationStatus
 from payments.domain.outcomes import DeclineCode, Outcome, Result
 from payments.domain.payments import (
     TRANSITIONS,
     AmountTooLarge,
-    Busy,
     CaptureMethod,
-    NotAllowed,
+    OperationNotAllowed,
+    OperationPending,
     PaymentStatus,
 )
-from payments.domain.settlement import Change, EventType, resume_after_action
-from tests.service.domain import AMOUNTS, RATES, operation, payment, settled
+from payments.domain.transitions import Transition, Verdict, resume_after_action
+from tests.service.domain import AMOUNTS, RATES, applied, operation, payment
 
 RESULTS = st.builds(
     Result,
@@ -29,7 +30,7 @@ RESULTS = st.builds(
 
 
 class Life(RuleBasedStateMachine):
-    """Any order of operations and outcomes, with the ledger kept beside."""
+    """Any order of operations and outcomes, with the ledger kept alongside."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,7 +44,7 @@ class Life(RuleBasedStateMachine):
     def begin(self, method: CaptureMethod, amount: int, rate: int) -> None:
         self.payment = payment(capture_method=method, amount=amount, fee_basis_points=rate)
 
-    def apply(self, change: Change) -> None:
+    def apply(self, change: Transition) -> None:
         before, self.payment = self.payment, change.payment
         if before.status is not self.payment.status:
             target = self.payment.status
@@ -59,16 +60,14 @@ class Life(RuleBasedStateMachine):
             self.payable -= posting.amount * (posting.debit is Account.MERCHANT_PAYABLE)
             self.fees += posting.amount * (posting.credit is Account.PLATFORM_FEES)
         self.events += change.events
-        assert change.settled or change.status in (201, 202)
-        assert change.answer_is_final == (change.status != 202)
 
-    def settle(self, result: Result, op: Operation | None = None) -> Change:
-        return settled(self.payment, result, op, announced=bool(self.events))
+    def result_of(self, result: Result, op: Operation | None = None) -> Transition:
+        return applied(self.payment, result, op, announced=bool(self.events))
 
     @precondition(lambda self: self.payment.status in (PaymentStatus.PROCESSING, PaymentStatus.REQUIRES_ACTION))
     @rule(result=RESULTS)
-    def creation_settles(self, result: Result) -> None:
-        self.apply(self.settle(result))
+    def creation_ends(self, result: Result) -> None:
+        self.apply(self.result_of(result))
 
     @precondition(lambda self: self.payment.status is PaymentStatus.REQUIRES_ACTION)
     @rule()
@@ -80,13 +79,13 @@ class Life(RuleBasedStateMachine):
         part=st.none() | AMOUNTS,
         final=st.booleans(),
     )
-    def operation_begins(self, kind: CallKind, part: int | None, final: bool) -> None:
+    def operation_starts(self, kind: CallKind, part: int | None, final: bool) -> None:
         try:
             if kind is CallKind.CAPTURE:
                 amount = self.payment.check_capture(part)
             else:
                 amount = self.payment.check_void() if kind is CallKind.VOID else self.payment.check_refund(part)
-        except (NotAllowed, Busy, AmountTooLarge):
+        except (OperationNotAllowed, OperationPending, AmountTooLarge):
             return
         self.count += 1
         self.open[self.count] = operation(kind, amount, final=final)
@@ -97,17 +96,18 @@ class Life(RuleBasedStateMachine):
 
     @precondition(lambda self: self.open)
     @rule(data=st.data(), result=RESULTS)
-    def operation_settles(self, data: st.DataObject, result: Result) -> None:
+    def operation_ends(self, data: st.DataObject, result: Result) -> None:
         number = data.draw(st.sampled_from(sorted(self.open)))
         op = self.open[number]
-        change = self.settle(result, op)
+        change = self.result_of(result, op)
         assert change.operation is not None
         self.apply(change)
-        if change.settled:
+        if result.is_final:
+            assert change.verdict is not Verdict.UNRESOLVED
             assert change.operation.status is not OperationStatus.PENDING
-            again = op.kind is CallKind.REFUND and change.operation.status is OperationStatus.SUCCEEDED
-            if again:
-                self.open[number] = change.operation  # it may fail later
+            may_fail_later = op.kind is CallKind.REFUND and change.operation.status is OperationStatus.SUCCEEDED
+            if may_fail_later:
+                self.open[number] = change.operation
             else:
                 del self.open[number]
         else:

@@ -1,4 +1,4 @@
-"""Money: the published currencies, and shares that lose and make nothing."""
+"""Money: the published currencies, and exact rounding."""
 
 import pytest
 from hypothesis import given
@@ -14,7 +14,7 @@ def test_exponents_are_those_of_iso_4217(code: str, exponent: int) -> None:
 
 
 @pytest.mark.parametrize("code", ["XXX", "XTS", "XAU", "eur", "EU", "ABC", ""])
-def test_what_cannot_be_paid_with(code: str) -> None:
+def test_codes_that_are_not_payable(code: str) -> None:
     assert not money.is_currency(code)
 
 

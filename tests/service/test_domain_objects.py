@@ -1,13 +1,13 @@
-"""What the domain's objects have in common."""
+"""The domain's objects are immutable."""
 
 import dataclasses
 import inspect
 
 import pytest
 
-from payments.domain import api_keys, ledger, operations, outcomes, payments, settlement
+from payments.domain import api_keys, ledger, operations, outcomes, payments, transitions
 
-MODULES = (api_keys, ledger, operations, outcomes, payments, settlement)
+MODULES = (api_keys, ledger, operations, outcomes, payments, transitions)
 OBJECTS = [
     member
     for module in MODULES
@@ -17,6 +17,6 @@ OBJECTS = [
 
 
 @pytest.mark.parametrize("kind", OBJECTS, ids=lambda kind: kind.__name__)
-def test_facts_never_change_and_are_told_by_name(kind: type) -> None:
-    assert kind.__dataclass_params__.frozen  # type: ignore[attr-defined]
+def test_objects_are_frozen_and_keyword_only(kind: type) -> None:
+    assert kind.__dataclass_params__.frozen  # type: ignore[attr-defined]  # set by @dataclass
     assert all(field.kw_only for field in dataclasses.fields(kind))

@@ -1,9 +1,17 @@
-"""Outcomes: what is evidence, and what merchants are told about a refusal."""
+"""Outcomes: which are final, and what merchants read about a refusal."""
 
 import pytest
 
-from payments.domain.outcomes import FINAL, Advice, DeclineCode, Outcome, Result, advice_for, is_retryable
-from payments.domain.settlement import failure
+from payments.domain.outcomes import (
+    FINAL,
+    Advice,
+    DeclineCode,
+    Outcome,
+    Result,
+    advice_for,
+    error_details,
+    is_retryable,
+)
 
 ADVICE = {
     Advice.TRY_AGAIN_LATER: "insufficient_funds limit_exceeded processing_error",
@@ -20,11 +28,11 @@ def test_every_decline_has_the_published_advice() -> None:
 
 
 @pytest.mark.parametrize("code", DeclineCode)
-def test_only_what_waiting_helps_is_retryable(code: DeclineCode) -> None:
+def test_only_temporary_declines_are_retryable(code: DeclineCode) -> None:
     assert is_retryable(code) is (advice_for(code) is Advice.TRY_AGAIN_LATER)
 
 
-def test_only_evidence_is_final() -> None:
+def test_only_four_outcomes_are_final() -> None:
     assert {outcome for outcome in Outcome if Result(outcome=outcome).is_final} == FINAL
     assert {Outcome.APPROVED, Outcome.DECLINED, Outcome.NOT_DONE, Outcome.EXPIRED} == FINAL
 
@@ -43,6 +51,6 @@ FAILURES = {
 
 
 @pytest.mark.parametrize(("result", "expected"), FAILURES.items(), ids=str)
-def test_failures_speak_our_vocabulary(result: Result, expected: tuple[str, str, str, bool]) -> None:
+def test_failures_use_our_own_vocabulary(result: Result, expected: tuple[str, str, str, bool]) -> None:
     told = dict(zip(("code", "decline_code", "advice", "retryable"), expected, strict=True))
-    assert failure(result) == told
+    assert error_details(result) == told

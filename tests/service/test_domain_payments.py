@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from payments.domain.operations import CallKind
-from payments.domain.payments import TRANSITIONS, AmountTooLarge, Busy, NotAllowed, PaymentStatus
+from payments.domain.payments import TRANSITIONS, AmountTooLarge, OperationNotAllowed, OperationPending, PaymentStatus
 from tests.service.domain import payment
 
 S = PaymentStatus
@@ -58,25 +58,25 @@ def test_only_an_open_authorization_is_capturable() -> None:
 
 
 @pytest.mark.parametrize(("refunded", "pending"), [(1000, 0), (0, 1000), (400, 600)])
-def test_a_payment_given_back_allows_no_refund(refunded: int, pending: int) -> None:
-    back = payment(
+def test_a_fully_refunded_payment_allows_no_refund(refunded: int, pending: int) -> None:
+    refunded_payment = payment(
         status=S.SUCCEEDED,
         amount_authorized=1000,
         amount_captured=1000,
         amount_refunded=refunded,
         amount_refund_pending=pending,
     )
-    assert (back.amount_refundable, back.allowed()) == (0, [])
+    assert (refunded_payment.amount_refundable, refunded_payment.allowed()) == (0, [])
 
 
-def test_an_open_capture_or_void_keeps_others_out_but_not_refunds() -> None:
+def test_a_pending_capture_or_void_blocks_another_but_not_refunds() -> None:
     busy = payment(
         status=S.PARTIALLY_CAPTURED, amount_authorized=1000, amount_captured=400, pending_operation="capture"
     )
-    message = r"^A capture of this payment is in progress\. Read the payment to see its end\.$"
-    with pytest.raises(Busy, match=message):
+    message = r"^A capture of this payment is in progress\. Wait for its event, or poll the payment\.$"
+    with pytest.raises(OperationPending, match=message):
         busy.check_capture(None)
-    with pytest.raises(Busy, match=message):
+    with pytest.raises(OperationPending, match=message):
         busy.check_void()
     assert busy.check_refund(400) == 400
 
@@ -97,21 +97,21 @@ def test_more_than_is_left_is_refused_with_what_is_left(amount: int) -> None:
 
 
 def test_a_refusal_names_the_state_and_what_is_allowed() -> None:
-    ended = "A payment that is succeeded does not allow a capture. Nothing is allowed any more."
-    with pytest.raises(NotAllowed) as refusal:
+    ended = "A capture is not allowed while the payment is succeeded. This state is final."
+    with pytest.raises(OperationNotAllowed) as refusal:
         payment(status=S.SUCCEEDED).check_capture(None)
     assert (str(refusal.value), refusal.value.detail) == (ended, ended)
     assert (refusal.value.state, refusal.value.allowed) == (S.SUCCEEDED, [])
-    waiting = "Nothing is allowed until what is in flight has ended: wait for its event, or read the payment."
+    waiting = "Nothing is allowed while an operation is in progress: wait for its event, or poll the payment."
     for unsettled in (
         payment(status=S.PROCESSING),
         payment(status=S.SUCCEEDED, amount_captured=10, amount_refund_pending=10),
     ):
-        with pytest.raises(NotAllowed) as refusal:
+        with pytest.raises(OperationNotAllowed) as refusal:
             unsettled.check_refund(None)
-        assert str(refusal.value) == f"A payment that is {unsettled.status} does not allow a refund. {waiting}"
-    early = "A payment that is requires_capture does not allow a refund. Allowed now: capture, void."
-    with pytest.raises(NotAllowed) as refusal:
+        assert str(refusal.value) == f"A refund is not allowed while the payment is {unsettled.status}. {waiting}"
+    early = "A refund is not allowed while the payment is requires_capture. Allowed: capture, void."
+    with pytest.raises(OperationNotAllowed) as refusal:
         payment(status=S.REQUIRES_CAPTURE, amount_authorized=1000).check_refund(None)
     assert (str(refusal.value), refusal.value.allowed) == (early, ["capture", "void"])
 
@@ -125,5 +125,5 @@ def test_each_operation_is_refused_by_its_own_name(state: PaymentStatus) -> None
         CallKind.REFUND: lambda: refusing.check_refund(None),
     }
     for kind, check in checks.items():
-        with pytest.raises(NotAllowed, match=f"that is {state} does not allow a {kind}"):
+        with pytest.raises(OperationNotAllowed, match=f"^A {kind} is not allowed while the payment is {state}"):
             check()

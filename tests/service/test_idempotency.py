@@ -1,4 +1,4 @@
-"""At most one execution per Idempotency-Key, and the same answer for every repetition."""
+"""At most one execution per Idempotency-Key, and the same response for every retry."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -6,14 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
+from payments.core.problems import IdempotencyKeyInvalid, IdempotencyKeyMissing
 from payments.domain.outcomes import Result
-from payments.problems import IdempotencyKeyInvalid, IdempotencyKeyMissing
 from payments.processors.base import Call
 from payments.processors.sandbox import SandboxProcessor
 from payments.repositories.database import Database
 from payments.services.housekeeping import delete_expired_keys
-from payments.services.idempotency import wait_for_owner
-from payments.web.idempotency import read_key
+from payments.services.idempotency import seconds_until_retry
+from payments.web.http.idempotency import read_key
 from tests.service.api import Client, context_with, sandbox_context
 from tests.service.conftest import ApiKey, Postgres, make_key
 
@@ -30,31 +30,31 @@ def count(postgres: Postgres, table: str) -> int:
     return int(row[0])
 
 
-def test_many_at_once_give_one_execution(client: Client, postgres: Postgres) -> None:
+def test_concurrent_requests_execute_once(client: Client, postgres: Postgres) -> None:
     with ThreadPoolExecutor(24) as threads:
-        answers = list(threads.map(lambda _: client.create(key="same"), range(24)))
-    statuses = {answer.status_code for answer in answers}
+        responses = list(threads.map(lambda _: client.create(key="same"), range(24)))
+    statuses = {response.status_code for response in responses}
     assert statuses <= {201, 409}
-    bodies = {answer.data for answer in answers if answer.status_code == 201}
+    bodies = {response.data for response in responses if response.status_code == 201}
     assert len(bodies) == 1
     assert (count(postgres, "payments"), count(postgres, "sandbox_journal"), count(postgres, "ledger_transfers")) == (
         1,
         1,
         2,
     )
-    refused = [answer for answer in answers if answer.status_code == 409]
-    assert all(answer.get_json()["code"] == "request_in_progress" for answer in refused)
-    assert all(1 <= int(answer.headers["Retry-After"]) <= 60 for answer in refused)
+    refused = [response for response in responses if response.status_code == 409]
+    assert all(response.get_json()["code"] == "request_in_progress" for response in refused)
+    assert all(1 <= int(response.headers["Retry-After"]) <= 60 for response in refused)
 
 
 @pytest.mark.parametrize(
     ("lease_left", "seconds"), [(60, 1), (59.9, 1), (58.2, 2), (50, 10), (30, 30), (7.5, 8), (0.1, 1)]
 )
-def test_who_asks_too_early_waits_as_long_again_and_never_beyond_the_lease(lease_left: float, seconds: int) -> None:
-    assert wait_for_owner(lease_left) == seconds
+def test_retry_after_is_the_elapsed_time_again(lease_left: float, seconds: int) -> None:
+    assert seconds_until_retry(lease_left) == seconds
 
 
-def test_many_refunds_at_once_never_give_back_more_than_was_taken(client: Client) -> None:
+def test_concurrent_refunds_never_exceed_the_capture(client: Client) -> None:
     payment_id = client.json(client.create(amount=1000))["id"]
     path = f"/v1/payments/{payment_id}/refunds"
     with ThreadPoolExecutor(16) as threads:
@@ -64,7 +64,7 @@ def test_many_refunds_at_once_never_give_back_more_than_was_taken(client: Client
     assert client.payment(payment_id)["amount_refunded"] == 900
 
 
-def test_many_captures_at_once_capture_once(client: Client, postgres: Postgres) -> None:
+def test_concurrent_captures_capture_once(client: Client, postgres: Postgres) -> None:
     payment_id = client.json(client.create(capture_method="manual"))["id"]
     path = f"/v1/payments/{payment_id}/capture"
     with ThreadPoolExecutor(16) as threads:
@@ -75,24 +75,24 @@ def test_many_captures_at_once_capture_once(client: Client, postgres: Postgres) 
     assert count(postgres, "ledger_transfers") == 2
 
 
-def test_another_request_under_the_same_key_is_refused(client: Client) -> None:
+def test_a_different_request_with_the_same_key_is_rejected(client: Client) -> None:
     client.create(amount=1000, key="same")
-    answer = client.create(amount=1001, key="same")
-    assert (answer.status_code, answer.get_json()["code"]) == (422, "idempotency_mismatch")
+    response = client.create(amount=1001, key="same")
+    assert (response.status_code, response.get_json()["code"]) == (422, "idempotency_mismatch")
 
 
-def test_the_path_belongs_to_the_fingerprint(client: Client) -> None:
+def test_the_fingerprint_includes_the_path(client: Client) -> None:
     first, second = (client.json(client.create(capture_method="manual"))["id"] for _ in range(2))
     client.json(client.post(f"/v1/payments/{first}/capture", key="same"))
     assert client.post(f"/v1/payments/{second}/capture", key="same").status_code == 422
 
 
-def test_the_fingerprint_is_taken_before_defaults(client: Client) -> None:
+def test_the_fingerprint_excludes_defaults(client: Client) -> None:
     client.create(key="same")
     assert client.create(key="same", capture_method="automatic").status_code == 422
 
 
-def test_member_order_and_spaces_do_not_count(client: Client) -> None:
+def test_the_fingerprint_ignores_order_and_whitespace(client: Client) -> None:
     headers = {**client.key.headers, "Idempotency-Key": "same", "Content-Type": "application/json"}
     texts = [
         '{"amount":5,"currency":"EUR","payment_method":"tok_visa"}',
@@ -128,7 +128,7 @@ def test_quoted_and_bare_forms_are_one_key(client: Client) -> None:
     assert client.create(key="same").data == first.data
 
 
-def test_final_answers_are_kept_for_72_hours_from_the_answer(client: Client, postgres: Postgres) -> None:
+def test_final_responses_are_kept_for_72_hours(client: Client, postgres: Postgres) -> None:
     first = client.json(client.create(key="same"))["id"]
     client.create("tok_lost_approved", key="open")
     with psycopg.connect(postgres.superuser, autocommit=True) as connection:
@@ -138,7 +138,7 @@ def test_final_answers_are_kept_for_72_hours_from_the_answer(client: Client, pos
         connection.execute(
             "UPDATE idempotency_keys SET expires_at = now() - interval '1 s' WHERE expires_at IS NOT NULL"
         )
-        assert client.json(client.create(key="same"))["id"] != first, "an expired answer no longer counts"
+        assert client.json(client.create(key="same"))["id"] != first, "an expired response no longer counts"
         connection.execute(
             "UPDATE idempotency_keys SET expires_at = now() - interval '1 s' WHERE expires_at IS NOT NULL"
         )
@@ -146,7 +146,7 @@ def test_final_answers_are_kept_for_72_hours_from_the_answer(client: Client, pos
     assert count(postgres, "idempotency_keys") == 1, "an unresolved key does not expire"
 
 
-def test_nothing_is_kept_of_what_was_refused_before_it_began(client: Client, postgres: Postgres) -> None:
+def test_rejected_requests_are_not_stored(client: Client, postgres: Postgres) -> None:
     assert client.create(amount=0, key="same").status_code == 422
     assert client.create("tok_unheard_of", key="same").status_code == 422
     assert client.post("/v1/payments/pay_01jcx5v8g7f2k9w3q4r5s6t7v8/capture", key="same").status_code == 404
@@ -161,21 +161,21 @@ class Unavailable(SandboxProcessor):
         return False
 
 
-def test_a_breaker_that_is_open_refuses_before_anything_is_written(
+def test_an_open_breaker_rejects_before_anything_is_written(
     client: Client, journal: Database, postgres: Postgres
 ) -> None:
     done = client.create(key="done")
     closed = Client(
         context_with(client.context.database, Unavailable(journal, public_base_url="https://x")), client.key
     )
-    answer = closed.create(key="new")
-    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+    response = closed.create(key="new")
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
     assert (count(postgres, "payments"), count(postgres, "idempotency_keys")) == (1, 1)
     assert closed.create(key="done").data == done.data, "a replay needs no processor"
 
 
 class Slow(SandboxProcessor):
-    """A sandbox that waits until it is told to answer, and sees what is open meanwhile."""
+    """A sandbox that waits for permission to respond."""
 
     def __init__(self, journal: Database) -> None:
         super().__init__(journal, public_base_url="https://x")
@@ -188,13 +188,13 @@ class Slow(SandboxProcessor):
         return super().authorize(call)
 
 
-def test_no_transaction_is_open_while_the_processor_is_called(
+def test_no_transaction_is_open_during_a_processor_call(
     database: Database, journal: Database, key: ApiKey, postgres: Postgres
 ) -> None:
     slow = Slow(journal)
     client = Client(context_with(database, slow), key)
     with ThreadPoolExecutor(1) as thread:
-        answer = thread.submit(client.create, key="same")
+        response = thread.submit(client.create, key="same")
         assert slow.called.wait(10)
         assert client.create(key="same").status_code == 409
         with psycopg.connect(postgres.superuser) as connection:
@@ -202,14 +202,12 @@ def test_no_transaction_is_open_while_the_processor_is_called(
                 "SELECT count(*) FROM pg_stat_activity WHERE usename = 'payments_service' AND state LIKE 'idle in%'"
             ).fetchone()
         slow.go.set()
-        assert answer.result().status_code == 201
+        assert response.result().status_code == 201
     assert row == (0,)
 
 
-def test_whoever_lost_its_attempt_records_nothing(
-    database: Database, journal: Database, key: ApiKey, postgres: Postgres
-) -> None:
-    """The worker took over and settled while the api was waiting for an answer that came after all."""
+def test_a_lost_attempt_records_nothing(database: Database, journal: Database, key: ApiKey, postgres: Postgres) -> None:
+    """The worker claimed and settled it while the api was still waiting for the processor."""
     slow = Slow(journal)
     client = Client(context_with(database, slow), key)
     with ThreadPoolExecutor(1) as thread:
@@ -218,8 +216,8 @@ def test_whoever_lost_its_attempt_records_nothing(
         with psycopg.connect(postgres.superuser, autocommit=True) as connection:
             connection.execute("UPDATE attempts SET generation = generation + 1")
         slow.go.set()
-        answer = late.result()
-    assert (answer.status_code, answer.get_json()["status"]) == (202, "processing")
+        response = late.result()
+    assert (response.status_code, response.get_json()["status"]) == (202, "processing")
     assert (count(postgres, "ledger_transfers"), count(postgres, "events")) == (0, 0)
 
 
@@ -234,7 +232,7 @@ def test_reads_keys(header: str, key: str) -> None:
 @pytest.mark.parametrize(
     "values", [[""], ['""'], ["a b"], ["a,b"], ["a", "a"], ["x" * 256], ['"a'], ["ä"], ["a\x7f"], ['a"b']]
 )
-def test_refuses_keys_that_could_be_read_two_ways(values: list[str]) -> None:
+def test_rejects_ambiguous_keys(values: list[str]) -> None:
     with pytest.raises(IdempotencyKeyInvalid):
         read_key(values)
 

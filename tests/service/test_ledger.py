@@ -9,7 +9,7 @@ from payments.domain.ledger import Account, Posting, PostingKind
 from payments.repositories import events as event_repository
 from payments.repositories import ledger
 from payments.repositories.database import Connection, Database
-from payments.services import ledger_books
+from payments.services import ledger_integrity
 from tests.service.api import Client, sandbox_context
 from tests.service.conftest import ApiKey, Postgres
 
@@ -38,16 +38,16 @@ def test_balances_are_what_the_entries_add_up_to_wherever_the_roll_up_is(client:
     client.json(client.post(f"/v1/payments/{payment_id}/refunds", {"amount": 300}))
     expected = {"merchant_payable": 671, "platform_fees": 29, "processor_receivable": 700}
     assert client.balances() == expected
-    assert ledger_books.roll_up(client.context.database)
+    assert ledger_integrity.roll_up(client.context)
     assert client.balances() == expected, "rolled up"
     client.create(amount=1000)
     assert client.balances() == {"merchant_payable": 1642, "platform_fees": 58, "processor_receivable": 1700}, (
         "and a tail"
     )
-    while ledger_books.roll_up(client.context.database):
+    while ledger_integrity.roll_up(client.context):
         pass
     assert client.balances()["merchant_payable"] == 1642
-    assert ledger_books.verify(client.context.database).problems == []
+    assert ledger_integrity.verify(client.context).problems == []
 
 
 def test_payable_may_go_negative(client: Client) -> None:
@@ -74,9 +74,9 @@ def test_no_cursor_passes_a_transaction_that_commits_late(
 
     def move() -> None:
         if reader == "rollup":
-            ledger_books.roll_up(database)
+            ledger_integrity.roll_up(client.context)
         elif reader == "seals":
-            ledger_books.seal(database)
+            ledger_integrity.seal(client.context)
 
     with psycopg.connect(postgres.app) as late:
         book(late, client.key, payment_id, transfer_id="tr_early")  # type: ignore[arg-type]  # other row factory
@@ -92,7 +92,7 @@ def test_no_cursor_passes_a_transaction_that_commits_late(
     seen = [entry["id"] for entry in client.json(client.get("/v1/ledger/entries"))["data"]]
     assert seen[:2] == ["tr_late", "tr_early"]
     assert client.balances()["processor_receivable"] == 1002
-    report = ledger_books.verify(database)
+    report = ledger_integrity.verify(client.context)
     assert [problem["problem"] for problem in report.problems] == ["payment_differs"], "the test's own two transfers"
     assert report.sealed_transfers + report.unsealed_transfers == 4
 
@@ -113,17 +113,16 @@ def test_events_are_listed_in_commit_safe_order(client: Client, postgres: Postgr
 def test_the_sealer_tells_each_head_and_goes_on_where_it_was(
     client: Client, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger_books, "_BATCH", 3)
-    database = client.context.database
+    monkeypatch.setattr(ledger_integrity, "_BATCH", 3)
     for _ in range(2):
         client.create()
-    report = ledger_books.verify(database)
+    report = ledger_integrity.verify(client.context)
     assert (report.sealed_transfers, report.unsealed_transfers, report.head) == (0, 4, None)
     with caplog.at_level(logging.INFO, "payments.ledger"):
-        while ledger_books.seal(database):
+        while ledger_integrity.seal(client.context):
             pass
     heads = [record.head for record in caplog.records]  # type: ignore[attr-defined]  # from `extra`
-    report = ledger_books.verify(database)
+    report = ledger_integrity.verify(client.context)
     assert (report.seals, report.sealed_transfers, report.unsealed_transfers) == (2, 4, 0)
     assert (len(heads), report.head) == (2, heads[-1])
     assert report.is_sound
@@ -133,8 +132,8 @@ def test_one_sealer_at_a_time(client: Client, database: Database) -> None:
     client.create()
     with database.transaction() as tx:
         tx.execute("SELECT pg_advisory_xact_lock(7236402)")
-        assert ledger_books.seal(database) is False
-    assert ledger_books.seal(database) is True
+        assert ledger_integrity.seal(client.context) is False
+    assert ledger_integrity.seal(client.context) is True
 
 
 TAMPERING = {
@@ -154,15 +153,15 @@ TAMPERING = {
 def test_verify_finds_what_even_the_owner_should_not_have_done(
     client: Client, postgres: Postgres, statement: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger_books, "_BATCH", 2)
+    monkeypatch.setattr(ledger_integrity, "_BATCH", 2)
     client.create()
     client.create()
-    while ledger_books.seal(client.context.database):
+    while ledger_integrity.seal(client.context):
         pass
     with psycopg.connect(postgres.superuser) as connection:
         connection.execute("SET session_replication_role = replica")
         connection.execute(statement)
-    report = ledger_books.verify(client.context.database)
+    report = ledger_integrity.verify(client.context)
     assert not report.is_sound
     assert "seal_differs" in {problem["problem"] for problem in report.problems}
 
@@ -190,7 +189,7 @@ _CHECKED = {"currency": "'USD'", "debit_account": "'suspense'", "credit_account"
 
 def test_a_seal_covers_every_column_of_a_transfer(client: Client, postgres: Postgres) -> None:
     client.create()
-    ledger_books.seal(client.context.database)
+    ledger_integrity.seal(client.context)
     columns = columns_of_a_transfer(postgres)
     assert len(columns) >= 12
     for column, data_type in columns.items():
@@ -199,11 +198,11 @@ def test_a_seal_covers_every_column_of_a_transfer(client: Client, postgres: Post
             owner.execute("SET session_replication_role = replica")
             owner.execute("CREATE TEMPORARY TABLE kept AS SELECT * FROM ledger_transfers")
             owner.execute(f"UPDATE ledger_transfers SET {column} = {value} WHERE kind = 'capture'")
-            problems = ledger_books.verify(client.context.database).problems
+            problems = ledger_integrity.verify(client.context).problems
             assert {"problem": "seal_differs", "seal": 1} in problems, column
             owner.execute("DELETE FROM ledger_transfers")
             owner.execute("INSERT INTO ledger_transfers SELECT * FROM kept")
-    assert ledger_books.verify(client.context.database).is_sound, "each change was taken back"
+    assert ledger_integrity.verify(client.context).is_sound, "each change was taken back"
 
 
 @pytest.mark.parametrize(
@@ -216,10 +215,10 @@ def test_a_seal_covers_every_column_of_a_transfer(client: Client, postgres: Post
 )
 def test_verify_finds_sums_that_differ(client: Client, postgres: Postgres, statement: str, problem: str) -> None:
     client.create()
-    ledger_books.roll_up(client.context.database)
+    ledger_integrity.roll_up(client.context)
     with psycopg.connect(postgres.superuser) as connection:
         connection.execute(statement)
-    problems = ledger_books.verify(client.context.database).problems
+    problems = ledger_integrity.verify(client.context).problems
     assert [found["problem"] for found in problems] == [problem]
 
 

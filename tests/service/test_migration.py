@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from payments.migration import _ADVISORY_LOCK, MigrationError, MigrationInputs, connect, migrate
+from payments.cli.migrate import _ADVISORY_LOCK, MigrationError, MigrationInputs, connect, migrate
 from tests.service.conftest import Postgres, make_database
 
 INPUTS = MigrationInputs(
@@ -19,12 +19,12 @@ def empty(postgres_server: str, request: pytest.FixtureRequest) -> Postgres:
     return make_database(postgres_server, request.node.name[:60])
 
 
-def test_migrates_once_and_then_has_nothing_to_do(empty: Postgres) -> None:
+def test_migrates_once(empty: Postgres) -> None:
     assert migrate(INPUTS, conninfo=empty.owner) is True
     assert migrate(INPUTS, conninfo=empty.owner) is False
 
 
-def test_many_at_once_give_one_migration(empty: Postgres) -> None:
+def test_concurrent_migrators_migrate_once(empty: Postgres) -> None:
     failures: list[Exception] = []
 
     def run() -> None:
@@ -60,14 +60,14 @@ def test_stores_only_the_hash_of_the_smoke_key(empty: Postgres) -> None:
     assert "s" * 43 not in row[0]
 
 
-def test_takes_over_a_rotated_smoke_key(empty: Postgres) -> None:
+def test_stores_a_rotated_smoke_key(empty: Postgres) -> None:
     migrate(INPUTS, conninfo=empty.owner)
     rotated = MigrationInputs(smoke_key_id="smoketest", smoke_key_secret="t" * 43)
     assert migrate(rotated, conninfo=empty.owner) is True
     assert migrate(rotated, conninfo=empty.owner) is False
 
 
-def test_a_rotation_that_changes_the_smoke_keys_id_ends_the_former_one_and_all_is_written_down(
+def test_a_new_smoke_key_id_revokes_the_old_key(
     empty: Postgres,
 ) -> None:
     migrate(INPUTS, conninfo=empty.owner)
@@ -83,12 +83,12 @@ def test_a_rotation_that_changes_the_smoke_keys_id_ends_the_former_one_and_all_i
     ]
 
 
-def test_refuses_a_smoke_key_that_clients_could_not_send(empty: Postgres) -> None:
+def test_rejects_an_invalid_smoke_key(empty: Postgres) -> None:
     with pytest.raises(MigrationError, match="SMOKE_KEY"):
         migrate(MigrationInputs(smoke_key_id="smoke", smoke_key_secret="short"), conninfo=empty.owner)
 
 
-def test_tells_half_a_pair_of_variables() -> None:
+def test_rejects_half_a_pair_of_variables() -> None:
     with pytest.raises(MigrationError, match="APP_DB_USER and APP_DB_PASSWORD"):
         MigrationInputs.from_environment({"APP_DB_USER": "app"})
 
@@ -102,23 +102,27 @@ APPEND_ONLY = ("ledger_transfers", "ledger_seals", "events", "audit_log")
 
 
 @pytest.mark.parametrize("table", APPEND_ONLY)
-@pytest.mark.parametrize("statement", ["UPDATE {} SET created_at = now()", "DELETE FROM {}", "TRUNCATE {} CASCADE"])
+@pytest.mark.parametrize(
+    "statement",
+    ["UPDATE {} SET created_at = now()", "DELETE FROM {}", "TRUNCATE {} CASCADE"],
+    ids=["update", "delete", "truncate"],
+)
 @pytest.mark.parametrize("role", ["app", "owner"])
-def test_append_only_tables_are_so_for_everybody(migrated: Postgres, table: str, statement: str, role: str) -> None:
+def test_append_only_tables(migrated: Postgres, table: str, statement: str, role: str) -> None:
     """The application lacks the privilege; the owner has it and is stopped by the trigger."""
     with psycopg.connect(getattr(migrated, role)) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
         connection.execute(statement.format(table))
 
 
-def test_gives_up_on_an_unreachable_database_and_says_what_to_check() -> None:
+def test_gives_up_on_an_unreachable_database() -> None:
     waits: list[float] = []
     with pytest.raises(MigrationError, match="Check PGHOST"):
         connect(make_conninfo(host="127.0.0.1", port=1), deadline=0.5, sleep=waits.append)
     assert waits == [0.2, 0.4] or waits == [0.2]
 
 
-def test_gives_up_a_lock_that_traffic_holds(empty: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("payments.migration.LOCK_TIMEOUT", 100)
+def test_gives_up_waiting_for_a_table_lock(empty: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("payments.cli.migrate.LOCK_TIMEOUT", 100)
     migrate(INPUTS, conninfo=empty.owner)
     rotated = MigrationInputs(smoke_key_id="smoketest", smoke_key_secret="t" * 43)
     with psycopg.connect(empty.owner) as holder:
@@ -128,7 +132,7 @@ def test_gives_up_a_lock_that_traffic_holds(empty: Postgres, monkeypatch: pytest
 
 
 def test_gives_up_waiting_for_another_migration(empty: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("payments.migration.MIGRATOR_TIMEOUT", 100)
+    monkeypatch.setattr("payments.cli.migrate.MIGRATOR_TIMEOUT", 100)
     with psycopg.connect(empty.owner) as holder:
         holder.execute("SELECT pg_advisory_lock(%s)", [_ADVISORY_LOCK])
         with pytest.raises(MigrationError, match="Another migration holds the lock"):
@@ -136,7 +140,7 @@ def test_gives_up_waiting_for_another_migration(empty: Postgres, monkeypatch: py
     assert migrate(INPUTS, conninfo=empty.owner)
 
 
-def test_an_older_release_makes_its_role_and_key_beside_a_newer_schema(empty: Postgres) -> None:
+def test_an_older_release_provisions_on_a_newer_schema(empty: Postgres) -> None:
     migrate(MigrationInputs(), conninfo=empty.owner)
     with psycopg.connect(empty.owner) as connection:
         connection.execute("UPDATE alembic_version SET version_num = 'of-tomorrow'")
@@ -146,7 +150,7 @@ def test_an_older_release_makes_its_role_and_key_beside_a_newer_schema(empty: Po
         assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("of-tomorrow",)]
 
 
-def test_a_role_that_is_declared_later_is_made(empty: Postgres) -> None:
+def test_creates_a_role_that_is_declared_later(empty: Postgres) -> None:
     migrate(MigrationInputs(), conninfo=empty.owner)
     declared = MigrationInputs(app_user="declared_later", app_password="a" * 20)
     assert migrate(declared, conninfo=empty.owner)

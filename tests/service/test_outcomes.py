@@ -337,7 +337,7 @@ def test_refund_that_fails_after_success(client: Client, postgres: Postgres) -> 
         row = connection.execute("SELECT processor_reference FROM operations WHERE id = %s", [refund["id"]]).fetchone()
     assert row is not None
     with client.context.database.transaction() as tx:
-        assert attempts.hasten(tx, processor="sandbox", livemode=False, reference=row[0]) == 1
+        attempts.look_up_soon(tx, processor="sandbox", livemode=False, reference=row[0])
         tx.commit()
     settle_open_attempts(client, postgres)
     payment = client.payment(payment_id)
@@ -410,4 +410,4 @@ def test_refusal_says_what_to_do(client: Client, token: str, detail: str) -> Non
 
 
 def test_there_are_words_for_every_advice() -> None:
-    assert set(presentation.ADVICE_WORDS) == set(Advice)
+    assert set(presentation.ADVICE_TEXTS) == set(Advice)

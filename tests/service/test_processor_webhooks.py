@@ -31,7 +31,7 @@ def server() -> Iterator[StripeStandin]:
 
 @pytest.fixture
 def standin(server: StripeStandin, monkeypatch: pytest.MonkeyPatch) -> StripeStandin:
-    monkeypatch.setattr(stripe_api, "_PAUSE", 0.001)
+    monkeypatch.setattr(stripe_api, "_RETRY_DELAY", 0.001)
     server.faults.clear()
     return server
 
@@ -113,12 +113,12 @@ def test_a_message_that_overtakes_our_own_answer_waits_for_it(
 ) -> None:
     early = {"object": "payment_intent", "id": f"pi_{int(time.time())}"}
     assert _send(shop, standin.webhook("payment_intent.succeeded", early)).status_code == 200
-    assert not inbox.handle_open(shop.context)
+    assert not inbox.match_pending(shop.context)
     assert [known for _, known in _inbox(postgres)] == [False]
     payment = shop.create("pm_processing").get_json()["id"]
     with psycopg.connect(postgres.superuser) as connection:
         connection.execute("UPDATE attempts SET processor_reference = %s WHERE payment_id = %s", [early["id"], payment])
-    assert inbox.handle_open(shop.context)
+    assert inbox.match_pending(shop.context)
     assert [known for _, known in _inbox(postgres)] == [True]
 
 

@@ -11,10 +11,10 @@ from payments.domain.outcomes import Outcome, Result
 from payments.processors.base import Call
 from payments.repositories import attempts, idempotency, payments
 from payments.repositories.database import Database
-from payments.services import oversight
+from payments.services import stuck_attempts
 from payments.services.execution import record
-from payments.services.oversight import OversightError, Resolution
-from payments.services.recovery import end_expired_authorizations
+from payments.services.recovery import void_expired_authorizations
+from payments.services.stuck_attempts import Resolution, ResolutionError
 from tests.service.api import Client, context_with, recover_due, sandbox_context
 from tests.service.conftest import ApiKey, Postgres
 from tests.service.scripted import APPROVED, Preparing, Scripted, execute
@@ -96,10 +96,10 @@ def test_a_person_who_resolves_what_the_worker_settles_at_that_moment_is_told(
         execute(postgres, "UPDATE attempts SET generation = generation + 1")
         return record(*arguments, **named)
 
-    monkeypatch.setattr("payments.services.oversight.record", record_late)
+    monkeypatch.setattr("payments.services.stuck_attempts.record", record_late)
     found = Resolution(attempt_id=attempt, outcome=Outcome.APPROVED, evidence="line 7", actor="cli:ann", reference="r")
-    with pytest.raises(OversightError, match="meanwhile"):
-        oversight.resolve(client.context, found)
+    with pytest.raises(ResolutionError, match="meanwhile"):
+        stuck_attempts.resolve(client.context, found)
 
 
 def test_an_authorization_that_is_captured_as_it_expires_is_not_voided(
@@ -116,7 +116,7 @@ def test_an_authorization_that_is_captured_as_it_expires_is_not_voided(
         return found
 
     monkeypatch.setattr(payments, "expired_authorizations", find_too_early)
-    end_expired_authorizations(client.context)
+    void_expired_authorizations(client.context)
     payment = client.payment(payment_id)
     assert (payment["status"], payment["pending_operation"]) == ("succeeded", None)
 
@@ -138,7 +138,7 @@ def test_an_attempt_that_can_be_neither_settled_nor_put_off_harms_nobody(
     execute(postgres, "UPDATE attempts SET next_look_at = now()")
     with monkeypatch.context() as patch:
         patch.setattr(processor, "look_up", fail)
-        patch.setattr(attempts, "put_off", fail)
+        patch.setattr(attempts, "reschedule", fail)
         assert recover_due(client.context)
     assert "attempt could not be put off" in caplog.text
     processor.answers["look_up"] = APPROVED

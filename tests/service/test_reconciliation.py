@@ -15,13 +15,13 @@ from typing import Any
 import psycopg
 import pytest
 
-from payments.certificates import make_self_signed
-from payments.commands import EXIT_FINE, EXIT_FOUND, EXIT_REFUSED
+from payments.cli.common import EXIT_FAILED, EXIT_FOUND, EXIT_OK
+from payments.server.certificate import create_self_signed
 from payments.services import reconciliation
 from payments.services.reconciliation import ReportError
 from tests.service.api import Client
+from tests.service.cli.test_oncall import Run, client, run
 from tests.service.conftest import Postgres, make_key
-from tests.service.test_oncall import Run, client, run
 
 __all__ = ["client", "run"]
 HEADER = "kind,reference,currency,amount,fee,settled_on\n"
@@ -60,7 +60,7 @@ def test_a_report_that_agrees_is_fine_however_often_it_is_imported(
     path = report(f"charge,{charge},EUR,1000,20,{TODAY}", f"refund,{refund},EUR,300,0,{TODAY}")
     for _ in range(2):
         code, rows, said = run("reconcile", path, "--processor", "sandbox")
-        assert (code, rows) == (EXIT_FINE, [])
+        assert (code, rows) == (EXIT_OK, [])
         assert said == "payments reconcile: 2 lines compared, 0 differences.\n"
     with psycopg.connect(postgres.superuser) as connection:
         assert connection.execute("SELECT count(*) FROM settlement_lines").fetchone() == (2,)
@@ -101,7 +101,7 @@ def test_a_charge_that_is_settled_twice_shows_within_a_report_and_across_reports
     client.create()
     (charge,) = references(postgres, "charge")
     line = f"charge,{charge},EUR,1000,20,{TODAY}"
-    assert run("reconcile", report(line, name="monday.csv"), "--processor", "sandbox")[0] == EXIT_FINE
+    assert run("reconcile", report(line, name="monday.csv"), "--processor", "sandbox")[0] == EXIT_OK
     code, (row,), _ = run("reconcile", report(line, name="tuesday.csv"), "--processor", "sandbox")
     assert (code, row["difference"], row["their_amount"]) == (EXIT_FOUND, "amount_differs", 2000)
     assert row["reports"] == ["monday.csv", "tuesday.csv"]
@@ -119,13 +119,13 @@ def test_parts_that_are_settled_on_several_days_add_up(
     (charge,) = references(postgres, "charge")
     client.json(client.post(f"/v1/payments/{payment_id}/capture", {"amount": 400, "final": False}))
     first = report(f"charge,{charge},EUR,400,0,{TODAY}", name="first.csv")
-    assert run("reconcile", first, "--processor", "sandbox")[0] == EXIT_FINE
+    assert run("reconcile", first, "--processor", "sandbox")[0] == EXIT_OK
     client.json(client.post(f"/v1/payments/{payment_id}/capture", {"amount": 600}))
     lacking = report(f"charge,other,EUR,1,0,{TODAY}", name="lacking.csv")
     _, rows, _ = run("reconcile", lacking, "--processor", "sandbox")
     assert [row["difference"] for row in rows] == ["not_in_our_books", "amount_differs"], "the second part is missing"
     second = report(f"charge,{charge},EUR,600,0,{TODAY}", name="second.csv")
-    assert run("reconcile", second, "--processor", "sandbox")[0] == EXIT_FINE
+    assert run("reconcile", second, "--processor", "sandbox")[0] == EXIT_OK
 
 
 def test_only_the_days_of_the_report_are_expected_in_it(
@@ -144,7 +144,7 @@ def test_a_report_of_the_other_mode_is_recognised(run: Run, client: Client, post
     path = report(f"charge,{charge},EUR,1000,20,{TODAY}")
     _, (row,), _ = run("reconcile", path, "--processor", "sandbox")
     assert row["difference"] == "of_the_other_mode"
-    assert run("reconcile", path, "--processor", "sandbox", "--live")[0] == EXIT_FINE
+    assert run("reconcile", path, "--processor", "sandbox", "--live")[0] == EXIT_OK
 
 
 def test_another_report_of_the_same_name_is_refused_unless_it_corrects_it(
@@ -155,9 +155,9 @@ def test_another_report_of_the_same_name_is_refused_unless_it_corrects_it(
     assert run("reconcile", report(f"charge,{charge},EUR,10,0,{TODAY}"), "--processor", "sandbox")[0] == EXIT_FOUND
     corrected = report(f"charge,{charge},EUR,1000,0,{TODAY}")
     code, rows, said = run("reconcile", corrected, "--processor", "sandbox")
-    assert (code, rows) == (EXIT_REFUSED, [])
+    assert (code, rows) == (EXIT_FAILED, [])
     assert "--replace" in said
-    assert run("reconcile", corrected, "--processor", "sandbox", "--replace")[:2] == (EXIT_FINE, [])
+    assert run("reconcile", corrected, "--processor", "sandbox", "--replace")[:2] == (EXIT_OK, [])
     with psycopg.connect(postgres.superuser) as connection:
         assert connection.execute("SELECT amount FROM settlement_lines").fetchall() == [(1000,)]
         acts = connection.execute("SELECT details->>'replaced' FROM audit_log ORDER BY xid").fetchall()
@@ -167,7 +167,7 @@ def test_another_report_of_the_same_name_is_refused_unless_it_corrects_it(
 def test_a_processor_that_nobody_knows_is_refused(run: Run, report: Any) -> None:
     with pytest.raises(SystemExit) as ended:
         run("reconcile", report("x"), "--processor", "strpe")
-    assert ended.value.code == EXIT_REFUSED
+    assert ended.value.code == EXIT_FAILED
 
 
 LINE = f"charge,x,EUR,1,0,{TODAY}"
@@ -194,14 +194,14 @@ BAD_REPORTS = {
 @pytest.mark.parametrize(("text", "error"), BAD_REPORTS.values(), ids=BAD_REPORTS)
 def test_a_report_that_cannot_be_read_is_refused_with_the_line(text: str, error: str) -> None:
     with pytest.raises(ReportError, match=error):
-        reconciliation.read(io.StringIO(text, newline=""))
+        reconciliation.parse(io.StringIO(text, newline=""))
 
 
 def test_nothing_is_stored_of_a_report_that_cannot_be_read(
     run: Run, client: Client, postgres: Postgres, report: Any
 ) -> None:
     code, _, said = run("reconcile", report(LINE, "charge"), "--processor", "sandbox")
-    assert (code, said) == (EXIT_REFUSED, "payments reconcile: Line 3: has 1 fields where 6 belong.\n")
+    assert (code, said) == (EXIT_FAILED, "payments reconcile: Line 3: has 1 fields where 6 belong.\n")
     with psycopg.connect(postgres.superuser) as connection:
         assert connection.execute("SELECT count(*) FROM settlement_lines").fetchone() == (0,)
 
@@ -209,10 +209,10 @@ def test_nothing_is_stored_of_a_report_that_cannot_be_read(
 # ---- where a report comes from ---------------------------------------------------------------------------------------
 def test_a_file_that_is_not_there_or_no_text(run: Run, tmp_path: Path) -> None:
     code, _, said = run("reconcile", str(tmp_path / "none.csv"), "--processor", "sandbox")
-    assert (code, "none.csv cannot be read" in said) == (EXIT_REFUSED, True)
+    assert (code, "none.csv cannot be read" in said) == (EXIT_FAILED, True)
     (tmp_path / "picture").write_bytes(b"\xff\xd8\xff")
     code, _, said = run("reconcile", str(tmp_path / "picture"), "--processor", "sandbox")
-    assert (code, "not CSV in UTF-8" in said) == (EXIT_REFUSED, True)
+    assert (code, "not CSV in UTF-8" in said) == (EXIT_FAILED, True)
 
 
 def test_a_report_from_standard_input_has_to_be_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,7 +221,7 @@ def test_a_report_from_standard_input_has_to_be_named(run: Run, monkeypatch: pyt
 
     monkeypatch.setattr(sys, "stdin", piped())
     code, _, said = run("reconcile", "-", "--processor", "sandbox")
-    assert (code, "--report" in said) == (EXIT_REFUSED, True)
+    assert (code, "--report" in said) == (EXIT_FAILED, True)
     code, rows, _ = run("reconcile", "-", "--processor", "sandbox", "--report", "today")
     assert (code, differences(rows)) == (EXIT_FOUND, [("not_in_our_books", 2)])
 
@@ -242,7 +242,7 @@ def store(body: bytes, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    files = make_self_signed("127.0.0.1")
+    files = create_self_signed("127.0.0.1")
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(files.certificate, files.key)
     server = HTTPServer(("127.0.0.1", 0), Handler)
@@ -265,14 +265,14 @@ def test_a_container_fetches_the_report_by_a_link(
         code, rows, said = run("reconcile", f"{reports}/day.csv?signature=password", "--processor", "sandbox")
         assert (code, differences(rows)) == (EXIT_FOUND, [("not_in_our_books", 2)])
         assert "password" not in said
-        for path, why in (("old.csv?signature=password", "answers 403"), ("moved", "answers 302")):
+        for path, why in (("old.csv?signature=password", "returned 403"), ("moved", "returned 302")):
             code, _, said = run("reconcile", f"{reports}/{path}", "--processor", "sandbox")
-            assert (code, why in said) == (EXIT_REFUSED, True)
+            assert (code, why in said) == (EXIT_FAILED, True)
             assert "password" not in said
-        monkeypatch.setattr("payments.reports._MAX_BYTES", 10)
+        monkeypatch.setattr("payments.cli.report_sources._MAX_BYTES", 10)
         code, _, said = run("reconcile", f"{reports}/day.csv?signature=password", "--processor", "sandbox")
-        assert (code, "larger" in said) == (EXIT_REFUSED, True)
+        assert (code, "larger" in said) == (EXIT_FAILED, True)
     code, _, said = run("reconcile", f"{reports}/day.csv?signature=password", "--processor", "sandbox")
-    assert (code, "ConnectionError" in said, "password" in said) == (EXIT_REFUSED, True, False)
+    assert (code, "ConnectionError" in said, "password" in said) == (EXIT_FAILED, True, False)
     with psycopg.connect(postgres.superuser) as connection:
         assert connection.execute("SELECT DISTINCT report FROM settlement_lines").fetchall() == [("day.csv",)]

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from payments.domain.operations import FIRST_LOOK, LONGEST_LOOK, wait_before_look
+from payments.domain.operations import FIRST_LOOKUP_DELAY, MAX_LOOKUP_DELAY, lookup_delay
 from payments.domain.outcomes import DeclineCode, Outcome, Result
 from payments.processors.base import Call
 from payments.processors.sandbox import SandboxProcessor
 from payments.repositories.database import Database
-from payments.services import oversight
+from payments.services import stuck_attempts
 from payments.services.housekeeping import measure_backlog
-from payments.services.oversight import OversightError, Resolution
-from payments.services.recovery import end_expired_authorizations
+from payments.services.recovery import void_expired_authorizations
+from payments.services.stuck_attempts import Resolution, ResolutionError
 from tests.service.api import Client, context_with, recover_due, sandbox_context
 from tests.service.conftest import ApiKey, Postgres
 from tests.service.scripted import APPROVED, UNKNOWN, Preparing, Scripted, execute, look
@@ -51,7 +51,7 @@ def test_when_the_processors_key_is_no_longer_valid_nothing_is_sent_and_nothing_
     look(client, postgres)
     assert processor.asked() == ["authorize", "look_up"]
     assert client.payment(payment_id)["status"] == "processing"
-    (stuck,) = oversight.list_stuck(client.context)
+    (stuck,) = stuck_attempts.list_stuck(client.context)
     assert stuck["payment"] == payment_id
     assert stuck["reason"] == "unknown: not found, and the processor's key is no longer valid"
 
@@ -79,16 +79,16 @@ def test_a_persistent_unknown_stays_unknown(client: Client, processor: Scripted,
     assert client.payment(payment_id)["status"] == "processing"
     assert client.event_types(payment_id) == ["payment.processing"], "announced once"
     ((wait,),) = execute(postgres, "SELECT next_look_at - now() FROM attempts")
-    assert timedelta(minutes=14) < wait <= LONGEST_LOOK, "backing off"
+    assert timedelta(minutes=14) < wait <= MAX_LOOKUP_DELAY, "backing off"
 
 
 def test_first_look_within_five_seconds_then_backing_off(client: Client, postgres: Postgres) -> None:
     client.create("pm")
     ((wait,),) = execute(postgres, "SELECT next_look_at - now() FROM attempts")
     assert wait < timedelta(seconds=5)
-    waits = [wait_before_look(looks) for looks in range(12)]
+    waits = [lookup_delay(looks) for looks in range(12)]
     assert waits == sorted(waits)
-    assert (waits[0], waits[-1], wait_before_look(10**6)) == (FIRST_LOOK, LONGEST_LOOK, LONGEST_LOOK)
+    assert (waits[0], waits[-1], lookup_delay(10**6)) == (FIRST_LOOKUP_DELAY, MAX_LOOKUP_DELAY, MAX_LOOKUP_DELAY)
 
 
 def test_nobody_looks_while_the_request_may_still_be_sending(
@@ -154,15 +154,15 @@ def test_an_authorization_that_has_ended_is_released(client: Client, processor: 
         "void": Result(outcome=Outcome.EXPIRED),
     }
     payment_id = client.json(client.create("pm", capture_method="manual"))["id"]
-    assert end_expired_authorizations(client.context) is False
+    assert void_expired_authorizations(client.context) is False
     execute(postgres, "UPDATE payments SET expires_at = now()")
-    assert end_expired_authorizations(client.context) is True
+    assert void_expired_authorizations(client.context) is True
     assert client.payment(payment_id)["pending_operation"] == "void"
     assert processor.asked() == ["authorize"], "begun here, sent by recovery"
     look(client, postgres)
     assert client.payment(payment_id)["status"] == "canceled"
     assert client.event_types(payment_id) == ["payment.authorized", "payment.canceled"]
-    assert end_expired_authorizations(client.context) is False
+    assert void_expired_authorizations(client.context) is False
 
 
 def test_multicapture_needs_the_processors_capability(client: Client, processor: Scripted) -> None:
@@ -182,17 +182,17 @@ def test_a_person_settles_with_evidence(client: Client, postgres: Postgres, outc
     resolution = Resolution(
         attempt_id=attempt, outcome=outcome, evidence="dashboard, line 7", actor="cli:ann", reference="ch_1"
     )
-    with pytest.raises(OversightError, match="evidence"):
-        oversight.resolve(client.context, replace(resolution, evidence=" "))
-    oversight.resolve(client.context, resolution)
+    with pytest.raises(ResolutionError, match="evidence"):
+        stuck_attempts.resolve(client.context, replace(resolution, evidence=" "))
+    stuck_attempts.resolve(client.context, resolution)
     assert client.payment(payment_id)["status"] == status
     assert client.create("pm", key="same").status_code in (201, 402), "the key has its final answer"
     assert execute(postgres, "SELECT actor, action, subject, details->>'evidence' FROM audit_log") == [
         ("cli:ann", "attempt.resolve", attempt, "dashboard, line 7")
     ]
     assert execute(postgres, "SELECT evidence FROM attempts") == [("dashboard, line 7",)]
-    with pytest.raises(OversightError, match="no open attempt"):
-        oversight.resolve(client.context, resolution)
+    with pytest.raises(ResolutionError, match="no open attempt"):
+        stuck_attempts.resolve(client.context, resolution)
 
 
 def test_the_backlog_is_measured(client: Client, postgres: Postgres) -> None:
@@ -210,10 +210,10 @@ def test_a_payment_of_a_processor_that_is_not_configured_waits(client: Client, p
     execute(postgres, "UPDATE attempts SET next_look_at = now(), outcome = NULL")
     assert recover_due(client.context) is False
     assert client.payment(payment_id)["status"] == "processing"
-    (stuck,) = oversight.list_stuck(client.context)
+    (stuck,) = stuck_attempts.list_stuck(client.context)
     assert (stuck["processor"], "configured" in stuck["reason"]) == ("gone", True)
     execute(postgres, "UPDATE payments SET processor = 'gone', status = 'requires_capture', expires_at = now()")
-    assert end_expired_authorizations(client.context) is False
+    assert void_expired_authorizations(client.context) is False
 
 
 def test_a_refund_that_is_looked_up_again_is_never_sent_again(

@@ -16,7 +16,7 @@ from payments.processors.base import Call
 from payments.repositories import attempts
 from payments.repositories.database import Database
 from payments.services import execution, recovery
-from payments.services.recovery import Recoverer
+from payments.worker.recovery import RecoveryPool
 from tests.service.api import Client, context_with
 from tests.service.conftest import ApiKey, Postgres
 from tests.service.scripted import APPROVED, UNKNOWN, Scripted, execute, look
@@ -59,7 +59,7 @@ def test_many_look_ups_that_hang_keep_a_new_one_waiting_no_more_than_any_other(
     """The first look-up comes within five seconds, also while a processor lets old ones hang until the deadline."""
     processor = Hanging()
     client = Client(context_with(database, processor), key)
-    recoverer = Recoverer(client.context, processor.name, threads=4, reserved=2)
+    recoverer = RecoveryPool(client.context, processor.name, threads=4, reserved=2)
     try:
         for _ in range(8):
             client.create("pm")
@@ -90,14 +90,14 @@ def test_no_more_is_taken_than_asked_for_whatever_plan_the_database_makes(
     with database.transaction() as tx:
         for way in ("hashjoin", "mergejoin", "hashagg", "sort", "material", "indexscan", "bitmapscan"):
             tx.execute(f"SET LOCAL enable_{way} = off")
-        assert len(attempts.take_due(tx, processor="scripted", early=True, limit=2)) == 2
+        assert len(attempts.claim_due(tx, processor="scripted", early=True, limit=2)) == 2
 
 
 def test_while_every_thread_hangs_nothing_more_is_taken(database: Database, key: ApiKey, postgres: Postgres) -> None:
     """Taken and not begun, an attempt would lose its deadline for nothing."""
     processor = Hanging()
     client = Client(context_with(database, processor), key)
-    recoverer = Recoverer(client.context, processor.name, threads=2, reserved=0)
+    recoverer = RecoveryPool(client.context, processor.name, threads=2, reserved=0)
     try:
         for _ in range(3):
             client.create("pm")
@@ -155,13 +155,13 @@ def test_the_workers_deadline_is_never_later_than_the_databases(
     """Its clock starts before the statement that sets the deadline, however long that takes."""
     client.create("pm")
     clock = [100.0]
-    take_due = attempts.take_due
+    claim_due = attempts.claim_due
 
     def slow(*arguments: Any, **named: Any) -> Any:
         clock[0] += 3.0
-        return take_due(*arguments, **named)
+        return claim_due(*arguments, **named)
 
-    monkeypatch.setattr(attempts, "take_due", slow)
+    monkeypatch.setattr(attempts, "claim_due", slow)
     for module in (recovery, execution):
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock[0], sleep=time.sleep))
     look(client, postgres)

@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from payments.processors.inbound import Notice
+from payments.processors.inbound import ProcessorEvent
 from payments.repositories.database import Database
 from payments.services import housekeeping, inbox
 from tests.service.api import Client, recover_due, sandbox_context
@@ -65,7 +65,7 @@ def test_a_worker_whose_clock_is_wrong_forgets_nothing_early(client: Client, pos
 
 def test_what_a_processor_told_us_is_kept_for_30_days(client: Client, postgres: Postgres) -> None:
     for name in ("old", "new"):
-        inbox.receive(client.context, "sandbox", Notice(event_id=name, type="x", livemode=False, references=()))
+        inbox.receive(client.context, "sandbox", ProcessorEvent(event_id=name, type="x", livemode=False, references=()))
     execute(postgres, "UPDATE processor_inbox SET received_at = now() - interval '29 days' WHERE event_id = 'new'")
     execute(postgres, "UPDATE processor_inbox SET received_at = now() - interval '31 days' WHERE event_id = 'old'")
     assert inbox.clean_up(client.context) is True

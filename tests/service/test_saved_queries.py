@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from payments.repositories.database import Database
-from stages.log_queries import QUERIES
+from stages.monitoring.log_queries import QUERIES
 from tests.service.conftest import Postgres, make_key
 from tests.service.insights import UnknownSyntaxError, matched, parse, rows, run
 from tests.service.telemetry import Telemetry, collect

@@ -1,5 +1,6 @@
 """A release never uses a schema older than its own; a newer one, or a database that is silent, is no reason to end."""
 
+import logging
 import threading
 from collections.abc import Iterator
 
@@ -8,11 +9,12 @@ import pytest
 from alembic.script import ScriptDirectory
 from psycopg.conninfo import make_conninfo
 
-from payments import cli, server
-from payments.migration import MigrationInputs, config, migrate
-from payments.repositories.database import EXIT_REFUSED, Database, DatabaseUnavailable, require_current_schema
+from payments.cli.main import main
+from payments.cli.migrate import MigrationInputs, alembic_config, migrate
+from payments.repositories.database import EXIT_DATABASE_UNUSABLE, Database, DatabaseUnavailable, require_current_schema
 from payments.repositories.schema import SchemaOutdated, known_versions
-from payments.web import main as web
+from payments.server import gunicorn_server
+from payments.server import main as server
 from payments.worker import main as worker
 from tests.service.conftest import Postgres, make_database
 
@@ -43,7 +45,7 @@ def opened() -> Iterator[list[Database]]:
 
 
 def test_the_names_of_migrations_are_their_versions_and_the_last_is_the_head() -> None:
-    scripts = ScriptDirectory.from_config(config())
+    scripts = ScriptDirectory.from_config(alembic_config())
     known = known_versions()
     assert set(known) == {script.revision for script in scripts.walk_revisions()}
     assert scripts.get_heads() == [known[-1]]
@@ -90,7 +92,7 @@ def test_no_connection_is_handed_out_before_the_schema_was_seen_to_fit(own: Post
     assert database.schema_outdated.wait(WAIT)
     with pytest.raises(DatabaseUnavailable), database.transaction():
         pass
-    assert not database.credentials_refused.is_set()
+    assert not database.credentials_rejected.is_set()
 
 
 def test_a_schema_that_was_seen_to_fit_is_not_looked_at_again(own: Postgres, opened: list[Database]) -> None:
@@ -116,14 +118,16 @@ def test_a_process_ends_before_it_is_found_healthy(
     def never(*_: object) -> int:
         raise AssertionError("it started")
 
-    monkeypatch.setattr(server, "serve", never)
-    monkeypatch.setattr(web, "make_app", never)
+    # The command configures logging for this test's output, which is closed afterwards.
+    monkeypatch.setattr(logging.root, "handlers", [])
+    monkeypatch.setattr(gunicorn_server, "serve", never)
+    monkeypatch.setattr(server, "make_app", never)
     monkeypatch.setattr(worker, "run", never)
     for name, value in psycopg.conninfo.conninfo_to_dict(own.app).items():
         variable = {"dbname": "PGDATABASE"}.get(name, f"PG{name.upper()}")
         monkeypatch.setenv(variable, str(value))
     be_of(own, known_versions()[-2])
-    assert cli.main([command]) == EXIT_REFUSED
+    assert main([command]) == EXIT_DATABASE_UNUSABLE
     written = capsys.readouterr().out
     assert f"not started: The schema's version is {known_versions()[-2]}" in written
     assert "`payments migrate`, which runs before this process, has failed" in written
@@ -133,5 +137,5 @@ def test_an_api_that_learns_of_it_later_ends(own: Postgres, opened: list[Databas
     be_of(own, known_versions()[-2])
     database, ended = Database(own.app, size=1, timeout=1.0), threading.Event()
     opened.append(database)
-    server.end_when(database.schema_outdated, "the schema is older", ended.set)
+    gunicorn_server.end_when(database.schema_outdated, "the schema is older", ended.set)
     assert ended.wait(WAIT)

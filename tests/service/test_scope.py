@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from payments.repositories.database import Database, DatabaseUnavailable
 from tests.service.api import Client, recover_due, sandbox_context
 from tests.service.conftest import ApiKey, Postgres, make_key
-from tests.service.test_route_table import KEYED, Route, _call, _path, client, objects
+from tests.service.web.test_route_table import KEYED, Route, _call, _path, client, objects
 
 __all__ = ["client", "objects"]
 #: Tells that a merchant exists in a mode, and is granted to nobody who serves one.
@@ -86,7 +86,7 @@ def test_a_forgotten_condition_finds_the_merchants_own_rows_of_that_mode_only(
     tables = readable(postgres)
     assert tables >= FILLED
     for key in crowd.values():
-        with own.transaction_of(key) as tx:
+        with own.tenant_transaction(key) as tx:
             for table in tables:
                 found = owners(tx, table)
                 assert found <= {(key.merchant_id, key.livemode)}, table
@@ -99,7 +99,7 @@ def test_who_names_nobody_finds_nothing_also_after_somebody_was_named(
 ) -> None:
     for after in (False, True):
         if after:
-            with own.transaction_of(crowd["alice"]) as tx:
+            with own.tenant_transaction(crowd["alice"]) as tx:
                 assert owners(tx, "payments")
                 tx.commit()
         with own.transaction() as tx:
@@ -112,7 +112,7 @@ def test_the_worker_sees_everybody_and_no_scope_outlives_its_transaction(
     crowd: dict[str, ApiKey], own: Database
 ) -> None:
     for key in crowd.values():
-        with own.transaction_of(key) as tx:
+        with own.tenant_transaction(key) as tx:
             tx.commit()
         with own.transaction() as tx:
             assert len(owners(tx, "payments")) == len(crowd)
@@ -139,18 +139,18 @@ def test_the_worker_sees_everybody_and_no_scope_outlives_its_transaction(
 def test_nothing_is_written_for_another_and_nothing_is_done_that_serving_does_not_take(
     crowd: dict[str, ApiKey], own: Database, statement: str
 ) -> None:
-    with own.transaction_of(crowd["alice"]) as tx, pytest.raises(psycopg.errors.InsufficientPrivilege):
+    with own.tenant_transaction(crowd["alice"]) as tx, pytest.raises(psycopg.errors.InsufficientPrivilege):
         tx.execute(statement)
 
 
 def test_a_condition_that_names_another_merchant_finds_nothing(crowd: dict[str, ApiKey], own: Database) -> None:
-    with own.transaction_of(crowd["alice"]) as tx:
+    with own.tenant_transaction(crowd["alice"]) as tx:
         assert tx.execute("SELECT 1 FROM payments WHERE merchant_id = 'mer_bob'").fetchall() == []
         assert tx.execute("UPDATE payments SET description = 'x' WHERE merchant_id = 'mer_bob'").rowcount == 0
 
 
 def test_a_name_is_a_value_and_never_part_of_the_statement(own: Database) -> None:
-    with own.transaction_of(ApiKey(merchant_id="x'; RESET ROLE; --\\", livemode=False, token="")) as tx:
+    with own.tenant_transaction(ApiKey(merchant_id="x'; RESET ROLE; --\\", livemode=False, token="")) as tx:
         row = tx.execute("SELECT current_setting('app.merchant_id') AS merchant, current_user AS role").fetchone()
         assert row == {"merchant": "x'; RESET ROLE; --\\", "role": "payments_merchant"}
 
@@ -163,7 +163,7 @@ def test_a_lost_connection_is_told_as_such(own: Database, key: ApiKey, postgres:
             connection.execute("SELECT pg_terminate_backend(%s)", [pid])
 
     def use() -> None:
-        with own.transaction_of(key) as tx:
+        with own.tenant_transaction(key) as tx:
             tx.execute("SELECT 1")
 
     with pytest.raises((psycopg.OperationalError, DatabaseUnavailable)):
@@ -177,7 +177,7 @@ _OTHERS = {"create_app.<locals>.load", "SandboxProcessor._ask"}
 
 
 def callers(monkeypatch: pytest.MonkeyPatch) -> set[str]:
-    """Who opens transactions that see everybody, from now on; `transaction_of` is one of them."""
+    """Who opens transactions that see everybody, from now on; `tenant_transaction` is one of them."""
     seen: set[str] = set()
     original = Database.transaction
 
@@ -196,7 +196,7 @@ def test_every_route_of_merchants_works_in_their_scope(
     seen = callers(monkeypatch)
     answer = _call(client, route, _path(route, objects), key.headers)
     assert answer.status_code < 500, answer.text
-    assert seen - _OTHERS == {"Database.transaction_of"}
+    assert seen - _OTHERS == {"Database.tenant_transaction"}
 
 
 def test_the_worker_settles_an_attempt_in_the_scope_of_its_merchant(
@@ -208,5 +208,5 @@ def test_the_worker_settles_an_attempt_in_the_scope_of_its_merchant(
         connection.execute("UPDATE attempts SET next_look_at = now()")
     seen = callers(monkeypatch)
     assert recover_due(shop.context)
-    assert seen - _OTHERS == {"Database.transaction_of", "Recoverer.run"}
+    assert seen - _OTHERS == {"Database.tenant_transaction", "RecoveryPool.run"}
     assert shop.payment(payment_id)["status"] == "succeeded"

@@ -3,16 +3,15 @@
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from payments import healthcheck, time_scale
-from payments.heartbeat import INTERVAL, MAX_AGE, Heartbeat, heartbeat_file
-from payments.repositories.database import EXIT_REFUSED, Database
-from payments.settings import Settings, SettingsError
+from payments import healthcheck
+from payments.core import time_scale
+from payments.repositories.database import EXIT_DATABASE_UNUSABLE, Database
 from payments.worker import main as worker
+from payments.worker.heartbeat import INTERVAL, MAX_AGE, Heartbeat, heartbeat_file
 from payments.worker.loops import Loop, run_loop
 from payments.worker.watchdog import Watchdog
 from tests.service.api import sandbox_context
@@ -138,11 +137,11 @@ def run(database: Database, journal: Database, heartbeat: Heartbeat, monkeypatch
     monkeypatch.setattr(worker, "INTERVAL", 0.01)
 
     def runner(*loops: Loop, stop: threading.Event) -> int:
-        monkeypatch.setattr(worker, "loops", lambda *_: list(loops))
+        monkeypatch.setattr(worker, "all_loops", lambda *_: list(loops))
         late = threading.Timer(WAIT, stop.set)  # a promise that is broken must fail, not hang
         late.start()
         try:
-            return worker.run(sandbox_context(database, journal), Settings(), stop)
+            return worker.run(sandbox_context(database, journal), stop)
         finally:
             late.cancel()
 
@@ -222,12 +221,12 @@ def test_a_worker_one_of_whose_loops_died_ends_to_be_replaced(
 
 
 def test_a_worker_whose_credentials_are_refused_ends_to_be_replaced(run: Run, database: Database) -> None:
-    database.credentials_refused.set()
+    database.credentials_rejected.set()
     try:
         wait = Loop(name="lives", interval=3600.0, run=lambda: False)
-        assert run(wait, stop=threading.Event()) == EXIT_REFUSED
+        assert run(wait, stop=threading.Event()) == EXIT_DATABASE_UNUSABLE
     finally:
-        database.credentials_refused.clear()
+        database.credentials_rejected.clear()
 
 
 def test_a_worker_that_cannot_say_that_it_lives_does_not_start(
@@ -269,17 +268,8 @@ def test_what_an_earlier_worker_left_is_not_taken_for_this_ones(run: Run, heartb
 @pytest.mark.parametrize("scale", [1.0, 20.0, 1000.0])
 def test_intervals_and_limits_shrink_together(database: Database, journal: Database, scale: float) -> None:
     """So that a soak with a time scale shows what happens without one."""
-    found = [loop.interval for loop in worker.loops(sandbox_context(database, journal), Settings())]
+    found = [loop.interval for loop in worker.all_loops(sandbox_context(database, journal))]
     for seconds in (*found, worker._LONGEST_RUN, MAX_AGE, INTERVAL):
         assert time_scale.scaled(seconds, scale) == max(seconds / scale, min(seconds, 0.25))
     longest = max(found)
     assert longest > worker._LONGEST_RUN, "a loop that waits for longer than one may run is what a soak must see"
-
-
-def test_a_time_scale_is_for_soaks_only() -> None:
-    assert Settings.from_environment({"TIME_SCALE": "20"}).time_scale == 20.0
-    for text in ("0.5", "fast", "-1", "nan", "1e9"):
-        with pytest.raises(SettingsError, match="TIME_SCALE must be a number from 1 to 1000"):
-            Settings.from_environment({"TIME_SCALE": text})
-    with pytest.raises(SettingsError, match="without live keys"):
-        replace(Settings(), allow_live_keys=True, time_scale=20.0).validate()

@@ -12,17 +12,18 @@ import psycopg
 import pytest
 from standardwebhooks.webhooks import Webhook
 
+from payments.core.problems import ValidationFailed
 from payments.delivery.sender import Sender
 from payments.domain import webhooks as domain
 from payments.domain.api_keys import ALL_SCOPES, Principal
-from payments.problems import ValidationFailed
 from payments.repositories import webhook_messages
 from payments.repositories.database import Database
-from payments.services import webhook_delivery
+from payments.services import webhook_delivery, webhook_endpoints
 from payments.services.context import Context
 from payments.services.idempotency import IdempotentRequest
-from payments.services.webhook_delivery import Deliverer, fan_out
-from payments.services.webhooks import MAX_ENDPOINTS, Change, Webhooks
+from payments.services.webhook_delivery import fan_out
+from payments.services.webhook_endpoints import MAX_ENDPOINTS, EndpointUpdate
+from payments.worker.webhook_delivery import DeliveryPool
 from tests.service.conftest import Postgres
 from tests.service.receivers import Receiver, receiver
 from tests.service.seed import add_event, add_event_in
@@ -36,17 +37,12 @@ def context(postgres: Postgres, database: Database) -> Context:
     with psycopg.connect(postgres.app) as connection:
         for merchant in ("mer_alice", "mer_bob"):
             connection.execute("INSERT INTO merchants (id, name) VALUES (%s, 'M')", [merchant])
-    return Context(database=database, processors={}, routes={})
+    return Context(database=database, processors={}, routes={}, allow_local_webhooks=True)
 
 
 @pytest.fixture
-def webhooks(context: Context) -> Webhooks:
-    return Webhooks(context, allow_local=True)
-
-
-@pytest.fixture
-def deliverer(context: Context) -> Iterator[Deliverer]:
-    found = Deliverer(context, Sender(allow_local=True, timeout=timedelta(seconds=2)), threads=8)
+def deliverer(context: Context) -> Iterator[DeliveryPool]:
+    found = DeliveryPool(context, Sender(allow_local=True, timeout=timedelta(seconds=2)), threads=8)
     yield found
     found.close()
 
@@ -65,13 +61,13 @@ def _request() -> IdempotentRequest:
     return IdempotentRequest(key_hash=number.to_bytes(32), fingerprint=bytes(32), request_id="req_1")
 
 
-def _register(webhooks: Webhooks, url: str, principal: Principal = _ALICE, **changes: Any) -> dict[str, Any]:
+def _register(context: Context, url: str, principal: Principal = _ALICE, **changes: Any) -> dict[str, Any]:
     values: dict[str, Any] = {"url": url, "description": None, "event_types": ["*"], **changes}
-    found: dict[str, Any] = json.loads(webhooks.create(principal, _request(), **values).body)
+    found: dict[str, Any] = json.loads(webhook_endpoints.create(context, principal, _request(), **values).body)
     return found
 
 
-def _run(context: Context, deliverer: Deliverer) -> None:
+def _run(context: Context, deliverer: DeliveryPool) -> None:
     """What the worker does until there is nothing due."""
     while fan_out(context):
         pass
@@ -91,9 +87,9 @@ def _make_due(postgres: Postgres) -> None:
 
 # ---- fan-out --------------------------------------------------------------------------------------------------------
 def test_an_event_is_delivered_signed_as_it_is_stored(
-    context: Context, webhooks: Webhooks, deliverer: Deliverer, postgres: Postgres, shop: Receiver
+    context: Context, deliverer: DeliveryPool, postgres: Postgres, shop: Receiver
 ) -> None:
-    endpoint = _register(webhooks, shop.url)
+    endpoint = _register(context, shop.url)
     event = add_event(postgres, "mer_alice")
     _run(context, deliverer)
     (received,) = shop.requests
@@ -106,11 +102,11 @@ def test_an_event_is_delivered_signed_as_it_is_stored(
 
 
 def test_only_the_same_merchant_and_mode_and_wanted_types_are_told(
-    context: Context, webhooks: Webhooks, deliverer: Deliverer, postgres: Postgres, shop: Receiver
+    context: Context, deliverer: DeliveryPool, postgres: Postgres, shop: Receiver
 ) -> None:
-    _register(webhooks, shop.url + "/bob", _BOB)
-    _register(webhooks, shop.url + "/refunds", event_types=["refund.succeeded", "refund.failed"])
-    _register(webhooks, shop.url + "/all")
+    _register(context, shop.url + "/bob", _BOB)
+    _register(context, shop.url + "/refunds", event_types=["refund.succeeded", "refund.failed"])
+    _register(context, shop.url + "/all")
     add_event(postgres, "mer_alice", type="payment.succeeded")
     add_event(postgres, "mer_alice", type="refund.failed")
     add_event(postgres, "mer_alice", livemode=True)
@@ -119,18 +115,18 @@ def test_only_the_same_merchant_and_mode_and_wanted_types_are_told(
 
 
 def test_events_from_before_the_endpoint_are_not_sent(
-    context: Context, webhooks: Webhooks, deliverer: Deliverer, postgres: Postgres, shop: Receiver
+    context: Context, deliverer: DeliveryPool, postgres: Postgres, shop: Receiver
 ) -> None:
     add_event(postgres, "mer_alice")
-    _register(webhooks, shop.url)
+    _register(context, shop.url)
     _run(context, deliverer)
     assert shop.requests == []
 
 
 def test_an_event_that_commits_late_is_not_passed_over(
-    context: Context, webhooks: Webhooks, deliverer: Deliverer, postgres: Postgres, shop: Receiver
+    context: Context, deliverer: DeliveryPool, postgres: Postgres, shop: Receiver
 ) -> None:
-    _register(webhooks, shop.url)
+    _register(context, shop.url)
     with psycopg.connect(postgres.superuser) as slow:
         late = add_event_in(slow, "mer_alice")
         early = add_event(postgres, "mer_alice")  # a later transaction that commits first
@@ -143,12 +139,12 @@ def test_an_event_that_commits_late_is_not_passed_over(
 
 
 def test_more_messages_than_one_pass_makes_are_all_made(
-    context: Context, webhooks: Webhooks, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+    context: Context, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(webhook_delivery, "_FAN_OUT_EVENTS", 3)
     monkeypatch.setattr(webhook_delivery, "_FAN_OUT_MESSAGES", 4)
     for number in range(2):
-        _register(webhooks, f"http://127.0.0.1:1/{number}")
+        _register(context, f"http://127.0.0.1:1/{number}")
     made = [add_event(postgres, "mer_alice") for _ in range(7)]
     passes = 0
     while fan_out(context):
@@ -159,9 +155,9 @@ def test_more_messages_than_one_pass_makes_are_all_made(
 
 # ---- failures -------------------------------------------------------------------------------------------------------
 def test_a_failed_delivery_is_tried_again_on_schedule_with_the_same_id_and_body(
-    context: Context, webhooks: Webhooks, deliverer: Deliverer, postgres: Postgres, shop: Receiver
+    context: Context, deliverer: DeliveryPool, postgres: Postgres, shop: Receiver
 ) -> None:
-    endpoint = _register(webhooks, shop.url)
+    endpoint = _register(context, shop.url)
     shop.statuses = [500, 302, 200]
     event = add_event(postgres, "mer_alice")
     for attempts, wait in ((1, timedelta(seconds=5)), (2, timedelta(minutes=5))):
@@ -176,27 +172,25 @@ def test_a_failed_delivery_is_tried_again_on_schedule_with_the_same_id_and_body(
     assert _messages(postgres) == [(event, "delivered", 3)]
     assert len({request.headers["webhook-id"] for request in shop.requests}) == 1
     assert len({request.body for request in shop.requests}) == 1
-    log = webhooks.deliveries(_ALICE, endpoint["id"], before=None, limit=10)
+    log = webhook_endpoints.list_deliveries(context, _ALICE, endpoint["id"], before=None, limit=10)
     assert [(entry.attempt, entry.status_code) for entry in log] == [(3, 200), (2, 302), (1, 500)]
 
 
-def test_no_answer_is_logged_with_its_reason(
-    context: Context, webhooks: Webhooks, deliverer: Deliverer, postgres: Postgres
-) -> None:
+def test_no_answer_is_logged_with_its_reason(context: Context, deliverer: DeliveryPool, postgres: Postgres) -> None:
     with receiver() as closed:
         pass
-    endpoint = _register(webhooks, closed.url)
+    endpoint = _register(context, closed.url)
     add_event(postgres, "mer_alice")
     _run(context, deliverer)
-    (entry,) = webhooks.deliveries(_ALICE, endpoint["id"], before=None, limit=10)
+    (entry,) = webhook_endpoints.list_deliveries(context, _ALICE, endpoint["id"], before=None, limit=10)
     assert (entry.status_code, entry.error) == (None, "The connection failed.")
-    assert webhooks.get(_ALICE, endpoint["id"]).failing_since is not None
+    assert webhook_endpoints.get(context, _ALICE, endpoint["id"]).failing_since is not None
 
 
 def test_after_the_whole_schedule_the_message_fails_and_a_dead_endpoint_is_disabled(
-    context: Context, webhooks: Webhooks, deliverer: Deliverer, postgres: Postgres, shop: Receiver
+    context: Context, deliverer: DeliveryPool, postgres: Postgres, shop: Receiver
 ) -> None:
-    endpoint = _register(webhooks, shop.url)
+    endpoint = _register(context, shop.url)
     shop.statuses = [500]
     event = add_event(postgres, "mer_alice")
     fan_out(context)
@@ -205,7 +199,7 @@ def test_after_the_whole_schedule_the_message_fails_and_a_dead_endpoint_is_disab
     _run(context, deliverer)
     # It failed only now: the endpoint stays, only this message is given up.
     assert _messages(postgres) == [(event, "failed", domain.MAX_ATTEMPTS)]
-    assert webhooks.get(_ALICE, endpoint["id"]).status == "enabled"
+    assert webhook_endpoints.get(context, _ALICE, endpoint["id"]).status == "enabled"
 
     second = add_event(postgres, "mer_alice")
     fan_out(context)
@@ -215,19 +209,19 @@ def test_after_the_whole_schedule_the_message_fails_and_a_dead_endpoint_is_disab
         )
         connection.execute("UPDATE webhook_endpoints SET failing_since = now() - interval '4 days'")
     _run(context, deliverer)
-    found = webhooks.get(_ALICE, endpoint["id"])
+    found = webhook_endpoints.get(context, _ALICE, endpoint["id"])
     assert (found.status, found.disabled_reason) == ("disabled", "failing")
     assert (second, "held", domain.MAX_ATTEMPTS - 1) in _messages(postgres)
 
 
 def test_410_disables_at_once_and_holds_what_is_to_be_delivered_until_it_is_enabled(
-    context: Context, webhooks: Webhooks, deliverer: Deliverer, postgres: Postgres, shop: Receiver
+    context: Context, deliverer: DeliveryPool, postgres: Postgres, shop: Receiver
 ) -> None:
-    endpoint = _register(webhooks, shop.url)
+    endpoint = _register(context, shop.url)
     shop.statuses = [410]
     first = add_event(postgres, "mer_alice")
     _run(context, deliverer)
-    found = webhooks.get(_ALICE, endpoint["id"])
+    found = webhook_endpoints.get(context, _ALICE, endpoint["id"])
     assert (found.status, found.disabled_reason) == ("disabled", "gone")
 
     second = add_event(postgres, "mer_alice")
@@ -236,23 +230,23 @@ def test_410_disables_at_once_and_holds_what_is_to_be_delivered_until_it_is_enab
     assert {(event, status) for event, status, _ in _messages(postgres)} == {(first, "held"), (second, "held")}
 
     shop.statuses = [200]
-    webhooks.update(_ALICE, endpoint["id"], Change(status="enabled"))
+    webhook_endpoints.update(context, _ALICE, endpoint["id"], EndpointUpdate(status="enabled"))
     _run(context, deliverer)
     assert {request.headers["webhook-id"] for request in shop.requests[1:]} == {first, second}
     assert {status for _, status, _ in _messages(postgres)} == {"delivered"}
 
 
 def test_a_success_ends_a_failing_time(
-    context: Context, webhooks: Webhooks, deliverer: Deliverer, postgres: Postgres, shop: Receiver
+    context: Context, deliverer: DeliveryPool, postgres: Postgres, shop: Receiver
 ) -> None:
-    endpoint = _register(webhooks, shop.url)
+    endpoint = _register(context, shop.url)
     shop.statuses = [500, 200]
     add_event(postgres, "mer_alice")
     _run(context, deliverer)
-    assert webhooks.get(_ALICE, endpoint["id"]).failing_since is not None
+    assert webhook_endpoints.get(context, _ALICE, endpoint["id"]).failing_since is not None
     _make_due(postgres)
     _run(context, deliverer)
-    assert webhooks.get(_ALICE, endpoint["id"]).failing_since is None
+    assert webhook_endpoints.get(context, _ALICE, endpoint["id"]).failing_since is None
 
 
 # ---- leases and fairness --------------------------------------------------------------------------------------------
@@ -264,10 +258,8 @@ def _claim(context: Context, **changes: Any) -> Any:
     return found
 
 
-def test_a_claimed_message_is_nobody_elses_until_its_lease_ends(
-    context: Context, webhooks: Webhooks, postgres: Postgres
-) -> None:
-    _register(webhooks, "http://127.0.0.1:1/")
+def test_a_claimed_message_is_nobody_elses_until_its_lease_ends(context: Context, postgres: Postgres) -> None:
+    _register(context, "http://127.0.0.1:1/")
     add_event(postgres, "mer_alice")
     fan_out(context)
     (first,) = _claim(context, lease=timedelta(milliseconds=50))
@@ -275,14 +267,14 @@ def test_a_claimed_message_is_nobody_elses_until_its_lease_ends(
     time.sleep(0.06)
     (second,) = _claim(context)
     with context.database.transaction() as tx:
-        assert not webhook_messages.settle(tx, first, status="delivered", attempts=1, wait=None)
-        assert webhook_messages.settle(tx, second, status="delivered", attempts=1, wait=None)
+        assert not webhook_messages.settle(tx, first, status="delivered", attempts=1, delay=None)
+        assert webhook_messages.settle(tx, second, status="delivered", attempts=1, delay=None)
         tx.commit()
 
 
-def test_two_workers_claim_different_messages(context: Context, webhooks: Webhooks, postgres: Postgres) -> None:
+def test_two_workers_claim_different_messages(context: Context, postgres: Postgres) -> None:
     for number in range(3):
-        _register(webhooks, f"http://127.0.0.1:1/{number}")
+        _register(context, f"http://127.0.0.1:1/{number}")
     add_event(postgres, "mer_alice")
     fan_out(context)
     with context.database.transaction() as one, context.database.transaction() as other:
@@ -294,11 +286,11 @@ def test_two_workers_claim_different_messages(context: Context, webhooks: Webhoo
 
 
 def test_an_endpoint_gets_few_at_once_a_failing_one_gets_one_and_a_busy_one_none(
-    context: Context, webhooks: Webhooks, postgres: Postgres
+    context: Context, postgres: Postgres
 ) -> None:
-    good = _register(webhooks, "http://127.0.0.1:1/good")["id"]
-    failing = _register(webhooks, "http://127.0.0.1:1/failing")["id"]
-    busy = _register(webhooks, "http://127.0.0.1:1/busy")["id"]
+    good = _register(context, "http://127.0.0.1:1/good")["id"]
+    failing = _register(context, "http://127.0.0.1:1/failing")["id"]
+    busy = _register(context, "http://127.0.0.1:1/busy")["id"]
     for _ in range(6):
         add_event(postgres, "mer_alice")
     fan_out(context)
@@ -308,17 +300,15 @@ def test_an_endpoint_gets_few_at_once_a_failing_one_gets_one_and_a_busy_one_none
     assert (claimed.count(good), claimed.count(failing), claimed.count(busy)) == (4, 1, 0)
 
 
-def test_an_endpoint_that_hangs_does_not_hold_up_another(
-    context: Context, webhooks: Webhooks, postgres: Postgres, shop: Receiver
-) -> None:
+def test_an_endpoint_that_hangs_does_not_hold_up_another(context: Context, postgres: Postgres, shop: Receiver) -> None:
     released = threading.Event()
-    deliverer = Deliverer(context, Sender(allow_local=True, timeout=timedelta(minutes=1)), threads=8)
+    deliverer = DeliveryPool(context, Sender(allow_local=True, timeout=timedelta(minutes=1)), threads=8)
     with receiver() as hanging:
         hanging.misbehave = lambda _: released.wait(60)
-        _register(webhooks, hanging.url)
+        _register(context, hanging.url)
         for _ in range(20):
             add_event(postgres, "mer_alice")
-        _register(webhooks, shop.url, _BOB)
+        _register(context, shop.url, _BOB)
         add_event(postgres, "mer_bob")
         while fan_out(context):
             pass
@@ -334,13 +324,12 @@ def test_an_endpoint_that_hangs_does_not_hold_up_another(
 
 def test_a_database_that_fails_after_the_delivery_leads_to_the_same_message_again(
     context: Context,
-    webhooks: Webhooks,
-    deliverer: Deliverer,
+    deliverer: DeliveryPool,
     postgres: Postgres,
     shop: Receiver,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    _register(webhooks, shop.url)
+    _register(context, shop.url)
     event = add_event(postgres, "mer_alice")
     fan_out(context)
     with monkeypatch.context() as broken:
@@ -353,17 +342,15 @@ def test_a_database_that_fails_after_the_delivery_leads_to_the_same_message_agai
     assert [request.headers["webhook-id"] for request in shop.requests] == [event, event]
 
 
-def test_while_every_thread_is_busy_nothing_more_is_claimed(
-    context: Context, webhooks: Webhooks, postgres: Postgres
-) -> None:
+def test_while_every_thread_is_busy_nothing_more_is_claimed(context: Context, postgres: Postgres) -> None:
     with receiver() as slow:
         slow.misbehave = lambda _: time.sleep(0.5)
-        _register(webhooks, slow.url)
+        _register(context, slow.url)
         for _ in range(2):
             add_event(postgres, "mer_alice")
         while fan_out(context):
             pass
-        deliverer = Deliverer(context, Sender(allow_local=True), threads=1)
+        deliverer = DeliveryPool(context, Sender(allow_local=True), threads=1)
         assert deliverer.run()
         assert not deliverer.run()
         assert not deliverer.wait_until_idle(timeout=0.01)
@@ -377,10 +364,12 @@ def _raise(*_: object) -> None:
 
 # ---- rotation, redelivery, deletion ---------------------------------------------------------------------------------
 def test_during_a_rotation_both_secrets_sign_and_after_it_only_the_new_one(
-    context: Context, webhooks: Webhooks, deliverer: Deliverer, postgres: Postgres, shop: Receiver
+    context: Context, deliverer: DeliveryPool, postgres: Postgres, shop: Receiver
 ) -> None:
-    old = _register(webhooks, shop.url)
-    answer = webhooks.rotate_secret(_ALICE, _request(), endpoint_id=old["id"], overlap=timedelta(hours=1))
+    old = _register(context, shop.url)
+    answer = webhook_endpoints.rotate_secret(
+        context, _ALICE, _request(), endpoint_id=old["id"], overlap=timedelta(hours=1)
+    )
     new = json.loads(answer.body)
     assert new["secret"] not in (None, old["secret"])
     add_event(postgres, "mer_alice")
@@ -397,12 +386,12 @@ def test_during_a_rotation_both_secrets_sign_and_after_it_only_the_new_one(
 
 
 def test_an_event_asked_for_again_comes_again_with_the_same_id_and_body(
-    context: Context, webhooks: Webhooks, deliverer: Deliverer, postgres: Postgres, shop: Receiver
+    context: Context, deliverer: DeliveryPool, postgres: Postgres, shop: Receiver
 ) -> None:
-    endpoint = _register(webhooks, shop.url)
+    endpoint = _register(context, shop.url)
     event = add_event(postgres, "mer_alice")
     _run(context, deliverer)
-    answer = webhooks.redeliver(_ALICE, _request(), event_id=event)
+    answer = webhook_endpoints.redeliver(context, _ALICE, _request(), event_id=event)
     assert json.loads(answer.body)["webhook_endpoints"] == [endpoint["id"]]
     _run(context, deliverer)
     first, second = shop.requests
@@ -410,52 +399,52 @@ def test_an_event_asked_for_again_comes_again_with_the_same_id_and_body(
 
 
 def test_an_endpoint_that_came_later_can_be_sent_an_old_event(
-    context: Context, webhooks: Webhooks, deliverer: Deliverer, postgres: Postgres, shop: Receiver
+    context: Context, deliverer: DeliveryPool, postgres: Postgres, shop: Receiver
 ) -> None:
     event = add_event(postgres, "mer_alice")
-    _register(webhooks, shop.url)
-    webhooks.redeliver(_ALICE, _request(), event_id=event)
+    _register(context, shop.url)
+    webhook_endpoints.redeliver(context, _ALICE, _request(), event_id=event)
     _run(context, deliverer)
     assert [request.headers["webhook-id"] for request in shop.requests] == [event]
 
 
 def test_a_deleted_endpoint_gets_nothing_more(
-    context: Context, webhooks: Webhooks, deliverer: Deliverer, postgres: Postgres, shop: Receiver
+    context: Context, deliverer: DeliveryPool, postgres: Postgres, shop: Receiver
 ) -> None:
-    endpoint = _register(webhooks, shop.url)
+    endpoint = _register(context, shop.url)
     add_event(postgres, "mer_alice")
     fan_out(context)
-    webhooks.delete(_ALICE, endpoint["id"])
+    webhook_endpoints.delete(context, _ALICE, endpoint["id"])
     add_event(postgres, "mer_alice")
     _run(context, deliverer)
     assert shop.requests == []
 
 
-def test_a_merchant_has_a_bounded_number_of_endpoints(webhooks: Webhooks) -> None:
+def test_a_merchant_has_a_bounded_number_of_endpoints(context: Context) -> None:
     for number in range(MAX_ENDPOINTS):
-        _register(webhooks, f"http://127.0.0.1:1/{number}")
+        _register(context, f"http://127.0.0.1:1/{number}")
     with pytest.raises(ValidationFailed, match="Delete one"):
-        _register(webhooks, "http://127.0.0.1:1/")
+        _register(context, "http://127.0.0.1:1/")
 
 
 def test_old_deliveries_are_forgotten_after_thirty_days(
-    context: Context, webhooks: Webhooks, deliverer: Deliverer, postgres: Postgres, shop: Receiver
+    context: Context, deliverer: DeliveryPool, postgres: Postgres, shop: Receiver
 ) -> None:
-    endpoint = _register(webhooks, shop.url)
+    endpoint = _register(context, shop.url)
     add_event(postgres, "mer_alice")
     _run(context, deliverer)
     assert not webhook_delivery.clean_up(context)
     later = replace(context, now=lambda: datetime.now(UTC) + timedelta(days=31))
     assert webhook_delivery.clean_up(later)
-    assert webhooks.deliveries(_ALICE, endpoint["id"], before=None, limit=10) == []
+    assert webhook_endpoints.list_deliveries(context, _ALICE, endpoint["id"], before=None, limit=10) == []
     assert _messages(postgres) == []
 
 
 def test_what_a_disabled_endpoint_holds_is_forgotten_after_thirty_days_and_not_before(
-    context: Context, webhooks: Webhooks, deliverer: Deliverer, postgres: Postgres, shop: Receiver
+    context: Context, deliverer: DeliveryPool, postgres: Postgres, shop: Receiver
 ) -> None:
-    endpoint = _register(webhooks, shop.url)["id"]
-    webhooks.update(_ALICE, endpoint, Change(status="disabled"))
+    endpoint = _register(context, shop.url)["id"]
+    webhook_endpoints.update(context, _ALICE, endpoint, EndpointUpdate(status="disabled"))
     add_event(postgres, "mer_alice")
     _run(context, deliverer)
     for days, kept in ((29, 1), (31, 0)):
@@ -463,8 +452,8 @@ def test_what_a_disabled_endpoint_holds_is_forgotten_after_thirty_days_and_not_b
         assert len(_messages(postgres)) == kept
 
 
-def test_the_backlog_is_what_is_due(context: Context, webhooks: Webhooks, postgres: Postgres) -> None:
-    _register(webhooks, "http://127.0.0.1:1/")
+def test_the_backlog_is_what_is_due(context: Context, postgres: Postgres) -> None:
+    _register(context, "http://127.0.0.1:1/")
     add_event(postgres, "mer_alice")
     fan_out(context)
     with psycopg.connect(postgres.superuser) as connection:

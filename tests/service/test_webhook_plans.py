@@ -13,8 +13,7 @@ from payments.repositories import api_keys, webhook_endpoints, webhook_messages
 from payments.repositories.cursors import START
 from payments.repositories.database import Connection, Database
 from payments.services.context import Context
-from payments.settings import Settings
-from payments.worker.webhooks import webhook_loops
+from payments.worker.schedule import all_loops
 from tests.service.conftest import ApiKey, Postgres
 
 #: One merchant with 100,000 messages to 16 endpoints, a hundred of them due, and as many deliveries.
@@ -84,19 +83,19 @@ def test_no_query_reads_a_whole_table_of_a_hundred_thousand(many: ApiKey, databa
         explaining: Any = Explaining(tx)
         claimed = webhook_messages.claim_due(explaining, limit=32, per_endpoint=4, busy={}, lease=timedelta(seconds=60))
         assert len(claimed) == 8  # every thousandth: two of the sixteen endpoints
-        assert webhook_messages.settle(explaining, claimed[0], status="delivered", attempts=1, wait=None)
+        assert webhook_messages.settle(explaining, claimed[0], status="delivered", attempts=1, delay=None)
         ids = [f"msg_new{number}" for number in range(512)]
         assert webhook_messages.fan_out(explaining, START, limit=100, message_ids=ids)
         assert webhook_messages.backlog(explaining).messages > 0
         webhook_messages.delete_old(explaining, before=datetime.now(UTC) - timedelta(days=40), limit=1000)
         assert api_keys.load(explaining, f"key_{500:026}")
-    with database.transaction_of(many) as tx:  # behind row-level security
+    with database.tenant_transaction(many) as tx:  # behind row-level security
         scoped: Any = Explaining(tx)
         assert webhook_messages.redeliver(scoped, many, f"evt_{7:026}", message_ids=ids[:16])
         assert len(webhook_messages.list_deliveries(scoped, many, endpoint, before=None, limit=11)) == 11
         webhook_endpoints.hold_messages(scoped, many, endpoint)
-        webhook_endpoints.free_messages(scoped, many, endpoint)
-        assert len(api_keys.list_of_owner(scoped, many, before=f"key_{500:026}", limit=11)) == 11
+        webhook_endpoints.release_messages(scoped, many, endpoint)
+        assert len(api_keys.list_for_tenant(scoped, many, before=f"key_{500:026}", limit=11)) == 11
     for plan in explaining.plans + scoped.plans:
         for table in ("webhook_messages", "webhook_deliveries", "events", "api_keys"):
             assert f"Seq Scan on {table}" not in plan, plan
@@ -104,7 +103,7 @@ def test_no_query_reads_a_whole_table_of_a_hundred_thousand(many: ApiKey, databa
 
 def test_the_loops_of_the_worker_go_round_and_tell_the_age_of_the_backlog(database: Database, key: ApiKey) -> None:
     context = Context(database=database, processors={}, routes={})
-    loops = {loop.name: loop for loop in webhook_loops(context, Settings())}
+    loops = {loop.name: loop for loop in all_loops(context)}
     assert {"webhook_fan_out", "webhook_delivery", "processor_inbox", "webhook_clean_up", "inbox_clean_up"} < set(loops)
     assert not any(loop.run() for loop in loops.values())
     lines: list[str] = []

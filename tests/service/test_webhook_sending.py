@@ -33,7 +33,7 @@ _PUBLIC = "93.184.215.14"
 def test_inner_addresses_are_not_public(address: str) -> None:
     assert not addresses.is_public(address)
     with pytest.raises(AddressRefused, match="not public"):
-        addresses.target("https://hooks.example.com/x", resolve=lambda *_: [address])
+        addresses.resolve_target("https://hooks.example.com/x", resolve=lambda *_: [address])
 
 
 @given(st.ip_addresses(v=4))
@@ -44,18 +44,18 @@ def test_no_private_address_passes(address: ipaddress.IPv4Address) -> None:
 
 @pytest.mark.parametrize("address", [_PUBLIC, "1.1.1.1", "2606:4700:4700::1111"])
 def test_public_addresses_pass(address: str) -> None:
-    found = addresses.target("https://hooks.example.com/x?y=1", resolve=lambda *_: [address])
+    found = addresses.resolve_target("https://hooks.example.com/x?y=1", resolve=lambda *_: [address])
     assert (found.address, found.host, found.port, found.path) == (address, "hooks.example.com", 443, "/x?y=1")
 
 
 @pytest.mark.parametrize(("host", "address"), [(_PUBLIC, _PUBLIC), ("[2606:4700:4700::1111]", "2606:4700:4700::1111")])
 def test_a_public_address_may_stand_in_the_url_itself(host: str, address: str) -> None:
-    assert addresses.target(f"https://{host}/", resolve=lambda name, _: [name]).address == address
+    assert addresses.resolve_target(f"https://{host}/", resolve=lambda name, _: [name]).address == address
 
 
 def test_one_inner_address_among_outer_ones_is_refused() -> None:
     with pytest.raises(AddressRefused):
-        addresses.target("https://hooks.example.com/", resolve=lambda *_: [_PUBLIC, "10.0.0.1"])
+        addresses.resolve_target("https://hooks.example.com/", resolve=lambda *_: [_PUBLIC, "10.0.0.1"])
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_urls_of_the_wrong_form_are_refused(url: str) -> None:
 def test_odd_spellings_of_loopback_are_judged_after_resolving() -> None:
     for host in ("0x7f.1", "127.1", "localtest.example"):
         with pytest.raises(AddressRefused):
-            addresses.target(f"https://{host}/", resolve=lambda *_: ["127.0.0.1"])
+            addresses.resolve_target(f"https://{host}/", resolve=lambda *_: ["127.0.0.1"])
 
 
 def test_a_name_that_does_not_resolve_is_refused() -> None:
@@ -85,12 +85,12 @@ def test_a_name_that_does_not_resolve_is_refused() -> None:
 
 
 def test_development_adds_this_machine_and_nothing_else() -> None:
-    assert addresses.target("http://127.0.0.1:8000/x", allow_local=True).address == "127.0.0.1"
+    assert addresses.resolve_target("http://127.0.0.1:8000/x", allow_local=True).address == "127.0.0.1"
     for url in ("http://10.0.0.1/", "http://hooks.example.com/", "https://10.0.0.1/"):
         with pytest.raises(AddressRefused):
-            addresses.target(url, allow_local=True)
+            addresses.resolve_target(url, allow_local=True)
     with pytest.raises(AddressRefused):
-        addresses.target("http://localhost/", allow_local=True, resolve=lambda *_: ["10.0.0.1"])
+        addresses.resolve_target("http://localhost/", allow_local=True, resolve=lambda *_: ["10.0.0.1"])
 
 
 # ---- over a real connection -----------------------------------------------------------------------------------------

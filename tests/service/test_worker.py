@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -10,7 +11,6 @@ import pytest
 from payments.domain.outcomes import Outcome, Result
 from payments.processors.base import Call
 from payments.repositories.database import Database
-from payments.settings import Settings
 from payments.worker import main as worker
 from tests.service.api import Client, context_with
 from tests.service.conftest import ApiKey, Postgres
@@ -40,7 +40,7 @@ def processor() -> Slow:
 
 @pytest.fixture
 def client(database: Database, key: ApiKey, processor: Slow) -> Client:
-    return Client(context_with(database, processor), key)
+    return Client(replace(context_with(database, processor), allow_local_webhooks=True), key)
 
 
 @pytest.fixture
@@ -57,8 +57,7 @@ def stopped(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """Run the worker at once, and tell it to stop when called; answers its thread."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     stop = threading.Event()
-    settings = Settings(allow_local_webhooks=True)
-    thread = threading.Thread(target=worker.run, args=(client.context, settings, stop))
+    thread = threading.Thread(target=worker.run, args=(client.context, stop))
     thread.start()
 
     def end() -> threading.Thread:

@@ -1,4 +1,4 @@
-"""A process that makes one request, or one round of the worker, and dies at a chosen point like one that is killed."""
+"""A process that serves one request or runs one round of the worker, and is killed at a chosen point."""
 
 import os
 from collections.abc import Callable
@@ -36,15 +36,15 @@ def _die_after(owner: Any, name: str) -> None:
 POINTS: dict[str, Callable[[], None]] = {
     "before Tx1 commits": lambda: _die_after(attempts, "insert"),
     "after Tx1, before the call": lambda: _die_before(use_cases, "execute"),
-    "after the call, before Tx2": lambda: _die_after(SandboxProcessor, "_do"),
-    "before Tx2 commits": lambda: _die_after(execution, "_write_attempt"),
-    "after Tx2, before the answer": lambda: _die_before(execution, "_count"),
+    "after the call, before Tx2": lambda: _die_after(SandboxProcessor, "_decide"),
+    "before Tx2 commits": lambda: _die_after(execution, "_save_attempt"),
+    "after Tx2, before the response": lambda: _die_before(execution, "_count"),
 }
 WORKER_POINTS: dict[str, Callable[[], None]] = {
-    "after taking over": lambda: _die_before(recovery, "settle_taken"),
+    "after the claim": lambda: _die_before(recovery, "settle_claimed"),
     "after looking up": lambda: _die_after(SandboxProcessor, "look_up"),
-    "after sending again": lambda: _die_after(SandboxProcessor, "_do"),
-    "before Tx2 commits": lambda: _die_after(execution, "_write_attempt"),
+    "after sending again": lambda: _die_after(SandboxProcessor, "_decide"),
+    "before Tx2 commits": lambda: _die_after(execution, "_save_attempt"),
     "after Tx2": lambda: _die_before(execution, "_count"),
 }
 

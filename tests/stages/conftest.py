@@ -19,8 +19,8 @@ from tests.stages.model import PROJECT, Templates
 TOOLING, OTHER = "111111111111", "222222222222"
 CERTIFICATE = f"arn:aws:acm:us-east-1:{TOOLING}:certificate/00000000-0000-0000-0000-000000000000"
 
-#: One account and nothing but what is required; another account with its own domain; the longest suffix; canary
-#: deployments, with the longest suffix too.
+#: The minimal configuration; another account with its own domain; the longest suffix; canary deployments, also with the
+#: longest suffix.
 ENVIRONMENTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "Dev": {"environment_suffix": "dev", "account": TOOLING, "certificate_arn": CERTIFICATE},
@@ -51,8 +51,8 @@ ENVIRONMENTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 )
 
 
-#: What the whole app needs besides cdk.json; findings are shown, so that tests see what each reason covers. One
-#: environment has canary deployments, so that their findings are seen as well.
+#: What the whole app needs besides cdk.json. Findings are shown, so that tests see what each reason covers; one
+#: environment has canary deployments, to include their findings.
 CONTEXT = {
     "environments": {"dev": {}, "prod": {"approval": True, "deployment_strategy": "canary"}},
     "account": TOOLING,
@@ -65,7 +65,7 @@ CONTEXT = {
 
 
 def flags() -> dict[str, Any]:
-    """The feature flags of the app, which decide what constructs synthesize to."""
+    """The feature flags of the app, which affect what constructs synthesize."""
     context = json.loads((PROJECT / "cdk.json").read_text())["context"]
     return {name: value for name, value in context.items() if name.startswith("@aws-cdk")}
 
@@ -85,7 +85,7 @@ def read(environments: Iterable[str], outdir: Path) -> dict[str, Templates]:
 
 @pytest.fixture(scope="session")
 def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where `environments` is synthesized to."""
+    """The folder to which `environments` are synthesized."""
     folder = tmp_path_factory.mktemp("environments")
     synthesize(ENVIRONMENTS, folder)
     return folder
@@ -93,7 +93,7 @@ def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def environments(assembly: Path) -> dict[str, Templates]:
-    """The templates of all three environments."""
+    """The templates of all environments."""
     return read(ENVIRONMENTS, assembly)
 
 

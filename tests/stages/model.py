@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from cfnlint.schema import PROVIDER_SCHEMA_MANAGER  # type: ignore[import-untyped]
+from cfnlint.schema import PROVIDER_SCHEMA_MANAGER  # type: ignore[import-untyped]  # cfn-lint ships no types
 
 PROJECT = Path(__file__).parents[2]
 REGION = "us-east-1"
@@ -115,7 +115,7 @@ class Templates:
 
 
 def schema(resource_type: str) -> Json:
-    """CloudFormation's own schema of a type, as cfn-lint carries it."""
+    """CloudFormation's schema of a type, as bundled with cfn-lint."""
     return dict(PROVIDER_SCHEMA_MANAGER.get_resource_schema(REGION, resource_type).schema)
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 
 from tests.stages.model import Resource, Templates, name_property
 
-#: What stands before the suffix, by CloudFormation type: the resource's type first, then what tells it from its like.
-#: Where AWS dictates a form (`/aws/...`, `aws-waf-logs-`, `alias/`) it is kept.
+#: CloudFormation type to what precedes the suffix: the resource type, then what distinguishes similar resources. Where
+#: AWS dictates a form (`/aws/...`, `aws-waf-logs-`, `alias/`), the name keeps it.
 FORMS: Mapping[str, str] = {
     "AWS::ApplicationAutoScaling::ScalingPolicy": r"scaling-policy-[a-z-]+",
     "AWS::CertificateManager::Certificate": r"certificate",
@@ -48,7 +48,7 @@ FORMS: Mapping[str, str] = {
     "AWS::SecretsManager::Secret": r"[a-z-]+-(credentials|keys?)",
     "AWS::WAFv2::WebACL": r"waf-acl",
 }
-#: What follows the suffix: account and region of names that are unique in the world, the rest of a group's path.
+#: What follows the suffix: account and region of globally unique names, the rest of a log group's path.
 _AFTER = r"(-\d{12}-[a-z0-9-]+)?(/[a-z]+)?"
 
 
@@ -63,16 +63,16 @@ def names_of(templates: Templates, resource: Resource) -> Iterator[str]:
 
 
 def misnamed(templates: Templates, suffix: str) -> list[str]:
-    """What breaks the convention, in words; empty when nothing does."""
+    """Violations of the convention as messages."""
     found, seen = [], Counter[tuple[str, str, str]]()
     for resource in templates.resources:
         for name in set(names_of(templates, resource)):
             seen[resource.stack, resource.type, name] += 1
             form = FORMS.get(resource.type)
             if form is None:
-                found.append(f"{resource}: say in FORMS how a {resource.type} is called")
+                found.append(f"{resource}: add the form of its name to FORMS")
             elif not re.fullmatch(f"({form})-{re.escape(suffix)}{_AFTER}", name):
-                found.append(f"{resource} is called {name}, want {form}-{suffix}")
+                found.append(f"{resource} is named {name}, must be {form}-{suffix}")
     return found + [
-        f"{stack}: {count} {kind} are called {name}" for (stack, kind, name), count in seen.items() if count > 1
+        f"{stack}: {count} {kind} are named {name}" for (stack, kind, name), count in seen.items() if count > 1
     ]

@@ -21,7 +21,7 @@ Quantity = tuple[float, str]
 
 
 def quantities(text: str) -> set[Quantity]:
-    """What a text states, in per cent and seconds."""
+    """Quantities in a text, in per cent and seconds."""
     found = set()
     for match in _QUANTITY.finditer(text):
         unit, factor = _UNITS[match["unit"].lower()]

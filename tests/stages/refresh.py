@@ -1,13 +1,13 @@
-"""Write anew what tests compare with the current code: `python -m tests.stages.refresh`, then read the difference.
+"""Update what tests compare with the current code: `python -m tests.stages.refresh`, then review the difference.
 
-`frozen.json` holds the create-only properties of named resources, docs/security.md the accepted findings.
+`frozen.json` contains the create-only properties of named resources, docs/security.md the accepted findings.
 """
 
 import json
 import tempfile
 from pathlib import Path
 
-from stages.security_table import main as write_table
+from kit.security_table import main as write_table
 from tests.stages.conftest import ENVIRONMENTS, read, synthesize, synthesize_app
 from tests.stages.model import PROJECT
 from tests.stages.replacement import named

@@ -1,4 +1,4 @@
-"""Create-only properties of named resources: CloudFormation cannot replace a resource under the name that it has."""
+"""Create-only properties of named resources: CloudFormation cannot replace a resource under its current name."""
 
 from collections.abc import Mapping
 
@@ -25,7 +25,7 @@ def named(templates: Templates) -> dict[str, Json]:
 
 
 def replaced_in_place(before: Mapping[str, Json], after: Mapping[str, Json]) -> list[str]:
-    """What would have to be replaced under a name that stays the same."""
+    """Resources that would have to be replaced under an unchanged name, as messages."""
     return [
         f"{name}: {each} changes from {before[name].get(each)!r} to {after[name].get(each)!r}"
         for name in before

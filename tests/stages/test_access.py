@@ -1,4 +1,4 @@
-"""Least privilege: every statement of every policy is listed here whole, so that none changes unseen."""
+"""Least privilege: every statement of every policy is spelled out here, so that none changes unnoticed."""
 
 import json
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stages.policies import OPEN_ENDS, WILDCARD_ACTIONS, WILDCARDS
+from kit.policies import PREFIX_RESOURCES, WILDCARD_ACTIONS, WILDCARD_RESOURCES
 from tests.stages.conftest import CERTIFICATE
 from tests.stages.model import Json, Resource, Templates, statements
 
@@ -24,7 +24,7 @@ DOCUMENTS = {
 }
 
 
-#: Policies that can only speak of what they are attached to: `*` is the key, `/*` the bucket's objects.
+#: Policies that apply only to what they are attached to: `*` is the key, `/*` are the bucket's objects.
 OWN = ("AWS::KMS::Key", "AWS::S3::BucketPolicy", "AWS::IAM::Role")
 
 
@@ -38,10 +38,10 @@ def policies(templates: Templates) -> Iterator[tuple[Resource, Json]]:
 
 
 def granted(templates: Templates, role: str, suffix: str = "dev") -> list[tuple[str, list[str], list[str], Any]]:
-    """What a role may do: (sid, actions, resources, conditions), with physical names in place of references."""
+    """What a role may do: (sid, actions, resources, conditions), with physical names instead of references."""
     found = templates.one("AWS::IAM::Role", RoleName=f"role-{role}-{suffix}")
-    assert not found.properties.get("Policies"), "inline policies are nowhere"
-    assert not found.properties.get("ManagedPolicyArns"), "AWS's own policies are broader than needed"
+    assert not found.properties.get("Policies"), "there are no inline policies"
+    assert not found.properties.get("ManagedPolicyArns"), "AWS managed policies are broader than needed"
     return [
         (
             statement["Sid"],
@@ -107,7 +107,7 @@ def test_an_admin_task_starts_without_the_owners_credentials(dev: Templates) -> 
     assert decrypt == DECRYPT
 
 
-def test_an_admin_command_may_leave_keys_in_one_secret_and_read_none(dev: Templates) -> None:
+def test_an_admin_task_may_write_one_secret_and_read_none(dev: Templates) -> None:
     assert granted(dev, "admin-task") == [
         ("LeaveApiKeys", ["secretsmanager:PutSecretValue"], ["SecretsManager live-api-key-dev"], None),
         ("UseKeyForSecrets", ["kms:Decrypt", "kms:GenerateDataKey"], ["KMS"], THROUGH_SECRETS_MANAGER),
@@ -115,7 +115,7 @@ def test_an_admin_command_may_leave_keys_in_one_secret_and_read_none(dev: Templa
 
 
 @pytest.mark.parametrize("kind", ["api", "worker"])
-def test_the_processes_themselves_may_call_nothing(dev: Templates, kind: str) -> None:
+def test_api_and_worker_have_no_permissions(dev: Templates, kind: str) -> None:
     assert granted(dev, f"{kind}-task") == []
 
 
@@ -129,7 +129,7 @@ def test_the_smoke_reader_reads_the_smoke_key_only(dev: Templates, prod: Templat
     assert granted(prod, "smoke-reader", "prod") == key("prod")
 
 
-def test_flow_logs_write_their_own_group(dev: Templates) -> None:
+def test_flow_logs_write_their_own_log_group(dev: Templates) -> None:
     assert granted(dev, "flow-logs") == [
         (
             "WriteFlowLogs",
@@ -140,7 +140,7 @@ def test_flow_logs_write_their_own_group(dev: Templates) -> None:
     ]
 
 
-def test_custom_resources_do_their_one_thing(dev: Templates) -> None:
+def test_custom_resources_have_minimal_permissions(dev: Templates) -> None:
     vpc, bucket = dev.one("AWS::EC2::VPC"), dev.one("AWS::S3::Bucket")
     group = f"{vpc.stack}/{vpc.logical_id}.DefaultSecurityGroup"
     assert granted(dev, "close-default-group") == [
@@ -160,7 +160,7 @@ def test_custom_resources_do_their_one_thing(dev: Templates) -> None:
     ]
 
 
-def test_ecs_may_shift_requests_between_the_two_target_groups_and_nowhere_else(canary: Templates) -> None:
+def test_ecs_may_shift_requests_between_the_two_groups_only(canary: Templates) -> None:
     stack, prefix = "payment-service-canary-alice", "elasticloadbalancing:"
     groups, rules, listeners = (
         {f"{stack}/{each.logical_id}" for each in canary.all(f"AWS::ElasticLoadBalancingV2::{kind}")}
@@ -192,14 +192,14 @@ ROLES = {
 }
 
 
-def test_these_are_all_the_roles(environments: dict[str, Templates]) -> None:
+def test_there_are_no_other_roles(environments: dict[str, Templates]) -> None:
     for name, templates in environments.items():
         suffix = templates.one("AWS::CloudWatch::Dashboard")["DashboardName"].removeprefix("dashboard-")
         roles = {str(role["RoleName"]).removesuffix(f"-{suffix}") for role in templates.all("AWS::IAM::Role")}
         assert roles == (ROLES | {"role-api-traffic"} if name == "Canary" else ROLES)
 
 
-def test_only_the_service_or_account_meant_may_assume_a_role(environments: dict[str, Templates]) -> None:
+def test_only_the_intended_service_or_account_assumes_a_role(environments: dict[str, Templates]) -> None:
     places = {"Dev": "111111111111", "Prod": "222222222222", "Canary": "111111111111"}
     pipeline = "111111111111"
     for name, account in places.items():
@@ -227,12 +227,12 @@ def test_only_the_service_or_account_meant_may_assume_a_role(environments: dict[
                     assert pipeline in arn
 
 
-def test_the_key_serves_exactly_who_it_is_for(dev: Templates) -> None:
+def test_the_key_policy_names_every_user(dev: Templates) -> None:
     key = dev.one("AWS::KMS::Key")
     found = {statement["Sid"]: statement for statement in statements(key["KeyPolicy"])}
     assert set(found) == {"Administration", "UseThroughServices", "GrantsForServices", "LogGroups", "AlarmsToTopic"}
     reads = {"kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey", "kms:CreateGrant"}
-    assert not reads & set(found["Administration"]["Action"]), "who administers does not read"
+    assert not reads & set(found["Administration"]["Action"]), "administrators cannot decrypt"
     services = [f"{name}.us-east-1.amazonaws.com" for name in ("rds", "secretsmanager", "sns")]
     assert found["UseThroughServices"]["Condition"] == {"StringEquals": {"kms:ViaService": services}}
     assert found["GrantsForServices"]["Condition"]["Bool"] == {"kms:GrantIsForAWSResource": "true"}
@@ -282,7 +282,7 @@ def test_no_action_is_a_wildcard(each: Templates) -> None:
             assert not {"NotAction", "NotResource", "NotPrincipal"} & set(statement), str(resource)
 
 
-def test_the_pipelines_wildcard_actions_are_those_of_the_table(whole_app: Path) -> None:
+def test_wildcard_actions_are_explained(whole_app: Path) -> None:
     used, walked = set(), 0
     for templates in everything(whole_app):
         for resource, statement in policies(templates):
@@ -290,14 +290,14 @@ def test_the_pipelines_wildcard_actions_are_those_of_the_table(whole_app: Path) 
             wild = {action for action in statement["Action"] if "*" in action}
             if wild and statement["Effect"] == "Allow":
                 assert resource.type in ("AWS::S3::BucketPolicy", "AWS::KMS::Key"), f"{resource} allows {wild}"
-                assert wild <= set(WILDCARD_ACTIONS), f"{resource}: explain {wild} in stages/policies.py"
+                assert wild <= set(WILDCARD_ACTIONS), f"{resource}: explain {wild} in kit/policies.py"
                 assert statement["Principal"] != {"AWS": "*"}
                 used |= wild
     assert walked >= 100, "two environments and the pipeline"
-    assert used == set(WILDCARD_ACTIONS), "the table holds reasons that nothing needs any more"
+    assert used == set(WILDCARD_ACTIONS), "the table contains reasons that are no longer needed"
 
 
-def test_wildcard_resources_are_those_of_the_table(whole_app: Path) -> None:
+def test_wildcard_resources_are_explained(whole_app: Path) -> None:
     used: set[str] = set()
     for templates in everything(whole_app):
         for resource, statement in policies(templates):
@@ -306,11 +306,12 @@ def test_wildcard_resources_are_those_of_the_table(whole_app: Path) -> None:
             for value in statement["Resource"]:
                 text = str(templates.resolve(resource.stack, value))
                 if "*" in text:
-                    unexplained = set(statement["Action"]) - set(WILDCARDS if text == "*" else OPEN_ENDS)
-                    assert not unexplained, f"{resource}: {unexplained} on {text}: explain it in stages/policies.py"
+                    explained = WILDCARD_RESOURCES if text == "*" else PREFIX_RESOURCES
+                    unexplained = set(statement["Action"]) - set(explained)
+                    assert not unexplained, f"{resource}: {unexplained} on {text}: explain it in kit/policies.py"
                     used |= set(statement["Action"])
-    unneeded = (set(WILDCARDS) | set(OPEN_ENDS)) - used
-    assert not unneeded, "the table holds reasons that nothing needs any more"
+    unneeded = (set(WILDCARD_RESOURCES) | set(PREFIX_RESOURCES)) - used
+    assert not unneeded, "the table contains reasons that are no longer needed"
 
 
 def test_permissions_are_named_managed_policies(each: Templates) -> None:

@@ -1,4 +1,4 @@
-"""What holds for every resource of every template: names, tags, encryption, and that nothing stays behind."""
+"""What applies to every resource of every template: names, tags, encryption, and complete deletion."""
 
 import copy
 import dataclasses
@@ -15,7 +15,7 @@ from tests.stages.model import PROJECT, Resource, Templates, create_only, name_p
 from tests.stages.replacement import named, replaced_in_place
 
 SUFFIXES = {name: values["environment_suffix"] for name, values in ENVIRONMENTS.items()}
-#: Longest names where the schema does not say, from the services' own documentation.
+#: Maximum lengths of names that the schemas lack, from the services' documentation.
 LIMITS = {
     "AWS::ElasticLoadBalancingV2::LoadBalancer": 32,
     "AWS::ElasticLoadBalancingV2::TargetGroup": 32,
@@ -41,7 +41,7 @@ def nameable(templates: Templates) -> list[tuple[Resource, str]]:
     return [(resource, name) for resource in templates.resources if (name := name_property(resource.type)) is not None]
 
 
-def test_schemas_know_more_nameable_types_than_memory_does(dev: Templates) -> None:
+def test_schemas_provide_the_nameable_types(dev: Templates) -> None:
     types = {resource.type for resource, _ in nameable(dev)}
     assert len(types) >= 20
     assert {"AWS::Logs::QueryDefinition", "AWS::ApplicationAutoScaling::ScalingPolicy", "AWS::KMS::Alias"} <= types
@@ -57,15 +57,14 @@ def test_everything_nameable_is_named_after_its_environment(suffixed: tuple[str,
         assert ending.search(own) or (dictated and f"-{suffix}" in own), f"{resource} is called {own}"
 
 
-def test_names_fit_at_the_longest_suffix(environments: dict[str, Templates]) -> None:
+def test_names_fit_with_the_longest_suffix(environments: dict[str, Templates]) -> None:
     for resource, name in nameable(environments["Longest"]):
         limit = schema(resource.type)["properties"][name].get("maxLength") or LIMITS.get(resource.type)
-        assert limit, f"say in LIMITS how long a {resource.type} may be called"
+        assert limit, f"add the maximum length of a {resource.type} to LIMITS"
         assert len(resource[name]) <= limit, f"{resource}: {resource[name]} has more than {limit} characters"
 
 
 def test_network_parts_without_a_name_have_a_name_tag(suffixed: tuple[str, Templates]) -> None:
-    """What the tag says is tests/stages/names.py's business."""
     for resource in suffixed[1].all("AWS::EC2:"):
         if "Tags" in schema(resource.type)["properties"]:
             assert "Name" in {tag["Key"] for tag in resource["Tags"]}, f"{resource} has no Name tag"
@@ -92,7 +91,7 @@ def test_two_installations_have_no_name_in_common(environments: dict[str, Templa
     assert not names(environments["Dev"]) & names(environments["Longest"])
 
 
-def test_nothing_stays_behind(each: Templates) -> None:
+def test_nothing_is_retained(each: Templates) -> None:
     for resource in each.resources:
         for policy in ("DeletionPolicy", "UpdateReplacePolicy"):
             assert resource.body.get(policy, "Delete") == "Delete", f"{resource} has {policy} {resource.body[policy]}"
@@ -100,12 +99,12 @@ def test_nothing_stays_behind(each: Templates) -> None:
             assert not resource.properties.get(name), f"{resource} has {name}"
 
 
-#: Types for which CloudFormation's own default is to keep or to snapshot, so that "Delete" must be said.
-KEPT_BY_DEFAULT = ("AWS::RDS::DBCluster", "AWS::RDS::DBInstance")
+#: Types that CloudFormation snapshots by default, so that "Delete" must be explicit.
+SNAPSHOTTED_BY_DEFAULT = ("AWS::RDS::DBCluster", "AWS::RDS::DBInstance")
 
 
-def test_what_would_be_snapshotted_says_delete(each: Templates) -> None:
-    for resource_type in KEPT_BY_DEFAULT:
+def test_snapshots_are_turned_off(each: Templates) -> None:
+    for resource_type in SNAPSHOTTED_BY_DEFAULT:
         for resource in each.all(resource_type):
             assert resource.body.get("DeletionPolicy") == "Delete", f"{resource} would leave a snapshot"
 
@@ -164,7 +163,7 @@ def test_the_key_rotates_and_goes_with_the_environment(each: Templates) -> None:
     assert key["PendingWindowInDays"] == 7, "the shortest that AWS offers"
 
 
-def test_stacks_depend_one_way_and_by_strong_references(each: Templates) -> None:
+def test_stacks_depend_one_way_by_strong_references(each: Templates) -> None:
     order = ["network", "database", "service", "monitoring"]
     position = {stack: order.index(stack.split("-")[1]) for stack in each.by_stack}
     for stack, template in each.by_stack.items():
@@ -180,18 +179,18 @@ def test_stacks_depend_one_way_and_by_strong_references(each: Templates) -> None
         walk(template, check)
 
 
-def test_synthesis_asks_aws_nothing(environments: dict[str, Templates], assembly: Path) -> None:
+def test_synthesis_needs_no_lookup(environments: dict[str, Templates], assembly: Path) -> None:
     for manifest in assembly.rglob("manifest.json"):
-        assert not json.loads(manifest.read_text()).get("missing"), f"{manifest} wants a look-up"
+        assert not json.loads(manifest.read_text()).get("missing"), f"{manifest} requires a look-up"
 
 
 FROZEN = PROJECT / "tests" / "stages" / "frozen.json"
 
 
-def test_no_named_resource_is_replaced_under_its_own_name(environments: dict[str, Templates]) -> None:
-    """CloudFormation refuses that at deployment, hours after the merge; this refuses it now.
+def test_no_named_resource_is_replaced_under_its_name(environments: dict[str, Templates]) -> None:
+    """CloudFormation would reject that at deployment, hours after the merge.
 
-    If it fails: put what changed into the resource's name (as `tg-https-8443-dev` does) and write the file anew with
+    If it fails, add the changed property to the resource's name (as in `tg-https-8443-dev`) and update the file with
     `python -m tests.stages.refresh`.
     """
     frozen = json.loads(FROZEN.read_text())
@@ -226,20 +225,20 @@ CHANGES = {
 }
 
 
-def test_no_change_of_configuration_replaces_a_named_resource_in_place(dev: Templates, tmp_path: Path) -> None:
+def test_no_configuration_change_replaces_a_named_resource(dev: Templates, tmp_path: Path) -> None:
     settable = {item.name for cls in (EnvironmentConfig, CapacityConfig) for item in dataclasses.fields(cls)}
-    moved = {"environment_suffix", "account", "region", "availability_zone_ids"}  # another environment altogether
-    assert set(CHANGES) == settable - moved - {"capacity"}, "say here what a new key changes"
+    moved = {"environment_suffix", "account", "region", "availability_zone_ids"}  # would be another environment
+    assert set(CHANGES) == settable - moved - {"capacity"}, "add new keys to CHANGES"
     synthesize({"Dev": {**ENVIRONMENTS["Dev"], **CHANGES}}, tmp_path)
     assert replaced_in_place(named(dev), named(Templates.of(tmp_path / "assembly-Dev"))) == []
 
 
-def test_a_way_back_from_canary_replaces_nothing_either(canary: Templates, tmp_path: Path) -> None:
+def test_returning_from_canary_replaces_nothing(canary: Templates, tmp_path: Path) -> None:
     synthesize({"Canary": {**ENVIRONMENTS["Canary"], "deployment_strategy": "rolling"}}, tmp_path)
     assert replaced_in_place(named(canary), named(Templates.of(tmp_path / "assembly-Canary"))) == []
 
 
-def test_every_create_only_property_of_a_named_resource_is_guarded(dev: Templates) -> None:
+def test_every_create_only_property_is_guarded(dev: Templates) -> None:
     before = named(dev)
     changed = 0
     for resource, name in nameable(dev):
@@ -249,9 +248,9 @@ def test_every_create_only_property_of_a_named_resource_is_guarded(dev: Template
             mutated = copy.deepcopy(dict(dev.by_stack))
             mutated[resource.stack]["Resources"][resource.logical_id]["Properties"][guarded] = "changed"
             problems = replaced_in_place(before, named(Templates(by_stack=mutated)))
-            assert len(problems) == 1, f"{resource}: a change of {guarded} goes unseen"
+            assert len(problems) == 1, f"{resource}: a change of {guarded} is not detected"
             assert guarded in problems[0]
             mutated[resource.stack]["Resources"][resource.logical_id]["Properties"][name] = "new-name-dev"
-            assert not replaced_in_place(before, named(Templates(by_stack=mutated))), "a new name is the way out"
+            assert not replaced_in_place(before, named(Templates(by_stack=mutated))), "a new name is the solution"
             changed += 1
     assert changed >= 15

@@ -1,10 +1,10 @@
-"""Canary deployments promise to try a release on a few requests, to roll it back by alarm, and to be off by default."""
+"""Canary deployments try a release on part of the requests, roll it back by alarm, and are off by default."""
 
 from typing import Any
 
 import pytest
 
-from stages.canary import CANARY_MINUTES
+from stages.service.canary import CANARY_MINUTES
 from tests.stages.model import PROJECT, Resource, Templates
 
 STACK = "payment-service-canary-alice"
@@ -35,7 +35,7 @@ def deployment(canary: Templates) -> dict[str, Any]:
     return dict(service(canary, "api")["DeploymentConfiguration"])
 
 
-def test_nothing_of_it_is_there_unless_asked_for(environments: dict[str, Templates]) -> None:
+def test_canary_is_off_by_default(environments: dict[str, Templates]) -> None:
     for name in ("Dev", "Prod", "Longest"):
         templates = environments[name]
         deployment = service(templates, "api")["DeploymentConfiguration"]
@@ -46,25 +46,19 @@ def test_nothing_of_it_is_there_unless_asked_for(environments: dict[str, Templat
         assert len(templates.all("AWS::ElasticLoadBalancingV2::Listener")) == 2
 
 
-def test_a_release_gets_a_tenth_of_the_requests_then_all_then_time_to_go_back(deployment: dict[str, Any]) -> None:
+def test_a_release_gets_ten_percent_then_all_requests(deployment: dict[str, Any]) -> None:
     assert deployment["Strategy"] == "CANARY"
     assert deployment["CanaryConfiguration"] == {"CanaryPercent": 10, "CanaryBakeTimeInMinutes": 10}
     assert deployment["BakeTimeInMinutes"] == 10
 
 
-def test_alarms_have_the_time_to_go_off_before_the_release_gets_all_requests(
-    canary: Templates, deployment: dict[str, Any]
-) -> None:
+def test_alarms_go_off_within_the_canary_phase(canary: Templates, deployment: dict[str, Any]) -> None:
     alarms = deployment["Alarms"]
     assert alarms["Enable"] is alarms["Rollback"] is True
     for name in alarms["AlarmNames"]:
         alarm = canary.one("AWS::CloudWatch::Alarm", AlarmName=name)
         assert alarm["EvaluationPeriods"] < CANARY_MINUTES, "periods are minutes"
     assert len(alarms["AlarmNames"]) == 2
-
-
-def test_tasks_that_never_become_healthy_fail_the_deployment_as_ever(deployment: dict[str, Any]) -> None:
-    assert deployment["DeploymentCircuitBreaker"] == {"Enable": True, "Rollback": True}
 
 
 def test_two_target_groups_take_turns(canary: Templates) -> None:
@@ -81,7 +75,7 @@ def test_two_target_groups_take_turns(canary: Templates) -> None:
 
 
 @pytest.mark.parametrize("port", [443, 9443])
-def test_rules_take_every_request_and_begin_with_the_group_that_rolling_uses(canary: Templates, port: int) -> None:
+def test_rules_match_every_path_and_start_with_the_primary(canary: Templates, port: int) -> None:
     rule, groups = rule_of(canary, port), target_groups(canary)
     assert rule["Conditions"] == [{"Field": "path-pattern", "PathPatternConfig": {"Values": ["/*"]}}]
     (action,) = rule["Actions"]
@@ -91,18 +85,18 @@ def test_rules_take_every_request_and_begin_with_the_group_that_rolling_uses(can
     ]
 
 
-def test_the_test_listener_is_as_well_protected_as_the_other(canary: Templates) -> None:
+def test_the_test_listener_is_configured_like_production(canary: Templates) -> None:
     test, production = listener(canary, 9443), listener(canary, 443)
     for name in ("Protocol", "SslPolicy", "Certificates", "ListenerAttributes", "LoadBalancerArn"):
         assert test[name] == production[name]
 
 
-def test_ecs_can_shift_requests_from_the_first_deployment_on(canary: Templates) -> None:
+def test_ecs_can_shift_requests_at_the_first_deployment(canary: Templates) -> None:
     policy = canary.one("AWS::IAM::ManagedPolicy", ManagedPolicyName="policy-api-traffic-canary-alice")
     assert policy.logical_id in service(canary, "api").depends_on
 
 
-def test_scaling_counts_the_requests_of_both_groups(canary: Templates, dev: Templates) -> None:
+def test_scaling_tracks_the_requests_of_both_groups(canary: Templates, dev: Templates) -> None:
     """The predefined metric knows one target group: after every other deployment it would see no request."""
     policy = canary.one(
         "AWS::ApplicationAutoScaling::ScalingPolicy", PolicyName="scaling-policy-api-requests-canary-alice"
@@ -127,7 +121,7 @@ def test_scaling_counts_the_requests_of_both_groups(canary: Templates, dev: Temp
     assert ids[policy.logical_id] == "scaling-policy-api-requests", "or a switch would delete the policy it just made"
 
 
-def test_no_other_stack_needs_what_goes_when_rolling_comes_back(canary: Templates, dev: Templates) -> None:
+def test_no_other_stack_imports_canary_resources(canary: Templates, dev: Templates) -> None:
     """CloudFormation deletes no export that is in use, and the stack that uses it is updated later."""
 
     def exports(templates: Templates) -> set[str]:
@@ -147,16 +141,14 @@ def test_the_worker_stays_rolling(canary: Templates) -> None:
     assert "Strategy" not in service(canary, "worker")["DeploymentConfiguration"]
 
 
-def test_a_switch_changes_the_service_in_place_and_leaves_the_default_action_alone(
-    canary: Templates, dev: Templates
-) -> None:
+def test_switching_keeps_services_and_the_default_action(canary: Templates, dev: Templates) -> None:
     for kind in ("api", "worker"):
         assert service(canary, kind).logical_id == service(dev, kind).logical_id
     assert listener(canary, 443).logical_id == listener(dev, 443).logical_id
     assert listener(canary, 443)["DefaultActions"] == listener(dev, 443)["DefaultActions"]
 
 
-def test_the_trap_is_written_where_an_operator_reads_it() -> None:
+def test_the_runbook_documents_the_trap() -> None:
     runbook = (PROJECT / "docs" / "operations.md").read_text()
     section = runbook.split("\n## Canary deployments\n")[1].split("\n## ")[0]
     assert "aws/aws-cdk#36649" in section

@@ -1,11 +1,16 @@
-"""Containers promise to run as nobody, to write nowhere, to migrate before they serve, and to roll back themselves."""
+"""Containers run unprivileged and read-only, migrate before they serve, and roll back by themselves."""
 
+import os
 from typing import Any
+from unittest import mock
 
 import pytest
 
-from payments import cli, healthcheck, heartbeat, server
-from payments.settings import Settings
+from payments import healthcheck
+from payments.cli import main as cli
+from payments.core.settings import Settings
+from payments.server import gunicorn_server as server
+from payments.worker import heartbeat
 from payments.worker import main as worker
 from tests.stages.model import PROJECT, Resource, Templates
 
@@ -47,7 +52,7 @@ def secrets(templates: Templates, kind: str, name: str) -> dict[str, str]:
     return found
 
 
-def test_the_cluster_has_enhanced_container_insights_into_a_declared_group(each: Templates) -> None:
+def test_container_insights_write_to_a_declared_log_group(each: Templates) -> None:
     cluster = each.one("AWS::ECS::Cluster")
     assert cluster["ClusterSettings"] == [{"Name": "containerInsights", "Value": "enhanced"}]
     name = f"/aws/ecs/containerinsights/{cluster['ClusterName']}/performance"
@@ -86,7 +91,7 @@ def test_only_migrate_holds_the_owners_credentials(dev: Templates, kind: str) ->
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "admin"])
-def test_every_container_runs_locked_down(each: Templates, kind: str) -> None:
+def test_every_container_is_hardened(each: Templates, kind: str) -> None:
     for definition in task(each, kind)["ContainerDefinitions"]:
         assert definition["ReadonlyRootFilesystem"] is True
         assert definition["User"].split(":")[0] not in ("", "0", "root")
@@ -101,25 +106,25 @@ def test_every_container_runs_locked_down(each: Templates, kind: str) -> None:
 
 #: Seconds that each process takes to drain after SIGTERM, at most.
 DRAINS = {"api": server.DRAIN, "worker": worker._DRAIN}
-#: Seconds for what follows a drain: metrics, connections, the interpreter.
-FAREWELL = 10
+#: Seconds for the shutdown after the drain: metrics, connections, the interpreter.
+SHUTDOWN = 10
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_process_may_drain_before_it_is_killed(each: Templates, kind: str) -> None:
+def test_a_process_can_drain_before_it_is_killed(each: Templates, kind: str) -> None:
     for definition in task(each, kind)["ContainerDefinitions"]:
-        assert DRAINS[kind] + FAREWELL <= definition["StopTimeout"] <= 120, "Fargate allows two minutes"
+        assert DRAINS[kind] + SHUTDOWN <= definition["StopTimeout"] <= 120, "Fargate allows two minutes"
     assert container(each, "worker", "worker")["StopTimeout"] >= 45
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_process_is_watched_by_its_own_health_check(each: Templates, kind: str) -> None:
+def test_every_process_has_a_health_check(each: Templates, kind: str) -> None:
     migrate, main = task(each, kind)["ContainerDefinitions"]
     check = main["HealthCheck"]
     assert check["Command"] == ["CMD", "python", "-m", "payments.healthcheck", kind]
-    assert check["Timeout"] > healthcheck._TIMEOUT, "the check says by itself that nobody answers"
-    assert check["Interval"] * check["Retries"] <= heartbeat.MAX_AGE, "what is said to be fresh is not judged twice"
-    assert check["StartPeriod"] >= 30, "a quarter of a processor needs seconds to import the service"
+    assert check["Timeout"] > healthcheck._TIMEOUT, "the check times out by itself"
+    assert check["Interval"] * check["Retries"] <= heartbeat.MAX_AGE, "a fresh heartbeat is not checked twice"
+    assert check["StartPeriod"] >= 30, "a quarter of a vCPU needs seconds to import the service"
     assert "HealthCheck" not in migrate
 
 
@@ -154,11 +159,12 @@ def test_environment_is_the_contract_with_the_service(dev: Templates, prod: Temp
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_service_understands_what_it_is_told(prod: Templates, kind: str) -> None:
+def test_the_service_parses_its_environment(prod: Templates, kind: str) -> None:
     found = environment(container(prod, kind, kind))
     told = {name: str(prod.resolve(task(prod, kind).stack, value)) for name, value in found.items()}
     told |= dict.fromkeys(secrets(prod, kind, kind), "secret")
-    settings = Settings.from_environment(told)
+    with mock.patch.dict(os.environ, told, clear=True):
+        settings = Settings.from_environment()
     assert (settings.environment, settings.bind_host, settings.port) == ("prod", "0.0.0.0", 8443)
     assert (settings.processor, settings.allow_live_keys) == ("stripe", True)
     assert settings.public_base_url == "https://api.payments.example"
@@ -189,7 +195,7 @@ def test_task_sizes_are_what_the_configuration_says(dev: Templates, prod: Templa
     assert (size(prod, "api"), size(prod, "worker")) == (("1024", "2048"), ("256", "512"))
 
 
-def test_an_admin_task_runs_one_harmless_command_unless_told_otherwise(each: Templates) -> None:
+def test_an_admin_task_lists_stuck_attempts_by_default(each: Templates) -> None:
     (admin,) = task(each, "admin")["ContainerDefinitions"]
     assert (admin["Name"], admin["Essential"]) == ("admin", True)
     assert admin["Command"] == ["python", "-m", "payments", "stuck"]
@@ -198,15 +204,17 @@ def test_an_admin_task_runs_one_harmless_command_unless_told_otherwise(each: Tem
     assert "PortMappings" not in admin
 
 
-def test_an_admin_task_works_with_the_applications_credentials(dev: Templates, prod: Templates) -> None:
+def test_an_admin_task_uses_the_applications_credentials(dev: Templates, prod: Templates) -> None:
     assert secrets(dev, "admin", "admin") == secrets(dev, "api", "api")
     told = {name: str(value) for name, value in environment(container(prod, "admin", "admin")).items()}
-    settings = Settings.from_environment(told | dict.fromkeys(secrets(prod, "admin", "admin"), "secret"))
+    told |= dict.fromkeys(secrets(prod, "admin", "admin"), "secret")
+    with mock.patch.dict(os.environ, told, clear=True):
+        settings = Settings.from_environment()
     assert (settings.environment, settings.processor, settings.allow_live_keys) == ("prod", "stripe", True)
 
 
-def test_outputs_say_all_that_running_an_admin_task_needs(each: Templates) -> None:
-    """Cluster, task definition, network: docs/operations.md names these outputs."""
+def test_outputs_contain_what_running_an_admin_task_needs(each: Templates) -> None:
+    """docs/operations.md names these outputs."""
     outputs = {
         name: each.resolve(stack, output["Value"])
         for stack, template in each.by_stack.items()
@@ -231,13 +239,13 @@ def test_outputs_say_all_that_running_an_admin_task_needs(each: Templates) -> No
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_bad_release_never_takes_the_old_one_down(each: Templates, kind: str) -> None:
+def test_a_failed_deployment_keeps_the_old_release(each: Templates, kind: str) -> None:
     deployment = service(each, kind)["DeploymentConfiguration"]
     assert (deployment["MinimumHealthyPercent"], deployment["MaximumPercent"]) == (100, 200)
     assert deployment["DeploymentCircuitBreaker"] == {"Enable": True, "Rollback": True}
 
 
-def test_deployment_alarms_exist_before_the_service_that_names_them(each: Templates) -> None:
+def test_deployment_alarms_exist_before_the_service(each: Templates) -> None:
     api = service(each, "api")
     alarms = api["DeploymentConfiguration"]["Alarms"]
     assert alarms["Enable"] is alarms["Rollback"] is True
@@ -250,7 +258,7 @@ def test_deployment_alarms_exist_before_the_service_that_names_them(each: Templa
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_services_balance_zones_allow_no_shell_and_leave_the_count_to_scaling(each: Templates, kind: str) -> None:
+def test_services_leave_task_counts_to_scaling(each: Templates, kind: str) -> None:
     found = service(each, kind)
     assert found["AvailabilityZoneRebalancing"] == "ENABLED"
     assert not found.properties.get("EnableExecuteCommand")
@@ -282,13 +290,13 @@ def test_the_api_scales_on_cpu_and_on_requests(dev: Templates) -> None:
     assert metrics["scaling-policy-api-requests-dev"]["TargetValue"] == 3_000
 
 
-def test_logs_never_hold_up_a_payment(each: Templates) -> None:
+def test_logging_never_blocks_a_payment(each: Templates) -> None:
     for owner in each.all("AWS::ECS::TaskDefinition"):
         for definition in owner["ContainerDefinitions"]:
             options = definition["LogConfiguration"]["Options"]
             assert options["mode"] == "non-blocking"
 
 
-def test_the_image_runs_as_the_user_that_the_task_names() -> None:
+def test_image_and_task_definition_name_the_same_user() -> None:
     dockerfile = (PROJECT / "service" / "Dockerfile").read_text()
     assert "\nUSER 10001:10001\n" in dockerfile

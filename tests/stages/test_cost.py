@@ -1,4 +1,4 @@
-"""The cost estimate promises to count what is really there, and to add up."""
+"""The cost estimate counts what the templates contain, and adds up."""
 
 import re
 from collections.abc import Mapping
@@ -69,14 +69,14 @@ def quantities(templates: Templates) -> dict[str, Decimal]:
 ESTIMATED = {"Container Insights, metric", "Business metric"}
 
 
-def test_quantities_are_those_of_the_templates(rows: Mapping[str, Row], dev: Templates, prod: Templates) -> None:
+def test_quantities_match_the_templates(rows: Mapping[str, Row], dev: Templates, prod: Templates) -> None:
     in_dev, in_prod = quantities(dev), quantities(prod)
     assert set(rows) == set(in_dev) | ESTIMATED
     assert {item: rows[item][1] for item in in_dev} == in_dev
     assert {item: rows[item][2] for item in in_prod} == in_prod
 
 
-def test_every_line_is_price_times_quantity(rows: Mapping[str, Row]) -> None:
+def test_every_row_is_price_times_quantity(rows: Mapping[str, Row]) -> None:
     for item, (price, dev, prod, dev_dollars, prod_dollars) in rows.items():
         assert (price * dev).quantize(CENT, ROUND_HALF_UP) == dev_dollars, item
         assert (price * prod).quantize(CENT, ROUND_HALF_UP) == prod_dollars, item

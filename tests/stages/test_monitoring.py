@@ -1,4 +1,4 @@
-"""Monitoring promises that somebody hears of trouble, learns what it means, and is left alone otherwise."""
+"""Monitoring alerts people to trouble, explains what it means, and stays quiet otherwise."""
 
 import json
 import re
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stages.log_queries import QUERIES
+from stages.monitoring.log_queries import QUERIES
 from tests.stages.model import PROJECT, Resource, Templates
 
 ALARMS = {
@@ -38,18 +38,18 @@ def dashboard(templates: Templates) -> list[dict[str, Any]]:
 
 
 def watched(alarm: Resource) -> tuple[str, list[dict[str, str]]]:
-    """Name and dimensions of the one metric that an alarm without an expression watches."""
+    """Name and dimensions of the metric of an alarm without an expression."""
     (item,) = alarm["Metrics"]
     metric = item["MetricStat"]["Metric"]
     return metric["MetricName"], metric["Dimensions"]
 
 
-def test_everything_that_can_go_wrong_has_an_alarm(environments: dict[str, Templates]) -> None:
+def test_these_are_the_alarms(environments: dict[str, Templates]) -> None:
     for name, templates in environments.items():
         assert set(alarms(templates)) == (ALARMS | {"unhealthy-alternate"} if name == "Canary" else ALARMS)
 
 
-def test_every_alarm_reaches_the_topic_when_it_starts_and_when_it_ends(each: Templates) -> None:
+def test_alarms_notify_the_topic_when_raised_and_resolved(each: Templates) -> None:
     topic = each.one("AWS::SNS::Topic")
     for alarm in alarms(each).values():
         for action in ("AlarmActions", "OKActions"):
@@ -57,7 +57,7 @@ def test_every_alarm_reaches_the_topic_when_it_starts_and_when_it_ends(each: Tem
         assert alarm.properties.get("ActionsEnabled", True) is True
 
 
-def test_every_alarm_is_one_sentence_and_a_section_of_the_runbook(each: Templates) -> None:
+def test_alarms_are_one_sentence_with_a_runbook_link(each: Templates) -> None:
     runbook = (PROJECT / "docs" / "operations.md").read_text()
     anchors = {
         re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-") for title in re.findall(r"^#+ (.+)$", runbook, re.M)
@@ -70,7 +70,7 @@ def test_every_alarm_is_one_sentence_and_a_section_of_the_runbook(each: Template
         assert name in anchors, f"docs/operations.md has no section {name}"
 
 
-def test_silence_is_no_alarm(each: Templates) -> None:
+def test_missing_data_is_not_an_alarm(each: Templates) -> None:
     assert {alarm["TreatMissingData"] for alarm in alarms(each).values()} == {"notBreaching"}
 
 
@@ -78,7 +78,7 @@ ERROR_RATE = "FILL(100 * SUM([target, balancer]) / SUM([requests, balancer]), 0)
 
 
 def parts(alarm: Resource) -> tuple[dict[str, str], dict[str, str], str]:
-    """Metrics and expressions of an alarm by id, and the id of the one that it watches."""
+    """Metrics and expressions of an alarm by id, and the id of the one that it evaluates."""
     items = {item["Id"]: item for item in alarm["Metrics"]}
     metrics = {name: item["MetricStat"]["Metric"]["MetricName"] for name, item in items.items() if "MetricStat" in item}
     expressions = {name: item["Expression"] for name, item in items.items() if "Expression" in item}
@@ -86,8 +86,8 @@ def parts(alarm: Resource) -> tuple[dict[str, str], dict[str, str], str]:
     return metrics, expressions, watched_id
 
 
-def test_more_than_five_per_cent_of_failed_requests_alarm_and_no_traffic_does_not(dev: Templates) -> None:
-    """The balancer's own errors count as requests: of one that finds no task it counts the error only."""
+def test_the_error_rate_alarm_ignores_missing_traffic(dev: Templates) -> None:
+    """The load balancer's own errors are added to the requests: without a task it counts the error only."""
     alarm = alarms(dev)["error-rate"]
     assert (alarm["Threshold"], alarm["ComparisonOperator"]) == (5, "GreaterThanThreshold")
     metrics, expressions, watched_id = parts(alarm)
@@ -99,7 +99,7 @@ def test_more_than_five_per_cent_of_failed_requests_alarm_and_no_traffic_does_no
     }
 
 
-def test_a_canary_that_fails_is_not_lost_among_the_requests_that_do_not(canary: Templates) -> None:
+def test_a_failing_canary_is_not_diluted(canary: Templates) -> None:
     metrics, expressions, watched_id = parts(alarms(canary)["error-rate"])
     assert expressions.pop(watched_id) == "MAX([whole, primary, alternate])"
     assert expressions == {
@@ -119,7 +119,7 @@ def test_a_canary_that_fails_is_not_lost_among_the_requests_that_do_not(canary: 
     assert len(groups) == 2
 
 
-def test_unhealthy_tasks_of_either_release_are_seen(canary: Templates) -> None:
+def test_unhealthy_tasks_of_both_releases_alarm(canary: Templates) -> None:
     groups = set()
     for name in ("unhealthy-targets", "unhealthy-alternate"):
         metric, dimensions = watched(alarms(canary)[name])
@@ -129,7 +129,7 @@ def test_unhealthy_tasks_of_either_release_are_seen(canary: Templates) -> None:
     assert len(groups) == 2
 
 
-def test_the_dashboard_finds_the_targets_of_whichever_group_serves(each: Templates) -> None:
+def test_the_dashboard_searches_all_target_groups(each: Templates) -> None:
     (graph,) = (widget for widget in dashboard(each) if widget["title"] == "Targets")
     balancer = each.one("AWS::ElasticLoadBalancingV2::LoadBalancer")
     own = f"{balancer.stack}/{balancer.logical_id}.LoadBalancerFullName"
@@ -149,15 +149,16 @@ def test_the_dashboard_finds_the_targets_of_whichever_group_serves(each: Templat
         ("recovery-backlog", "RecoveryBacklogAge", 600),
         ("webhook-backlog", "WebhookBacklogAge", 900),
     ],
+    ids=lambda value: value if isinstance(value, str) and "-" in value else "",
 )
-def test_thresholds_are_the_designs(dev: Templates, name: str, metric: str, threshold: float) -> None:
+def test_thresholds_follow_the_design(dev: Templates, name: str, metric: str, threshold: float) -> None:
     alarm = alarms(dev)[name]
     assert (watched(alarm)[0], alarm["Threshold"]) == (metric, threshold)
     assert alarm["ComparisonOperator"] == "GreaterThanThreshold"
 
 
 @pytest.mark.parametrize("service", ["api", "worker"])
-def test_missing_tasks_are_those_desired_but_not_running(dev: Templates, service: str) -> None:
+def test_missing_tasks_are_desired_minus_running(dev: Templates, service: str) -> None:
     metrics = {metric["Id"]: metric for metric in alarms(dev)[f"{service}-tasks"]["Metrics"]}
     (expression,) = (metric["Expression"] for metric in metrics.values() if "Expression" in metric)
     assert expression == "desired - running"
@@ -167,7 +168,7 @@ def test_missing_tasks_are_those_desired_but_not_running(dev: Templates, service
         assert {"Name": "ServiceName", "Value": f"ecs-service-{service}-dev"} in metric["Dimensions"]
 
 
-def test_watched_services_exist_under_these_names(each: Templates) -> None:
+def test_monitored_services_exist(each: Templates) -> None:
     services = {service["ServiceName"] for service in each.all("AWS::ECS::Service")}
     found = {
         dimension["Value"]
@@ -179,13 +180,13 @@ def test_watched_services_exist_under_these_names(each: Templates) -> None:
     assert found == services
 
 
-def test_the_topic_mails_who_is_configured(dev: Templates, prod: Templates) -> None:
+def test_the_configured_address_is_subscribed(dev: Templates, prod: Templates) -> None:
     assert not dev.all("AWS::SNS::Subscription")
     subscription = prod.one("AWS::SNS::Subscription")
     assert (subscription["Protocol"], subscription["Endpoint"]) == ("email", "alarms@payments.example")
 
 
-def test_the_dashboard_answers_the_designs_questions(dev: Templates) -> None:
+def test_the_dashboard_has_the_designed_graphs(dev: Templates) -> None:
     text = json.dumps(dashboard(dev))
     titles = [widget["title"] for widget in dashboard(dev)]
     assert titles == [

@@ -1,30 +1,32 @@
-"""Names promise to be predictable, to end in the suffix, and to be found again by tag."""
+"""Names are predictable, end in the suffix, and can be found by tag."""
 
 import copy
 
 import pytest
 
-from stages.naming import MAX_SUFFIX, Names
+from kit.naming import MAX_SUFFIX_LENGTH, Names
+from stages.names import EnvironmentNames
 from tests.stages.conftest import ENVIRONMENTS
 from tests.stages.model import Templates
 from tests.stages.names import misnamed
 
-NAMES = Names(suffix="dev", account="111111111111", region="us-east-1")
+TOO_LONG = "d" * (MAX_SUFFIX_LENGTH + 1)
+NAMES = EnvironmentNames(suffix="dev", account="111111111111", region="us-east-1")
 
 
 def test_names_are_type_and_suffix() -> None:
     assert NAMES.name("vpc") == "vpc-dev"
     assert NAMES.stack("network") == "payment-network-dev"
-    assert NAMES.unique("alb-logs") == "alb-logs-dev-111111111111-us-east-1"
+    assert NAMES.globally_unique("alb-logs") == "alb-logs-dev-111111111111-us-east-1"
 
 
 @pytest.mark.parametrize("suffix", ["d", "dev", "dev-alice", "prod-alice12"])
-def test_a_well_formed_suffix_is_taken(suffix: str) -> None:
+def test_a_valid_suffix_is_accepted(suffix: str) -> None:
     assert Names(suffix=suffix, account="1", region="r").name("alb") == f"alb-{suffix}"
 
 
-@pytest.mark.parametrize("suffix", ["", "Dev", "1dev", "dev_1", "-dev", "dev-", "dev--1", "d" * (MAX_SUFFIX + 1)])
-def test_a_suffix_that_some_service_would_refuse_is_refused(suffix: str) -> None:
+@pytest.mark.parametrize("suffix", ["", "Dev", "1dev", "dev_1", "-dev", "dev-", "dev--1", TOO_LONG])
+def test_an_invalid_suffix_is_rejected(suffix: str) -> None:
     with pytest.raises(ValueError, match="environment suffix"):
         Names(suffix=suffix, account="1", region="r")
 
@@ -38,9 +40,7 @@ def test_names_that_aws_dictates_keep_their_form() -> None:
 
 
 @pytest.mark.parametrize("environment", sorted(ENVIRONMENTS))
-def test_every_name_and_name_tag_says_its_type_and_its_environment(
-    environments: dict[str, Templates], environment: str
-) -> None:
+def test_every_name_contains_type_and_suffix(environments: dict[str, Templates], environment: str) -> None:
     assert misnamed(environments[environment], str(ENVIRONMENTS[environment]["environment_suffix"])) == []
 
 
@@ -52,9 +52,10 @@ def test_every_name_and_name_tag_says_its_type_and_its_environment(
         ("AWS::EC2::RouteTable", "route-table-public-use1-az2-dev"),
         ("AWS::EC2::EIP", "eip-nat"),
     ],
+    ids=["subnet", "vpc", "duplicate", "suffix"],
 )
-def test_a_name_of_another_type_or_environment_or_resource_is_noticed(dev: Templates, kind: str, name: str) -> None:
-    """The last kind of mistake is a name that another resource of the type has already."""
+def test_a_misleading_name_is_detected(dev: Templates, kind: str, name: str) -> None:
+    """The last case is a name that another resource of the type already has."""
     by_stack = copy.deepcopy(dict(dev.by_stack))
     planted = dev.all(kind)[0]
     tags = by_stack[planted.stack]["Resources"][planted.logical_id]["Properties"]["Tags"]

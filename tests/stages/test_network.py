@@ -1,4 +1,4 @@
-"""The network promises three zones, one way out, and no connection that the design does not name."""
+"""The network has three zones, one NAT gateway, and no connection besides the designed ones."""
 
 import ipaddress
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def routes(templates: Templates, subnet: Resource) -> list[Resource]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_kind_of_subnet_is_in_each_of_three_zones_by_id(each: Templates, kind: str) -> None:
+def test_subnets_cover_three_zones_by_id(each: Templates, kind: str) -> None:
     assert [subnet["AvailabilityZoneId"] for subnet in subnets(each, kind)] == ZONES
     assert len(each.all("AWS::EC2::Subnet")) == len(KINDS) * len(ZONES)
     assert not any("AvailabilityZone" in subnet.properties for subnet in each.all("AWS::EC2::Subnet"))
@@ -51,7 +51,7 @@ def test_the_only_nat_gateway_is_in_a_public_subnet(each: Templates) -> None:
     assert len(each.all("AWS::EC2::EIP")) == 1
 
 
-def test_only_public_subnets_reach_the_internet_gateway_and_only_private_ones_the_nat(each: Templates) -> None:
+def test_routes_separate_public_private_and_isolated(each: Templates) -> None:
     def targets(kind: str) -> set[str]:
         return {
             name
@@ -66,7 +66,7 @@ def test_only_public_subnets_reach_the_internet_gateway_and_only_private_ones_th
     assert targets("isolated") == set()
 
 
-def test_nothing_gets_a_public_address_by_itself(each: Templates) -> None:
+def test_nothing_is_assigned_a_public_address(each: Templates) -> None:
     assert not any(subnet.properties.get("MapPublicIpOnLaunch") for subnet in each.all("AWS::EC2::Subnet"))
     for service in each.all("AWS::ECS::Service"):
         assert service["NetworkConfiguration"]["AwsvpcConfiguration"]["AssignPublicIp"] == "DISABLED"
@@ -81,7 +81,7 @@ def test_flow_logs_record_all_traffic_into_an_encrypted_group(each: Templates) -
     assert "KmsKeyId" in each.one("AWS::Logs::LogGroup", LogGroupName=flow_log["LogGroupName"]).properties
 
 
-def test_image_layers_and_reports_and_nothing_else_come_through_the_s3_endpoint(dev: Templates) -> None:
+def test_the_s3_endpoint_allows_layers_and_own_buckets_only(dev: Templates) -> None:
     endpoint = dev.one("AWS::EC2::VPCEndpoint")
     assert endpoint["VpcEndpointType"] == "Gateway"
     layers, reports = endpoint["PolicyDocument"]["Statement"]
@@ -115,7 +115,7 @@ def connections(templates: Templates) -> Iterator[tuple[str, str, str]]:
         peer_property = "SourceSecurityGroupId" if direction == "Ingress" else "DestinationSecurityGroupId"
         peer = name(stack, rule.get(peer_property, rule.get("CidrIp", rule.get("CidrIpv6"))))
         if peer == "255.255.255.255/32":
-            continue  # CDK's rule for "nothing": without any, EC2 would allow everything
+            continue  # placeholder that matches nothing: without any rule, EC2 would allow everything
         arrow = f"{peer} -> {own}" if direction == "Ingress" else f"{own} -> {peer}"
         yield direction, arrow, f"{rule['IpProtocol']} {rule.get('FromPort')}-{rule.get('ToPort')}"
 
@@ -136,25 +136,25 @@ def designed(suffix: str) -> list[tuple[str, str, str]]:
     ]
 
 
-def test_who_may_talk_to_whom_is_exactly_the_design(environments: dict[str, Templates]) -> None:
+def test_connections_are_exactly_the_designed_ones(environments: dict[str, Templates]) -> None:
     for name, suffix in (("Dev", "dev"), ("Prod", "prod"), ("Longest", "prod-alice12")):
         assert sorted(connections(environments[name])) == sorted(designed(suffix))
 
 
-def test_a_release_that_is_being_tried_is_reached_from_inside_the_network_only(canary: Templates) -> None:
+def test_the_test_listener_is_reachable_from_the_vpc_only(canary: Templates) -> None:
     network = canary.one("AWS::EC2::VPC")["CidrBlock"]
     test_traffic = ("Ingress", f"{network} -> security-group-alb-canary-alice", "tcp 9443-9443")
     assert ipaddress.ip_network(network).is_private
     assert sorted(connections(canary)) == sorted([*designed("canary-alice"), test_traffic])
 
 
-def test_every_group_denies_egress_unless_told_otherwise(each: Templates) -> None:
-    """EC2 adds "allow all" to a group that names no egress rule at all."""
+def test_every_security_group_denies_egress_by_default(each: Templates) -> None:
+    """EC2 adds "allow all" to a group without any egress rule."""
     for group in each.all("AWS::EC2::SecurityGroup"):
         assert group.properties.get("SecurityGroupEgress"), f"{group} would allow all egress"
 
 
-def test_each_thing_is_in_its_own_group_and_subnets(each: Templates) -> None:
+def test_resources_are_in_their_own_groups_and_subnets(each: Templates) -> None:
     def groups_of(resource: Resource, ids: object) -> set[str]:
         resolved = each.resolve(resource.stack, ids)
         return {
@@ -184,7 +184,7 @@ def test_each_thing_is_in_its_own_group_and_subnets(each: Templates) -> None:
     assert kinds_of(home, home["SubnetIds"]) == {"isolated"}
 
 
-def test_the_default_security_group_is_closed(each: Templates) -> None:
-    closed = each.one("Custom::ClosedDefaultGroup")
+def test_the_default_security_group_is_restricted(each: Templates) -> None:
+    restricted = each.one("Custom::ClosedDefaultGroup")
     vpc = each.one("AWS::EC2::VPC")
-    assert each.resolve(closed.stack, closed["GroupId"]) == f"{vpc.stack}/{vpc.logical_id}.DefaultSecurityGroup"
+    assert each.resolve(restricted.stack, restricted["GroupId"]) == f"{vpc.stack}/{vpc.logical_id}.DefaultSecurityGroup"

@@ -1,4 +1,4 @@
-"""On the emulator: two installations side by side, and nothing left after each has been made and destroyed twice.
+"""On the emulator: two installations coexist, and nothing is left after they are destroyed.
 
 One of them is switched to canary deployments and back in between.
 """
@@ -34,7 +34,7 @@ ORDER = ("network", "database", "service", "monitoring")
 
 
 class Account:
-    """The emulated account, and stacks in it."""
+    """The emulated account and its stacks."""
 
     def __init__(self, emulator: EmulatorProcess) -> None:
         self.session = sessions.open_session(emulator.port)
@@ -45,7 +45,7 @@ class Account:
         self.session.client("ssm").put_parameter(Name="/cdk-bootstrap/hnb659fds/version", Value="30", Type="String")
 
     def inventory(self) -> dict[str, frozenset[str]]:
-        """What is there, the templates that the tests themselves upload aside."""
+        """What the account contains, except for the templates that the tests upload."""
         found = take_inventory(self.session, records=self._records)
         return {kind: ids for kind, ids in found.items() if kind != "S3 object"}
 
@@ -59,7 +59,7 @@ class Account:
             self._wait(name, "CREATE_COMPLETE")
 
     def update(self, templates: Templates) -> None:
-        """Update the stacks of which the template is another one than before."""
+        """Update the stacks whose templates have changed."""
         for name in sorted(templates.by_stack, key=lambda stack: ORDER.index(stack.split("-")[1])):
             if self._cloudformation.get_template(StackName=name)["TemplateBody"] == templates.by_stack[name]:
                 continue
@@ -128,7 +128,7 @@ def switched(tmp_path_factory: pytest.TempPathFactory) -> Templates:
     return read(SWITCHED, outdir)["Longest"]
 
 
-def test_two_installations_live_side_by_side_and_leave_nothing(
+def test_two_installations_coexist_and_leave_nothing(
     account: Account, installations: dict[str, Templates], switched: Templates
 ) -> None:
     before = account.inventory()
@@ -136,9 +136,9 @@ def test_two_installations_live_side_by_side_and_leave_nothing(
     account.deploy(dev)
     account.deploy(alice)
     try:
-        check_made(account, dev, "dev")
-        check_made(account, alice, "dev-alice123")
-        check_switched(account, alice, switched)
+        check_deployed(account, dev, "dev")
+        check_deployed(account, alice, "dev-alice123")
+        check_canary_switch(account, alice, switched)
         account.destroy(dev)
         account.deploy(dev)
     finally:
@@ -148,12 +148,12 @@ def test_two_installations_live_side_by_side_and_leave_nothing(
     revisions = left.pop("ECS task definition")
     assert left == {}
     describe = account.session.client("ecs").describe_task_definition
-    for revision in revisions:  # AWS keeps them, inactive; `make destroy` sweeps them
+    for revision in revisions:  # AWS keeps them, inactive; `make destroy` deletes them
         assert describe(taskDefinition=revision)["taskDefinition"]["status"] == "INACTIVE"
 
 
-def check_switched(account: Account, before: Templates, after: Templates) -> None:
-    """From rolling to canary and back: what serves stays where it is, and what only canary needs comes and goes."""
+def check_canary_switch(account: Account, before: Templates, after: Templates) -> None:
+    """From rolling to canary and back: existing resources are kept, and canary resources are added and removed."""
     stack = "payment-service-dev-alice123"
     rolling = account.physical_ids(stack)
     account.update(after)
@@ -178,8 +178,8 @@ def check_switched(account: Account, before: Templates, after: Templates) -> Non
     assert account.physical_ids(stack) == rolling
 
 
-def check_made(account: Account, templates: Templates, suffix: str) -> None:
-    """What only a deployment shows: generated values, custom resources that ran, a bucket that must be emptied."""
+def check_deployed(account: Account, templates: Templates, suffix: str) -> None:
+    """Check what only a deployment shows: generated values, custom resources, a bucket that must be emptied."""
     session = account.session
     arn = account.output(f"payment-service-{suffix}", "SmokeKeySecretArn")
     key = json.loads(session.client("secretsmanager").get_secret_value(SecretId=arn)["SecretString"])

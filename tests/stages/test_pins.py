@@ -1,4 +1,4 @@
-"""Templates promise to choose no version that AWS changes or withdraws by itself: nothing fails for its age alone."""
+"""Templates specify no version that AWS changes or withdraws by itself, so nothing fails because of its age."""
 
 import copy
 import re
@@ -7,21 +7,21 @@ from typing import Any
 
 import pytest
 
-from stages.database import MAJOR_VERSION
+from stages.database.stack import MAJOR_VERSION
 from tests.stages.model import Resource, Templates, schema
 from tests.stages.pins import pinned_wrongly
 
 
-def test_no_environment_pins_what_aws_moves(each: Templates) -> None:
+def test_environments_pin_no_version_managed_by_aws(each: Templates) -> None:
     assert pinned_wrongly(each) == []
 
 
-def test_the_pipeline_pins_nothing_of_the_kind_either(whole_app: Path) -> None:
+def test_the_pipeline_pins_no_version_managed_by_aws(whole_app: Path) -> None:
     assert pinned_wrongly(Templates.of(whole_app)) == []
 
 
-def test_minor_versions_of_the_database_are_no_drift(dev: Templates) -> None:
-    """CloudFormation compares what is there with the template's value after the schema's transform, as a pattern."""
+def test_minor_database_versions_are_not_drift(dev: Templates) -> None:
+    """CloudFormation compares the actual version with the template's after the schema's transform, as a pattern."""
     cluster = dev.one("AWS::RDS::DBCluster")
     transform = schema(cluster.type)["propertyTransform"]["/properties/EngineVersion"]
     assert transform == '$join([$string(EngineVersion), ".*"])'
@@ -31,7 +31,7 @@ def test_minor_versions_of_the_database_are_no_drift(dev: Templates) -> None:
     assert not re.fullmatch(f"{cluster['EngineVersion']}.*", "17.9")
 
 
-def test_the_parameter_group_is_of_the_engines_major_version_and_named_after_it(dev: Templates) -> None:
+def test_the_parameter_group_follows_the_major_version(dev: Templates) -> None:
     group = dev.one("AWS::RDS::DBClusterParameterGroup")
     assert group["Family"] == f"aurora-postgresql{MAJOR_VERSION}"
     assert f"-pg{MAJOR_VERSION}-" in group["DBClusterParameterGroupName"]
@@ -51,7 +51,7 @@ def _first(templates: Templates, kind: str) -> Resource:
         ("AWS::Lambda::Function", {"RuntimeManagementConfig": {"RuntimeVersionArn": "x"}, "Runtime": "python3.9"}),
     ],
 )
-def test_a_planted_pin_is_found(dev: Templates, kind: str, change: dict[str, Any]) -> None:
+def test_a_pinned_version_is_detected(dev: Templates, kind: str, change: dict[str, Any]) -> None:
     by_stack = copy.deepcopy(dict(dev.by_stack))
     planted = _first(dev, kind)
     by_stack[planted.stack]["Resources"][planted.logical_id]["Properties"].update(change)

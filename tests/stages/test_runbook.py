@@ -1,4 +1,4 @@
-"""The runbook promises commands that work as they stand: they are run here, with an `aws` that only takes notes."""
+"""The commands in the runbook work when copied: they run here with a fake `aws` that records its calls."""
 
 import json
 import os
@@ -13,7 +13,7 @@ import pytest
 from tests.stages.model import PROJECT, Templates
 from tests.stages.names import names_of
 
-#: Answers as the AWS CLI does, and keeps what it was asked for.
+#: Responds like the AWS CLI and records its arguments.
 AWS = """
 import json, os, sys
 asked = sys.argv[1:]
@@ -64,9 +64,7 @@ def option(call: list[str], name: str) -> str:
     return call[call.index(name) + 1]
 
 
-def test_a_command_is_run_word_by_word_and_its_output_and_exit_code_are_shown(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_run_passes_arguments_and_shows_output_and_exit_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     functions, separator, _ = blocks("Run a command in an environment").partition("\nrun stuck\n")
     assert separator, "the section shows how to use it"
     printed, calls = run(f'{functions}\nrun merchant create --name "Ann\'s \\"shop\\""', tmp_path, monkeypatch)
@@ -95,7 +93,7 @@ def test_a_command_is_run_word_by_word_and_its_output_and_exit_code_are_shown(
     ]
 
 
-def test_weights_that_were_reset_are_put_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reset_weights_are_corrected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, calls = run(f"{blocks('The trap: who owns the weights')}\nweights 0 100", tmp_path, monkeypatch)
     (changed,) = (call for call in calls if "modify-rule" in call)
     assert option(changed, "--rule-arn") == "arn:CanaryProductionRule"
@@ -118,7 +116,7 @@ def functions_of_rotation() -> str:
     return functions
 
 
-def test_a_new_value_is_put_and_then_read_by_new_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rotating_a_secret_replaces_the_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = f"{functions_of_rotation()}\nrotate db-app-credentials password && restart"
     _, calls = run(script, tmp_path, monkeypatch)
     assert [call[1] for call in calls if call[0] != "stdin"] == [
@@ -137,7 +135,7 @@ def test_a_new_value_is_put_and_then_read_by_new_tasks(tmp_path: Path, monkeypat
     assert all("--force-new-deployment" in call for call in restarted)
 
 
-def test_the_owners_password_is_the_one_in_its_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_owners_password_is_set_from_its_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, calls = run(f"{functions_of_rotation()}\nset_owner_password", tmp_path, monkeypatch)
     (written,) = (json.loads(call[1]) for call in calls if call[0] == "stdin")
     assert written == {
@@ -145,10 +143,10 @@ def test_the_owners_password_is_the_one_in_its_secret(tmp_path: Path, monkeypatc
         "MasterUserPassword": "old",
         "ApplyImmediately": True,
     }
-    assert not any("old" in call for call in calls if call[0] != "stdin"), "not where a list of processes shows it"
+    assert not any("old" in call for call in calls if call[0] != "stdin"), "not visible in a list of processes"
 
 
-def test_every_secret_that_tasks_read_is_followed_by_their_replacement(each: Templates) -> None:
+def test_every_rotation_of_a_task_secret_restarts_tasks(each: Templates) -> None:
     """CloudFormation restarts nothing when only a value changed."""
     names = {
         f"{secret.stack}/{secret.logical_id}": secret["Name"].removesuffix(f"-{secret.stack.split('-', 2)[2]}")
@@ -164,19 +162,19 @@ def test_every_secret_that_tasks_read_is_followed_by_their_replacement(each: Tem
     used = (SEPARATOR + blocks(ROTATION).partition(SEPARATOR)[2]).strip().splitlines()
     for name in injected:
         (line,) = (line for line in used if line.split()[1] == name)
-        assert line.endswith("&& restart"), f"{name}: tasks go on with the old value"
+        assert line.endswith("&& restart"), f"{name}: tasks keep the old value"
 
 
-def test_no_text_promises_that_a_deployment_brings_a_secrets_new_value() -> None:
-    texts = [*PROJECT.glob("docs/*.md"), PROJECT / "README.md", *PROJECT.glob("stages/*.py")]
+def test_no_text_claims_that_deployments_reload_secrets() -> None:
+    texts = [*PROJECT.glob("docs/*.md"), PROJECT / "README.md", *PROJECT.glob("stages/**/*.py")]
     for text in texts:
         assert not re.search(r"(put|value)[^.|]*\b(then|next) deploy", text.read_text(), re.I), f"{text} promises it"
 
 
-def test_every_name_in_the_runbook_is_a_name_of_the_templates(dev: Templates, canary: Templates) -> None:
+def test_every_name_in_the_runbook_exists(dev: Templates, canary: Templates) -> None:
     text = (PROJECT / "docs" / "operations.md").read_text().replace("$environment", "dev")
     named = set(re.findall(r"(?<![\w/$-])[a-z][a-z0-9]*(?:-[a-z0-9]+)*-dev\b(?!-)", text))
     known = {name for resource in dev.resources for name in names_of(dev, resource)} | set(dev.by_stack)
     known |= {name.replace("-canary-alice", "-dev") for each in canary.resources for name in names_of(canary, each)}
     assert len(named) > 15
-    assert named <= known, f"{sorted(named - known)} is nothing that an operator would find"
+    assert named <= known, f"{sorted(named - known)} do not exist"

@@ -1,25 +1,25 @@
-"""Texts promise the numbers of the code: every threshold and period that an operator reads is compared with it."""
+"""Texts contain the numbers of the code: every threshold and period that an operator reads is compared with it."""
 
 import json
 import re
 
 import pytest
 
-from payments import certificates
 from payments.domain.operations import PROCESSOR_DEADLINE, STUCK_AFTER
-from payments.web.auth import CACHE_SECONDS
+from payments.server import certificate as certificates
+from payments.web.http.auth import CACHE_SECONDS
 from payments.worker import main as worker
-from stages import canary as canary_stage
-from stages.deployment_alarms import MAX_ERROR_RATE, MAX_P99_SECONDS
-from stages.watch import MAX_DATABASE_CPU, MAX_RECOVERY_MINUTES, MAX_WEBHOOK_MINUTES, STUCK_MINUTES
+from stages.monitoring.alarms import MAX_DATABASE_CPU, MAX_RECOVERY_MINUTES, MAX_WEBHOOK_MINUTES, STUCK_MINUTES
+from stages.service.canary import BAKE_MINUTES, CANARY_MINUTES, CANARY_PERCENT
+from stages.service.deployment_alarms import MAX_ERROR_RATE, MAX_P99_SECONDS
 from tests.stages.model import PROJECT, Json, Resource, Templates
 from tests.stages.quantities import Quantity, minutes, percent, quantities, seconds
 
 RUNBOOK = (PROJECT / "docs" / "operations.md").read_text()
 _STUCK = seconds(STUCK_AFTER.total_seconds())
-#: What `aws ecs wait services-stable` takes at most: 40 looks, 15 seconds apart.
+#: Timeout of `aws ecs wait services-stable`: 40 checks, 15 seconds apart.
 _WAITER = seconds(40 * 15)
-_CANARY_MINUTES = canary_stage.CANARY_MINUTES + canary_stage.BAKE_MINUTES
+_CANARY_MINUTES = CANARY_MINUTES + BAKE_MINUTES
 
 
 def periods(templates: Templates, alarm: str) -> Quantity:
@@ -29,7 +29,7 @@ def periods(templates: Templates, alarm: str) -> Quantity:
 
 
 def window(alarm: Resource) -> float:
-    """Seconds: periods of the metric or expression that the alarm watches, times how many."""
+    """Seconds: the period of the alarm's metric or expression, times the number of periods."""
     return float(alarm["EvaluationPeriods"] * max(_periods(alarm.properties)))
 
 
@@ -41,7 +41,7 @@ def _periods(value: Json) -> set[int]:
 
 
 def runbook(dev: Templates) -> dict[str, set[Quantity]]:
-    """What each section of the runbook may say, from where the code says it; sections without numbers are left out."""
+    """Quantities that each section of the runbook may contain, from the code; other sections contain none."""
     group = dev.one("AWS::ElasticLoadBalancingV2::TargetGroup")
     unhealthy = seconds(group["HealthCheckIntervalSeconds"] * group["UnhealthyThresholdCount"])
     return {
@@ -55,8 +55,8 @@ def runbook(dev: Templates) -> dict[str, set[Quantity]]:
         "stuck-payments": {_STUCK, seconds(PROCESSOR_DEADLINE.total_seconds())},
         "webhook-backlog": {minutes(MAX_WEBHOOK_MINUTES)},
         "Canary deployments": {
-            percent(canary_stage.CANARY_PERCENT),
-            minutes(canary_stage.CANARY_MINUTES),
+            percent(CANARY_PERCENT),
+            minutes(CANARY_MINUTES),
             minutes(_CANARY_MINUTES),
         },
         "First merchant and live key": {seconds(CACHE_SECONDS)},
@@ -68,8 +68,8 @@ def runbook(dev: Templates) -> dict[str, set[Quantity]]:
     }
 
 
-#: Sections whose numbers are no thresholds: a figure of speech, the life of an example's certificate.
-SPEECH = {"Every day: reconcile, verify", "Destroy", "Evaluate without a domain"}
+#: Sections whose numbers are not thresholds: a figure of speech, the validity of an example certificate.
+EXEMPT = {"Every day: reconcile, verify", "Destroy", "Evaluate without a domain"}
 
 
 def sections(text: str) -> dict[str, str]:
@@ -82,11 +82,11 @@ def contradictions(text: str, known: dict[str, set[Quantity]]) -> list[str]:
     return [
         f"{title}: {sorted(quantities(body) ^ known.get(title, set()))}"
         for title, body in sections(text).items()
-        if title not in SPEECH and quantities(body) != known.get(title, set())
+        if title not in EXEMPT and quantities(body) != known.get(title, set())
     ]
 
 
-def test_every_number_of_the_runbook_is_the_codes(dev: Templates) -> None:
+def test_every_number_in_the_runbook_matches_the_code(dev: Templates) -> None:
     assert contradictions(RUNBOOK, runbook(dev)) == []
 
 
@@ -100,20 +100,21 @@ def test_every_number_of_the_runbook_is_the_codes(dev: Templates) -> None:
         ("10 % of the requests", "five % of the requests"),
         ("### worker-tasks\n", "### worker-tasks\n\nFor 7 minutes.\n"),
     ],
+    ids=["hour", "percent", "minute", "minutes", "word", "added"],
 )
-def test_a_planted_number_is_found(dev: Templates, right: str, wrong: str) -> None:
+def test_a_wrong_number_is_detected(dev: Templates, right: str, wrong: str) -> None:
     assert RUNBOOK.count(right) >= 1
     assert len(contradictions(RUNBOOK.replace(right, wrong), runbook(dev))) == 1
 
 
 def allowed(alarm: Resource) -> set[Quantity]:
-    """What an alarm's description may state: how long, its threshold, and when the service calls something stuck."""
+    """Quantities that an alarm's description may contain: period, threshold, and when an attempt is stuck."""
     threshold = float(alarm["Threshold"])
     stuck = {_STUCK} if "-stuck-" in alarm["AlarmName"] else set()
     return {seconds(window(alarm)), seconds(threshold), percent(threshold)} | stuck
 
 
-def test_every_number_of_an_alarms_description_is_the_alarms_own(each: Templates) -> None:
+def test_every_number_in_an_alarm_matches_the_alarm(each: Templates) -> None:
     stated = 0
     for alarm in each.all("AWS::CloudWatch::Alarm"):
         found = quantities(alarm["AlarmDescription"])
@@ -122,24 +123,24 @@ def test_every_number_of_an_alarms_description_is_the_alarms_own(each: Templates
     assert stated >= 10
 
 
-def test_a_description_with_another_number_is_found(dev: Templates) -> None:
+def test_a_wrong_number_in_an_alarm_is_detected(dev: Templates) -> None:
     for alarm in dev.all("AWS::CloudWatch::Alarm"):
         assert not quantities("It took a day, or 77 %.") <= allowed(alarm)
     (stuck,) = (each for each in dev.all("AWS::CloudWatch::Alarm") if "-stuck-" in each["AlarmName"])
-    assert not quantities("could not be found out in an hour") <= allowed(stuck)
+    assert not quantities("has remained unknown for an hour") <= allowed(stuck)
 
 
-def test_what_stages_say_of_the_service_is_what_it_does() -> None:
+def test_stuck_minutes_match_the_service() -> None:
     assert minutes(STUCK_MINUTES) == _STUCK
 
 
-def test_the_databases_alarm_names_the_capacity_that_it_has(each: Templates) -> None:
+def test_the_database_alarm_names_its_capacity(each: Templates) -> None:
     (alarm,) = (found for found in each.all("AWS::CloudWatch::Alarm") if "-database-capacity-" in found["AlarmName"])
     most = each.one("AWS::RDS::DBCluster")["ServerlessV2ScalingConfiguration"]["MaxCapacity"]
     assert f"all of its {most} ACUs" in alarm["AlarmDescription"]
 
 
-def test_what_a_graph_counts_in_a_minute_has_periods_of_a_minute(each: Templates) -> None:
+def test_graphs_per_minute_have_periods_of_a_minute(each: Templates) -> None:
     found = each.one("AWS::CloudWatch::Dashboard")
     widgets = json.loads(str(each.resolve(found.stack, found["DashboardBody"])))["widgets"]
     counted = [

@@ -1,4 +1,4 @@
-"""What dashboards and alarms watch promises to exist: every business metric is one that a real run reports."""
+"""Every business metric of dashboards and alarms is emitted by a real run of the service."""
 
 import json
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from payments.metrics import NAMESPACE
+from payments.observability.metrics import NAMESPACE
 from payments.repositories.database import Database
 from tests.service.conftest import Postgres, make_key
 from tests.service.conftest import _journal_pool as _journal_pool
@@ -58,19 +58,19 @@ def _watched(templates: Templates) -> set[Series]:
     return found
 
 
-def test_every_business_metric_that_is_watched_is_reported(dev: Templates, reported: set[Series]) -> None:
+def test_every_business_metric_is_emitted(dev: Templates, reported: set[Series]) -> None:
     watched = _watched(dev)
     assert len(watched) >= 8
-    assert watched <= reported, f"{sorted(map(str, watched - reported))} would stay empty for ever"
+    assert watched <= reported, f"{sorted(map(str, watched - reported))} would stay empty"
 
 
-def test_a_dimension_that_nobody_reports_is_noticed(reported: set[Series]) -> None:
+def test_a_missing_dimension_is_detected(reported: set[Series]) -> None:
     assert ("Payments", frozenset({("Environment", ENVIRONMENT), ("Outcome", "succeeded")})) in reported
     assert ("Payments", frozenset({("Environment", ENVIRONMENT), ("Outcome", "approved")})) not in reported
 
 
-def test_firewall_metrics_are_asked_under_the_name_that_the_web_acl_reports_them(each: Templates) -> None:
-    """The dimension is the metric name of the ACL's visibility, not its name."""
+def test_firewall_metrics_use_the_web_acls_metric_name(each: Templates) -> None:
+    """The dimension is the metric name in the ACL's visibility configuration, not the ACL's name."""
     acl = each.one("AWS::WAFv2::WebACL")
     board = each.one("AWS::CloudWatch::Dashboard")
     body = str(each.resolve(board.stack, board["DashboardBody"]))

@@ -1,5 +1,5 @@
-"""What a deployment would change, told by comparing templates: the deployed ones with those about to be deployed.
+"""What a deployment would change, found by comparing the deployed templates with those about to be deployed.
 
-Change sets cannot tell it before an approval: CDK Pipelines prepares and deploys stack by stack, and a stack's change
-set depends on the outputs of the one before.
+Change sets do not exist yet at the approval: CDK Pipelines prepares and deploys stack by stack, and the change set of a
+stack depends on the outputs of the stacks before it.
 """

@@ -1,16 +1,16 @@
-"""Resources added, changed, replaced and removed between two templates of one stack."""
+"""Resources that are added, changed, replaced and removed between two templates of a stack."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-Json = Any
+Json = Any  # a template is JSON of any shape
 Template = Mapping[str, Json]
+#: Resource type to its `createOnly` and `conditional` property pointers, in the notation of the resource schemas.
 CreateOnly = Mapping[str, Mapping[str, list[str]]]
-"""Resource type to its `createOnly` and `conditional` property pointers, as the CloudFormation registry names them."""
 
-#: Types that hold what cannot be made again. Losing one of them loses data, or what other data is encrypted with.
+#: Types that hold data, or a key that data is encrypted with: deleting such a resource loses data.
 STATEFUL = frozenset(
     {
         "AWS::DynamoDB::Table",
@@ -22,12 +22,12 @@ STATEFUL = frozenset(
         "AWS::SecretsManager::Secret",
     }
 )
-#: An Aurora instance holds no data: its cluster does.
+#: Engines whose instances hold no data: their cluster does.
 _AURORA = "aurora"
 _IGNORED = frozenset({"AWS::CDK::Metadata"})
 
 
-class Kind(StrEnum):
+class ChangeKind(StrEnum):
     """What happens to a resource."""
 
     ADDED = "added"
@@ -37,26 +37,26 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Change:
-    """One resource that a deployment would touch."""
+class ResourceChange:
+    """A resource that a deployment would change."""
 
     stack: str
     logical_id: str
     type: str
-    kind: Kind
+    kind: ChangeKind
+    #: Properties that differ; of a replaced resource those that force the replacement.
     properties: tuple[str, ...] = ()
-    """Properties that differ; of a replaced resource those that force the replacement."""
     stateful: bool = False
 
     @property
     def name(self) -> str:
-        """How a person refers to the resource."""
+        """Name of the resource in reports and commit messages."""
         return f"{self.stack}/{self.logical_id}"
 
     @property
     def loses_state(self) -> bool:
-        """Whether what the resource holds would be gone."""
-        return self.stateful and self.kind in (Kind.REPLACED, Kind.REMOVED)
+        """Whether the data in the resource would be lost."""
+        return self.stateful and self.kind in (ChangeKind.REPLACED, ChangeKind.REMOVED)
 
     def __str__(self) -> str:
         """The change on one line."""
@@ -66,7 +66,7 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True)
 class StackComparison:
-    """Compares two templates of a stack. `before` is empty for a stack that does not exist yet."""
+    """A comparison of two templates of a stack; `before` is empty for a new stack."""
 
     stack: str
     before: Template
@@ -74,23 +74,23 @@ class StackComparison:
     create_only: CreateOnly
     _replaced: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
-    def changes(self) -> list[Change]:
-        """Every change, ordered by kind and logical id."""
+    def changes(self) -> list[ResourceChange]:
+        """Return every change, ordered by kind and logical id."""
         old, new = _resources(self.before), _resources(self.after)
-        found = [self._change(name, new[name], Kind.ADDED) for name in new.keys() - old.keys()]
-        found += [self._change(name, old[name], Kind.REMOVED) for name in old.keys() - new.keys()]
+        found = [self._change(name, new[name], ChangeKind.ADDED) for name in new.keys() - old.keys()]
+        found += [self._change(name, old[name], ChangeKind.REMOVED) for name in old.keys() - new.keys()]
         common = old.keys() & new.keys()
         self._find_replaced(old, new)
         for name in common:
             if name in self._replaced:
-                found.append(self._change(name, old[name], Kind.REPLACED, self._replaced[name]))
+                found.append(self._change(name, old[name], ChangeKind.REPLACED, self._replaced[name]))
             elif differing := tuple(_differing(old[name], new[name])):
-                found.append(self._change(name, new[name], Kind.CHANGED, differing))
-        order = list(Kind)
+                found.append(self._change(name, new[name], ChangeKind.CHANGED, differing))
+        order = list(ChangeKind)
         return sorted(found, key=lambda one: (order.index(one.kind), one.logical_id))
 
-    def _change(self, name: str, resource: Json, kind: Kind, properties: tuple[str, ...] = ()) -> Change:
-        return Change(
+    def _change(self, name: str, resource: Json, kind: ChangeKind, properties: tuple[str, ...] = ()) -> ResourceChange:
+        return ResourceChange(
             stack=self.stack,
             logical_id=name,
             type=resource["Type"],
@@ -100,15 +100,15 @@ class StackComparison:
         )
 
     def _find_replaced(self, old: Mapping[str, Json], new: Mapping[str, Json]) -> None:
-        """Replacements, and those that follow because a create-only property refers to something replaced."""
-        again = True
-        while again:
-            again = False
+        """Find replacements, and those that follow from a create-only property referring to a replaced resource."""
+        found = True
+        while found:
+            found = False
             for name in old.keys() & new.keys() - self._replaced.keys():
                 forced = tuple(self._forced(old[name], new[name]))
                 if forced:
                     self._replaced[name] = forced
-                    again = True
+                    found = True
 
     def _forced(self, old: Json, new: Json) -> Iterator[str]:
         if old["Type"] != new["Type"]:
@@ -128,7 +128,7 @@ class StackComparison:
 
 
 def references(value: Json) -> Iterator[str]:
-    """Logical ids that a value refers to."""
+    """Yield the logical ids that a value refers to."""
     if isinstance(value, list):
         for one in value:
             yield from references(one)
@@ -147,14 +147,14 @@ def _resources(template: Template) -> dict[str, Json]:
 
 
 def _differing(old: Json, new: Json) -> Iterator[str]:
-    """Properties that differ, and the policies that decide what becomes of the resource later."""
+    """Yield the properties that differ, and the policies for deletion and replacement."""
     before, after = old.get("Properties", {}), new.get("Properties", {})
     yield from sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
     yield from (name for name in ("DeletionPolicy", "UpdateReplacePolicy") if old.get(name) != new.get(name))
 
 
 def _at(resource: Json, pointer: str) -> Json:
-    """The value at a pointer such as `/properties/A/B`; below an array everything counts as one value."""
+    """Return the value at a pointer such as `/properties/A/B`; an array counts as one value."""
     value = resource.get("Properties", {})
     for part in pointer.split("/")[2:]:
         if part == "*" or not isinstance(value, Mapping) or any(key.startswith("Fn::") for key in value):

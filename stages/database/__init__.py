@@ -1,0 +1,1 @@
+"""DatabaseStack: Aurora PostgreSQL and the credentials for it."""

@@ -1,0 +1,1 @@
+"""MonitoringStack: dashboard, alarms and saved log queries."""

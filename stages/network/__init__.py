@@ -1,0 +1,1 @@
+"""NetworkStack: the VPC, the security groups, the environment's key and the alarm topic."""

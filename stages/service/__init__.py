@@ -1,0 +1,1 @@
+"""ServiceStack: containers, ingress, scaling, and the alarms that roll back a deployment."""

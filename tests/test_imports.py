@@ -1,0 +1,75 @@
+"""Imports go in one direction: `pipeline` from `stages`, both from `kit`, and later stacks from earlier ones."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[1]
+#: Package or folder to what it may import of this repository; the most specific entry counts.
+ALLOWED: Mapping[str, set[str]] = {
+    "app.py": {"kit", "pipeline", "stages"},
+    "integ": {"integ"},
+    "kit": {"kit"},
+    "kit/handlers": set(),  # inlined into templates
+    "operations": {"operations"},
+    # All that the pipeline knows of the application.
+    "pipeline": {"kit", "pipeline", "stages/config.py", "stages/payment_stage.py"},
+    "pipeline/handlers": set(),
+    "pipeline/jobs": {"pipeline/jobs"},  # packed for later steps without the rest
+    "rehearsal": {"rehearsal"},
+    "service": {"service"},
+    "stages": {"kit", "stages"},
+    "stages/network": {"kit", "stages/config.py", "stages/network"},
+    "stages/database": {"kit", "stages/config.py", "stages/network", "stages/database"},
+    "stages/service": {"kit", "stages/config.py", "stages/network", "stages/database", "stages/service"},
+    "stages/monitoring": {"kit", "stages/config.py", "stages/service", "stages/monitoring"},
+    "tools": {"tools"},
+}
+
+
+@pytest.fixture(scope="module")
+def imports() -> Mapping[str, list[str]]:
+    """Each Python file of the repository, except tests, and the files that it imports."""
+    command = [Path(sys.executable).with_name("ruff"), "analyze", "graph", "--quiet"]
+    output = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+    return {file: found for file, found in json.loads(output).items() if not file.startswith("tests/")}
+
+
+def is_allowed(file: str, imported: str) -> bool:
+    """Whether the table allows a file to import another one."""
+    keys = ["/".join(file.split("/")[:2]), file.split("/")[0]]
+    allowed = next(ALLOWED[key] for key in keys if key in ALLOWED)
+    return any(imported == prefix or imported.startswith(f"{prefix}/") for prefix in allowed)
+
+
+def test_every_package_is_in_the_table(imports: Mapping[str, list[str]]) -> None:
+    packages = {file.split("/")[0] for file in imports}
+    assert {key.split("/")[0] for key in ALLOWED} == packages, "add new packages, with what they may import"
+
+
+def test_imports_go_in_one_direction(imports: Mapping[str, list[str]]) -> None:
+    wrong = [(file, other) for file, others in imports.items() for other in others if not is_allowed(file, other)]
+    assert wrong == []
+    assert "kit/naming.py" in imports["pipeline/config.py"], "imports are resolved"
+
+
+@pytest.mark.parametrize(
+    ("file", "imported"),
+    [
+        ("kit/naming.py", "stages/config.py"),
+        ("kit/handlers/custom_resources.py", "kit/naming.py"),
+        ("stages/config.py", "pipeline/config.py"),
+        ("stages/network/vpc.py", "stages/service/stack.py"),
+        ("pipeline/roles.py", "stages/network/vpc.py"),
+        ("pipeline/jobs/trust.py", "kit/policies.py"),
+        ("operations/order.py", "kit/naming.py"),
+        ("rehearsal/rehearse.py", "service/payments/metrics.py"),
+    ],
+    ids=lambda path: Path(path).stem,
+)
+def test_a_wrong_import_is_detected(file: str, imported: str) -> None:
+    assert not is_allowed(file, imported)
