@@ -4,8 +4,10 @@ import json
 import os
 import shlex
 import sys
+from typing import TYPE_CHECKING
 
-import boto3
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
 
 _PAYMENT = {"amount": 1250, "currency": "USD", "payment_method": "tok_visa", "capture_method": "automatic"}
 
@@ -22,14 +24,19 @@ def curl_command(*, url: str, ca_file: str, api_key: str) -> str:
     return " \\\n  ".join(parts)
 
 
+def read_smoke_key(secrets: "SecretsManagerClient", secret_arn: str) -> str:
+    """Return the API key of the smoke checks of a deployed stage."""
+    key = json.loads(secrets.get_secret_value(SecretId=secret_arn)["SecretString"])
+    return f"sk_test_{key['id']}_{key['secret']}"
+
+
 def main() -> int:
     """Print the command for a rehearsed environment, with its smoke key."""
+    import boto3  # `make serve` does without it
+
     outputs = json.loads(os.environ["STACK_OUTPUTS"])
-    secret = boto3.client("secretsmanager").get_secret_value(SecretId=outputs["SmokeKeySecretArn"])["SecretString"]
-    key = json.loads(secret)
-    command = curl_command(
-        url=outputs["ApiUrl"], ca_file=os.environ["CA_FILE"], api_key=f"sk_test_{key['id']}_{key['secret']}"
-    )
+    key = read_smoke_key(boto3.client("secretsmanager"), outputs["SmokeKeySecretArn"])
+    command = curl_command(url=outputs["ApiUrl"], ca_file=os.environ["CA_FILE"], api_key=key)
     sys.stdout.write(f"Take a payment:\n\n{command}\n")
     return 0
 

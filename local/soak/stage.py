@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from local.example import read_smoke_key
 from rehearsal.runner.emulated_account import EmulatedAccount, SetupError
 from rehearsal.runner.project import Project
 from rehearsal.runner.rehearsal import bootstrap
@@ -51,11 +52,8 @@ def find_api(account: EmulatedAccount) -> DeployedApi:
     stacks = account.served_stacks()
     if not stacks:
         raise SetupError("no stack has a URL", log=account.workspace.logs / "soak.log")
-    secrets = account.session.client("secretsmanager")
-    key = json.loads(secrets.get_secret_value(SecretId=stacks[0].outputs["SmokeKeySecretArn"])["SecretString"])
-    return DeployedApi(
-        url=stacks[0].url, ca_file=account.runtime.ca_file, api_key=f"sk_test_{key['id']}_{key['secret']}"
-    )
+    key = read_smoke_key(account.session.client("secretsmanager"), stacks[0].outputs["SmokeKeySecretArn"])
+    return DeployedApi(url=stacks[0].url, ca_file=account.runtime.ca_file, api_key=key)
 
 
 def _first_stage(assembly: Path) -> str:

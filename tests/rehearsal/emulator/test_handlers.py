@@ -59,9 +59,9 @@ def test_a_security_group_rule_changes_its_group(stacks: Stacks, session: boto3.
     egress = resource(
         "AWS::EC2::SecurityGroupEgress", GroupId=ref("Alb"), DestinationSecurityGroupId=ref("Api"), **rule
     )
-    outputs = {"Api": get("Api", "GroupId"), "Alb": get("Alb", "GroupId")}
+    declared = {"Api": get("Api", "GroupId"), "Alb": get("Alb", "GroupId")}
 
-    outputs = stacks.deploy("rules", {**GROUPS, "In": ingress, "Out": egress}, outputs)
+    outputs = stacks.deploy("rules", {**GROUPS, "In": ingress, "Out": egress}, declared)
 
     def permissions() -> tuple[list[Any], list[Any]]:
         groups = ec2.describe_security_groups(GroupIds=[outputs["Api"], outputs["Alb"]])["SecurityGroups"]
@@ -72,7 +72,7 @@ def test_a_security_group_rule_changes_its_group(stacks: Stacks, session: boto3.
     into_api, out_of_alb = permissions()
     assert [(p["FromPort"], p["UserIdGroupPairs"][0]["GroupId"]) for p in into_api] == [(8443, outputs["Alb"])]
     assert [(p["FromPort"], p["UserIdGroupPairs"][0]["GroupId"]) for p in out_of_alb] == [(8443, outputs["Api"])]
-    stacks.deploy("rules", GROUPS, outputs)
+    stacks.deploy("rules", GROUPS, declared)
     assert permissions() == ([], [])
     stacks.delete("rules")
 

@@ -46,9 +46,9 @@ def test_a_trust_policy_may_require_a_source_account(account: Account) -> None:
 
 
 def test_a_request_is_authorized_as_its_signer(account: Account) -> None:
-    session = account.session_of(account.create_role("reader", statement("s3:ListAllMyBuckets")))
-    assert "Buckets" in session.client("s3").list_buckets()
-    assert "ecs:ListClusters" in refusal(session.client("ecs").list_clusters)
+    reader = account.session_of(account.create_role("reader", statement("s3:ListAllMyBuckets")))
+    assert "Buckets" in reader.client("s3").list_buckets()
+    assert "ecs:ListClusters" in refusal(reader.client("ecs").list_clusters)
     session = f"arn:aws:sts::{ACCOUNT_ID}:assumed-role/reader/test"
     assert (session, True) in account.entries("s3:ListAllMyBuckets")
     assert (session, False) in account.entries("ecs:ListClusters")

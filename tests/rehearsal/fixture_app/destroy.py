@@ -5,7 +5,10 @@ from pathlib import Path
 
 import boto3
 
-cloudformation, ecr, ecs, s3 = (boto3.client(name) for name in ("cloudformation", "ecr", "ecs", "s3"))
+cloudformation = boto3.client("cloudformation")
+ecr = boto3.client("ecr")
+ecs = boto3.client("ecs")
+s3 = boto3.resource("s3")
 
 environments = [each["name"] for each in json.loads(Path("environments.json").read_text())["environments"]]
 for stack in [*(f"fixture-service-{name}" for name in reversed(environments)), "PipelineStack"]:
@@ -15,8 +18,8 @@ for stack in [*(f"fixture-service-{name}" for name in reversed(environments)), "
 inactive = ecs.list_task_definitions(status="INACTIVE")["taskDefinitionArns"]
 if inactive:
     ecs.delete_task_definitions(taskDefinitions=inactive)
-for bucket in s3.list_buckets()["Buckets"]:
-    boto3.resource("s3").Bucket(bucket["Name"]).object_versions.delete()
+for bucket in s3.buckets.all():
+    bucket.object_versions.delete()
 for repository in ecr.describe_repositories()["repositories"]:
     images = ecr.list_images(repositoryName=repository["repositoryName"])["imageIds"]
     if images:
