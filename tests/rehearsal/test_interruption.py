@@ -32,7 +32,7 @@ def read_until(process: "subprocess.Popen[str]", *words: str) -> str:
         pytest.param(("Dev", "Deploy"), id="stack deployment"),
     ],
 )
-def test_an_interrupted_rehearsal_leaves_nothing_running(step: tuple[str, ...], checkout: Checkout) -> None:
+def test_an_interruption_leaves_nothing_running(step: tuple[str, ...], checkout: Checkout) -> None:
     process = checkout.start()
     output = read_until(process, *step)
     process.send_signal(signal.SIGINT)

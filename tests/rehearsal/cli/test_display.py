@@ -63,7 +63,7 @@ def test_without_a_terminal_a_request_is_rejected(timeline: Timeline) -> None:
     assert "3 resources replaced" in out.getvalue()
 
 
-@pytest.mark.parametrize(("typed", "decision"), [("y\n", True), ("n\n", False)])
+@pytest.mark.parametrize(("typed", "decision"), [("y\n", True), ("n\n", False)], ids=["yes", "no"])
 def test_plain_lines_in_a_terminal_ask(
     typed: str, decision: bool, timeline: Timeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,7 +73,7 @@ def test_plain_lines_in_a_terminal_ask(
     assert "3 resources replaced" in out.getvalue()
 
 
-@pytest.mark.parametrize(("typed", "decision"), [("y\n", True), ("maybe\nno\n", False)])
+@pytest.mark.parametrize(("typed", "decision"), [("y\n", True), ("maybe\nno\n", False)], ids=["yes", "no"])
 def test_the_live_view_asks_until_the_decision_is_clear(
     typed: str, decision: bool, timeline: Timeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:

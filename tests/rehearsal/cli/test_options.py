@@ -15,7 +15,7 @@ def interactive(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     return bool(request.param)
 
 
-def test_by_default_a_terminal_is_asked_and_the_environments_keep_serving(interactive: bool) -> None:
+def test_defaults_depend_on_the_terminal(interactive: bool) -> None:
     defaults = Options.read()
     assert defaults.approval_mode is (ApprovalMode.ASK if interactive else ApprovalMode.AUTO)
     assert defaults.keeps_serving is interactive
@@ -23,12 +23,12 @@ def test_by_default_a_terminal_is_asked_and_the_environments_keep_serving(intera
 
 
 @pytest.mark.usefixtures("interactive")
-def test_with_a_decision_beforehand_nothing_keeps_serving(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_a_decision_nothing_keeps_serving(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("APPROVE", "auto")
     assert Options.read().keeps_serving is False
 
 
-def test_the_rehearsed_revision_is_deployed_first_unless_another_one_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_rehearsed_revision_is_deployed_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REVISION", "feature")
     assert Options.read().deployed_revision == "feature"
     monkeypatch.setenv("DEPLOYED", "main")

@@ -25,7 +25,7 @@ def context(tmp_path: Path) -> RunContext:
     return context
 
 
-def test_the_approver_gets_text_link_and_the_logs_of_the_stage(context: RunContext, tmp_path: Path) -> None:
+def test_the_approver_gets_text_link_and_logs(context: RunContext, tmp_path: Path) -> None:
     report, other = tmp_path / "ApproveProd.ChangeReportProd.log", tmp_path / "Dev.SmokeDev.log"
     for log in (report, other):
         log.touch()

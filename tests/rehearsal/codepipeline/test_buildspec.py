@@ -26,14 +26,14 @@ def spec(**phases: list[str]) -> str:
     return "\n".join(lines)
 
 
-def test_shell_state_carries_over_between_commands_and_phases(tmp_path: Path) -> None:
+def test_shell_state_carries_over(tmp_path: Path) -> None:
     (tmp_path / "inner").mkdir()
     text = spec(install=["cd inner", "export RESULT=one"], build=['export RESULT="$RESULT two $(basename $PWD)"'])
     status, _, exports = run(text, tmp_path)
     assert (status, exports) == (0, {"RESULT": "one two inner"})
 
 
-def test_the_first_failing_command_ends_its_phase_and_is_named(tmp_path: Path) -> None:
+def test_the_first_failing_command_ends_the_build(tmp_path: Path) -> None:
     status, output, _ = run(spec(build=["echo before", "(exit 3)", "echo after"]), tmp_path)
     assert status == 3
     assert "before" in output
@@ -70,6 +70,6 @@ def test_the_specification_may_be_a_file_of_the_source(tmp_path: Path) -> None:
     ],
     ids=["missing", "version", "commands", "YAML", "phase", "files"],
 )
-def test_an_invalid_or_unsupported_specification_is_refused(text: str, message: str, tmp_path: Path) -> None:
+def test_an_invalid_specification_is_refused(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(BuildSpecError, match=message):
         BuildSpec.load(text, tmp_path)

@@ -66,7 +66,7 @@ def commands(*lines: str, **more: Any) -> str:
     return json.dumps({"version": "0.2", "phases": {"build": {"commands": list(lines)}}, **more})
 
 
-def test_commands_run_with_the_credentials_of_the_projects_role(tmp_path: Path) -> None:
+def test_commands_have_credentials_of_the_service_role(tmp_path: Path) -> None:
     build = Build(tmp_path, commands('echo "$AWS_ACCESS_KEY_ID $AWS_SESSION_TOKEN"'))
     build.run()
     assert "ASIATEST token" in build.log
@@ -113,7 +113,7 @@ def test_a_build_has_only_declared_variables(tmp_path: Path, monkeypatch: pytest
     assert "CODEBUILD_RESOLVED_SOURCE_VERSION=c0ffee" in build.log
 
 
-def test_a_variable_type_that_is_not_supported_is_refused(tmp_path: Path) -> None:
+def test_an_unsupported_variable_type_is_refused(tmp_path: Path) -> None:
     build = Build(tmp_path, commands("true"), variables=[{"name": "KEY", "value": "id", "type": "SECRETS_MANAGER"}])
     with pytest.raises(ActionError, match="KEY of project synth: type SECRETS_MANAGER is not supported"):
         build.run()

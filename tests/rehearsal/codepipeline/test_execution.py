@@ -96,7 +96,7 @@ def test_a_failed_action_stops_the_pipeline(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("result", "noted"), [("ROLLBACK", True), ("FAIL", False)])
-def test_a_stage_rollback_of_codepipeline_is_noted(tmp_path: Path, result: str, noted: bool) -> None:
+def test_a_rollback_is_noted(tmp_path: Path, result: str, noted: bool) -> None:
     pipeline, _ = execution(
         tmp_path, ScriptExecutor(a=fail), Stage(name="Dev", actions=(action("a"),), on_failure=result)
     )
@@ -105,7 +105,7 @@ def test_a_stage_rollback_of_codepipeline_is_noted(tmp_path: Path, result: str, 
     assert ("CodePipeline would now roll the stage back" in str(caught.value)) is noted
 
 
-def test_a_stage_waits_for_the_actions_beside_a_failed_one(tmp_path: Path) -> None:
+def test_a_stage_waits_for_all_of_its_actions(tmp_path: Path) -> None:
     failed = threading.Event()
 
     def slow(_: RunContext) -> None:

@@ -16,7 +16,7 @@ SOURCE = Action(
 )
 
 
-def test_a_source_action_uses_the_connection_and_stores_the_artifact() -> None:
+def test_the_calls_of_a_source_action_are_authorized() -> None:
     authorization = AuthorizationStub()
     action_roles(authorization, SOURCE).fetch_source(SOURCE)
     assert [(role, action) for role, action, _ in authorization.calls] == [

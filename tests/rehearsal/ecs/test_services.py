@@ -94,7 +94,7 @@ def test_a_failed_first_deployment_leaves_nothing(run: Run) -> None:
     run(scenario)
 
 
-def test_failed_health_checks_of_the_target_group_fail_a_deployment(run: Run) -> None:
+def test_an_unhealthy_target_fails_a_deployment(run: Run) -> None:
     async def scenario(harness: Harness) -> None:
         group = harness.spec("", revision=1).registrations[0].group
         group.settings = TargetGroupSettings(
@@ -151,7 +151,7 @@ def test_an_unhealthy_task_is_replaced(run: Run, maximum_percent: int) -> None:
     run(scenario)
 
 
-def test_failed_health_checks_of_containers_fail_a_deployment(run: Run) -> None:
+def test_an_unhealthy_container_fails_a_deployment(run: Run) -> None:
     async def scenario(harness: Harness) -> None:
         with pytest.raises(DeploymentError, match="3 tasks of task-api:1 failed") as info:
             await harness.service.deploy(

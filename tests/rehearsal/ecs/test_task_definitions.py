@@ -20,7 +20,7 @@ MIGRATE = {"name": "migrate", "image": "image", "essential": False}
 API = depending("COMPLETE")
 
 
-def test_containers_are_in_the_order_in_which_they_can_start() -> None:
+def test_containers_are_in_start_order() -> None:
     definition = parse_task_definition(description(API, MIGRATE))
     assert [container.name for container in definition.containers] == ["migrate", "api"]
     assert definition.container("api").depends_on == ("migrate",)
@@ -79,6 +79,6 @@ def test_defaults_are_those_of_ecs() -> None:
     ],
     ids=["dependency", "secret", "unknown", "not essential", "essential", "SUCCESS", "HEALTHY", "member", "cycle"],
 )
-def test_an_invalid_or_unsupported_definition_is_refused(containers: list[dict[str, Any]], message: str) -> None:
+def test_an_invalid_definition_is_refused(containers: list[dict[str, Any]], message: str) -> None:
     with pytest.raises(TaskDefinitionError, match=message):
         parse_task_definition(description(*containers))

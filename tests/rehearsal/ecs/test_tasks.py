@@ -289,6 +289,7 @@ def test_child_processes_end_with_their_container(run: Callable[..., None]) -> N
         ({"command": ["no-such-program"]}, r"CannotStartContainerError: container api: .*no-such-program"),
         ({"secrets": [{"name": "KEY", "valueFrom": "arn:none"}]}, "ResourceInitializationError"),
     ],
+    ids=["image", "command", "secret"],
 )
 def test_a_task_that_cannot_start_is_reported(run: Callable[..., None], change: dict[str, Any], message: str) -> None:
     async def scenario(task: Task) -> None:

@@ -67,7 +67,7 @@ def test_targets_get_the_x_forwarded_headers(run: Run) -> None:
 
 
 @pytest.mark.parametrize(("drop", "forwarded"), [(True, False), (False, True)])
-def test_headers_with_invalid_names_are_dropped_if_so_configured(run: Run, drop: bool, forwarded: bool) -> None:
+def test_invalid_header_names_may_be_dropped(run: Run, drop: bool, forwarded: bool) -> None:
     async def scenario(harness: Harness) -> None:
         await harness.target(echo)
         async with (
@@ -101,8 +101,9 @@ async def send(harness: Harness, request: bytes) -> tuple[str, dict[str, str], b
         b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
         b"OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
     ],
+    ids=["request line", "header", "body", "target"],
 )
-def test_a_malformed_request_gets_the_page_of_a_load_balancer(run: Run, malformed: bytes) -> None:
+def test_a_malformed_request_gets_an_error_page(run: Run, malformed: bytes) -> None:
     async def scenario(harness: Harness) -> None:
         await harness.target(echo)
         status, headers, body = await send(harness, malformed)

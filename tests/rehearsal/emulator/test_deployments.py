@@ -114,7 +114,7 @@ def test_a_failed_first_deployment_leaves_nothing(
     stacks.delete("crash")
 
 
-@pytest.mark.parametrize("failing", [API, WORKER])
+@pytest.mark.parametrize("failing", [API, WORKER], ids=["api", "worker"])
 def test_a_failed_update_is_rolled_back(
     stacks: Stacks, control: RuntimeStub, session: boto3.session.Session, failing: str
 ) -> None:

@@ -249,6 +249,7 @@ def test_a_pipeline_is_recorded_with_resolved_properties(stacks: Stacks, emulato
         ({"stages": 1}, "minimum of 2 stages"),
         ({"inputs": ("Other",)}, "Input artifact Other of action Synth in stage Build"),
     ],
+    ids=["stages", "artifact"],
 )
 def test_an_invalid_pipeline_is_refused(stacks: Stacks, changes: dict[str, Any], reason: str) -> None:
     with pytest.raises(StackFailedError, match=reason):

@@ -23,10 +23,9 @@ def test_an_unknown_type_is_refused_before_the_deployment(emulator: EmulatorProc
         ({"SubnetMappings": [{"AllocationId": "e"}]}, r"#/SubnetMappings/0: required key \[SubnetId\] not found"),
         ({"Type": "applicaton"}, "#/Type: applicaton is not a valid enum value"),
     ],
+    ids=["unknown", "missing", "value"],
 )
-def test_a_property_that_violates_the_schema_is_refused(
-    emulator: EmulatorProcess, properties: dict[str, Any], reason: str
-) -> None:
+def test_an_invalid_property_is_refused(emulator: EmulatorProcess, properties: dict[str, Any], reason: str) -> None:
     stacks = Stacks(emulator.port)
     kind = "AWS::ElasticLoadBalancingV2::LoadBalancer"
 

@@ -83,7 +83,7 @@ ENCRYPTED = resource("AWS::SNS::Topic", TopicName="topic-one", KmsMasterKeyId=ge
 TOPIC = resource("AWS::SNS::Topic", TopicName="topic-one")
 
 CASES: Mapping[str, tuple[dict[str, Any], dict[str, Any], str]] = {
-    "an alarm and its topic": (
+    "alarm": (
         {
             "Topic": TOPIC,
             "Alarm": alarm(),
@@ -92,12 +92,12 @@ CASES: Mapping[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         {"Policy": topic_policy(PUBLISHING)},
         "cloudwatch.amazonaws.com is not authorized to perform sns:Publish on arn:aws:sns:",
     ),
-    "an alarm and the key of its topic": (
+    "topic key": (
         {"Key": key(), "Topic": ENCRYPTED, "Alarm": alarm(), "Policy": topic_policy(PUBLISHING)},
         {"Key": key(USING)},
         "cloudwatch.amazonaws.com is not authorized to perform kms:Decrypt on arn:aws:kms:",
     ),
-    "a rule and its function": (
+    "event rule": (
         {**FUNCTION, "Rule": rule(get("Function", "Arn"))},
         {
             "Permission": resource(
@@ -109,7 +109,7 @@ CASES: Mapping[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         },
         "events.amazonaws.com is not authorized to perform lambda:InvokeFunction on arn:aws:lambda:",
     ),
-    "a function and its log": (
+    "function log": (
         {
             **FUNCTION,
             "Role": resource(
@@ -121,7 +121,7 @@ CASES: Mapping[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         {"Role": FUNCTION["Role"]},
         "role/role-function is not authorized to perform logs:CreateLogStream on arn:aws:logs:",
     ),
-    "a task and its role": (
+    "task role": (
         {
             "Role": resource(
                 "AWS::IAM::Role", RoleName="role-task", AssumeRolePolicyDocument=trust("ec2.amazonaws.com")
@@ -144,7 +144,7 @@ CASES: Mapping[str, tuple[dict[str, Any], dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_denied_call_is_reported_until_a_policy_allows_it(emulator: EmulatorProcess, case: str) -> None:
+def test_a_denied_call_is_reported(emulator: EmulatorProcess, case: str) -> None:
     before, corrections, denial = CASES[case]
     stacks, authorization = Stacks(emulator.port), AuthorizationClient(port=emulator.port)
     stacks.deploy("calls", before)
@@ -159,7 +159,7 @@ def test_a_denied_call_is_reported_until_a_policy_allows_it(emulator: EmulatorPr
 
 def test_a_deleted_resource_causes_no_calls(emulator: EmulatorProcess) -> None:
     stacks, authorization = Stacks(emulator.port), AuthorizationClient(port=emulator.port)
-    stacks.deploy("calls", CASES["a rule and its function"][0])
+    stacks.deploy("calls", CASES["event rule"][0])
     with pytest.raises(CallDeniedError):
         authorization.verify_service_calls()
     stacks.delete("calls")

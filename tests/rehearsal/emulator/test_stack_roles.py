@@ -87,8 +87,9 @@ def key(*actions: str, **more: Any) -> dict[str, Any]:
         ("iam:PassRole", {"Role": role("lambda.amazonaws.com"), "A": function()}, "arn:aws:iam::.*:role/role-one"),
         ("kms:CreateKey", {"A": key("kms:Decrypt")}, r"\*"),
     ],
+    ids=["topic", "read", "log group", "role", "pass role", "key"],
 )
-def test_a_stack_fails_at_an_action_that_its_role_lacks(
+def test_a_denied_action_fails_the_stack(
     stacks: Stacks, emulator: EmulatorProcess, action: str, resources: dict[str, Any], arn: str
 ) -> None:
     with deployer_policies(emulator, deny(action)):
@@ -140,7 +141,7 @@ def test_a_role_is_passed_only_to_the_allowed_service(stacks: Stacks, emulator: 
     assert "is not authorized to perform iam:PassRole on arn:aws:iam::000000000000:role/role-one" in reason
 
 
-def test_an_encrypted_environment_needs_a_grant_of_the_key_policy(stacks: Stacks) -> None:
+def test_an_encrypted_function_needs_a_grant_of_the_key(stacks: Stacks) -> None:
     # hashicorp/terraform#20813
     encrypted = {"Role": role("lambda.amazonaws.com"), "A": function(KmsKeyArn=get("Key", "Arn"))}
     reason = refused(stacks, {**encrypted, "Key": key(*WITHOUT_GRANTS)})
@@ -178,7 +179,7 @@ def test_a_log_group_needs_its_service_in_the_key_policy(stacks: Stacks) -> None
     assert f'"Principal": {{"Service": "{LOGS}"}}' in reason
 
 
-def test_a_key_policy_that_locks_out_the_account_is_refused(stacks: Stacks) -> None:
+def test_a_key_policy_may_not_lock_out_the_account(stacks: Stacks) -> None:
     statement = {"Effect": "Allow", "Principal": {"AWS": ROOT}, "Action": ["kms:DescribeKey"], "Resource": "*"}
     locked = {"Version": "2012-10-17", "Statement": [statement]}
     assert "will not allow you to update" in refused(stacks, {"Key": resource("AWS::KMS::Key", KeyPolicy=locked)})
@@ -208,6 +209,7 @@ def test_a_key_policy_that_locks_out_the_account_is_refused(stacks: Stacks) -> N
             ),
         ),
     ],
+    ids=["Lambda", "CodeBuild"],
 )
 def test_a_role_must_trust_its_service(stacks: Stacks, service: str, user: dict[str, Any]) -> None:
     reason = refused(stacks, {"Role": role("ec2.amazonaws.com"), "A": user})

@@ -3,7 +3,7 @@
 from rehearsal.runner.ports import Ports
 
 
-def test_a_load_balancer_keeps_its_port_and_the_next_one_gets_the_next() -> None:
+def test_a_load_balancer_keeps_its_port() -> None:
     ports = Ports(9443)
     assert [ports.port_for(name, 443) for name in ("alb-dev", "alb-prod", "alb-dev")] == [9443, 9444, 9443]
 

@@ -23,7 +23,7 @@ def test_a_build_reaches_package_registries_as_the_user_does(tmp_path: Path) -> 
     assert variables["PIP_INDEX_URL"] == "https://packages.example.com"
 
 
-def test_the_tools_of_the_checkout_are_not_on_the_path_of_a_build(tmp_path: Path) -> None:
+def test_a_build_does_not_use_the_tools_of_the_checkout(tmp_path: Path) -> None:
     path = environment(tmp_path, PATH=f"{tmp_path}/.venv/bin:/usr/bin")["PATH"].split(":")
     assert f"{tmp_path}/.venv/bin" not in path
     assert path[0] == str(tmp_path / ".run" / "toolchain" / "bin")

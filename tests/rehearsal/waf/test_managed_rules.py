@@ -31,10 +31,9 @@ from tests.rehearsal.waf.web_acls import (
         ("/", {"cookie": "a=1' or 1=1--"}, b"", "SQLi_COOKIE"),
         ("/", {"content_type": "application/json"}, b'{"amount": 1, "description": "\' OR 1=1 --"}', "SQLi_BODY"),
     ],
+    ids=["query", "path", "cookie", "body"],
 )
-def test_sql_injection_is_detected_in_every_component(
-    path: str, headers: dict[str, str], body: bytes, rule: str
-) -> None:
+def test_sql_injection_is_detected(path: str, headers: dict[str, str], body: bytes, rule: str) -> None:
     evaluation = evaluate(acl(group(SQLI)), request(path, **headers), body)
     assert outcome(evaluation) == ("BLOCK", rule, [])
     assert evaluation.terminating is not None
@@ -54,14 +53,18 @@ def test_sql_injection_is_detected_in_every_component(
         ("/", {}, SCRIPT.encode(), "CrossSiteScripting_BODY"),
         (f"/?q={'a' * 2050}", {}, b"", "SizeRestrictions_QUERYSTRING"),
     ],
+    ids=["script", "LFI", "SSRF", "RFI", "extension", "user agent", "body size", "body script", "query size"],
 )
-def test_the_core_rules_detect_the_examples_of_aws(path: str, headers: dict[str, str], body: bytes, rule: str) -> None:
+def test_examples_of_aws_are_detected(
+    path: str, headers: dict[str, str], body: bytes, rule: str
+) -> None:
     assert outcome(evaluate(acl(group(CORE)), request(path, **headers), body))[:2] == ("BLOCK", rule)
 
 
 @pytest.mark.parametrize(
     "path",
     ["/v1/orders?limit=10&created_gte=1795532026", "/v1/orders?reference=O'Brien", "/v1/orders/order_01m870rw"],
+    ids=["limit", "reference", "id"],
 )
 def test_ordinary_requests_match_no_rule(path: str) -> None:
     groups = [group(name) for name in ("AWSManagedRulesAmazonIpReputationList", CORE, SQLI)]
@@ -74,7 +77,7 @@ def test_ordinary_requests_match_no_rule(path: str) -> None:
     )
 
 
-def test_after_a_counted_match_the_next_rules_of_the_group_apply() -> None:
+def test_a_counted_match_does_not_end_its_group() -> None:
     counted = group(SQLI, RuleActionOverrides=overrides(SQLi_BODY=COUNT))
     body = b'{"description": "\' OR 1=1 --"}'
     assert outcome(evaluate(acl(counted), request("/"), body)) == ("ALLOW", "", ["SQLi_BODY"])

@@ -36,7 +36,7 @@ def test_rules_are_evaluated_by_priority_until_one_terminates() -> None:
 
 
 @pytest.mark.parametrize(("default", "action"), [("Allow", "ALLOW"), ("Block", "BLOCK")])
-def test_without_a_terminating_rule_the_default_action_applies(default: str, action: str) -> None:
+def test_the_default_action_applies_otherwise(default: str, action: str) -> None:
     assert outcome(evaluate(acl(default=default), request())) == (action, "", [])
 
 
@@ -78,7 +78,7 @@ def test_a_statement_may_be_negated() -> None:
         (statement_rule("r", header_is("x", "1"), CaptchaConfig={}), "setting CaptchaConfig"),
     ],
 )
-def test_whatever_is_not_implemented_is_refused(rule: dict[str, Any], named: str) -> None:
+def test_the_unsupported_is_refused(rule: dict[str, Any], named: str) -> None:
     with pytest.raises(RehearsalError, match=f"web ACL waf-acl-dev, rule .*: the {named}.* is not supported"):
         WebAcl.parse(acl(rule))
 

@@ -76,7 +76,7 @@ def resources_with(principal: object) -> dict[str, tuple[dict[str, Any], str]]:
 
 
 @pytest.mark.parametrize("service", sorted(resources_with(UNKNOWN)))
-def test_a_policy_with_an_unknown_principal_is_refused(emulator: EmulatorProcess, service: str) -> None:
+def test_an_unknown_principal_is_refused(emulator: EmulatorProcess, service: str) -> None:
     stacks = Stacks(emulator.port)
     resources, message = resources_with(UNKNOWN)[service]
     with pytest.raises(StackFailedError) as failure:
@@ -89,7 +89,7 @@ def test_a_policy_with_an_unknown_principal_is_refused(emulator: EmulatorProcess
 
 
 @pytest.mark.parametrize("service", sorted(resources_with(UNKNOWN)))
-def test_a_policy_with_an_existing_role_is_accepted(emulator: EmulatorProcess, service: str) -> None:
+def test_an_existing_role_is_accepted(emulator: EmulatorProcess, service: str) -> None:
     stacks = Stacks(emulator.port)
     resources, _ = resources_with(EXISTING)[service]
     stacks.deploy("existing", {"Role": ROLE, **resources})
@@ -103,7 +103,7 @@ def test_roots_and_other_accounts_count_as_existing(emulator: EmulatorProcess) -
     stacks.delete("others")
 
 
-def test_principals_are_found_in_all_forms_of_a_policy() -> None:
+def test_principals_of_all_forms_are_found() -> None:
     assert list(named_principals('{"Statement": {"NotPrincipal": {"AWS": ["a", "b"]}}}')) == ["a", "b"]
     assert list(named_principals({"Statement": [{"Principal": "*"}, {"Principal": {"Service": "s"}}]})) == []
     assert list(named_principals("events.amazonaws.com")) == ["events.amazonaws.com"]
