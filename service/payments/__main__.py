@@ -2,6 +2,6 @@
 
 import sys
 
-from payments.cli import main
+from payments.cli.main import main
 
 sys.exit(main())

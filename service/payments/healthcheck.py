@@ -1,46 +1,46 @@
-"""`python -m payments.healthcheck api|worker`: whether the container's process is well, by exit code.
+"""`python -m payments.healthcheck api|worker`: report by exit code whether the container's process is healthy.
 
-The api is asked over HTTPS; a worker, which listens nowhere, keeps a file fresh. Runs every few seconds on part of
-a processor: it imports what its question needs, and nothing of the service's packages.
+It asks the api over HTTPS and reads the file that the worker, which does not listen, keeps fresh. It runs every few
+seconds on a fraction of a CPU, so it imports only what it needs.
 """
 
 import os
 import sys
 from collections.abc import Sequence
 
-from payments import time_scale
-from payments.heartbeat import MAX_AGE, Heartbeat, heartbeat_file
+from payments.core.time_scale import scaled
+from payments.worker.heartbeat import MAX_AGE, Heartbeat, heartbeat_file
 
-#: Seconds, for connecting and for the answer; below the time-out of the container's health check.
+#: Seconds, for connecting and for the response; below the time-out of the container's health check.
 _TIMEOUT = 4.0
-_WELL, _UNWELL, _WRONG_USE = 0, 1, 2
+_HEALTHY, _UNHEALTHY, _USAGE_ERROR = 0, 1, 2
 
 
 def main(arguments: Sequence[str]) -> int:
-    """0 if well, 1 if not, 2 for another argument than `api` or `worker`."""
+    """Return 0 if healthy, 1 if not, 2 unless called with `api` or `worker`."""
     match arguments:
         case ["api"]:
-            well = _api_is_well()
+            healthy = _api_is_healthy()
         case ["worker"]:
-            well = _worker_is_well()
+            healthy = _worker_is_healthy()
         case _:
             sys.stderr.write("usage: python -m payments.healthcheck api|worker\n")
-            return _WRONG_USE
-    return _WELL if well else _UNWELL
+            return _USAGE_ERROR
+    return _HEALTHY if healthy else _UNHEALTHY
 
 
-def _worker_is_well() -> bool:
-    heartbeat = Heartbeat(heartbeat_file(os.environ))
-    return heartbeat.is_fresh(time_scale.scaled(MAX_AGE, time_scale.read(os.environ)))
+def _worker_is_healthy() -> bool:
+    time_scale = float(os.environ.get("TIME_SCALE") or 1)
+    return Heartbeat(heartbeat_file(os.environ)).is_fresh(scaled(MAX_AGE, time_scale))
 
 
-def _api_is_well() -> bool:
+def _api_is_healthy() -> bool:
     import ssl
     from http.client import HTTPException, HTTPSConnection
 
     host = os.environ.get("BIND_HOST", "127.0.0.1")
-    host = "127.0.0.1" if host in ("", "0.0.0.0") else host  # noqa: S104  # compared, not bound
-    # The certificate was made by this very task at its start: nobody could vouch for it.
+    host = "127.0.0.1" if host in ("", "0.0.0.0") else host  # noqa: S104 - compared, not bound
+    # The task made the certificate itself at its start, so there is no authority to verify it against.
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

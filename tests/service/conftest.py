@@ -1,4 +1,4 @@
-"""A real PostgreSQL for every test process, migrated once, emptied after every test that used it."""
+"""A real PostgreSQL for every test process, migrated once and emptied after every test that uses it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from payments.cli.migrate import MigrationInputs, migrate
 from payments.domain.api_keys import ALL_SCOPES, Scope, compose, hash_token, new_secret
 from payments.domain.api_versions import CURRENT_API_VERSION
-from payments.migration import MigrationInputs, migrate
 from payments.repositories.database import Database
 from tests.service.postgres_server import PostgresServer
 
@@ -21,14 +21,14 @@ _KEPT = {"alembic_version", "cursors"}
 
 @dataclass(frozen=True, kw_only=True)
 class Postgres:
-    """Connection strings of one database: `superuser` prepares and looks, `owner` migrates, `app` is the service."""
+    """Connection strings of one database: `superuser` prepares and inspects, `owner` migrates, `app` is the service."""
 
     superuser: str
     owner: str
     app: str
 
     def empty(self) -> None:
-        """Delete every row. Only a superuser can: replica mode leaves the append-only triggers asleep."""
+        """Delete every row. Only a superuser can, in replica mode, where the append-only triggers do not fire."""
         with psycopg.connect(self.superuser, autocommit=True) as connection:
             tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
             deletions = [f'DELETE FROM "{name}"' for (name,) in tables if name not in _KEPT]
@@ -38,7 +38,7 @@ class Postgres:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
-    """Connection string of a superuser of a server of this process's own."""
+    """Connection string of a superuser, on this process's own server."""
     server = PostgresServer(RUN)
     try:
         server.start()
@@ -50,7 +50,7 @@ def postgres_server() -> Iterator[str]:
 
 
 def make_database(server: str, name: str) -> Postgres:
-    """An empty database that `payments_owner` owns."""
+    """Create an empty database owned by `payments_owner`."""
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{name}" OWNER payments_owner')
     superuser = make_conninfo(server, dbname=name)
@@ -65,7 +65,7 @@ def make_database(server: str, name: str) -> Postgres:
 
 @pytest.fixture(scope="session")
 def migrated(postgres_server: str) -> Postgres:
-    """A database with this release's schema, made as `payments migrate` makes it."""
+    """A database with this release's schema, created by `payments migrate`."""
     postgres = make_database(postgres_server, "payments")
     inputs = MigrationInputs(app_user="payments_service", app_password="app-password")
     assert migrate(inputs, conninfo=postgres.owner)
@@ -88,13 +88,13 @@ def postgres(migrated: Postgres) -> Iterator[Postgres]:
 
 @pytest.fixture
 def database(postgres: Postgres, _pool: Database) -> Database:
-    """The service's own access to that database."""
+    """The service's connection pool to that database."""
     return _pool
 
 
 @dataclass(frozen=True, kw_only=True)
 class ApiKey:
-    """A merchant's key as a client has it."""
+    """A merchant's API key as a client has it."""
 
     merchant_id: str
     livemode: bool
@@ -108,7 +108,7 @@ class ApiKey:
 def make_key(
     postgres: Postgres, merchant_id: str, *, livemode: bool = False, scopes: frozenset[Scope] = ALL_SCOPES
 ) -> ApiKey:
-    """A key of ``merchant_id``, which is made if it is not there yet."""
+    """Create a key of ``merchant_id``, and the merchant if necessary."""
     secret = new_secret()
     key_id = secret[:12]
     token = compose(livemode=livemode, key_id=key_id, secret=secret)
@@ -139,5 +139,5 @@ def _journal_pool(migrated: Postgres) -> Iterator[Database]:
 
 @pytest.fixture
 def journal(postgres: Postgres, _journal_pool: Database) -> Database:
-    """The sandbox processor's own access to its journal."""
+    """The sandbox processor's connection pool to its journal."""
     return _journal_pool

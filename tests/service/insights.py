@@ -181,7 +181,7 @@ def matched(query: Query, lines: Sequence[Row]) -> list[Row]:
 
 
 def run(query: Query, lines: Sequence[Row]) -> list[Row]:
-    """What the query answers."""
+    """Return the result of the query."""
     found = matched(query, lines)
     if query.aggregates:
         found = _aggregated(query, found)

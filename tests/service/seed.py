@@ -1,4 +1,4 @@
-"""Rows for tests that are not about making them."""
+"""Rows for tests that are not about creating them."""
 
 import json
 from datetime import UTC, datetime
@@ -9,8 +9,8 @@ from payments.domain.ids import Prefix, new_id
 from tests.service.conftest import Postgres
 
 
-def add_event(postgres: Postgres, merchant_id: str, *, livemode: bool = False, type: str = "payment.succeeded") -> str:  # noqa: A002
-    """A payment with one event, committed; answers the event's id."""
+def add_event(postgres: Postgres, merchant_id: str, *, livemode: bool = False, type: str = "payment.succeeded") -> str:  # noqa: A002 - the column's name
+    """Insert and commit a payment with one event; return the event's ID."""
     with psycopg.connect(postgres.superuser) as connection:
         return add_event_in(connection, merchant_id, livemode=livemode, type=type)
 
@@ -20,9 +20,9 @@ def add_event_in(
     merchant_id: str,
     *,
     livemode: bool = False,
-    type: str = "payment.succeeded",  # noqa: A002
+    type: str = "payment.succeeded",  # noqa: A002 - the column's name
 ) -> str:
-    """The same in a transaction of the test's own."""
+    """Insert a payment with one event in the test's own transaction; return the event's ID."""
     now = datetime.now(UTC)
     payment_id, event_id = new_id(Prefix.PAYMENT, now), new_id(Prefix.EVENT, now)
     connection.execute("INSERT INTO merchants (id, name) VALUES (%s, 'M') ON CONFLICT DO NOTHING", [merchant_id])

@@ -9,25 +9,22 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from payments import logs
 from payments.delivery.sender import Sender
 from payments.domain.outcomes import Result
-from payments.metrics import Metrics
+from payments.observability import logs
+from payments.observability.metrics import Metrics
 from payments.processors.base import Call
 from payments.processors.sandbox import SandboxProcessor
 from payments.repositories.database import Database
-from payments.services import housekeeping, ledger_books, webhook_delivery
+from payments.services import housekeeping, ledger_integrity, webhook_delivery
 from payments.services.context import Context
-from payments.services.webhook_delivery import Deliverer
-from payments.settings import Settings
-from payments.worker import webhooks as worker_webhooks
+from payments.worker.webhook_delivery import DeliveryPool
 from tests.service.api import Client, recover_due
 from tests.service.conftest import ApiKey, Postgres
 from tests.service.receivers import receiver
 from tests.service.scripted import execute
 
 ENVIRONMENT = "dev"
-_SETTINGS = Settings(allow_live_keys=True, allow_local_webhooks=True)
 
 
 @dataclass
@@ -36,16 +33,16 @@ class Telemetry:
 
     lines: dict[str, list[str]] = field(default_factory=dict)
     documents: list[dict[str, Any]] = field(default_factory=list)
-    #: A payment whose outcome was unknown at first; the worker found it out, and webhooks told it.
+    #: A payment whose outcome was unknown at first; the worker found it out, and webhooks reported it.
     payment_id: str = ""
     #: A creation that was declined at once.
     declined_id: str = ""
-    #: A request that failed by a mistake of ours.
+    #: A request that failed because of a bug.
     failed_request_id: str = ""
 
 
 class _Broken(SandboxProcessor):
-    """Cannot be asked: a mistake of ours."""
+    """Raises on every call, like a bug."""
 
     def authorize(self, call: Call) -> Result:
         raise RuntimeError(f"planted, for {call.attempt_id}")
@@ -74,7 +71,7 @@ def collect(postgres: Postgres, database: Database, journal: Database, key: ApiK
     """Let payments, operations, webhooks and failures happen, and keep what was said about them."""
     telemetry = Telemetry()
     context = _context(database, SandboxProcessor(journal, public_base_url="https://localhost:8443"))
-    client = Client(context, key, _SETTINGS)
+    client = Client(context, key)
     with receiver() as shop, receiver() as failing:
         failing.statuses = [500]
         with _logged("api", telemetry):
@@ -94,6 +91,7 @@ def _context(database: Database, processor: SandboxProcessor) -> Context:
         database=database,
         processors={processor.name: processor},
         routes=dict.fromkeys((False, True), processor.name),
+        allow_local_webhooks=True,
         metrics=Metrics(ENVIRONMENT),
     )
 
@@ -112,9 +110,9 @@ def _requests(client: Client, telemetry: Telemetry) -> None:
 
 
 def _request_that_fails(context: Context, key: ApiKey, telemetry: Telemetry) -> None:
-    answer = Client(context, key).create()
-    assert answer.status_code == 500
-    telemetry.failed_request_id = answer.headers["Request-Id"]
+    response = Client(context, key).create()
+    assert response.status_code == 500
+    telemetry.failed_request_id = response.headers["Request-Id"]
 
 
 def _work(postgres: Postgres, context: Context, broken: Context) -> None:
@@ -123,12 +121,12 @@ def _work(postgres: Postgres, context: Context, broken: Context) -> None:
     for each in (broken, context):
         execute(postgres, "UPDATE attempts SET next_look_at = now() WHERE status = 'open'")
         recover_due(each)
-    while ledger_books.seal(context.database):
+    while ledger_integrity.seal(context):
         pass
-    deliverer = Deliverer(context, Sender(allow_local=True, timeout=timedelta(seconds=5)))
+    deliverer = DeliveryPool(context, Sender(allow_local=True, timeout=timedelta(seconds=5)))
     while webhook_delivery.fan_out(context):
         pass
     while deliverer.run():
         deliverer.wait_until_idle()
     deliverer.close()
-    worker_webhooks.measure(context)
+    housekeeping.measure_webhook_backlog(context)

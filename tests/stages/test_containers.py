@@ -1,11 +1,16 @@
 """Containers run unprivileged and read-only, migrate before they serve, and roll back by themselves."""
 
+import os
 from typing import Any
+from unittest import mock
 
 import pytest
 
-from payments import cli, healthcheck, heartbeat, server
-from payments.settings import Settings
+from payments import healthcheck
+from payments.cli import main as cli
+from payments.core.settings import Settings
+from payments.server import gunicorn_server as server
+from payments.worker import heartbeat
 from payments.worker import main as worker
 from tests.stages.model import PROJECT, Resource, Templates
 
@@ -158,7 +163,8 @@ def test_the_service_parses_its_environment(prod: Templates, kind: str) -> None:
     found = environment(container(prod, kind, kind))
     told = {name: str(prod.resolve(task(prod, kind).stack, value)) for name, value in found.items()}
     told |= dict.fromkeys(secrets(prod, kind, kind), "secret")
-    settings = Settings.from_environment(told)
+    with mock.patch.dict(os.environ, told, clear=True):
+        settings = Settings.from_environment()
     assert (settings.environment, settings.bind_host, settings.port) == ("prod", "0.0.0.0", 8443)
     assert (settings.processor, settings.allow_live_keys) == ("stripe", True)
     assert settings.public_base_url == "https://api.payments.example"
@@ -201,7 +207,9 @@ def test_an_admin_task_lists_stuck_attempts_by_default(each: Templates) -> None:
 def test_an_admin_task_uses_the_applications_credentials(dev: Templates, prod: Templates) -> None:
     assert secrets(dev, "admin", "admin") == secrets(dev, "api", "api")
     told = {name: str(value) for name, value in environment(container(prod, "admin", "admin")).items()}
-    settings = Settings.from_environment(told | dict.fromkeys(secrets(prod, "admin", "admin"), "secret"))
+    told |= dict.fromkeys(secrets(prod, "admin", "admin"), "secret")
+    with mock.patch.dict(os.environ, told, clear=True):
+        settings = Settings.from_environment()
     assert (settings.environment, settings.processor, settings.allow_live_keys) == ("prod", "stripe", True)
 
 

@@ -9,10 +9,10 @@ from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payments.problems import ApiError, ContentTooLarge, RequestBlocked, TooManyRequests
-from payments.web.headers import register
-from payments.web.strict_json import MAX_BODY_BYTES
-from rehearsal.compute.firewall import managed_rules
+from payments.core.problems import ApiError, ContentTooLarge, RequestBlocked, TooManyRequests
+from payments.web.http.headers import register
+from payments.web.http.strict_json import MAX_BODY_BYTES
+from rehearsal.waf import managed_rules
 from stages.service.firewall import BODY_LIMIT, content_length_above
 from stages.service.managed_rules import DECISIONS, GROUPS
 from tests.stages.model import Resource, Templates

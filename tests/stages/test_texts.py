@@ -5,9 +5,9 @@ import re
 
 import pytest
 
-from payments import certificates
 from payments.domain.operations import PROCESSOR_DEADLINE, STUCK_AFTER
-from payments.web.auth import CACHE_SECONDS
+from payments.server import certificate as certificates
+from payments.web.http.auth import CACHE_SECONDS
 from payments.worker import main as worker
 from stages.monitoring.alarms import MAX_DATABASE_CPU, MAX_RECOVERY_MINUTES, MAX_WEBHOOK_MINUTES, STUCK_MINUTES
 from stages.service.canary import BAKE_MINUTES, CANARY_MINUTES, CANARY_PERCENT

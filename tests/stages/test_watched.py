@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from payments.metrics import NAMESPACE
+from payments.observability.metrics import NAMESPACE
 from payments.repositories.database import Database
 from tests.service.conftest import Postgres, make_key
 from tests.service.conftest import _journal_pool as _journal_pool

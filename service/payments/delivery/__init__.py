@@ -1,1 +1,1 @@
-"""The way out to merchants' servers: which addresses may be called, and one signed POST to one of them."""
+"""Sending to merchants' servers: which addresses may be called, and the signed POST itself."""

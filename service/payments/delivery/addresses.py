@@ -1,7 +1,7 @@
-"""Which addresses a merchant's URL may lead to: public ones on port 443, and nothing inside our own network (SSRF).
+"""The addresses that a merchant's URL may lead to: public ones, on port 443, never our own network (SSRF).
 
-The name is resolved here, every address is judged, and the one that is then connected to is the one that was judged:
-a name that resolves differently the second time (DNS rebinding) gains nothing.
+The host name is resolved here, every address is checked, and the connection is made to a checked address: a name that
+resolves differently the second time (DNS rebinding) gains nothing.
 """
 
 import ipaddress
@@ -14,8 +14,8 @@ Resolve = Callable[[str, int], Sequence[str]]
 _HTTPS_PORT = 443
 _HTTP_PORT = 80
 MAX_URL_LENGTH = 2048
-#: IANA special-purpose registry of IPv4, and multicast: not public.
-_CLOSED_V4 = tuple(
+#: Not public: the IANA IPv4 special-purpose registry, and multicast.
+_NOT_PUBLIC_V4 = tuple(
     ipaddress.IPv4Network(network)
     for network in (
         "0.0.0.0/8",
@@ -38,41 +38,45 @@ _CLOSED_V4 = tuple(
         "240.0.0.0/4",
     )
 )
-#: Global unicast of IPv6 is this and nothing else; translated, mapped, local and multicast addresses are outside.
-_OPEN_V6 = ipaddress.IPv6Network("2000::/3")
-_CLOSED_V6 = tuple(
+#: IPv6 global unicast. Translated, mapped, local and multicast addresses are outside.
+_PUBLIC_V6 = ipaddress.IPv6Network("2000::/3")
+_NOT_PUBLIC_V6 = tuple(
     ipaddress.IPv6Network(network)
     for network in ("2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20")
 )
 
 
-class AddressRefused(Exception):  # noqa: N818  # it is told to merchants as a fact, not as an error of ours
-    """A URL that must not be called; the message says why, without telling what was resolved."""
+class AddressRefused(Exception):  # noqa: N818 - a refusal, not a fault
+    """A URL that must not be called; the message says why, without revealing what its name resolves to."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """Where to connect, and as what."""
+    """Where to connect to, for which URL."""
 
     url: SplitResult
     host: str
     port: int
-    #: The judged address, connected to as it is.
+    #: The checked address, to connect to without resolving the host again.
     address: str
 
     @property
     def tls(self) -> bool:
-        """Whether the connection is encrypted; always, but for a receiver on this very machine."""
+        """Whether the connection is encrypted: always, except to a receiver on this machine."""
         return self.url.scheme == "https"
 
     @property
     def path(self) -> str:
-        """What follows the authority."""
+        """The path and query of the URL."""
         return (self.url.path or "/") + (f"?{self.url.query}" if self.url.query else "")
 
 
 def system_resolve(host: str, port: int) -> list[str]:
-    """The addresses of ``host``, by the system's resolver."""
+    """Resolve ``host`` with the resolver of the system.
+
+    Raises:
+        AddressRefused: It cannot be resolved.
+    """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
@@ -81,52 +85,50 @@ def system_resolve(host: str, port: int) -> list[str]:
 
 
 def is_public(text: str) -> bool:
-    """Whether ``text`` is an address of the public internet."""
+    """Return whether ``text`` is an address of the public internet."""
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
         return False
     if isinstance(address, ipaddress.IPv4Address):
-        return not any(address in network for network in _CLOSED_V4)
-    return address in _OPEN_V6 and not any(address in network for network in _CLOSED_V6)
+        return not any(address in network for network in _NOT_PUBLIC_V4)
+    return address in _PUBLIC_V6 and not any(address in network for network in _NOT_PUBLIC_V6)
 
 
 def check_url(url: str, *, allow_local: bool = False) -> SplitResult:
-    """``url`` taken apart, if its form allows calling it.
-
-    ``allow_local`` adds ``http://127.0.0.1:PORT`` and the like, for development.
+    """Parse ``url`` and check its form. ``allow_local`` admits ``http://127.0.0.1:PORT`` too, for development.
 
     Raises:
-        AddressRefused: the form is wrong.
+        AddressRefused: The form is not allowed.
     """
     if (
         len(url) > MAX_URL_LENGTH
         or not url.isascii()
         or any(character <= " " or character == "\\" for character in url)
     ):
-        raise AddressRefused(f"The URL must be ASCII without spaces, at most {MAX_URL_LENGTH} characters.")
+        raise AddressRefused(f"The URL must be ASCII without spaces, and at most {MAX_URL_LENGTH} characters long.")
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise AddressRefused("The URL cannot be read.") from error
+        raise AddressRefused("The URL is malformed.") from error
     if not parts.hostname or parts.username is not None or parts.password is not None or parts.fragment:
-        raise AddressRefused("The URL needs a host, and no user name, password or fragment.")
+        raise AddressRefused("The URL must have a host, and no user name, password or fragment.")
     if allow_local and parts.scheme in {"http", "https"} and _is_loopback(parts.hostname):
         return parts
     if parts.scheme != "https" or port not in {None, _HTTPS_PORT}:
-        raise AddressRefused("The URL must be https on port 443.")
+        raise AddressRefused("The URL must use https on port 443.")
     _check_host(parts.hostname)
     return parts
 
 
 def _check_host(host: str) -> None:
-    """A literal address must be public; a name must have a dot, or it would be looked up inside our own domain."""
+    """Require a public address, or a name with a dot: one without would be resolved in our own domain."""
     if ":" in host or host.replace(".", "").isdigit():
         if not is_public(host):
             raise AddressRefused("The URL leads to an address that is not public.")
     elif "." not in host.strip("."):
-        raise AddressRefused("The URL needs a public host name.")
+        raise AddressRefused("The URL must have a public host name.")
 
 
 def _is_loopback(host: str) -> bool:
@@ -138,18 +140,18 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def target(url: str, *, allow_local: bool = False, resolve: Resolve = system_resolve) -> Target:
-    """Resolve ``url`` and judge where it leads.
+def resolve_target(url: str, *, allow_local: bool = False, resolve: Resolve = system_resolve) -> Target:
+    """Resolve ``url`` and check where it leads.
 
     Raises:
-        AddressRefused: its form is wrong, it does not resolve, or any of its addresses is not public.
+        AddressRefused: Its form is not allowed, it does not resolve, or one of its addresses is not public.
     """
     parts = check_url(url, allow_local=allow_local)
     host = parts.hostname or ""
     local = allow_local and _is_loopback(host)
     port = parts.port or (_HTTPS_PORT if parts.scheme == "https" else _HTTP_PORT)
     addresses = resolve(host, port)
-    # One inner address among outer ones is an attack or a mistake; neither is served.
+    # An internal address among public ones is an attack or a mistake.
     if not addresses or not all(_is_loopback(address) if local else is_public(address) for address in addresses):
         raise AddressRefused("The URL leads to an address that is not public.")
     return Target(url=parts, host=host, port=port, address=addresses[0])

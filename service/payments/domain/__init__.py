@@ -1,1 +1,1 @@
-"""Pure rules: money, identifiers, states, ledger. Nothing here reads a clock, a database or a network."""
+"""Pure rules: money, identifiers, payment states, the ledger. Nothing here reads a clock, a database or a network."""

@@ -1,8 +1,8 @@
-"""API keys: their form, what they may do, and what one key may grant to another. Pure, no storage.
+"""API keys: their format, their scopes, and what one key may grant to another.
 
-A key reads ``sk_{test|live}_{id}_{secret}``. The id finds the row (``key_{id}``), so that the secret is never searched
-for; the row holds the SHA-256 of the whole key. The secret has 256 random bits, which no dictionary reaches: a slow
-password hash would only slow every request down.
+A key reads ``sk_{test|live}_{id}_{secret}``. The id finds the row (``key_{id}``), so the secret is never searched for;
+the row holds the SHA-256 of the whole key. The secret has 256 random bits, far beyond any dictionary: a slow password
+hash would only slow down every request.
 """
 
 import hashlib
@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-#: How long the old key of a rotation stays valid unless the caller says otherwise, and the most that can be said.
+#: How long a rotated key stays valid: the default and the maximum.
 DEFAULT_OVERLAP = timedelta(hours=24)
 MAX_OVERLAP = timedelta(days=7)
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 #: 43 characters of base 62 hold 256.03 bits.
 _SECRET_LENGTH = 43
-#: What an id carries everywhere but inside the key itself.
+#: Prefix of a key's id everywhere except inside the key itself.
 ID_PREFIX = "key_"
 _TOKEN = re.compile(r"sk_(test|live)_([A-Za-z0-9-]{1,64})_([A-Za-z0-9]{43,128})")
 #: Compared with when no key was found, so that an unknown id takes as long as a wrong secret.
@@ -27,7 +27,7 @@ _NO_HASH = bytes(32)
 
 
 class Scope(StrEnum):
-    """What a key may do."""
+    """A permission of an API key."""
 
     PAYMENTS_READ = "payments:read"
     PAYMENTS_WRITE = "payments:write"
@@ -46,20 +46,20 @@ ALL_SCOPES = frozenset(Scope)
 
 @dataclass(frozen=True, kw_only=True)
 class Principal:
-    """Who makes a request: one merchant in one mode, by one key."""
+    """The authenticated caller: one merchant in one mode, through one API key."""
 
     merchant_id: str
     livemode: bool
     key_id: str
     scopes: frozenset[Scope]
-    #: The dated API version that the key is fixed to.
+    #: The dated API version the key is pinned to.
     api_version: str
     expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class StoredKey:
-    """What verification needs of a key's row."""
+    """The part of a key's row that authentication needs."""
 
     id: str
     merchant_id: str
@@ -71,12 +71,12 @@ class StoredKey:
     revoked_at: datetime | None
 
     def is_live_at(self, now: datetime) -> bool:
-        """Whether the key is neither revoked nor expired."""
+        """Return whether the key is neither revoked nor expired."""
         expired = self.expires_at is not None and self.expires_at <= now
         return self.revoked_at is None and not expired
 
     def principal(self) -> Principal:
-        """Who this key stands for."""
+        """Return the caller that this key authenticates."""
         return Principal(
             merchant_id=self.merchant_id,
             livemode=self.livemode,
@@ -89,7 +89,7 @@ class StoredKey:
 
 @dataclass(frozen=True, kw_only=True)
 class Token:
-    """A key as a client sends it, taken apart."""
+    """A key as sent by a client, parsed."""
 
     text: str
     livemode: bool
@@ -99,13 +99,13 @@ class Token:
         return f"Token(key_id={self.key_id!r})"  # the secret stays out of logs and tracebacks
 
     def matches(self, stored: StoredKey | None) -> bool:
-        """Whether this is the key that ``stored`` describes, in time that does not depend on where they differ."""
-        same = hmac.compare_digest(hash_token(self.text), stored.secret_hash if stored else _NO_HASH)
-        return same and stored is not None
+        """Return whether this is the ``stored`` key, in constant time."""
+        equal = hmac.compare_digest(hash_token(self.text), stored.secret_hash if stored else _NO_HASH)
+        return equal and stored is not None
 
 
 def parse(text: str) -> Token | None:
-    """``text`` as a key, or ``None`` if it cannot be one."""
+    """Parse ``text``; ``None`` if it is not a well-formed key."""
     match = _TOKEN.fullmatch(text)
     if match is None:
         return None
@@ -113,30 +113,32 @@ def parse(text: str) -> Token | None:
 
 
 def compose(*, livemode: bool, key_id: str, secret: str) -> str:
-    """The key that a client sends; ``key_id`` is without its prefix.
+    """Return the key for a client to send; ``key_id`` comes without its prefix.
 
     Raises:
-        ValueError: they make no key.
+        ValueError: The id or the secret is malformed.
     """
     text = f"sk_{'live' if livemode else 'test'}_{key_id}_{secret}"
     if parse(text) is None:
-        raise ValueError("An API key needs an id of letters, digits and hyphens and a secret of 43 letters and digits.")
+        raise ValueError(
+            "An API key needs an id of letters, digits and hyphens, and a secret of at least 43 letters and digits."
+        )
     return text
 
 
 def new_secret() -> str:
-    """256 random bits in base 62."""
+    """Return 256 random bits in base 62."""
     return "".join(secrets.choice(_ALPHABET) for _ in range(_SECRET_LENGTH))
 
 
 def hash_token(text: str) -> bytes:
-    """What is stored of a key. The mode and id are hashed too: a row cannot be moved to another mode or id."""
+    """Return the stored hash of a key. It covers mode and id: a row cannot be moved to another mode or id."""
     return hashlib.sha256(text.encode()).digest()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Excess:
-    """Why a grant is more than the granting key has."""
+    """The part of a grant that exceeds the granting key."""
 
     scopes: frozenset[Scope]
     outlives: bool
@@ -146,7 +148,7 @@ class Excess:
 
 
 def excess(principal: Principal, scopes: frozenset[Scope], expires_at: datetime | None) -> Excess:
-    """What a key of ``scopes`` until ``expires_at`` would have beyond ``principal``: it can grant only from its own."""
+    """Return how a new key of ``scopes`` until ``expires_at`` would exceed ``principal``, who cannot grant more."""
     own = principal.expires_at
     outlives = own is not None and (expires_at is None or expires_at > own)
     return Excess(scopes=scopes - principal.scopes, outlives=outlives)

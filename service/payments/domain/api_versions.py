@@ -1,5 +1,5 @@
-"""Dated API versions. A key keeps the version it was made with, and events are stamped with it."""
+"""Dated API versions. A key keeps the version it was created with, and events are stamped with it."""
 
-#: Oldest first. A version is added when an answer or an event changes incompatibly; none is ever removed silently.
+#: Oldest first. Add one when a response or an event changes incompatibly; never remove one silently.
 API_VERSIONS = ("2026-11-01",)
 CURRENT_API_VERSION = API_VERSIONS[-1]

@@ -1,6 +1,6 @@
 """Identifiers: a prefix that names the kind, and a UUIDv7 (RFC 9562) in lowercase Crockford base 32.
 
-They sort by time of making, so that "newest first" and partitioning by time need no other column.
+They sort by creation time, so that "newest first" and partitioning by time need no other column.
 """
 
 import re
@@ -17,7 +17,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Prefix(StrEnum):
-    """Kinds of objects."""
+    """The prefix of each kind of object."""
 
     PAYMENT = "pay"
     CAPTURE = "cap"
@@ -35,7 +35,7 @@ class Prefix(StrEnum):
 
 
 def new_id(prefix: str, now: datetime) -> str:
-    """A new identifier made at ``now``. Two in the same 244 ns differ in 62 random bits."""
+    """Return a new identifier for ``now``. Two within the same 244 ns differ in 62 random bits."""
     microseconds = (now - _EPOCH) // timedelta(microseconds=1)
     milliseconds, rest = divmod(microseconds, 1000)
     fraction = rest * 4096 // 1000  # RFC 9562, 6.2, method 3: the clock's finer part instead of random bits
@@ -44,19 +44,19 @@ def new_id(prefix: str, now: datetime) -> str:
 
 
 def is_id(prefix: str, text: str) -> bool:
-    """Whether ``text`` has the form of an identifier of this kind."""
+    """Return whether ``text`` is a well-formed identifier of this kind."""
     head, _, body = text.partition("_")
     return head == prefix and _BODY.fullmatch(body) is not None
 
 
-def lowest_at(prefix: str, moment: datetime) -> str:
-    """The lowest identifier that can be made at ``moment``: a bound for "made since" and "made before"."""
+def lowest_id_at(prefix: str, moment: datetime) -> str:
+    """Return the lowest identifier possible at ``moment``: a bound for "created since" and "created before"."""
     milliseconds = max(0, (moment - _EPOCH) // timedelta(milliseconds=1))
     return f"{prefix}_{_encode(milliseconds << 80)}"
 
 
-def made_at(identifier: str) -> datetime:
-    """When ``identifier`` was made, to the millisecond."""
+def created_at(identifier: str) -> datetime:
+    """Return when ``identifier`` was created, to the millisecond."""
     value = 0
     for character in identifier.partition("_")[2]:
         value = value << 5 | _ALPHABET.index(character)

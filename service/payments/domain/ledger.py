@@ -1,4 +1,4 @@
-"""Double entry: every posting moves one amount from one account to another, so that nothing appears or vanishes."""
+"""Double-entry bookkeeping: a posting moves one amount between two accounts, so money is never created or lost."""
 
 import hashlib
 from collections.abc import Iterable
@@ -9,11 +9,11 @@ from payments.domain.money import share
 
 
 class Account(StrEnum):
-    """Accounts of a merchant, per mode and currency."""
+    """The accounts of a merchant, per mode and currency."""
 
-    #: What the processor owes the platform.
+    #: Owed by the processor to the platform.
     PROCESSOR_RECEIVABLE = "processor_receivable"
-    #: What the platform owes the merchant; may go negative.
+    #: Owed by the platform to the merchant; may become negative.
     MERCHANT_PAYABLE = "merchant_payable"
     PLATFORM_FEES = "platform_fees"
     PROCESSOR_FEES = "processor_fees"
@@ -22,7 +22,7 @@ class Account(StrEnum):
     SUSPENSE = "suspense"
 
 
-#: Accounts whose balance is debits less credits (assets and expenses); the others' is credits less debits.
+#: Accounts with a debit balance (assets and expenses); all others have a credit balance.
 DEBIT_NORMAL = frozenset({Account.PROCESSOR_RECEIVABLE, Account.PROCESSOR_FEES, Account.CASH, Account.DISPUTES})
 
 
@@ -37,7 +37,7 @@ class PostingKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Posting:
-    """A transfer to be booked: ``amount`` > 0 minor units from ``credit`` to ``debit``."""
+    """A transfer to be posted: ``amount`` > 0 minor units, debited to ``debit`` and credited to ``credit``."""
 
     kind: PostingKind
     debit: Account
@@ -50,24 +50,24 @@ class Posting:
 
 
 def capture_postings(*, captured_before: int, amount: int, fee_basis_points: int) -> tuple[Posting, ...]:
-    """What capturing ``amount`` books, after ``captured_before`` was captured.
+    """Return the postings of a capture of ``amount``, after ``captured_before`` was captured (minor units).
 
-    The fee is the share of the total less what was taken before, so that many small captures cost what one large does.
+    The fee is computed on the total captured, less the fees charged before: many small captures cost the same as one.
     """
     fee = share(captured_before + amount, fee_basis_points) - share(captured_before, fee_basis_points)
-    taken = Posting(
+    capture = Posting(
         kind=PostingKind.CAPTURE, debit=Account.PROCESSOR_RECEIVABLE, credit=Account.MERCHANT_PAYABLE, amount=amount
     )
     if fee == 0:
-        return (taken,)
+        return (capture,)
     return (
-        taken,
+        capture,
         Posting(kind=PostingKind.FEE, debit=Account.MERCHANT_PAYABLE, credit=Account.PLATFORM_FEES, amount=fee),
     )
 
 
 def refund_postings(amount: int) -> tuple[Posting, ...]:
-    """What a refund books. The fee stays taken."""
+    """Return the postings of a refund. The fee is not returned."""
     return (
         Posting(
             kind=PostingKind.REFUND, debit=Account.MERCHANT_PAYABLE, credit=Account.PROCESSOR_RECEIVABLE, amount=amount
@@ -76,7 +76,7 @@ def refund_postings(amount: int) -> tuple[Posting, ...]:
 
 
 def refund_reversal_postings(amount: int) -> tuple[Posting, ...]:
-    """What books a refund back that failed after it had succeeded."""
+    """Return the postings that reverse a refund which failed after it had succeeded."""
     return (
         Posting(
             kind=PostingKind.REFUND_REVERSAL,
@@ -87,17 +87,17 @@ def refund_reversal_postings(amount: int) -> tuple[Posting, ...]:
     )
 
 
-def balance(account: Account, *, debits: int, credits: int) -> int:  # noqa: A002  # the accountant's word
-    """The balance of ``account`` on its normal side, in minor units."""
+def balance(account: Account, *, debits: int, credits: int) -> int:  # noqa: A002 - the accounting term
+    """Return the balance of ``account`` on its normal side, in minor units."""
     return debits - credits if account in DEBIT_NORMAL else credits - debits
 
 
-#: What the first seal continues.
+#: The hash that the first seal builds on.
 GENESIS = bytes(32)
 
 
 def seal_hash(previous: bytes, rows: Iterable[tuple[str, ...]]) -> bytes:
-    """The head of the chain after ``rows``: SHA-256 over the previous head and every field, each with its length."""
+    """Return the head of the chain after ``rows``: SHA-256 of the previous head and of each field with its length."""
     digest = hashlib.sha256(previous)
     for row in rows:
         for text in row:

@@ -1,38 +1,27 @@
-"""Operations on a payment (captures, voids, refunds) and attempts: what was, or may have been, sent to a processor."""
+"""Operations on a payment (captures, voids, refunds), and attempts: calls that were, or may have been, sent."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Protocol
 
-#: Nobody sends an attempt to a processor, or awaits its answer, longer than this.
+from payments.domain.outcomes import ErrorDetails
+
+#: No attempt is sent to a processor, and no response awaited, for longer than this.
 PROCESSOR_DEADLINE = timedelta(seconds=10)
-#: How long a request owns its Idempotency-Key. Longer than the processor's deadline, so that whoever finds the lease
-#: over knows that nothing is being sent any more.
+#: How long a request holds its Idempotency-Key. Longer than the processor's deadline, so that whoever finds the lease
+#: expired knows that nothing is being sent any more.
 KEY_LEASE = timedelta(seconds=60)
-#: How long a final answer is kept for replays.
+#: How long a final response is kept for replays.
 KEY_RETENTION = timedelta(hours=72)
-#: Waits before the worker looks again at something unknown: the first, and the longest.
-FIRST_LOOK = timedelta(seconds=1)
-LONGEST_LOOK = timedelta(minutes=15)
-#: After this long an attempt that is still open is a matter for a person (`payments stuck`).
+#: The first and the longest delay between two look-ups of an unknown outcome.
+FIRST_LOOKUP_DELAY = timedelta(seconds=1)
+MAX_LOOKUP_DELAY = timedelta(minutes=15)
+#: An attempt that is open for longer than this needs a person (`payments stuck`).
 STUCK_AFTER = timedelta(minutes=30)
 
 
-class Owned(Protocol):
-    """Something that belongs to one merchant in one mode."""
-
-    @property
-    def merchant_id(self) -> str:
-        """The merchant."""
-
-    @property
-    def livemode(self) -> bool:
-        """Real money, or test mode."""
-
-
 class CallKind(StrEnum):
-    """What an attempt asks of a processor."""
+    """What an attempt asks a processor to do."""
 
     PAYMENT = "payment"
     CAPTURE = "capture"
@@ -41,7 +30,7 @@ class CallKind(StrEnum):
 
 
 class OperationStatus(StrEnum):
-    """How far an operation is; ``pending`` includes "outcome unknown"."""
+    """State of an operation; ``pending`` includes "outcome unknown"."""
 
     PENDING = "pending"
     SUCCEEDED = "succeeded"
@@ -58,13 +47,13 @@ class Operation:
     payment_id: str
     kind: CallKind
     status: OperationStatus
-    #: Minor units. Of a void: what it releases.
+    #: Minor units. For a void, the amount it releases.
     amount: int
-    #: Of a capture: whether the rest of the authorization is released.
+    #: For a capture, whether the rest of the authorization is released.
     final: bool
     reason: str | None
-    #: Why it failed: code, decline_code, advice, retryable, message.
-    error: dict[str, Any] | None
+    #: Why it failed.
+    error: ErrorDetails | None
     processor_reference: str | None
     created_at: datetime
     settled_at: datetime | None
@@ -72,7 +61,7 @@ class Operation:
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """One thing asked of a processor; its id is the processor's idempotency key for life."""
+    """One call to a processor. Its id is the processor's idempotency key for as long as the attempt exists."""
 
     id: str
     merchant_id: str
@@ -82,17 +71,18 @@ class Attempt:
     kind: CallKind
     processor: str
     processor_reference: str | None
-    #: Who holds the attempt may record its outcome; taking it over adds one and fences the former holder.
+    #: Fencing token: only the holder of the current generation may record an outcome. Claiming increments it.
     generation: int
     deadline_at: datetime
-    next_look_at: datetime
-    looks: int
+    next_lookup_at: datetime
+    #: Look-ups so far that established nothing.
+    lookups: int
     idempotency_key_hash: bytes | None
     #: The latest outcome recorded, ``None`` before the first.
     outcome: str | None
     created_at: datetime
 
 
-def wait_before_look(looks: int) -> timedelta:
-    """How long to wait before looking again after ``looks`` looks that established nothing."""
-    return min(FIRST_LOOK * (1 << min(looks, 20)), LONGEST_LOOK)
+def lookup_delay(lookups: int) -> timedelta:
+    """Return how long to wait after ``lookups`` look-ups that established nothing: exponential back-off."""
+    return min(FIRST_LOOKUP_DELAY * (1 << min(lookups, 20)), MAX_LOOKUP_DELAY)

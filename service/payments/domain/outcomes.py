@@ -1,35 +1,36 @@
-"""What is known about something that was asked of a processor."""
+"""What is known about a call to a processor."""
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypedDict
 
 
 class Outcome(StrEnum):
-    """The truth about an attempt, as far as it is established."""
+    """The outcome of an attempt, as far as it is established."""
 
     #: Done: authorized, captured, released, refunded.
     APPROVED = "approved"
     #: Refused, for good.
     DECLINED = "declined"
-    #: Surely not done, and surely never will be.
+    #: Certainly not done, and certainly never will be.
     NOT_DONE = "not_done"
     #: The authorization was no longer there to capture.
     EXPIRED = "expired"
     #: The customer has to act (3-D Secure).
     REQUIRES_ACTION = "requires_action"
-    #: The processor has it and will tell later.
+    #: The processor accepted it and will decide later.
     PENDING = "pending"
-    #: Nothing is established: time-out, reset, 5xx, nonsense.
+    #: Nothing is established: a time-out, a reset connection, a 5xx, a response that makes no sense.
     UNKNOWN = "unknown"
-    #: The processor has nothing under this key. No evidence: the request may still be under way.
+    #: The processor has nothing under this key. Not evidence: the request may still be on its way.
     NOT_FOUND = "not_found"
-    #: The processor has an object that was never confirmed: it moves no money until somebody confirms it.
+    #: The processor has an object that was never confirmed: it moves no money until it is.
     UNCONFIRMED = "unconfirmed"
-    #: The object that `authorize` will confirm is there.
+    #: The object that `authorize` will confirm exists.
     PREPARED = "prepared"
 
 
-#: Outcomes that settle an attempt.
+#: The outcomes that settle an attempt.
 FINAL = frozenset({Outcome.APPROVED, Outcome.DECLINED, Outcome.NOT_DONE, Outcome.EXPIRED})
 
 
@@ -54,17 +55,17 @@ class DeclineCode(StrEnum):
 
 
 class Advice(StrEnum):
-    """What to do about a decline."""
+    """What the merchant should do about a decline."""
 
     #: The same request may work later, under a new Idempotency-Key.
     TRY_AGAIN_LATER = "try_again_later"
-    #: The customer has to choose another way to pay.
+    #: The customer has to choose another payment method.
     USE_ANOTHER_METHOD = "use_another_method"
     #: The customer has to ask the issuer.
     CONTACT_ISSUER = "contact_issuer"
-    #: The customer has to correct what was entered.
+    #: The customer has to correct the card details.
     CORRECT_DETAILS = "correct_details"
-    #: Nothing will make this succeed.
+    #: Retrying cannot succeed.
     DO_NOT_RETRY = "do_not_retry"
 
 
@@ -88,29 +89,61 @@ _ADVICE: dict[DeclineCode, Advice] = {
 
 
 def advice_for(code: DeclineCode) -> Advice:
-    """What to do about ``code``."""
+    """Return what to do about ``code``."""
     return _ADVICE[code]
 
 
 def is_retryable(code: DeclineCode) -> bool:
-    """Whether the very same request may succeed later."""
+    """Return whether the same request may succeed later."""
     return advice_for(code) is Advice.TRY_AGAIN_LATER
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """An outcome with what the processor said about it."""
+    """An outcome, with what the processor said about it."""
 
     outcome: Outcome
-    #: The processor's id of the object that the attempt made.
+    #: The processor's id of the object that the attempt created.
     reference: str | None = None
     decline_code: DeclineCode | None = None
     #: Where the customer's browser has to go, for ``REQUIRES_ACTION``.
     redirect_url: str | None = None
-    #: For the log and for the people who resolve; never shown to merchants.
+    #: For the log and for operators; never shown to merchants.
     detail: str = ""
 
     @property
     def is_final(self) -> bool:
-        """Whether it settles the attempt."""
+        """Whether this settles the attempt."""
         return self.outcome in FINAL
+
+
+class ErrorDetails(TypedDict):
+    """A failure as merchants see it, in a vocabulary that no processor can change."""
+
+    code: str
+    decline_code: str
+    advice: str
+    retryable: bool
+
+
+_ERROR_CODES = {
+    Outcome.DECLINED: "card_declined",
+    Outcome.NOT_DONE: "processor_error",
+    Outcome.EXPIRED: "authorization_expired",
+}
+_DEFAULT_DECLINE_CODES = {
+    Outcome.DECLINED: DeclineCode.GENERIC_DECLINE,
+    Outcome.NOT_DONE: DeclineCode.PROCESSING_ERROR,
+    Outcome.EXPIRED: DeclineCode.AUTHORIZATION_EXPIRED,
+}
+
+
+def error_details(result: Result) -> ErrorDetails:
+    """Return why a ``result`` other than an approval, which must be final, failed."""
+    code = result.decline_code or _DEFAULT_DECLINE_CODES[result.outcome]
+    return {
+        "code": _ERROR_CODES[result.outcome],
+        "decline_code": code.value,
+        "advice": advice_for(code).value,
+        "retryable": is_retryable(code),
+    }

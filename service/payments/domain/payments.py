@@ -1,16 +1,17 @@
-"""A payment: its states, its amounts, and what may be done in each state. Pure."""
+"""A payment: its states, its amounts, and the operations that each state allows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import TypedDict
 
 from payments.domain.operations import CallKind
+from payments.domain.outcomes import ErrorDetails
 
 
 class PaymentStatus(StrEnum):
-    """States; ``processing`` includes "outcome unknown", and only evidence leaves it."""
+    """States; ``processing`` includes "outcome unknown", which only evidence ends."""
 
     PROCESSING = "processing"
     REQUIRES_ACTION = "requires_action"
@@ -22,14 +23,14 @@ class PaymentStatus(StrEnum):
 
 
 class CaptureMethod(StrEnum):
-    """When the money is taken."""
+    """Whether a payment is captured together with its authorization."""
 
     AUTOMATIC = "automatic"
     MANUAL = "manual"
 
 
 _S = PaymentStatus
-#: Every change of state there is.
+#: The state machine: from each state, the states it can change to.
 TRANSITIONS: Mapping[PaymentStatus, frozenset[PaymentStatus]] = {
     _S.PROCESSING: frozenset({_S.REQUIRES_ACTION, _S.REQUIRES_CAPTURE, _S.SUCCEEDED, _S.FAILED, _S.CANCELED}),
     _S.REQUIRES_ACTION: frozenset({_S.PROCESSING, _S.CANCELED, _S.FAILED}),
@@ -43,7 +44,7 @@ _CAPTURABLE = frozenset({_S.REQUIRES_CAPTURE, _S.PARTIALLY_CAPTURED})
 _VOIDABLE = _CAPTURABLE | {_S.REQUIRES_ACTION}
 
 
-class NotAllowed(Exception):  # noqa: N818  # a refusal, told to the client as 409
+class OperationNotAllowed(Exception):  # noqa: N818 - a refusal, not a fault
     """The payment's state does not allow an operation."""
 
     def __init__(self, detail: str, *, state: PaymentStatus, allowed: list[str]) -> None:
@@ -53,16 +54,27 @@ class NotAllowed(Exception):  # noqa: N818  # a refusal, told to the client as 4
         self.allowed = allowed
 
 
-class Busy(Exception):  # noqa: N818  # a refusal, told to the client as 409
-    """Another capture or void of the payment is in flight."""
+class OperationPending(Exception):  # noqa: N818 - a refusal, not a fault
+    """Another capture or void of the payment is in progress."""
 
 
-class AmountTooLarge(Exception):  # noqa: N818  # a refusal, told to the client as 422
-    """More than is left; ``limit`` is what is left, in minor units."""
+class AmountTooLarge(Exception):  # noqa: N818 - a refusal, not a fault
+    """The amount exceeds what is left: ``limit``, in minor units."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"At most {limit} is left.")
         self.limit = limit
+
+
+class _RedirectUrl(TypedDict):
+    url: str | None
+
+
+class NextAction(TypedDict):
+    """What the customer has to do, as merchants see it."""
+
+    type: str
+    redirect_to_url: _RedirectUrl
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,8 +99,8 @@ class Payment:
     amount_refunded: int
     amount_refund_pending: int
     pending_operation: str | None
-    last_error: dict[str, Any] | None
-    next_action: dict[str, Any] | None
+    last_error: ErrorDetails | None
+    next_action: NextAction | None
     processor: str
     processor_reference: str | None
     expires_at: datetime | None
@@ -98,16 +110,16 @@ class Payment:
 
     @property
     def amount_capturable(self) -> int:
-        """What a capture can still take."""
+        """The amount that can still be captured."""
         return self.amount_authorized - self.amount_captured if self.status in _CAPTURABLE else 0
 
     @property
     def amount_refundable(self) -> int:
-        """What a refund can still give back: refunds in flight have reserved theirs."""
+        """The amount that can still be refunded: pending refunds have reserved theirs."""
         return self.amount_captured - self.amount_refunded - self.amount_refund_pending
 
     def allowed(self) -> list[str]:
-        """The operations that the state allows now, whatever is in flight."""
+        """Return the operations that the state allows, whatever is in progress."""
         names = []
         if self.amount_capturable > 0:
             names.append(CallKind.CAPTURE.value)
@@ -118,50 +130,52 @@ class Payment:
         return names
 
     def check_capture(self, amount: int | None) -> int:
-        """What a capture of ``amount`` (``None``: all that is left) takes.
+        """Return what a capture of ``amount`` (by default, all that is left) captures.
 
         Raises:
-            NotAllowed, Busy, AmountTooLarge: it cannot be begun.
+            OperationNotAllowed, OperationPending, AmountTooLarge: It cannot start.
         """
-        self._check(CallKind.CAPTURE)
-        self._check_free()
+        self._require_allowed(CallKind.CAPTURE)
+        self._require_idle()
         return _within(amount, self.amount_capturable)
 
     def check_void(self) -> int:
-        """What a void releases.
+        """Return what a void releases.
 
         Raises:
-            NotAllowed, Busy: it cannot be begun.
+            OperationNotAllowed, OperationPending: It cannot start.
         """
-        self._check(CallKind.VOID)
-        self._check_free()
+        self._require_allowed(CallKind.VOID)
+        self._require_idle()
         return self.amount_capturable
 
     def check_refund(self, amount: int | None) -> int:
-        """What a refund of ``amount`` (``None``: all that is left) gives back.
+        """Return what a refund of ``amount`` (by default, all that is left) refunds.
 
         Raises:
-            NotAllowed, AmountTooLarge: it cannot be begun.
+            OperationNotAllowed, AmountTooLarge: It cannot start.
         """
-        self._check(CallKind.REFUND)
+        self._require_allowed(CallKind.REFUND)
         return _within(amount, self.amount_refundable)
 
-    def _check(self, kind: CallKind) -> None:
+    def _require_allowed(self, kind: CallKind) -> None:
         allowed = self.allowed()
         if kind not in allowed:
-            detail = f"A payment that is {self.status} does not allow a {kind}. {self._what_now(allowed)}"
-            raise NotAllowed(detail, state=self.status, allowed=allowed)
+            detail = f"A {kind} is not allowed while the payment is {self.status}. {self._hint(allowed)}"
+            raise OperationNotAllowed(detail, state=self.status, allowed=allowed)
 
-    def _what_now(self, allowed: list[str]) -> str:
+    def _hint(self, allowed: list[str]) -> str:
         if allowed:
-            return f"Allowed now: {', '.join(allowed)}."
+            return f"Allowed: {', '.join(allowed)}."
         if self.status is _S.PROCESSING or self.amount_refund_pending:
-            return "Nothing is allowed until what is in flight has ended: wait for its event, or read the payment."
-        return "Nothing is allowed any more."
+            return "Nothing is allowed while an operation is in progress: wait for its event, or poll the payment."
+        return "This state is final."
 
-    def _check_free(self) -> None:
+    def _require_idle(self) -> None:
         if self.pending_operation is not None:
-            raise Busy(f"A {self.pending_operation} of this payment is in progress. Read the payment to see its end.")
+            raise OperationPending(
+                f"A {self.pending_operation} of this payment is in progress. Wait for its event, or poll the payment."
+            )
 
 
 def _within(amount: int | None, limit: int) -> int:

@@ -1,29 +1,28 @@
-"""A circuit breaker: after failures in a row a processor is left alone for a while, and new payments are refused early.
+"""A circuit breaker: after consecutive failures a processor is not called for a while, and new payments fail fast.
 
-Refused early means before anything is written: a merchant gets 503 and may try again, which is kinder than a payment
-in an unknown state.
+They fail before anything is written: the merchant may simply retry, which is better than a payment in an unknown state.
 """
 
 import threading
 import time
 from collections.abc import Callable
 
-#: Failures in a row that open the circuit.
+#: Consecutive failures that open the circuit.
 FAILURES = 5
-#: Seconds that it stays open before one call is let through to try.
+#: Seconds for which it stays open before one trial call is let through.
 COOLDOWN = 10.0
 
 
-class CircuitOpen(Exception):  # noqa: N818  # a state, told to the merchant as 503
-    """The processor is not called now; ``retry_after`` is in whole seconds."""
+class CircuitOpen(Exception):  # noqa: N818 - a state, not a fault
+    """The processor is not called at the moment; ``retry_after`` is in whole seconds."""
 
     def __init__(self, retry_after: int) -> None:
-        super().__init__(f"The processor fails and is left alone for {retry_after} s.")
+        super().__init__(f"The circuit is open for another {retry_after} s.")
         self.retry_after = retry_after
 
 
 class CircuitBreaker:
-    """Closed, open after :data:`FAILURES` failures in a row, half open for one trial after :data:`COOLDOWN`."""
+    """Opens after :data:`FAILURES` consecutive failures; lets one trial call through after :data:`COOLDOWN`."""
 
     def __init__(
         self,
@@ -40,10 +39,10 @@ class CircuitBreaker:
         self._open_until = 0.0
 
     def check(self) -> None:
-        """Let a call through or not. While half open, one call is let through per cooldown.
+        """Let a call through. While half-open, this is one call per cool-down.
 
         Raises:
-            CircuitOpen: the processor is left alone.
+            CircuitOpen: The processor must not be called.
         """
         with self._lock:
             if self._failures < self._threshold:
@@ -51,15 +50,15 @@ class CircuitBreaker:
             now = self._clock()
             if now < self._open_until:
                 raise CircuitOpen(max(1, round(self._open_until - now)))
-            self._open_until = now + self._cooldown  # this one tries; the others wait for what it finds
+            self._open_until = now + self._cooldown  # the trial call; the others wait for its result
 
     def succeeded(self) -> None:
-        """The processor answered, be it with a refusal."""
+        """Record that the processor responded, be it with a refusal."""
         with self._lock:
             self._failures = 0
 
     def failed(self) -> None:
-        """The processor did not answer, or answered that it is broken."""
+        """Record that the processor did not respond, or reported that it is broken."""
         with self._lock:
             self._failures += 1
             if self._failures >= self._threshold:
@@ -67,6 +66,6 @@ class CircuitBreaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether new payments are refused, for readiness and metrics."""
+        """Whether calls are rejected, for readiness and metrics."""
         with self._lock:
             return self._failures >= self._threshold and self._clock() < self._open_until

@@ -1,32 +1,32 @@
-"""What a processor tells us by itself: that something happened, and to which of its objects."""
+"""Events that processors send to us: that something happened, and to which of their objects."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 
-class SignatureRefused(Exception):  # noqa: N818  # told to the sender as a fact
-    """The message is not the processor's, or too old, or none at all."""
+class InvalidSignature(Exception):  # noqa: N818 - a refusal, not a fault
+    """The message is not from the processor, too old, or malformed."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Notice:
-    """That something happened. What happened is asked, not believed."""
+class ProcessorEvent:
+    """An event. Its content is not trusted: the objects it names are looked up."""
 
     event_id: str
     type: str
     livemode: bool
-    #: The processor's ids of the objects it is about; empty if it is about none of ours.
+    #: The processor's ids of the objects it concerns; empty if none can be ours.
     references: tuple[str, ...]
 
 
 @runtime_checkable
 class SendsWebhooks(Protocol):
-    """A processor that calls `/v1/processors/{name}/webhooks`."""
+    """A processor that sends events to `/v1/processors/{name}/webhooks`."""
 
-    def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> Notice:
-        """The notice in ``body``, after its signature and age were checked.
+    def read_webhook(self, body: bytes, headers: Mapping[str, str]) -> ProcessorEvent:
+        """Verify the signature and age of ``body``, and return the event in it.
 
         Raises:
-            SignatureRefused: it is not to be believed.
+            InvalidSignature: The message cannot be trusted.
         """

@@ -1,14 +1,14 @@
-"""A processor that moves no money: the test mode's, with books of its own.
+"""The sandbox: the processor of test mode, which moves no money but keeps a journal.
 
-Everything it does is written to its journal, on its own connection and in its own transaction, before it answers. So
-"never called" and "called, but the answer was lost" differ as they do with a real processor.
+It writes every decision to its journal, on its own connection and in its own transaction, before it responds. So "never
+called" and "called, but the response was lost" differ as they do with a real processor.
 """
 
 import logging
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import psycopg
 
@@ -20,7 +20,7 @@ from payments.repositories import sandbox_journal as journal
 from payments.repositories.database import Connection, Database, DatabaseUnavailable
 
 _log = logging.getLogger("payments.sandbox")
-#: How long "decided later" takes.
+#: How long a pending outcome stays pending.
 SETTLES_AFTER = timedelta(seconds=2)
 _REFERENCES = {
     CallKind.PAYMENT: "sbx_ch",
@@ -32,7 +32,7 @@ _REFERENCES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Challenge:
-    """A 3-D Secure page that has not been answered yet."""
+    """A 3-D Secure page on which the customer has not decided yet. ``amount`` is in minor units."""
 
     attempt_id: str
     amount: int
@@ -41,7 +41,7 @@ class Challenge:
 
 
 class SandboxProcessor:
-    """See the module. ``public_base_url`` is where its 3-D Secure page is found."""
+    """The sandbox. ``public_base_url`` is where its 3-D Secure page is served."""
 
     name = "sandbox"
     capabilities = Capabilities(
@@ -53,44 +53,44 @@ class SandboxProcessor:
         self._public_base_url = public_base_url
         self._settles_after = settles_after
 
-    def refuses_method(self, payment_method: str) -> str | None:
-        """Why it is none of the documented tokens."""
-        return None if payment_method in TOKENS else "The sandbox has no such payment method. See /docs for its tokens."
+    def payment_method_error(self, payment_method: str) -> str | None:
+        """Accept the documented tokens only."""
+        return None if payment_method in TOKENS else "Unknown sandbox payment method. See /docs for the list of tokens."
 
     def is_available(self) -> bool:
-        """Always: its own failures are outcomes."""
+        """Return ``True``: its own failures are outcomes."""
         return True
 
     def prepare(self, call: Call) -> Result:
-        """Nothing to prepare."""
-        raise NotImplementedError("The sandbox prepares nothing: see its capabilities.")
+        """Not supported: see ``capabilities``."""
+        raise NotImplementedError("The sandbox does not prepare payments.")
 
     def authorize(self, call: Call) -> Result:
-        """Do what the token says."""
-        return self._do(call, lambda tx: self._entry(call, tx))
+        """Decide as the token says."""
+        return self._decide(call, lambda tx: self._entry(call, tx))
 
     def capture(self, call: Call) -> Result:
-        """Capture, unless the charge was released or the amounts do not add up."""
-        return self._do(call, lambda tx: self._operation_entry(call, tx))
+        """Capture, unless the charge was released or less is left."""
+        return self._decide(call, lambda tx: self._operation_entry(call, tx))
 
     def void(self, call: Call) -> Result:
         """Release what is not captured."""
-        return self._do(call, lambda tx: self._operation_entry(call, tx))
+        return self._decide(call, lambda tx: self._operation_entry(call, tx))
 
     def refund(self, call: Call) -> Result:
-        """Give back, up to what was captured."""
-        return self._do(call, lambda tx: self._operation_entry(call, tx))
+        """Refund, up to what was captured."""
+        return self._decide(call, lambda tx: self._operation_entry(call, tx))
 
     def look_up(self, call: Call) -> Result:
-        """What the journal says."""
-        return self._ask(lambda tx: journal.get(tx, call.attempt_id))
+        """Return the decision in the journal."""
+        return self._query(lambda tx: journal.get(tx, call.attempt_id))
 
     def abandon(self, call: Call) -> Result:
         """Close a charge that the customer never confirmed."""
-        return self._ask(lambda tx: journal.close(tx, call.attempt_id, outcome=Outcome.NOT_DONE))
+        return self._query(lambda tx: journal.close(tx, call.attempt_id, outcome=Outcome.NOT_DONE))
 
     def challenge(self, token: str) -> Challenge | None:
-        """The open 3-D Secure page with this ``token``."""
+        """Return the open 3-D Secure page with this ``token``."""
         with self._database.transaction() as tx:
             entry = journal.find_challenge(tx, token)
         if entry is None:
@@ -100,7 +100,7 @@ class SandboxProcessor:
         )
 
     def decide(self, token: str, *, approve: bool) -> bool:
-        """The customer's decision, once; ``False`` if it was made before."""
+        """Record the customer's decision; ``False`` if there is one already."""
         outcome = Outcome.APPROVED if approve else Outcome.DECLINED
         decline_code = None if approve else DeclineCode.AUTHENTICATION_FAILED
         with self._database.transaction() as tx:
@@ -108,25 +108,25 @@ class SandboxProcessor:
             tx.commit()
         return decided
 
-    def _do(self, call: Call, make: Callable[[Connection], journal.Entry]) -> Result:
-        """Write the entry, once per attempt, and answer it; or lose the answer, if the token says so."""
-        result = self._ask(lambda tx: journal.insert_once(tx, make(tx)))
+    def _decide(self, call: Call, make_entry: Callable[[Connection], journal.JournalEntry]) -> Result:
+        """Write one entry per attempt, and return its result, unless the token says that the response is lost."""
+        result = self._query(lambda tx: journal.insert_once(tx, make_entry(tx)))
         token = TOKENS.get(call.payment_method)
-        if token is not None and token.behaviour(call.kind).answer_lost:
-            return Result(outcome=Outcome.UNKNOWN, detail="the answer was lost, as the token says")
+        if token is not None and token.behaviour(call.kind).response_lost:
+            return Result(outcome=Outcome.UNKNOWN, detail="response lost, as the token says")
         return result
 
-    def _ask(self, read: Callable[[Connection], journal.Entry | None]) -> Result:
+    def _query(self, read: Callable[[Connection], journal.JournalEntry | None]) -> Result:
         try:
             with self._database.transaction() as tx:
                 entry = read(tx)
                 tx.commit()
         except (psycopg.Error, DatabaseUnavailable) as error:
-            _log.warning("sandbox journal not reachable", extra={"reason": str(error)})
-            return Result(outcome=Outcome.UNKNOWN, detail="the sandbox did not answer")
+            _log.warning("sandbox journal unavailable", extra={"reason": str(error)})
+            return Result(outcome=Outcome.UNKNOWN, detail="no response from the sandbox")
         return Result(outcome=Outcome.NOT_FOUND) if entry is None else self._result(entry)
 
-    def _result(self, entry: journal.Entry) -> Result:
+    def _result(self, entry: journal.JournalEntry) -> Result:
         url = f"{self._public_base_url}/v1/sandbox/3ds/{entry.action_token}" if entry.action_token else None
         return Result(
             outcome=Outcome(entry.outcome),
@@ -136,10 +136,10 @@ class SandboxProcessor:
             detail="sandbox journal",
         )
 
-    def _entry(self, call: Call, tx: Connection) -> journal.Entry:
+    def _entry(self, call: Call, tx: Connection) -> journal.JournalEntry:
         behaviour = TOKENS[call.payment_method].behaviour(call.kind)
         needs_action = behaviour.outcome is Outcome.REQUIRES_ACTION
-        return journal.Entry(
+        return journal.JournalEntry(
             attempt_id=call.attempt_id,
             kind=call.kind.value,
             reference=f"{_REFERENCES[call.kind]}_{secrets.token_hex(12)}",
@@ -150,16 +150,13 @@ class SandboxProcessor:
             outcome=behaviour.outcome.value,
             decline_code=behaviour.decline_code.value if behaviour.decline_code else None,
             settles_as=behaviour.settles_as.value if behaviour.settles_as else None,
-            settles_at=self._settles_at(tx) if behaviour.settles_as else None,
+            settles_at=journal.now(tx) + self._settles_after if behaviour.settles_as else None,
             action_token=secrets.token_urlsafe(24) if needs_action else None,
             return_url=call.return_url,
         )
 
-    def _settles_at(self, tx: Connection) -> datetime:
-        return journal.now(tx) + self._settles_after
-
-    def _operation_entry(self, call: Call, tx: Connection) -> journal.Entry:
-        """The entry of an operation, refused where the sandbox's own books do not allow it."""
+    def _operation_entry(self, call: Call, tx: Connection) -> journal.JournalEntry:
+        """Return the entry of an operation, as a refusal where the journal does not allow it."""
         entry = self._entry(call, tx)
         charge = journal.lock_charge(tx, call.charge_reference or "")
         if charge is None:

@@ -1,4 +1,4 @@
-"""The sandbox's payment methods: what each makes happen. Documented in the reference, stable."""
+"""The sandbox's payment methods, and what each one simulates. Stable, and documented in the API reference."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,97 +9,100 @@ from payments.domain.outcomes import DeclineCode, Outcome
 
 @dataclass(frozen=True, kw_only=True)
 class Behaviour:
-    """What a call does, and whether its answer arrives."""
+    """What a call results in, and whether its response arrives."""
 
     outcome: Outcome = Outcome.APPROVED
     decline_code: DeclineCode | None = None
-    #: What a pending outcome becomes.
+    #: What a pending outcome turns into.
     settles_as: Outcome | None = None
-    #: The processor does it, and the answer is lost on the way.
-    answer_lost: bool = False
+    #: The call is carried out, but the response is lost.
+    response_lost: bool = False
 
 
 _DECLINED = Outcome.DECLINED
 
 
 @dataclass(frozen=True, kw_only=True)
-class Token:
+class TestPaymentMethod:
     """A payment method."""
 
+    #: For the API reference.
     meaning: str
     payment: Behaviour = Behaviour()
-    #: Where later calls on the payment do something else than succeed.
+    #: Operations on the payment that do not simply succeed.
     operations: Mapping[CallKind, Behaviour] = field(default_factory=dict)
 
     def behaviour(self, kind: CallKind) -> Behaviour:
-        """What a call of ``kind`` does."""
+        """Return what a call of ``kind`` results in."""
         return self.payment if kind is CallKind.PAYMENT else self.operations.get(kind, Behaviour())
 
 
-def _declined(meaning: str, code: DeclineCode) -> Token:
-    return Token(meaning=meaning, payment=Behaviour(outcome=_DECLINED, decline_code=code))
+def _declined(meaning: str, code: DeclineCode) -> TestPaymentMethod:
+    return TestPaymentMethod(meaning=meaning, payment=Behaviour(outcome=_DECLINED, decline_code=code))
 
 
-def _later(meaning: str, kind: CallKind, behaviour: Behaviour) -> Token:
-    return Token(meaning=meaning, operations={kind: behaviour})
+def _later(meaning: str, kind: CallKind, behaviour: Behaviour) -> TestPaymentMethod:
+    return TestPaymentMethod(meaning=meaning, operations={kind: behaviour})
 
 
 _GENERIC = DeclineCode.GENERIC_DECLINE
-TOKENS: Mapping[str, Token] = {
-    "tok_visa": Token(meaning="Approved."),
+TOKENS: Mapping[str, TestPaymentMethod] = {
+    "tok_visa": TestPaymentMethod(meaning="Approved."),
     "tok_declined": _declined("Declined by the issuer, without a reason.", _GENERIC),
-    "tok_insufficient_funds": _declined("Declined: not enough money.", DeclineCode.INSUFFICIENT_FUNDS),
+    "tok_insufficient_funds": _declined("Declined: insufficient funds.", DeclineCode.INSUFFICIENT_FUNDS),
     "tok_expired_card": _declined("Declined: the card has expired.", DeclineCode.EXPIRED_CARD),
     "tok_fraudulent": _declined("Declined as fraudulent.", DeclineCode.FRAUDULENT),
-    "tok_3ds": Token(
-        meaning="Needs 3-D Secure: send the customer to `next_action.redirect_to_url.url`.",
+    "tok_3ds": TestPaymentMethod(
+        meaning="Requires 3-D Secure: redirect the customer to `next_action.redirect_to_url.url`.",
         payment=Behaviour(outcome=Outcome.REQUIRES_ACTION),
     ),
-    "tok_lost_approved": Token(
-        meaning="Approved, but the processor's answer is lost: 202, then settled as approved.",
-        payment=Behaviour(answer_lost=True),
+    "tok_lost_approved": TestPaymentMethod(
+        meaning="Approved, but the processor's response is lost: 202, later approved.",
+        payment=Behaviour(response_lost=True),
     ),
-    "tok_lost_declined": Token(
-        meaning="Declined, but the processor's answer is lost: 202, then settled as declined.",
-        payment=Behaviour(outcome=_DECLINED, decline_code=_GENERIC, answer_lost=True),
+    "tok_lost_declined": TestPaymentMethod(
+        meaning="Declined, but the processor's response is lost: 202, later declined.",
+        payment=Behaviour(outcome=_DECLINED, decline_code=_GENERIC, response_lost=True),
     ),
-    "tok_pending_approved": Token(
-        meaning="The processor decides later: 202, then settled as approved.",
+    "tok_pending_approved": TestPaymentMethod(
+        meaning="Pending at the processor: 202, later approved.",
         payment=Behaviour(outcome=Outcome.PENDING, settles_as=Outcome.APPROVED),
     ),
-    "tok_pending_declined": Token(
-        meaning="The processor decides later: 202, then settled as declined.",
+    "tok_pending_declined": TestPaymentMethod(
+        meaning="Pending at the processor: 202, later declined.",
         payment=Behaviour(outcome=Outcome.PENDING, settles_as=_DECLINED, decline_code=_GENERIC),
     ),
-    "tok_processor_error": Token(
-        meaning="The processor fails and surely did nothing: 402, retryable.",
+    "tok_processor_error": TestPaymentMethod(
+        meaning="The processor fails without charging anything: 402, retryable.",
         payment=Behaviour(outcome=Outcome.NOT_DONE, decline_code=DeclineCode.PROCESSING_ERROR),
     ),
     "tok_capture_declined": _later(
-        "Approved; captures are refused.", CallKind.CAPTURE, Behaviour(outcome=_DECLINED, decline_code=_GENERIC)
+        "Approved; captures are declined.", CallKind.CAPTURE, Behaviour(outcome=_DECLINED, decline_code=_GENERIC)
     ),
     "tok_capture_expired": _later(
-        "Approved; at capture the authorization has expired.", CallKind.CAPTURE, Behaviour(outcome=Outcome.EXPIRED)
+        "Approved; by the time of capture the authorization has expired.",
+        CallKind.CAPTURE,
+        Behaviour(outcome=Outcome.EXPIRED),
     ),
     "tok_capture_lost": _later(
-        "Approved; captures are done, but their answers are lost.", CallKind.CAPTURE, Behaviour(answer_lost=True)
+        "Approved; captures succeed, but their responses are lost.", CallKind.CAPTURE, Behaviour(response_lost=True)
     ),
     "tok_void_declined": _later(
-        "Approved; voids are refused.", CallKind.VOID, Behaviour(outcome=_DECLINED, decline_code=_GENERIC)
+        "Approved; voids are declined.", CallKind.VOID, Behaviour(outcome=_DECLINED, decline_code=_GENERIC)
     ),
     "tok_void_lost": _later(
-        "Approved; voids are done, but their answers are lost.", CallKind.VOID, Behaviour(answer_lost=True)
+        "Approved; voids succeed, but their responses are lost.", CallKind.VOID, Behaviour(response_lost=True)
     ),
     "tok_refund_declined": _later(
-        "Approved; refunds are refused.",
+        "Approved; refunds are declined.",
         CallKind.REFUND,
         Behaviour(outcome=_DECLINED, decline_code=DeclineCode.REFUND_REFUSED),
     ),
     "tok_refund_lost": _later(
-        "Approved; refunds are done, but their answers are lost.", CallKind.REFUND, Behaviour(answer_lost=True)
+        "Approved; refunds succeed, but their responses are lost.", CallKind.REFUND, Behaviour(response_lost=True)
     ),
     "tok_refund_pending": _later(
-        "Approved; refunds are decided later, as approved.",
+        "Approved; refunds are pending at first, then succeed.",
         CallKind.REFUND,
         Behaviour(outcome=Outcome.PENDING, settles_as=Outcome.APPROVED),
     ),

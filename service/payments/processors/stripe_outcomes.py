@@ -1,4 +1,4 @@
-"""What Stripe's objects and refusals say about an attempt. Pure: nothing is asked here."""
+"""What Stripe's objects and refusals say about an attempt. Pure functions: nothing is requested here."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -7,10 +7,10 @@ import stripe
 
 from payments.domain.outcomes import DeclineCode, Outcome, Result
 from payments.processors.base import Call, CallKind
-from payments.processors.stripe_api import Refused
+from payments.processors.stripe_api import RequestRefused
 
-#: Metadata of a refund that names the attempt that made it.
-ATTEMPT = "attempt_id"
+#: Metadata key that names the attempt that created an object.
+ATTEMPT_METADATA = "attempt_id"
 _DECLINES: dict[str, DeclineCode] = {
     "insufficient_funds": DeclineCode.INSUFFICIENT_FUNDS,
     "expired_card": DeclineCode.EXPIRED_CARD,
@@ -35,44 +35,44 @@ _DECLINES: dict[str, DeclineCode] = {
 }
 
 
-def judge(call: Call, intent: stripe.PaymentIntent) -> Result:
-    """What a PaymentIntent says about an attempt."""
+def classify(call: Call, intent: stripe.PaymentIntent) -> Result:
+    """Return what a PaymentIntent says about an attempt."""
     if call.kind is CallKind.CAPTURE:
-        return _judge_capture(call, intent)
+        return _classify_capture(call, intent)
     if call.kind is CallKind.VOID:
-        return _judge_void(intent)
-    return _judge_payment(intent)
+        return _classify_void(intent)
+    return _classify_payment(intent)
 
 
-def _judge_payment(intent: stripe.PaymentIntent) -> Result:
-    simple = {
+def _classify_payment(intent: stripe.PaymentIntent) -> Result:
+    outcomes = {
         "succeeded": Outcome.APPROVED,
         "requires_capture": Outcome.APPROVED,
         "processing": Outcome.PENDING,
         "requires_confirmation": Outcome.UNCONFIRMED,
-        # Declined, but open to another confirmation until it is cancelled.
+        # Declined, but it could be confirmed again until it is cancelled.
         "requires_payment_method": Outcome.UNCONFIRMED,
     }
-    if intent.status in simple:
-        return Result(outcome=simple[intent.status], reference=intent.id, detail=f"PaymentIntent {intent.status}")
+    if intent.status in outcomes:
+        return Result(outcome=outcomes[intent.status], reference=intent.id, detail=f"PaymentIntent {intent.status}")
     if intent.status == "requires_action":
         return Result(outcome=Outcome.REQUIRES_ACTION, reference=intent.id, redirect_url=_redirect(intent))
     if intent.status == "canceled":
-        return _judge_canceled(intent)
-    return unknown(intent.id, f"PaymentIntent {intent.status}")
+        return _classify_canceled(intent)
+    return unknown_result(intent.id, f"PaymentIntent {intent.status}")
 
 
-def _judge_canceled(intent: stripe.PaymentIntent) -> Result:
-    """Canceled before it took money: declined if a card was refused, otherwise just not done."""
-    error: Any = intent.last_payment_error
+def _classify_canceled(intent: stripe.PaymentIntent) -> Result:
+    """Classify a PaymentIntent canceled before it took money: declined if a card was refused, otherwise not done."""
+    error: Any = intent.last_payment_error  # Any: the SDK declares no codes on it
     if error is None:
         return Result(outcome=Outcome.NOT_DONE, reference=intent.id, detail="PaymentIntent canceled")
-    code = _known(str(getattr(error, "decline_code", "")), str(getattr(error, "code", "")))
+    code = _first_known(str(getattr(error, "decline_code", "")), str(getattr(error, "code", "")))
     return Result(outcome=Outcome.DECLINED, reference=intent.id, decline_code=code, detail="PaymentIntent canceled")
 
 
-def _judge_capture(call: Call, intent: stripe.PaymentIntent) -> Result:
-    """One capture is in flight at a time, so the change of ``amount_received`` is this one's."""
+def _classify_capture(call: Call, intent: stripe.PaymentIntent) -> Result:
+    """Classify a capture: one is in progress at a time, so the change of ``amount_received`` is due to this one."""
     received = intent.amount_received - call.amount_captured
     if received == call.amount:
         return Result(outcome=Outcome.APPROVED, reference=str(intent.latest_charge), detail=f"received {received}")
@@ -82,28 +82,28 @@ def _judge_capture(call: Call, intent: stripe.PaymentIntent) -> Result:
         )
     if received == 0:
         return Result(outcome=Outcome.NOT_FOUND, detail=f"PaymentIntent {intent.status}, nothing received")
-    return unknown(intent.id, f"received {received} where {call.amount} was asked for")
+    return unknown_result(intent.id, f"received {received} instead of {call.amount}")
 
 
-def _judge_void(intent: stripe.PaymentIntent) -> Result:
+def _classify_void(intent: stripe.PaymentIntent) -> Result:
     if intent.status == "canceled":
         return Result(outcome=Outcome.APPROVED, reference=intent.id, detail="PaymentIntent canceled")
     if intent.status == "requires_capture":
         return Result(outcome=Outcome.NOT_FOUND, detail="PaymentIntent still requires_capture")
-    return unknown(intent.id, f"PaymentIntent {intent.status} where a cancellation was asked for")
+    return unknown_result(intent.id, f"PaymentIntent {intent.status} instead of canceled")
 
 
 def find_refund(call: Call, refunds: Iterable[stripe.Refund]) -> Result:
-    """The refund that ``call``'s attempt made, among those of its PaymentIntent."""
+    """Return the result of the refund that carries the id of ``call``'s attempt."""
     for refund in refunds:
-        metadata: Any = refund.metadata
-        if metadata is not None and metadata.to_dict().get(ATTEMPT) == call.attempt_id:
+        metadata: Any = refund.metadata  # Any: the SDK declares a dict, and returns an object
+        if metadata is not None and metadata.to_dict().get(ATTEMPT_METADATA) == call.attempt_id:
             return refund_result(refund)
     return Result(outcome=Outcome.NOT_FOUND, detail="no refund carries this attempt's id")
 
 
 def refund_result(refund: stripe.Refund) -> Result:
-    """What a refund's status says."""
+    """Return what the status of a refund says."""
     if refund.status == "succeeded":
         return Result(outcome=Outcome.APPROVED, reference=refund.id)
     if refund.status in {"pending", "requires_action"}:
@@ -115,33 +115,33 @@ def refund_result(refund: stripe.Refund) -> Result:
             decline_code=DeclineCode.REFUND_REFUSED,
             detail=f"refund {refund.status}: {getattr(refund, 'failure_reason', None) or 'no reason given'}",
         )
-    return unknown(refund.id, f"refund {refund.status}")
+    return unknown_result(refund.id, f"refund {refund.status}")
 
 
 def _redirect(intent: stripe.PaymentIntent) -> str | None:
-    """Where the customer has to go; ``None`` if Stripe wants its own script to do it, which we do not serve."""
-    redirect: Any = getattr(intent.next_action, "redirect_to_url", None)
+    """Return where to redirect the customer; ``None`` if only Stripe's own script could, which we do not serve."""
+    redirect = getattr(intent.next_action, "redirect_to_url", None)
     url = getattr(redirect, "url", None)
     return str(url) if url else None
 
 
-def _known(*codes: str) -> DeclineCode:
-    """The first of Stripe's ``codes`` that has a name of ours."""
+def _first_known(*codes: str) -> DeclineCode:
+    """Return our name for the first of Stripe's ``codes`` that has one."""
     return next((_DECLINES[code] for code in codes if code in _DECLINES), DeclineCode.GENERIC_DECLINE)
 
 
-def decline_code(refused: Refused) -> DeclineCode:
-    """Our name for why Stripe refused."""
+def decline_code(refused: RequestRefused) -> DeclineCode:
+    """Return our name for the reason of a refusal."""
     if refused.is_decline:
-        return _known(refused.decline_code, refused.code)
+        return _first_known(refused.decline_code, refused.code)
     return _DECLINES.get(refused.code, DeclineCode.PROCESSING_ERROR)
 
 
-def words(refused: Refused) -> str:
-    """For the log: Stripe's codes, not its prose."""
-    return "refused: " + (refused.decline_code or refused.code or "no code")
+def describe(refused: RequestRefused) -> str:
+    """Describe a refusal for the log: with Stripe's codes, not its prose."""
+    return f"refused: {refused.decline_code or refused.code or 'no code'}"
 
 
-def unknown(reference: str | None, detail: str) -> Result:
-    """Nothing is established."""
+def unknown_result(reference: str | None, detail: str) -> Result:
+    """Return a result that establishes nothing."""
     return Result(outcome=Outcome.UNKNOWN, reference=reference, detail=detail)

@@ -1,6 +1,6 @@
-"""Webhooks that Stripe sends to us: whether one is genuine and fresh, and which of Stripe's objects it is about.
+"""Webhooks from Stripe: whether one is genuine and recent, and which of Stripe's objects it concerns.
 
-Nothing else in it is used: order and content are not trusted, the object is retrieved.
+Nothing else in it is used: its order and content are not trusted, the objects are retrieved instead.
 """
 
 import json
@@ -10,51 +10,55 @@ from typing import Any
 
 import stripe
 
-from payments.processors.inbound import Notice, SignatureRefused
+from payments.processors.inbound import InvalidSignature, ProcessorEvent
 
 SIGNATURE_HEADER = "Stripe-Signature"
-#: Seconds that a signature may be old, or ahead of our clock.
+#: Seconds by which the time of a signature may differ from our clock.
 TOLERANCE = 300
-#: Kinds of Stripe's objects that are ours, or belong to one that is.
-_OURS = frozenset({"payment_intent", "refund", "charge"})
+#: Types of Stripe's objects that our attempts create, or that belong to one of those.
+_OBJECT_TYPES = frozenset({"payment_intent", "refund", "charge"})
 
 
-def read(body: bytes, signature: str | None, *, secret: str, clock: Callable[[], float] = time.time) -> Notice:
-    """The notice in ``body``, whose raw bytes carry ``signature``.
+def read(body: bytes, signature: str | None, *, secret: str, clock: Callable[[], float] = time.time) -> ProcessorEvent:
+    """Return the event in ``body``, whose raw bytes are signed by ``signature``.
 
     Raises:
-        SignatureRefused: signature missing, wrong, too old or from the future, or the body is no event.
+        InvalidSignature: The signature is missing, wrong, too old or in the future, or the body is not an event.
     """
     _verify(body, signature, secret, clock())
     try:
         event = json.loads(body)
-        found: Any = event["data"]["object"]
+        found: Any = event["data"]["object"]  # Any: parsed JSON, checked as it is used
         named = (found.get("id"), found.get("payment_intent"))
-        references = tuple(_text(name) for name in named if name is not None) if found["object"] in _OURS else ()
-        return Notice(
-            event_id=_text(event["id"]),
-            type=_text(event["type"]),
+        references = (
+            tuple(_identifier(name) for name in named if name is not None) if found["object"] in _OBJECT_TYPES else ()
+        )
+        return ProcessorEvent(
+            event_id=_identifier(event["id"]),
+            type=_identifier(event["type"]),
             livemode=event["livemode"] is True,
             references=references,
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SignatureRefused("The body is not an event.") from error
+        raise InvalidSignature("The body is not an event.") from error
 
 
 def _verify(body: bytes, signature: str | None, secret: str, now: float) -> None:
     if not secret or not signature:
-        raise SignatureRefused(f"The {SIGNATURE_HEADER} header is missing.")
+        raise InvalidSignature(f"The {SIGNATURE_HEADER} header is missing.")
     try:
         stripe.WebhookSignature.verify_header(body, signature, secret)
         stamp = int(dict(part.split("=", 1) for part in reversed(signature.split(",")))["t"])
     except (stripe.SignatureVerificationError, ValueError, KeyError) as error:
-        raise SignatureRefused("The signature does not match the body.") from error
-    # The SDK's own tolerance looks back only.
+        raise InvalidSignature("The signature does not match the body.") from error
+    # The tolerance of the SDK covers old signatures only.
     if abs(now - stamp) > TOLERANCE:
-        raise SignatureRefused(f"The signature is more than {TOLERANCE} seconds away from our clock.")
+        raise InvalidSignature(
+            f"The timestamp of the signature differs from our clock by more than {TOLERANCE} seconds."
+        )
 
 
-def _text(value: Any) -> str:
+def _identifier(value: object) -> str:
     if not isinstance(value, str) or not 0 < len(value) <= 255:
         raise ValueError("not an id")
     return value

@@ -1,1 +1,1 @@
-"""All SQL, one module per table group. Nothing here begins or commits a transaction."""
+"""All SQL, one module per group of tables. Nothing here begins or commits a transaction."""

@@ -1,4 +1,4 @@
-"""API keys: rows by id for verification, and by merchant for management."""
+"""API keys: rows by id for authentication, and by merchant for management."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,15 +7,16 @@ from datetime import datetime
 from psycopg.rows import class_row
 
 from payments.domain.api_keys import Scope, StoredKey
-from payments.domain.operations import Owned
+from payments.domain.tenancy import TenantScope
 from payments.repositories.database import Connection
+from payments.repositories.scope import scope
 
 _COLUMNS = "id, name, livemode, scopes, api_version, created_at, expires_at, revoked_at, last_used_at, replaced_by"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ApiKey:
-    """A key as its merchant manages it; the secret is not in it."""
+    """A key as its merchant manages it, without the secret."""
 
     id: str
     name: str
@@ -26,13 +27,13 @@ class ApiKey:
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used_at: datetime | None
-    #: The key that a rotation put in its place.
+    #: The key that replaced it in a rotation.
     replaced_by: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class NewKey:
-    """A key about to be stored."""
+    """A key to be stored."""
 
     id: str
     name: str
@@ -44,7 +45,7 @@ class NewKey:
 
 
 def load(tx: Connection, key_id: str) -> StoredKey | None:
-    """What verification needs of a key, whoever's it is."""
+    """Return what authentication needs of a key, whichever merchant it belongs to."""
     row = tx.execute(
         "SELECT id, merchant_id, livemode, secret_hash, scopes, api_version, expires_at, revoked_at"
         " FROM api_keys WHERE id = %s",
@@ -52,54 +53,47 @@ def load(tx: Connection, key_id: str) -> StoredKey | None:
     ).fetchone()
     if row is None:
         return None
-    # A scope of a later release is not known here, so it grants nothing here.
-    known = frozenset(Scope(scope) for scope in row["scopes"] if scope in set(Scope))
+    # A later release may have added scopes that are unknown here; they grant nothing here.
+    known = frozenset(Scope(name) for name in row["scopes"] if name in set(Scope))
     return StoredKey(**{**row, "scopes": known, "secret_hash": bytes(row["secret_hash"])})
 
 
-def insert(tx: Connection, owner: Owned, new: NewKey) -> None:
-    """Store a key of ``owner``; its merchant must exist."""
+def insert(tx: Connection, tenant: TenantScope, new: NewKey) -> None:
+    """Store a key of ``tenant``, whose merchant must exist."""
     tx.execute(
-        "INSERT INTO api_keys"
-        " (id, merchant_id, livemode, name, secret_hash, scopes, api_version, created_at, expires_at)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
-        [
-            new.id,
-            owner.merchant_id,
-            owner.livemode,
-            new.name,
-            new.secret_hash,
-            sorted(new.scopes),
-            new.api_version,
-            new.created_at,
-            new.expires_at,
-        ],
+        """
+        INSERT INTO api_keys
+            (id, merchant_id, livemode, name, secret_hash, scopes, api_version, created_at, expires_at)
+        VALUES (%(id)s, %(merchant_id)s, %(livemode)s, %(name)s, %(secret_hash)s, %(scopes)s, %(api_version)s,
+            %(created_at)s, %(expires_at)s)
+        """,
+        scope(tenant, **vars(new)) | {"scopes": sorted(new.scopes)},
     )
 
 
-def get(tx: Connection, owner: Owned, key_id: str, *, lock: bool = False) -> ApiKey | None:
-    """One key of ``owner``."""
+def get(tx: Connection, tenant: TenantScope, key_id: str, *, lock: bool = False) -> ApiKey | None:
+    """Return one key of ``tenant``."""
     with tx.cursor(row_factory=class_row(ApiKey)) as cursor:
         return cursor.execute(
-            f"SELECT {_COLUMNS} FROM api_keys WHERE id = %s AND merchant_id = %s AND livemode = %s"  # noqa: S608
+            f"SELECT {_COLUMNS} FROM api_keys WHERE id = %s AND merchant_id = %s AND livemode = %s"  # noqa: S608 - column names only
             + (" FOR NO KEY UPDATE" if lock else ""),
-            [key_id, owner.merchant_id, owner.livemode],
+            [key_id, tenant.merchant_id, tenant.livemode],
         ).fetchone()
 
 
-def list_of_owner(tx: Connection, owner: Owned, *, before: str | None, limit: int) -> Sequence[ApiKey]:
-    """Up to ``limit`` keys of ``owner``, newest first, after the one called ``before``."""
+def list_for_tenant(tx: Connection, tenant: TenantScope, *, before: str | None, limit: int) -> Sequence[ApiKey]:
+    """Return up to ``limit`` keys of ``tenant``, newest first, from the one after ``before``."""
     with tx.cursor(row_factory=class_row(ApiKey)) as cursor:
         return cursor.execute(
-            f"SELECT {_COLUMNS} FROM api_keys WHERE merchant_id = %(merchant_id)s AND livemode = %(livemode)s"  # noqa: S608
+            f"SELECT {_COLUMNS} FROM api_keys WHERE merchant_id = %(merchant_id)s AND livemode = %(livemode)s"  # noqa: S608 - column names only
             + (" AND id < %(before)s" if before else "")
             + " ORDER BY id DESC LIMIT %(limit)s",
-            {"merchant_id": owner.merchant_id, "livemode": owner.livemode, "before": before, "limit": limit},
+            scope(tenant, before=before, limit=limit),
         ).fetchall()
 
 
 def replace(tx: Connection, key_id: str, *, by: str, expires_at: datetime) -> None:
-    """Let ``key_id`` end at ``expires_at``, or before if it does already, in favour of ``by``."""
+    """Mark ``key_id`` as replaced ``by`` another key; it expires at ``expires_at`` unless it does earlier."""
     tx.execute(
         "UPDATE api_keys SET replaced_by = %s, expires_at = least(expires_at, %s) WHERE id = %s",
         [by, expires_at, key_id],
@@ -107,12 +101,12 @@ def replace(tx: Connection, key_id: str, *, by: str, expires_at: datetime) -> No
 
 
 def revoke(tx: Connection, key_id: str, *, now: datetime) -> None:
-    """End ``key_id``, for good; the first time counts."""
+    """Revoke ``key_id`` for good; the first revocation counts."""
     tx.execute("UPDATE api_keys SET revoked_at = coalesce(revoked_at, %s) WHERE id = %s", [now, key_id])
 
 
 def write_last_used(tx: Connection, used: Mapping[str, datetime]) -> None:
-    """Remember when keys were used, many at once; an earlier time never replaces a later one."""
+    """Record when keys were last used, in one batch; an earlier time never replaces a later one."""
     tx.execute(
         """
         UPDATE api_keys SET last_used_at = used.at
@@ -124,12 +118,12 @@ def write_last_used(tx: Connection, used: Mapping[str, datetime]) -> None:
 
 
 def insert_merchant(tx: Connection, *, merchant_id: str, name: str, fee_basis_points: int) -> None:
-    """Store a merchant, in both modes."""
+    """Store a merchant, which exists in both modes."""
     tx.execute(
         "INSERT INTO merchants (id, name, fee_basis_points) VALUES (%s, %s, %s)", [merchant_id, name, fee_basis_points]
     )
 
 
 def merchant_exists(tx: Connection, merchant_id: str) -> bool:
-    """Whether there is such a merchant."""
+    """Return whether a merchant exists."""
     return tx.execute("SELECT 1 FROM merchants WHERE id = %s", [merchant_id]).fetchone() is not None

@@ -1,17 +1,25 @@
-"""Attempts: who holds them, until when, and when the worker looks next. Times are the database's own."""
+"""Attempts: who holds them, until when, and when they are looked up next. All times are the database's."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import timedelta
 
 from psycopg.rows import DictRow
 
-from payments.domain.operations import PROCESSOR_DEADLINE, Attempt, CallKind, Owned
+from payments.domain.operations import PROCESSOR_DEADLINE, Attempt, CallKind
+from payments.domain.tenancy import TenantScope
 from payments.repositories.database import Connection
+from payments.repositories.scope import scope
 
-_COLUMNS = ", ".join(field.name for field in fields(Attempt))
-#: The request's own unknown outcome counts as a look, so this leaves the worker's first one.
-_EARLY_LOOKS = 1
+_COLUMNS = """id, merchant_id, livemode, payment_id, operation_id, kind, processor, processor_reference, generation,
+    deadline_at, next_look_at AS next_lookup_at, looks AS lookups, idempotency_key_hash, outcome, created_at"""
+#: Claiming makes the caller the holder until the deadline; the former holder is fenced off by the generation.
+_CLAIM = """
+    UPDATE attempts SET generation = generation + 1, deadline_at = clock_timestamp() + %(deadline)s,
+        next_look_at = clock_timestamp() + %(deadline)s
+"""
+#: The unknown outcome of the request itself counts as a look-up, so this leaves the worker's first one.
+_EARLY_LOOKUPS = 1
 
 
 def _attempt(row: DictRow) -> Attempt:
@@ -20,7 +28,7 @@ def _attempt(row: DictRow) -> Attempt:
 
 @dataclass(frozen=True, kw_only=True)
 class NewAttempt:
-    """Something about to be asked of a processor."""
+    """A call to a processor that is about to be sent."""
 
     id: str
     payment_id: str
@@ -30,40 +38,30 @@ class NewAttempt:
     idempotency_key_hash: bytes | None
 
 
-def insert(tx: Connection, owner: Owned, new: NewAttempt) -> Attempt:
-    """Store an attempt, held by the caller until the processor's deadline; after it the worker looks."""
+def insert(tx: Connection, tenant: TenantScope, new: NewAttempt) -> Attempt:
+    """Store an attempt, held by the caller until the processor's deadline; after that it is due for a look-up."""
     row = tx.execute(
         f"""
         INSERT INTO attempts (id, merchant_id, livemode, payment_id, operation_id, kind, processor,
             idempotency_key_hash, deadline_at, next_look_at)
         VALUES (%(id)s, %(merchant_id)s, %(livemode)s, %(payment_id)s, %(operation_id)s, %(kind)s, %(processor)s,
-            %(key_hash)s, clock_timestamp() + %(deadline)s, clock_timestamp() + %(deadline)s)
+            %(idempotency_key_hash)s, clock_timestamp() + %(deadline)s, clock_timestamp() + %(deadline)s)
         RETURNING {_COLUMNS}
-        """,  # noqa: S608  # column names of ours
-        {
-            "id": new.id,
-            "merchant_id": owner.merchant_id,
-            "livemode": owner.livemode,
-            "payment_id": new.payment_id,
-            "operation_id": new.operation_id,
-            "kind": new.kind,
-            "processor": new.processor,
-            "key_hash": new.idempotency_key_hash,
-            "deadline": PROCESSOR_DEADLINE,
-        },
+        """,  # noqa: S608 - column names only
+        scope(tenant, **vars(new), deadline=PROCESSOR_DEADLINE),
     ).fetchone()
-    assert row is not None  # noqa: S101  # INSERT ... RETURNING answers a row or raises
+    assert row is not None  # noqa: S101 - INSERT ... RETURNING returns a row or raises
     return _attempt(row)
 
 
 def get(tx: Connection, attempt_id: str) -> Attempt | None:
-    """One attempt, of whichever merchant."""
-    row = tx.execute(f"SELECT {_COLUMNS} FROM attempts WHERE id = %s", [attempt_id]).fetchone()  # noqa: S608
+    """Return one attempt, whichever merchant it belongs to."""
+    row = tx.execute(f"SELECT {_COLUMNS} FROM attempts WHERE id = %s", [attempt_id]).fetchone()  # noqa: S608 - column names only
     return None if row is None else _attempt(row)
 
 
-def hold(tx: Connection, attempt: Attempt) -> bool:
-    """Lock the attempt if its generation is still the caller's: whoever lost it may record nothing."""
+def lock_if_held(tx: Connection, attempt: Attempt) -> bool:
+    """Lock the attempt if the caller still holds it; whoever lost it may record nothing."""
     row = tx.execute(
         "SELECT 1 FROM attempts WHERE id = %s AND generation = %s AND status = 'open' FOR NO KEY UPDATE",
         [attempt.id, attempt.generation],
@@ -71,51 +69,46 @@ def hold(tx: Connection, attempt: Attempt) -> bool:
     return row is not None
 
 
-def take_due(tx: Connection, *, processor: str, early: bool, limit: int) -> Sequence[Attempt]:
-    """Take over due attempts of ``processor``, each for its deadline; two workers never take the same.
+def claim_due(tx: Connection, *, processor: str, early: bool, limit: int) -> Sequence[Attempt]:
+    """Claim up to ``limit`` due attempts of ``processor``; two workers never claim the same.
 
-    ``early`` ones are those that the worker has looked at once at most; the others are taken by a call of their own.
-    The ids are an array, which is made once: a subquery that the plan runs again would lock other rows each time.
+    ``early`` selects attempts that the worker has looked up once at most; the others need a call of their own. The ids
+    are an array, which is evaluated once: a subquery might be evaluated again and lock other rows each time.
     """
     rows = tx.execute(
         f"""
-        UPDATE attempts SET generation = generation + 1, deadline_at = clock_timestamp() + %(deadline)s,
-            next_look_at = clock_timestamp() + %(deadline)s
+        {_CLAIM}
         WHERE id = ANY(ARRAY(
             SELECT id FROM attempts WHERE status = 'open' AND next_look_at <= clock_timestamp()
-                AND processor = %(processor)s AND (looks <= {_EARLY_LOOKS}) = %(early)s
+                AND processor = %(processor)s AND (looks <= {_EARLY_LOOKUPS}) = %(early)s
             ORDER BY next_look_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
         RETURNING {_COLUMNS}
-        """,  # noqa: S608
+        """,  # noqa: S608 - column names only
         {"deadline": PROCESSOR_DEADLINE, "processor": processor, "early": early, "limit": limit},
     )
     return [_attempt(row) for row in rows]
 
 
-def take(tx: Connection, attempt_id: str) -> Attempt | None:
-    """Take one attempt over, whenever it is due; ``None`` if it is settled."""
-    return _take(tx, attempt_id, "")
+def claim(tx: Connection, attempt_id: str) -> Attempt | None:
+    """Claim one attempt, due or not; ``None`` if it is settled."""
+    return _claim(tx, attempt_id, "")
 
 
-def take_idle(tx: Connection, attempt_id: str) -> Attempt | None:
-    """Take one attempt over that nobody can be sending; ``None`` if somebody can, or it is settled."""
-    return _take(tx, attempt_id, "AND deadline_at <= clock_timestamp()")
+def claim_idle(tx: Connection, attempt_id: str) -> Attempt | None:
+    """Claim one attempt that nobody can be sending; ``None`` if somebody may be, or it is settled."""
+    return _claim(tx, attempt_id, "AND deadline_at <= clock_timestamp()")
 
 
-def _take(tx: Connection, attempt_id: str, condition: str) -> Attempt | None:
+def _claim(tx: Connection, attempt_id: str, condition: str) -> Attempt | None:
     row = tx.execute(
-        f"""
-        UPDATE attempts SET generation = generation + 1, deadline_at = clock_timestamp() + %(deadline)s,
-            next_look_at = clock_timestamp() + %(deadline)s
-        WHERE id = %(id)s AND status = 'open' {condition} RETURNING {_COLUMNS}
-        """,  # noqa: S608
+        f"{_CLAIM} WHERE id = %(id)s AND status = 'open' {condition} RETURNING {_COLUMNS}",
         {"deadline": PROCESSOR_DEADLINE, "id": attempt_id},
     ).fetchone()
     return None if row is None else _attempt(row)
 
 
 def store_reference(tx: Connection, attempt: Attempt, reference: str) -> bool:
-    """Keep the processor's id of what the attempt made; ``False`` if the attempt is no longer the caller's."""
+    """Store the processor's id of what the attempt created; ``False`` if the caller no longer holds the attempt."""
     changed = tx.execute(
         "UPDATE attempts SET processor_reference = %s WHERE id = %s AND generation = %s AND status = 'open'",
         [reference, attempt.id, attempt.generation],
@@ -124,7 +117,7 @@ def store_reference(tx: Connection, attempt: Attempt, reference: str) -> bool:
 
 
 def settle(tx: Connection, attempt: Attempt, *, outcome: str, reference: str | None, evidence: str) -> None:
-    """The attempt needs no more looks."""
+    """Close the attempt: its outcome is final."""
     tx.execute(
         """
         UPDATE attempts SET status = 'settled', outcome = %s, evidence = %s, settled_at = now(), stuck_reason = NULL,
@@ -134,49 +127,50 @@ def settle(tx: Connection, attempt: Attempt, *, outcome: str, reference: str | N
     )
 
 
-def postpone(
-    tx: Connection, attempt: Attempt, *, outcome: str, reference: str | None, wait: timedelta, stuck_reason: str | None
+def record_inconclusive(
+    tx: Connection, attempt: Attempt, *, outcome: str, reference: str | None, delay: timedelta, stuck_reason: str | None
 ) -> None:
-    """Look again after ``wait``."""
+    """Record an outcome that is not final, and look up again after ``delay``."""
     tx.execute(
         """
         UPDATE attempts SET outcome = %s, processor_reference = coalesce(%s, processor_reference), looks = looks + 1,
             next_look_at = clock_timestamp() + %s, stuck_reason = %s WHERE id = %s
         """,
-        [outcome, reference, wait, stuck_reason, attempt.id],
+        [outcome, reference, delay, stuck_reason, attempt.id],
     )
 
 
-def put_off(tx: Connection, attempt: Attempt, *, wait: timedelta, reason: str) -> None:
-    """Look again after ``wait``, with nothing learnt; nothing happens if the attempt is no longer the caller's."""
+def reschedule(tx: Connection, attempt: Attempt, *, delay: timedelta, reason: str) -> None:
+    """Look up again after ``delay``, with nothing learnt. Without effect if the caller no longer holds the attempt."""
     tx.execute(
         """
         UPDATE attempts SET looks = looks + 1, next_look_at = clock_timestamp() + %s, stuck_reason = %s
         WHERE id = %s AND generation = %s AND status = 'open'
         """,
-        [wait, reason, attempt.id, attempt.generation],
+        [delay, reason, attempt.id, attempt.generation],
     )
 
 
-def settle_creation(tx: Connection, owner: Owned, payment_id: str, *, outcome: str, evidence: str) -> None:
-    """Close the attempt that made a payment, because something else ended the payment; its holder is fenced off."""
+def settle_creation(tx: Connection, tenant: TenantScope, payment_id: str, *, outcome: str, evidence: str) -> None:
+    """Close the attempt that created a payment, which ended otherwise; the holder is fenced off."""
     tx.execute(
         """
-        UPDATE attempts SET status = 'settled', generation = generation + 1, outcome = %s, evidence = %s,
-            settled_at = now()
-        WHERE merchant_id = %s AND livemode = %s AND payment_id = %s AND kind = 'payment' AND status = 'open'
+        UPDATE attempts SET status = 'settled', generation = generation + 1, outcome = %(outcome)s,
+            evidence = %(evidence)s, settled_at = now()
+        WHERE merchant_id = %(merchant_id)s AND livemode = %(livemode)s AND payment_id = %(payment_id)s
+            AND kind = 'payment' AND status = 'open'
         """,
-        [outcome, evidence, owner.merchant_id, owner.livemode, payment_id],
+        scope(tenant, payment_id=payment_id, outcome=outcome, evidence=evidence),
     )
 
 
-def hasten(tx: Connection, *, processor: str, livemode: bool, reference: str) -> int:
-    """Make attempts about a processor's object due now; answers how many.
+def look_up_soon(tx: Connection, *, processor: str, livemode: bool, reference: str) -> None:
+    """Make the attempts concerning a processor's object due now.
 
-    ``reference`` is the object's id, be it a payment (then also its captures and voids) or a refund. A refund that had
-    succeeded is looked up once more: it may have failed since.
+    ``reference`` is the object's id: that of a payment (which includes its captures and voids) or of a refund. A refund
+    that had succeeded is looked up once more: it may have failed since.
     """
-    changed = tx.execute(
+    tx.execute(
         """
         UPDATE attempts SET status = 'open',
             next_look_at = least(next_look_at, greatest(clock_timestamp(), deadline_at))
@@ -189,11 +183,10 @@ def hasten(tx: Connection, *, processor: str, livemode: bool, reference: str) ->
         """,
         {"processor": processor, "livemode": livemode, "reference": reference},
     )
-    return changed.rowcount
 
 
-def look_soon(tx: Connection, attempt: Attempt) -> None:
-    """Let the worker look after one deadline, unless somebody settles the attempt before."""
+def schedule_lookup(tx: Connection, attempt: Attempt) -> None:
+    """Make the attempt due in one processor deadline, in case nobody settles it before."""
     tx.execute(
         "UPDATE attempts SET next_look_at = clock_timestamp() + %s WHERE id = %s AND status = 'open'",
         [PROCESSOR_DEADLINE, attempt.id],

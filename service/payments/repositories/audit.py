@@ -1,26 +1,29 @@
-"""The audit log: every administrative act, append-only."""
+"""The audit log: every administrative action, append-only."""
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 from psycopg.types.json import Jsonb
 
 from payments.domain.ids import Prefix, new_id
-from payments.domain.operations import Owned
+from payments.domain.tenancy import TenantScope
 from payments.repositories.database import Connection
 
 
 def record(
     tx: Connection,
-    owner: Owned | None,
+    tenant: TenantScope | None,
     *,
     actor: str,
     action: str,
     subject: str,
     now: datetime,
-    details: dict[str, Any] | None = None,
+    details: Mapping[str, object] | None = None,
 ) -> None:
-    """Write down who did what to what. ``actor`` is a key's id or ``cli:`` and a user; no secret in ``details``."""
+    """Record who did what to what.
+
+    ``actor`` is the id of an API key, or ``cli:`` and a user name. ``details`` must not contain secrets.
+    """
     tx.execute(
         "INSERT INTO audit_log (id, actor, action, merchant_id, livemode, subject, details)"
         " VALUES (%s, %s, %s, %s, %s, %s, %s)",
@@ -28,8 +31,8 @@ def record(
             new_id(Prefix.AUDIT, now),
             actor,
             action,
-            owner and owner.merchant_id,
-            owner and owner.livemode,
+            tenant and tenant.merchant_id,
+            tenant and tenant.livemode,
             subject,
             Jsonb(details or {}),
         ],

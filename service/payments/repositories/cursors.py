@@ -1,16 +1,16 @@
-"""How far each reader of an append-only table has come: in (xid, id) order, below every running transaction."""
+"""Cursors: how far each reader of an append-only table has read, in commit-safe order."""
 
 from dataclasses import dataclass
 
 from payments.repositories.database import Connection
 
-#: Condition on an append-only table: no running transaction can still commit a row before this one.
-SETTLED = "xid < pg_snapshot_xmin(pg_current_snapshot())"
+#: Condition on an append-only table: no running transaction can still commit a row that sorts before this one.
+STABLE = "xid < pg_snapshot_xmin(pg_current_snapshot())"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Position:
-    """A place in commit-safe order; everything up to it, inclusive, was read."""
+    """A position in commit-safe order, (xid, id)."""
 
     xid: str
     id: str
@@ -20,15 +20,15 @@ START = Position(xid="0", id="")
 
 
 def lock(tx: Connection, name: str) -> Position:
-    """The position of reader ``name``, which nobody else moves before this transaction ends."""
+    """Return the position of the reader ``name``, locked until the transaction ends."""
     row = tx.execute("SELECT xid::text AS xid, id FROM cursors WHERE name = %s FOR UPDATE", [name]).fetchone()
     if row is None:
-        raise LookupError(f"There is no cursor {name!r}; a migration makes it.")
+        raise LookupError(f"The cursor {name!r} does not exist; migrations create cursors.")
     return Position(**row)
 
 
 def move(tx: Connection, name: str, position: Position) -> None:
-    """Remember that ``name`` has read up to ``position``."""
+    """Store that ``name`` has read up to and including ``position``."""
     tx.execute(
         "UPDATE cursors SET xid = %s::xid8, id = %s, moved_at = now() WHERE name = %s",
         [position.xid, position.id, name],

@@ -1,4 +1,4 @@
-"""Connections and transactions. What is not committed by the use case is rolled back."""
+"""Connections and transactions. Whatever the use case does not commit is rolled back."""
 
 import logging
 import os
@@ -17,36 +17,41 @@ from psycopg.pq.abc import PGresult
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from payments import timing
-from payments.domain.operations import Owned
+from payments.domain.tenancy import TenantScope
+from payments.observability import timing
 from payments.repositories.schema import SchemaOutdated, require_current
 
 Connection = psycopg.Connection[DictRow]
 _log = logging.getLogger("payments.database")
-#: Exit code of a process that cannot use the database as it is: its credentials or the schema do not fit.
-EXIT_REFUSED = 3
-
-#: SQLSTATE class of refused credentials.
-_REFUSED_CREDENTIALS = "28"
-#: Seconds that a pooled connection may have been idle before it is tried out.
-_TRUSTED_SECONDS = 1.0
-#: Milliseconds; a statement of the request path that takes longer is broken. Below the processor's deadline.
+#: Exit code of a process that cannot use the database: its credentials are rejected, or the schema is outdated.
+EXIT_DATABASE_UNUSABLE = 3
+#: SQLSTATE class of rejected credentials.
+_INVALID_AUTHORIZATION = "28"
+#: Seconds after which an idle pooled connection is checked before use.
+_CHECK_AFTER_IDLE = 1.0
+#: Milliseconds. No statement of a request should take as long; below the processor's deadline.
 _STATEMENT_TIMEOUT = 5_000
 _LOCK_TIMEOUT = 3_000
 _IDLE_TIMEOUT = 15_000
 
 
-class DatabaseUnavailable(Exception):  # noqa: N818  # a condition, told to the client as 503
-    """The database cannot be written to now; nothing was committed."""
+class DatabaseUnavailable(Exception):  # noqa: N818 - a condition, not a fault
+    """The database cannot be written to at the moment; nothing was committed."""
 
 
 class Database:
     """A pool of connections, configured by libpq's environment variables or by ``conninfo``.
 
-    After a failover, dead connections are found before they are handed out and replaced. ``credentials_refused`` is set
-    when the server refuses the process's credentials: they were rotated, and the process must be replaced. No
-    connection is handed out before the schema was seen to be new enough; ``schema_outdated`` is set when it was seen
-    not to be. ``span`` is where a request's time in transactions is counted.
+    After a failover, dead connections are detected and replaced before use. ``credentials_rejected`` is set when the
+    server rejects the credentials: they were rotated, and the process must be replaced. No connection is used before
+    the schema is known to be current; ``schema_outdated`` is set when it is not.
+
+    Args:
+        conninfo: A libpq connection string.
+        size: The maximum number of connections.
+        timeout: Seconds to wait for a connection.
+        name: Name of the application, as the server shows it.
+        span: Name under which the time in transactions is measured.
     """
 
     def __init__(
@@ -59,23 +64,23 @@ class Database:
         span: str = "database",
     ) -> None:
         self._span = span
-        self.credentials_refused = threading.Event()
+        self.credentials_rejected = threading.Event()
         self.schema_outdated = threading.Event()
-        refused, outdated, current = self.credentials_refused, self.schema_outdated, threading.Event()
+        rejected, outdated, current = self.credentials_rejected, self.schema_outdated, threading.Event()
 
         class _Connection(psycopg.Connection[DictRow]):
             last_used = 0.0
 
             @classmethod
-            def connect(cls, *args: Any, **kwargs: Any) -> "_Connection":
+            def connect(cls, *args: Any, **kwargs: Any) -> "_Connection":  # Any: psycopg's own signature
                 try:
                     connection = super().connect(*args, **kwargs)
                 except psycopg.OperationalError as error:
-                    if _is_refusal(error):
-                        refused.set()
+                    if _is_rejection(error):
+                        rejected.set()
                     raise
                 if not current.is_set():
-                    _look_at_schema(connection, outdated)
+                    _require_current_schema(connection, outdated)
                     current.set()
                 return connection
 
@@ -94,31 +99,31 @@ class Database:
         self._pool.open(wait=False)
 
     def close(self) -> None:
-        """Close every connection; requests that hold one keep it until they give it back."""
+        """Close every connection; those in use are closed when they are returned."""
         self._pool.close()
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """A connection whose transaction is rolled back at the end unless the caller commits it.
+        """Yield a connection whose transaction is rolled back at the end unless the caller commits it.
 
-        It sees every merchant's rows: for what serves one merchant there is :meth:`transaction_of`.
+        It sees the rows of all merchants. To serve one merchant, use :meth:`tenant_transaction`.
 
         Raises:
-            DatabaseUnavailable: none could be had in time, or it leads to a server that only reads.
+            DatabaseUnavailable: No connection became available in time, or the server is read-only.
         """
         with timing.span(self._span):
             yield from self._transaction()
 
     @contextmanager
-    def transaction_of(self, owner: Owned) -> Iterator[Connection]:
-        """A :meth:`transaction` that sees and writes rows of ``owner`` only, whatever its statements forget to say.
+    def tenant_transaction(self, tenant: TenantScope) -> Iterator[Connection]:
+        """Yield a connection that sees and writes rows of ``tenant`` only, whatever its statements say.
 
         Raises:
-            DatabaseUnavailable: as :meth:`transaction`.
+            DatabaseUnavailable: See :meth:`transaction`.
         """
         with self.transaction() as connection:
-            # By libpq itself: it goes with the BEGIN that psycopg would send, and costs no round trip of its own.
-            result = connection.pgconn.exec_(_begin_as(owner.merchant_id, owner.livemode))
+            # Sent through libpq, in place of the BEGIN that psycopg would send: it costs no additional round trip.
+            result = connection.pgconn.exec_(_begin_in_scope(tenant.merchant_id, tenant.livemode))
             if result.status != ExecStatus.COMMAND_OK:
                 raise _error(result)
             yield connection
@@ -127,26 +132,28 @@ class Database:
         try:
             connection = self._pool.getconn()
         except PoolTimeout as error:
-            raise DatabaseUnavailable("No database connection could be had in time.") from error
+            raise DatabaseUnavailable("No database connection became available in time.") from error
         try:
             yield connection
         except psycopg.errors.ReadOnlySqlTransaction as error:
-            connection.close()  # a writer that became a reader: the pool connects anew, to the new writer
-            raise DatabaseUnavailable("The database's writer has become a reader; nothing was committed.") from error
+            connection.close()  # the writer has become a reader: the pool reconnects to the new writer
+            raise DatabaseUnavailable(
+                "The database connection has become read-only (failover); nothing was committed."
+            ) from error
         finally:
-            self._give_back(connection)
+            self._return(connection)
 
-    def _give_back(self, connection: Connection) -> None:
+    def _return(self, connection: Connection) -> None:
         if not connection.closed and connection.info.transaction_status != TransactionStatus.IDLE:
             try:
                 connection.rollback()
             except psycopg.OperationalError:
                 connection.close()
-        connection.last_used = time.monotonic()  # type: ignore[attr-defined]
-        self._pool.putconn(connection)  # type: ignore[arg-type]
+        connection.last_used = time.monotonic()  # type: ignore[attr-defined]  # set on every pooled connection
+        self._pool.putconn(connection)  # type: ignore[arg-type]  # it came from this pool
 
     def is_ready(self) -> bool:
-        """Whether the database answers now."""
+        """Return whether the database responds."""
         try:
             with self.transaction() as connection:
                 connection.execute("SELECT 1")
@@ -155,16 +162,16 @@ class Database:
         return True
 
 
-def endings(database: Database) -> tuple[tuple[threading.Event, str], ...]:
-    """What ends a process, which a new one may do better than, and what to say then."""
+def fatal_conditions(database: Database) -> tuple[tuple[threading.Event, str], ...]:
+    """Return the events upon which the process must be replaced, each with the message to log."""
     return (
         (
-            database.credentials_refused,
-            "the database refuses the credentials of this process, which ends to be replaced",
+            database.credentials_rejected,
+            "the database rejects the credentials; exiting to be replaced",
         ),
         (
             database.schema_outdated,
-            "the schema is older than this release, which serves nothing and ends; the log of `migrate` says why",
+            "the schema is older than this release; exiting, see the log of `migrate`",
         ),
     )
 
@@ -172,21 +179,21 @@ def endings(database: Database) -> tuple[tuple[threading.Event, str], ...]:
 def require_current_schema(conninfo: str = "", *, name: str) -> None:
     """Refuse to start on a schema that is older than this release.
 
-    A database that does not answer is no evidence: during a failover new tasks must start. They serve nothing until it
-    does, and then :class:`Database` looks again.
+    A database that does not respond proves nothing: new tasks must be able to start during a failover. They serve
+    nothing until it responds, and then :class:`Database` checks again.
 
     Raises:
-        SchemaOutdated: it is older.
+        SchemaOutdated: The schema is older.
     """
     try:
         with psycopg.connect(make_conninfo(conninfo, **_defaults(name))) as connection:
             require_current(connection)
     except psycopg.Error as error:
-        _log.warning("the schema's version is not known yet", extra={"reason": str(error)})
+        _log.warning("schema version not known yet", extra={"reason": str(error)})
 
 
-def _defaults(name: str) -> dict[str, Any]:
-    """What every connection asks for: a writer, quick failure, and bounded waits inside the server."""
+def _defaults(name: str) -> dict[str, str | int]:
+    """Return the options of every connection: a writer, quick failure, and bounded waits inside the server."""
     return {
         "application_name": name,
         "connect_timeout": 5,
@@ -197,19 +204,19 @@ def _defaults(name: str) -> dict[str, Any]:
         "tcp_user_timeout": 10_000,
         "options": f"-c statement_timeout={_STATEMENT_TIMEOUT} -c lock_timeout={_LOCK_TIMEOUT} "
         f"-c idle_in_transaction_session_timeout={_IDLE_TIMEOUT} -c timezone=UTC " + os.environ.get("PGOPTIONS", ""),
-        # libpq would ignore its own variable beside the option; what it says comes last and so wins.
+        # libpq would ignore PGOPTIONS in favour of this option; appended, it takes precedence.
     }
 
 
 def _error(result: PGresult) -> psycopg.Error:
-    """What psycopg raises for ``result``; without an SQLSTATE it is libpq that speaks, of a lost connection."""
+    """Return the exception for ``result``; without an SQLSTATE it comes from libpq: the connection was lost."""
     error = psycopg.errors.error_from_result(result)
     return error if error.sqlstate else psycopg.OperationalError(str(error))
 
 
 @lru_cache(maxsize=4096)
-def _begin_as(merchant_id: str, livemode: bool) -> bytes:  # noqa: FBT001  # a key of the cache
-    """Begin a transaction that row-level security holds to one merchant and mode (migration 0004)."""
+def _begin_in_scope(merchant_id: str, livemode: bool) -> bytes:  # noqa: FBT001 - part of the cache key
+    """Begin a transaction that row-level security restricts to one merchant and mode (migration 0004)."""
     return (
         sql.SQL("BEGIN; SET LOCAL ROLE payments_merchant; SET LOCAL app.merchant_id = {}; SET LOCAL app.livemode = {}")
         .format(sql.Literal(merchant_id), sql.Literal("true" if livemode else "false"))
@@ -217,8 +224,8 @@ def _begin_as(merchant_id: str, livemode: bool) -> bytes:  # noqa: FBT001  # a k
     )
 
 
-def _look_at_schema(connection: Connection, outdated: threading.Event) -> None:
-    """Close a new connection that must not be used; set ``outdated`` if that is because of the schema."""
+def _require_current_schema(connection: Connection, outdated: threading.Event) -> None:
+    """Close a new connection that must not be used; set ``outdated`` if the schema is the reason."""
     try:
         require_current(connection)
     except SchemaOutdated:
@@ -230,15 +237,15 @@ def _look_at_schema(connection: Connection, outdated: threading.Event) -> None:
         raise
 
 
-def _check(connection: Any) -> None:
-    """Try out a connection that was idle for a while; under load nothing is asked."""
-    if time.monotonic() - connection.last_used > _TRUSTED_SECONDS:
+def _check(connection: Any) -> None:  # Any: the class is local to Database
+    """Check a connection that was idle for a while; under load this costs nothing."""
+    if time.monotonic() - connection.last_used > _CHECK_AFTER_IDLE:
         ConnectionPool.check_connection(connection)
 
 
-def _is_refusal(error: psycopg.OperationalError) -> bool:
-    """Whether the server refused user or password. libpq gives no SQLSTATE for a failed connection, only its words."""
+def _is_rejection(error: psycopg.OperationalError) -> bool:
+    """Return whether the server rejected the credentials. libpq reports failed connections by message only."""
     if error.sqlstate is not None:
-        return error.sqlstate.startswith(_REFUSED_CREDENTIALS)
+        return error.sqlstate.startswith(_INVALID_AUTHORIZATION)
     message = str(error)
     return "password authentication failed" in message or "is not permitted to log in" in message

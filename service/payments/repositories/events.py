@@ -1,21 +1,23 @@
-"""Events: append-only, numbered within a payment, read in an order that no late commit can disturb."""
+"""Events: append-only, numbered per payment, read in an order that a late commit cannot disturb."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from payments.domain.operations import Owned
+from payments.domain.tenancy import TenantScope
+from payments.repositories.cursors import STABLE
 from payments.repositories.database import Connection
+from payments.repositories.scope import scope
 
 _COLUMNS = "id, xid::text AS xid, type, payment_id, sequence, body, created_at"
 
 
 @dataclass(frozen=True, kw_only=True)
 class StoredEvent:
-    """An event as it is stored; ``body`` is the JSON that is listed and delivered."""
+    """An event as stored; ``body`` is the JSON that is listed and delivered."""
 
     id: str
-    #: Transaction that wrote it: with the id, its place in commit-safe order.
+    #: The transaction that wrote it: together with the id, its place in commit-safe order.
     xid: str
     type: str
     payment_id: str
@@ -26,7 +28,7 @@ class StoredEvent:
 
 @dataclass(frozen=True, kw_only=True)
 class NewEvent:
-    """An event about to be stored."""
+    """An event to be stored."""
 
     id: str
     type: str
@@ -36,73 +38,57 @@ class NewEvent:
     body: str
 
 
-def insert(tx: Connection, owner: Owned, event: NewEvent) -> None:
-    """Store an event. This is the outbox too: the worker fans it out to webhook endpoints."""
+def insert(tx: Connection, tenant: TenantScope, event: NewEvent) -> None:
+    """Store an event. The table is the outbox too: the worker fans events out to webhook endpoints."""
     tx.execute(
-        "INSERT INTO events (id, merchant_id, livemode, type, payment_id, sequence, api_version, body)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
-        [
-            event.id,
-            owner.merchant_id,
-            owner.livemode,
-            event.type,
-            event.payment_id,
-            event.sequence,
-            event.api_version,
-            event.body,
-        ],
+        """
+        INSERT INTO events (id, merchant_id, livemode, type, payment_id, sequence, api_version, body)
+        VALUES (%(id)s, %(merchant_id)s, %(livemode)s, %(type)s, %(payment_id)s, %(sequence)s, %(api_version)s,
+            %(body)s)
+        """,
+        scope(tenant, **vars(event)),
     )
 
 
-def get(tx: Connection, owner: Owned, event_id: str) -> StoredEvent | None:
-    """One event of ``owner``."""
+def get(tx: Connection, tenant: TenantScope, event_id: str) -> StoredEvent | None:
+    """Return one event of ``tenant``."""
     row = tx.execute(
-        f"SELECT {_COLUMNS} FROM events WHERE id = %s AND merchant_id = %s AND livemode = %s",  # noqa: S608
-        [event_id, owner.merchant_id, owner.livemode],
+        f"SELECT {_COLUMNS} FROM events WHERE id = %s AND merchant_id = %s AND livemode = %s",  # noqa: S608 - column names only
+        [event_id, tenant.merchant_id, tenant.livemode],
     ).fetchone()
     return None if row is None else StoredEvent(**row)
 
 
-def list_of_payment(
-    tx: Connection, owner: Owned, payment_id: str, *, before: int | None, limit: int
+def list_for_payment(
+    tx: Connection, tenant: TenantScope, payment_id: str, *, before: int | None, limit: int
 ) -> Sequence[StoredEvent]:
-    """Up to ``limit`` events of a payment, newest first: their numbers are given under the payment's lock."""
+    """Return up to ``limit`` events of a payment, newest first, from the one after the sequence number ``before``."""
     rows = tx.execute(
         f"""
         SELECT {_COLUMNS} FROM events WHERE merchant_id = %(merchant_id)s AND livemode = %(livemode)s
             AND payment_id = %(payment_id)s {"AND sequence < %(before)s" if before is not None else ""}
         ORDER BY sequence DESC LIMIT %(limit)s
-        """,  # noqa: S608
-        {
-            "merchant_id": owner.merchant_id,
-            "livemode": owner.livemode,
-            "payment_id": payment_id,
-            "before": before,
-            "limit": limit,
-        },
+        """,  # noqa: S608 - column names only
+        scope(tenant, payment_id=payment_id, before=before, limit=limit),
     )
     return [StoredEvent(**row) for row in rows]
 
 
-def list_of_owner(tx: Connection, owner: Owned, *, before: tuple[str, str] | None, limit: int) -> Sequence[StoredEvent]:
-    """Up to ``limit`` events of ``owner``, newest first by (xid, id).
+def list_for_tenant(
+    tx: Connection, tenant: TenantScope, *, before: tuple[str, str] | None, limit: int
+) -> Sequence[StoredEvent]:
+    """Return up to ``limit`` events of ``tenant``, newest first by (xid, id), from the one after ``before``.
 
-    Only what no running transaction can still get in front of is shown, so that a reader who stops at the newest event
+    Events that a running transaction could still precede are left out, so that a reader who stops at the newest event
     it knows misses none.
     """
+    xid, event_id = before or (None, None)
     rows = tx.execute(
         f"""
-        SELECT {_COLUMNS} FROM events WHERE merchant_id = %(merchant_id)s AND livemode = %(livemode)s
-            AND xid < pg_snapshot_xmin(pg_current_snapshot())
+        SELECT {_COLUMNS} FROM events WHERE merchant_id = %(merchant_id)s AND livemode = %(livemode)s AND {STABLE}
             {"AND (xid, id) < (%(xid)s::xid8, %(id)s)" if before else ""}
         ORDER BY events.xid DESC, id DESC LIMIT %(limit)s
-        """,  # noqa: S608
-        {
-            "merchant_id": owner.merchant_id,
-            "livemode": owner.livemode,
-            "xid": before and before[0],
-            "id": before and before[1],
-            "limit": limit,
-        },
+        """,  # noqa: S608 - column names only
+        scope(tenant, xid=xid, id=event_id, limit=limit),
     )
     return [StoredEvent(**row) for row in rows]

@@ -1,9 +1,11 @@
-"""Idempotency keys: who used one, for what request, and the final answer."""
+"""Idempotency keys: who used one, for which request, and the final response."""
 
 from dataclasses import dataclass
 
-from payments.domain.operations import KEY_LEASE, KEY_RETENTION, Owned
+from payments.domain.operations import KEY_LEASE, KEY_RETENTION
+from payments.domain.tenancy import TenantScope
 from payments.repositories.database import Connection
+from payments.repositories.scope import scope
 
 _GET = """
     SELECT fingerprint, request_id, payment_id, operation_id, response_status, response_body,
@@ -14,14 +16,14 @@ _GET_LOCKED = _GET + " FOR NO KEY UPDATE"
 
 
 @dataclass(frozen=True, kw_only=True)
-class StoredKey:
-    """A key as it is stored."""
+class IdempotencyRecord:
+    """A key as stored."""
 
     fingerprint: bytes
     request_id: str
     payment_id: str | None
     operation_id: str | None
-    #: Seconds that another request still owns it; 0 or less once the lease is over.
+    #: Seconds for which another request still holds the key; 0 or less once the lease has expired.
     lease_left: float
     response_status: int | None
     response_body: str | None
@@ -29,7 +31,7 @@ class StoredKey:
 
 def claim(
     tx: Connection,
-    owner: Owned,
+    tenant: TenantScope,
     *,
     key_hash: bytes,
     fingerprint: bytes,
@@ -37,62 +39,62 @@ def claim(
     payment_id: str | None = None,
     operation_id: str | None = None,
 ) -> bool:
-    """Own a key that nobody has used; ``False`` if somebody has. Waits for a claim that is not committed yet.
+    """Claim a key that is new, or whose final response has expired; ``False`` if it is in use.
 
-    The identifiers say what the key stands for while it is unresolved. A final answer that is older than its retention
-    no longer counts.
+    Waits for a concurrent claim that is not committed yet. ``payment_id`` and ``operation_id`` name what the request
+    creates: replays return its state while the outcome is open.
     """
     changed = tx.execute(
         """
         INSERT INTO idempotency_keys
             (merchant_id, livemode, key_hash, fingerprint, request_id, payment_id, operation_id, lease_until)
-        VALUES (%s, %s, %s, %s, %s, %s, %s, clock_timestamp() + %s)
+        VALUES (%(merchant_id)s, %(livemode)s, %(key_hash)s, %(fingerprint)s, %(request_id)s, %(payment_id)s,
+            %(operation_id)s, clock_timestamp() + %(lease)s)
         ON CONFLICT (merchant_id, livemode, key_hash) DO UPDATE SET fingerprint = EXCLUDED.fingerprint,
             request_id = EXCLUDED.request_id, lease_until = EXCLUDED.lease_until, payment_id = EXCLUDED.payment_id,
             operation_id = EXCLUDED.operation_id, response_status = NULL, response_body = NULL, expires_at = NULL,
             created_at = now()
         WHERE idempotency_keys.expires_at <= clock_timestamp()
         """,
-        [
-            owner.merchant_id,
-            owner.livemode,
-            key_hash,
-            fingerprint,
-            request_id,
-            payment_id,
-            operation_id,
-            KEY_LEASE,
-        ],
+        scope(
+            tenant,
+            key_hash=key_hash,
+            fingerprint=fingerprint,
+            request_id=request_id,
+            payment_id=payment_id,
+            operation_id=operation_id,
+            lease=KEY_LEASE,
+        ),
     )
     return changed.rowcount == 1
 
 
-def get(tx: Connection, owner: Owned, key_hash: bytes, *, lock: bool = False) -> StoredKey | None:
-    """A key of ``owner``; with ``lock``, the first lock of every transaction that has several."""
-    row = tx.execute(_GET_LOCKED if lock else _GET, [owner.merchant_id, owner.livemode, key_hash]).fetchone()
-    return None if row is None else StoredKey(**row)
+def get(tx: Connection, tenant: TenantScope, key_hash: bytes, *, lock: bool = False) -> IdempotencyRecord | None:
+    """Return a key of ``tenant``. With ``lock``, it must be the first row that the transaction locks."""
+    row = tx.execute(_GET_LOCKED if lock else _GET, [tenant.merchant_id, tenant.livemode, key_hash]).fetchone()
+    return None if row is None else IdempotencyRecord(**row)
 
 
-def finish(tx: Connection, owner: Owned, key_hash: bytes, *, status: int, body: str) -> None:
-    """Keep the final answer, verbatim, for its retention."""
+def store_response(tx: Connection, tenant: TenantScope, key_hash: bytes, *, status: int, body: str) -> None:
+    """Keep the final response, verbatim, for the retention period."""
     tx.execute(
         "UPDATE idempotency_keys SET response_status = %s, response_body = %s, expires_at = clock_timestamp() + %s"
         " WHERE merchant_id = %s AND livemode = %s AND key_hash = %s",
-        [status, body, KEY_RETENTION, owner.merchant_id, owner.livemode, key_hash],
+        [status, body, KEY_RETENTION, tenant.merchant_id, tenant.livemode, key_hash],
     )
 
 
-def release(tx: Connection, owner: Owned, key_hash: bytes) -> None:
-    """End the lease: the request was answered, its outcome is open."""
+def release(tx: Connection, tenant: TenantScope, key_hash: bytes) -> None:
+    """End the lease: the request was responded to, with its outcome still open."""
     tx.execute(
         "UPDATE idempotency_keys SET lease_until = clock_timestamp()"
         " WHERE merchant_id = %s AND livemode = %s AND key_hash = %s",
-        [owner.merchant_id, owner.livemode, key_hash],
+        [tenant.merchant_id, tenant.livemode, key_hash],
     )
 
 
 def delete_expired(tx: Connection, *, limit: int) -> int:
-    """Forget up to ``limit`` final answers whose retention is over by the database's clock; answers how many."""
+    """Delete up to ``limit`` keys whose final response has expired; returns how many."""
     deleted = tx.execute(
         """
         DELETE FROM idempotency_keys WHERE ctid = ANY(ARRAY(

@@ -1,18 +1,19 @@
-"""Ledger: transfers and balances."""
+"""The ledger: transfers and balances."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from payments.domain.ledger import Posting
-from payments.domain.operations import Owned
-from payments.repositories.cursors import SETTLED, Position
+from payments.domain.tenancy import TenantScope
+from payments.repositories.cursors import STABLE, Position
 from payments.repositories.database import Connection
+from payments.repositories.scope import scope
 
 
 @dataclass(frozen=True, kw_only=True)
 class Transfer:
-    """A booked transfer."""
+    """A posted transfer. ``amount`` is in minor units of ``currency``."""
 
     id: str
     xid: str
@@ -35,57 +36,53 @@ class AccountTotals:
     credits: int
 
 
-_TRANSFER = "id, xid::text AS xid, currency, debit_account, credit_account, amount, kind, payment_id, created_at"
+_COLUMNS = "id, xid::text AS xid, currency, debit_account, credit_account, amount, kind, payment_id, created_at"
 
 
 def insert(
-    tx: Connection, owner: Owned, posting: Posting, *, transfer_id: str, currency: str, payment_id: str, attempt_id: str
+    tx: Connection,
+    tenant: TenantScope,
+    posting: Posting,
+    *,
+    transfer_id: str,
+    currency: str,
+    payment_id: str,
+    attempt_id: str,
 ) -> None:
-    """Book a posting."""
+    """Post a transfer."""
     tx.execute(
-        "INSERT INTO ledger_transfers (id, merchant_id, livemode, currency, debit_account, credit_account, amount,"
-        " kind, payment_id, attempt_id) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-        [
-            transfer_id,
-            owner.merchant_id,
-            owner.livemode,
-            currency,
-            posting.debit,
-            posting.credit,
-            posting.amount,
-            posting.kind,
-            payment_id,
-            attempt_id,
-        ],
+        """
+        INSERT INTO ledger_transfers
+            (id, merchant_id, livemode, currency, debit_account, credit_account, amount, kind, payment_id, attempt_id)
+        VALUES (%(id)s, %(merchant_id)s, %(livemode)s, %(currency)s, %(debit)s, %(credit)s, %(amount)s, %(kind)s,
+            %(payment_id)s, %(attempt_id)s)
+        """,
+        scope(tenant, **vars(posting), id=transfer_id, currency=currency, payment_id=payment_id, attempt_id=attempt_id),
     )
 
 
-def list_of_owner(
-    tx: Connection, owner: Owned, *, before: Position | None, limit: int, payment_id: str | None = None
+def list_for_tenant(
+    tx: Connection, tenant: TenantScope, *, before: Position | None, limit: int, payment_id: str | None = None
 ) -> Sequence[Transfer]:
-    """Up to ``limit`` transfers of ``owner``, newest first by (xid, id), none that a late commit could precede."""
+    """Return up to ``limit`` transfers of ``tenant``, newest first by (xid, id), from the one after ``before``.
+
+    Transfers that a running transaction could still precede are left out.
+    """
     rows = tx.execute(
         f"""
-        SELECT {_TRANSFER} FROM ledger_transfers
-        WHERE merchant_id = %(merchant_id)s AND livemode = %(livemode)s AND {SETTLED}
+        SELECT {_COLUMNS} FROM ledger_transfers
+        WHERE merchant_id = %(merchant_id)s AND livemode = %(livemode)s AND {STABLE}
             {"AND payment_id = %(payment_id)s" if payment_id else ""}
             {"AND (xid, id) < (%(xid)s::xid8, %(id)s)" if before else ""}
         ORDER BY ledger_transfers.xid DESC, id DESC LIMIT %(limit)s
-        """,  # noqa: S608  # text of ours
-        {
-            "merchant_id": owner.merchant_id,
-            "livemode": owner.livemode,
-            "payment_id": payment_id,
-            "xid": before and before.xid,
-            "id": before and before.id,
-            "limit": limit,
-        },
+        """,  # noqa: S608 - column names only
+        scope(tenant, payment_id=payment_id, xid=before and before.xid, id=before and before.id, limit=limit),
     )
     return [Transfer(**row) for row in rows]
 
 
-def totals(tx: Connection, owner: Owned) -> Sequence[AccountTotals]:
-    """Totals of every account of ``owner``: roll-up plus tail, in one statement and so in one snapshot."""
+def totals(tx: Connection, tenant: TenantScope) -> Sequence[AccountTotals]:
+    """Return the totals of every account of ``tenant``: roll-up plus tail in one statement, hence in one snapshot."""
     rows = tx.execute(
         """
         WITH position AS (SELECT xid, id FROM cursors WHERE name = 'ledger_rollup'),
@@ -100,11 +97,6 @@ def totals(tx: Connection, owner: Owned) -> Sequence[AccountTotals]:
             UNION ALL SELECT currency, credit_account, 0, amount FROM tail) AS parts
         GROUP BY currency, account ORDER BY currency, account
         """,
-        {"merchant_id": owner.merchant_id, "livemode": owner.livemode},
+        scope(tenant),
     )
-    return [
-        AccountTotals(
-            currency=row["currency"], account=row["account"], debits=int(row["debits"]), credits=int(row["credits"])
-        )
-        for row in rows
-    ]
+    return [AccountTotals(**{**row, "debits": int(row["debits"]), "credits": int(row["credits"])}) for row in rows]

@@ -1,16 +1,17 @@
-"""Payments and operations. Every query is scoped by merchant and mode."""
+"""Payments and operations. Every query is scoped to a merchant and a mode."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any
 
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from payments.domain.operations import CallKind, Operation, OperationStatus, Owned
+from payments.domain.operations import CallKind, Operation, OperationStatus
 from payments.domain.payments import CaptureMethod, Payment, PaymentStatus
+from payments.domain.tenancy import TenantScope
 from payments.repositories.database import Connection
+from payments.repositories.scope import scope
 
 _PAYMENT = ", ".join(field.name for field in fields(Payment))
 _OPERATION = ", ".join(field.name for field in fields(Operation))
@@ -26,68 +27,75 @@ def _operation(row: DictRow) -> Operation:
     return Operation(**{**row, "kind": CallKind(row["kind"]), "status": OperationStatus(row["status"])})
 
 
-@dataclass(frozen=True, kw_only=True)
-class NewPayment:
-    """What a merchant asks for."""
-
-    amount: int
-    currency: str
-    payment_method: str
-    capture_method: CaptureMethod
-    reference: str | None = None
-    description: str | None = None
-    metadata: dict[str, str]
-    return_url: str | None = None
+def _json(value: Mapping[str, object] | None) -> Jsonb | None:
+    return None if value is None else Jsonb(value)
 
 
 def insert_payment(
-    tx: Connection, owner: Owned, new: NewPayment, *, payment_id: str, processor: str, api_version: str, now: datetime
+    tx: Connection,
+    tenant: TenantScope,
+    *,
+    payment_id: str,
+    amount: int,
+    currency: str,
+    payment_method: str,
+    capture_method: CaptureMethod,
+    reference: str | None,
+    description: str | None,
+    metadata: dict[str, str],
+    return_url: str | None,
+    processor: str,
+    api_version: str,
+    created_at: datetime,
 ) -> Payment:
-    """Store a payment that is about to be sent, with the fee that is agreed now."""
+    """Store a payment in ``processing``, with the merchant's current fee. ``amount`` is in minor units.
+
+    Raises:
+        LookupError: The merchant does not exist.
+    """
     row = tx.execute(
         f"""
         INSERT INTO payments (merchant_id, livemode, id, status, amount, currency, capture_method, payment_method,
             reference, description, metadata, return_url, fee_basis_points, processor, api_version, created_at)
         SELECT %(merchant_id)s, %(livemode)s, %(id)s, 'processing', %(amount)s, %(currency)s, %(capture_method)s,
             %(payment_method)s, %(reference)s, %(description)s, %(metadata)s, %(return_url)s, fee_basis_points,
-            %(processor)s, %(api_version)s, %(now)s
+            %(processor)s, %(api_version)s, %(created_at)s
         FROM merchants WHERE id = %(merchant_id)s
         RETURNING {_PAYMENT}
-        """,  # noqa: S608  # column names of ours
-        {
-            "merchant_id": owner.merchant_id,
-            "livemode": owner.livemode,
-            "id": payment_id,
-            "amount": new.amount,
-            "currency": new.currency,
-            "capture_method": new.capture_method,
-            "payment_method": new.payment_method,
-            "reference": new.reference,
-            "description": new.description,
-            "metadata": Jsonb(new.metadata),
-            "return_url": new.return_url,
-            "processor": processor,
-            "api_version": api_version,
-            "now": now,
-        },
+        """,  # noqa: S608 - column names only
+        scope(
+            tenant,
+            id=payment_id,
+            amount=amount,
+            currency=currency,
+            payment_method=payment_method,
+            capture_method=capture_method,
+            reference=reference,
+            description=description,
+            metadata=Jsonb(metadata),
+            return_url=return_url,
+            processor=processor,
+            api_version=api_version,
+            created_at=created_at,
+        ),
     ).fetchone()
     if row is None:
-        raise LookupError(f"Merchant {owner.merchant_id} does not exist.")
+        raise LookupError(f"Merchant {tenant.merchant_id} does not exist.")
     return _payment(row)
 
 
-def get_payment(tx: Connection, owner: Owned, payment_id: str, *, lock: bool = False) -> Payment | None:
-    """One payment of ``owner``; with ``lock``, nobody else changes it before this transaction ends."""
+def get_payment(tx: Connection, tenant: TenantScope, payment_id: str, *, lock: bool = False) -> Payment | None:
+    """Return one payment of ``tenant``; ``lock`` keeps others from changing it until the transaction ends."""
     row = tx.execute(
-        f"SELECT {_PAYMENT} FROM payments WHERE merchant_id = %s AND livemode = %s AND id = %s"  # noqa: S608
+        f"SELECT {_PAYMENT} FROM payments WHERE merchant_id = %s AND livemode = %s AND id = %s"  # noqa: S608 - column names only
         + (" FOR NO KEY UPDATE" if lock else ""),
-        [owner.merchant_id, owner.livemode, payment_id],
+        [tenant.merchant_id, tenant.livemode, payment_id],
     ).fetchone()
     return None if row is None else _payment(row)
 
 
 def update_payment(tx: Connection, payment: Payment) -> None:
-    """Store what an outcome changed."""
+    """Store what a transition changed."""
     tx.execute(
         """
         UPDATE payments SET status = %(status)s, amount_authorized = %(amount_authorized)s,
@@ -97,75 +105,49 @@ def update_payment(tx: Connection, payment: Payment) -> None:
             expires_at = %(expires_at)s, event_sequence = %(event_sequence)s, updated_at = now()
         WHERE merchant_id = %(merchant_id)s AND livemode = %(livemode)s AND id = %(id)s
         """,
-        {
-            "status": payment.status,
-            "amount_authorized": payment.amount_authorized,
-            "amount_captured": payment.amount_captured,
-            "amount_refunded": payment.amount_refunded,
-            "amount_refund_pending": payment.amount_refund_pending,
-            "pending_operation": payment.pending_operation,
-            "last_error": _json(payment.last_error),
-            "next_action": _json(payment.next_action),
-            "processor_reference": payment.processor_reference,
-            "expires_at": payment.expires_at,
-            "event_sequence": payment.event_sequence,
-            "merchant_id": payment.merchant_id,
-            "livemode": payment.livemode,
-            "id": payment.id,
-        },
+        vars(payment) | {"last_error": _json(payment.last_error), "next_action": _json(payment.next_action)},
     )
-
-
-def _json(value: dict[str, Any] | None) -> Jsonb | None:
-    return None if value is None else Jsonb(value)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PaymentFilter:
-    """Which payments a list shows: newest first, those older than ``before``."""
+    """Restricts a list of payments."""
 
     status: PaymentStatus | None = None
     reference: str | None = None
-    #: Bounds on identifiers, which sort by time: at or after, strictly before.
+    #: Bounds on identifiers, which sort by time: ``from_id`` is inclusive, ``before_id`` is exclusive.
     from_id: str | None = None
     before_id: str | None = None
 
 
-def list_payments(tx: Connection, owner: Owned, wanted: PaymentFilter, *, limit: int) -> Sequence[Payment]:
-    """Up to ``limit`` payments, newest first; stable while others are made, since identifiers only grow."""
-    conditions = ["merchant_id = %(merchant_id)s", "livemode = %(livemode)s"]
-    if wanted.status is not None:
-        conditions.append("status = %(status)s")
-    if wanted.reference is not None:
-        conditions.append("reference = %(reference)s")
-    if wanted.from_id is not None:
-        conditions.append("id >= %(from_id)s")
-    if wanted.before_id is not None:
-        conditions.append("id < %(before_id)s")
+_FILTERS = {
+    "status": "status = %(status)s",
+    "reference": "reference = %(reference)s",
+    "from_id": "id >= %(from_id)s",
+    "before_id": "id < %(before_id)s",
+}
+
+
+def list_payments(tx: Connection, tenant: TenantScope, filters: PaymentFilter, *, limit: int) -> Sequence[Payment]:
+    """Return up to ``limit`` payments, newest first; stable while others are created, since identifiers only grow."""
+    wanted = {name: value for name, value in vars(filters).items() if value is not None}
+    conditions = ["merchant_id = %(merchant_id)s", "livemode = %(livemode)s", *(_FILTERS[name] for name in wanted)]
     rows = tx.execute(
-        f"SELECT {_PAYMENT} FROM payments WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT %(limit)s",  # noqa: S608
-        {
-            "merchant_id": owner.merchant_id,
-            "livemode": owner.livemode,
-            "status": wanted.status,
-            "reference": wanted.reference,
-            "from_id": wanted.from_id,
-            "before_id": wanted.before_id,
-            "limit": limit,
-        },
+        f"SELECT {_PAYMENT} FROM payments WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT %(limit)s",  # noqa: S608 - constant conditions only
+        scope(tenant, **wanted, limit=limit),
     )
     return [_payment(row) for row in rows]
 
 
 def expired_authorizations(tx: Connection, *, processors: Sequence[str], limit: int) -> Sequence[Payment]:
-    """Payments of ``processors``, of whichever merchant, whose authorization has ended with nothing in flight."""
+    """Return payments of any merchant whose authorization has expired with nothing in progress."""
     rows = tx.execute(
         f"""
         SELECT {_PAYMENT} FROM payments
         WHERE expires_at <= now() AND pending_operation IS NULL AND status IN ('requires_capture', 'partially_captured')
             AND processor = ANY(%s)
         ORDER BY expires_at LIMIT %s
-        """,  # noqa: S608
+        """,  # noqa: S608 - column names only
         [list(processors), limit],
     )
     return [_payment(row) for row in rows]
@@ -176,69 +158,46 @@ def insert_operation(tx: Connection, operation: Operation) -> None:
     tx.execute(
         """
         INSERT INTO operations (merchant_id, livemode, id, payment_id, kind, status, amount, final, reason, created_at)
-        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+        VALUES (%(merchant_id)s, %(livemode)s, %(id)s, %(payment_id)s, %(kind)s, %(status)s, %(amount)s, %(final)s,
+            %(reason)s, %(created_at)s)
         """,
-        [
-            operation.merchant_id,
-            operation.livemode,
-            operation.id,
-            operation.payment_id,
-            operation.kind,
-            operation.status,
-            operation.amount,
-            operation.final,
-            operation.reason,
-            operation.created_at,
-        ],
+        vars(operation),
     )
 
 
-def get_operation(tx: Connection, owner: Owned, operation_id: str, *, lock: bool = False) -> Operation | None:
-    """One operation of ``owner``."""
+def get_operation(tx: Connection, tenant: TenantScope, operation_id: str, *, lock: bool = False) -> Operation | None:
+    """Return one operation of ``tenant``; ``lock`` keeps others from changing it until the transaction ends."""
     row = tx.execute(
-        f"SELECT {_OPERATION} FROM operations WHERE merchant_id = %s AND livemode = %s AND id = %s"  # noqa: S608
+        f"SELECT {_OPERATION} FROM operations WHERE merchant_id = %s AND livemode = %s AND id = %s"  # noqa: S608 - column names only
         + (" FOR NO KEY UPDATE" if lock else ""),
-        [owner.merchant_id, owner.livemode, operation_id],
+        [tenant.merchant_id, tenant.livemode, operation_id],
     ).fetchone()
     return None if row is None else _operation(row)
 
 
 def update_operation(tx: Connection, operation: Operation) -> None:
-    """Store what an outcome changed."""
+    """Store what a transition changed."""
     tx.execute(
         """
-        UPDATE operations SET status = %s, error = %s, processor_reference = %s, settled_at = %s
-        WHERE merchant_id = %s AND livemode = %s AND id = %s
+        UPDATE operations SET status = %(status)s, error = %(error)s, processor_reference = %(processor_reference)s,
+            settled_at = %(settled_at)s
+        WHERE merchant_id = %(merchant_id)s AND livemode = %(livemode)s AND id = %(id)s
         """,
-        [
-            operation.status,
-            _json(operation.error),
-            operation.processor_reference,
-            operation.settled_at,
-            operation.merchant_id,
-            operation.livemode,
-            operation.id,
-        ],
+        vars(operation) | {"error": _json(operation.error)},
     )
 
 
 def list_refunds(
-    tx: Connection, owner: Owned, payment_id: str, *, before_id: str | None, limit: int
+    tx: Connection, tenant: TenantScope, payment_id: str, *, before_id: str | None, limit: int
 ) -> Sequence[Operation]:
-    """Up to ``limit`` refunds of a payment, newest first."""
+    """Return up to ``limit`` refunds of a payment, newest first, from the one after ``before_id``."""
     rows = tx.execute(
         f"""
         SELECT {_OPERATION} FROM operations
         WHERE merchant_id = %(merchant_id)s AND livemode = %(livemode)s AND payment_id = %(payment_id)s
             AND kind = 'refund' {"AND id < %(before_id)s" if before_id else ""}
         ORDER BY id DESC LIMIT %(limit)s
-        """,  # noqa: S608
-        {
-            "merchant_id": owner.merchant_id,
-            "livemode": owner.livemode,
-            "payment_id": payment_id,
-            "before_id": before_id,
-            "limit": limit,
-        },
+        """,  # noqa: S608 - column names only
+        scope(tenant, payment_id=payment_id, before_id=before_id, limit=limit),
     )
     return [_operation(row) for row in rows]

@@ -1,4 +1,4 @@
-"""The sandbox processor's journal. Only `processors.sandbox` uses it, on a connection of its own."""
+"""The sandbox processor's journal, used by `processors.sandbox` only, on connections of its own."""
 
 from dataclasses import astuple, dataclass, fields, replace
 from datetime import datetime
@@ -8,8 +8,8 @@ from payments.repositories.database import Connection
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
-    """One thing the sandbox was asked, and what it decided."""
+class JournalEntry:
+    """A call to the sandbox, and its decision. ``amount`` is in minor units of ``currency``."""
 
     attempt_id: str
     kind: str
@@ -25,25 +25,25 @@ class Entry:
     action_token: str | None
     return_url: str | None
 
-    def refused(self, outcome: Outcome, code: DeclineCode) -> "Entry":
-        """The entry as a refusal."""
+    def refused(self, outcome: Outcome, code: DeclineCode) -> "JournalEntry":
+        """Return the entry as a refusal."""
         return replace(self, outcome=outcome.value, decline_code=code.value, settles_as=None, settles_at=None)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Charge:
-    """What the journal says about a charge, in minor units."""
+    """What is left of a charge, in minor units."""
 
     attempt_id: str
     capturable: int
     refundable: int
-    #: Nothing can be captured any more.
+    #: Whether the authorization was voided.
     released: bool
 
 
-_COLUMNS = ", ".join(field.name for field in fields(Entry))
-#: A pending outcome is what it settles as once its time has come.
-_READ = """
+_COLUMNS = ", ".join(field.name for field in fields(JournalEntry))
+#: A pending outcome turns into ``settles_as`` at ``settles_at``.
+_SELECT = """
     SELECT attempt_id, kind, reference, charge_reference, token, amount, currency,
         CASE WHEN outcome = 'pending' AND settles_at <= clock_timestamp() THEN settles_as ELSE outcome END AS outcome,
         CASE WHEN outcome = 'pending' AND (settles_at > clock_timestamp() OR settles_as = 'approved') THEN NULL
@@ -54,33 +54,33 @@ _READ = """
 
 
 def now(tx: Connection) -> datetime:
-    """The database's clock."""
+    """Return the time by the database's clock."""
     row = tx.execute("SELECT clock_timestamp() AS now").fetchone()
-    assert row is not None  # noqa: S101  # such a SELECT answers a row
+    assert row is not None  # noqa: S101 - this SELECT returns a row
     moment: datetime = row["now"]
     return moment
 
 
-def get(tx: Connection, attempt_id: str) -> Entry | None:
-    """What was decided about an attempt, if it ever arrived."""
-    row = tx.execute(_READ + "WHERE attempt_id = %s", [attempt_id]).fetchone()
-    return None if row is None else Entry(**row)
+def get(tx: Connection, attempt_id: str) -> JournalEntry | None:
+    """Return the entry of an attempt, if it ever arrived."""
+    row = tx.execute(_SELECT + "WHERE attempt_id = %s", [attempt_id]).fetchone()
+    return None if row is None else JournalEntry(**row)
 
 
-def insert_once(tx: Connection, entry: Entry) -> Entry:
-    """Write ``entry`` unless its attempt arrived before; answers what stands."""
-    placeholders = ", ".join(["%s"] * len(fields(Entry)))
+def insert_once(tx: Connection, entry: JournalEntry) -> JournalEntry:
+    """Store ``entry`` unless its attempt arrived before; returns the entry that is stored."""
+    placeholders = ", ".join(["%s"] * len(fields(JournalEntry)))
     tx.execute(
-        f"INSERT INTO sandbox_journal ({_COLUMNS}) VALUES ({placeholders}) ON CONFLICT (attempt_id) DO NOTHING",  # noqa: S608
+        f"INSERT INTO sandbox_journal ({_COLUMNS}) VALUES ({placeholders}) ON CONFLICT (attempt_id) DO NOTHING",  # noqa: S608 - column names only
         astuple(entry),
     )
     stored = get(tx, entry.attempt_id)
-    assert stored is not None  # noqa: S101  # one of the two inserts won
+    assert stored is not None  # noqa: S101 - one of the inserts succeeded
     return stored
 
 
 def lock_charge(tx: Connection, reference: str) -> Charge | None:
-    """An approved charge with what was done to it, locked so that sums stay right."""
+    """Return what is left of a charge, locked until the transaction ends."""
     row = tx.execute(
         "SELECT amount, token, attempt_id FROM sandbox_journal WHERE reference = %s AND kind = 'payment' FOR UPDATE",
         [reference],
@@ -91,23 +91,23 @@ def lock_charge(tx: Connection, reference: str) -> Charge | None:
         """
         SELECT coalesce(sum(amount) FILTER (WHERE kind = 'capture'), 0)::bigint AS captured,
             coalesce(sum(amount) FILTER (WHERE kind = 'refund'), 0)::bigint AS refunded,
-            bool_or(kind = 'void') AS voided, count(*) FILTER (WHERE kind = 'capture') AS captures
+            bool_or(kind = 'void') AS voided
         FROM sandbox_journal WHERE charge_reference = %s AND outcome IN ('approved', 'pending')
         """,
         [reference],
     ).fetchone()
-    assert sums is not None  # noqa: S101  # an aggregate answers a row
+    assert sums is not None  # noqa: S101 - an aggregate returns a row
     return Charge(
         attempt_id=row["attempt_id"],
         capturable=row["amount"] - sums["captured"],
-        # A charge that was captured at once has no capture of its own.
+        # A charge with automatic capture has no capture entry.
         refundable=(sums["captured"] or row["amount"]) - sums["refunded"],
         released=bool(sums["voided"]),
     )
 
 
-def close(tx: Connection, attempt_id: str, *, outcome: Outcome) -> Entry | None:
-    """End a charge that waits for its customer; answers what stands, be it another outcome."""
+def close(tx: Connection, attempt_id: str, *, outcome: Outcome) -> JournalEntry | None:
+    """End a charge that waits for its customer; returns the entry that is stored, whatever its outcome."""
     tx.execute(
         "UPDATE sandbox_journal SET outcome = %s WHERE attempt_id = %s AND outcome = 'requires_action'",
         [outcome.value, attempt_id],
@@ -115,14 +115,14 @@ def close(tx: Connection, attempt_id: str, *, outcome: Outcome) -> Entry | None:
     return get(tx, attempt_id)
 
 
-def find_challenge(tx: Connection, token: str) -> Entry | None:
-    """The charge that waits for the customer with this ``token``."""
-    row = tx.execute(_READ + "WHERE action_token = %s AND outcome = 'requires_action'", [token]).fetchone()
-    return None if row is None else Entry(**row)
+def find_challenge(tx: Connection, token: str) -> JournalEntry | None:
+    """Return the charge whose customer has to act on the page with this ``token``."""
+    row = tx.execute(_SELECT + "WHERE action_token = %s AND outcome = 'requires_action'", [token]).fetchone()
+    return None if row is None else JournalEntry(**row)
 
 
 def decide(tx: Connection, token: str, *, outcome: Outcome, decline_code: DeclineCode | None) -> bool:
-    """Store the customer's decision; ``False`` if there was one."""
+    """Store the customer's decision; ``False`` if there is one already."""
     changed = tx.execute(
         "UPDATE sandbox_journal SET outcome = %s, decline_code = %s"
         " WHERE action_token = %s AND outcome = 'requires_action'",

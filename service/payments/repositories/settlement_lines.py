@@ -1,4 +1,4 @@
-"""Lines of processors' reports, and where they and our books disagree."""
+"""Lines of processors' settlement reports, and how they differ from our ledger."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _IMPORT_LOCK = 7_236_403
 
 @dataclass(frozen=True, kw_only=True)
 class SettlementLine:
-    """A line of a processor's report, in minor units."""
+    """A line of a processor's report. ``amount`` and ``fee`` are in minor units of ``currency``."""
 
     line: int
     kind: str
@@ -25,12 +25,13 @@ class SettlementLine:
 
 
 def lock(tx: Connection) -> None:
-    """Let imports wait for each other."""
+    """Run one import at a time, until the transaction ends. Imports have no statement time-out."""
+    tx.execute("SET LOCAL statement_timeout = 0")
     tx.execute("SELECT pg_advisory_xact_lock(%s)", [_IMPORT_LOCK])
 
 
 def of_report(tx: Connection, *, processor: str, livemode: bool, name: str) -> Sequence[SettlementLine]:
-    """What is stored of a report."""
+    """Return the stored lines of a report."""
     with tx.cursor(row_factory=class_row(SettlementLine)) as cursor:
         return cursor.execute(
             "SELECT line, kind, processor_reference AS reference, currency, amount, fee, settled_on"
@@ -40,40 +41,31 @@ def of_report(tx: Connection, *, processor: str, livemode: bool, name: str) -> S
 
 
 def store(tx: Connection, *, processor: str, livemode: bool, name: str, lines: Sequence[SettlementLine]) -> None:
-    """Store a report in the place of what is stored of it."""
+    """Store a report, replacing the stored lines of that name."""
     tx.execute(
         "DELETE FROM settlement_lines WHERE processor = %s AND livemode = %s AND report = %s",
         [processor, livemode, name],
     )
     with tx.cursor() as cursor:
         cursor.executemany(
-            "INSERT INTO settlement_lines (processor, livemode, report, line, kind, processor_reference, currency,"
-            " amount, fee, settled_on) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-            [
-                (
-                    processor,
-                    livemode,
-                    name,
-                    line.line,
-                    line.kind,
-                    line.reference,
-                    line.currency,
-                    line.amount,
-                    line.fee,
-                    line.settled_on,
-                )
-                for line in lines
-            ],
+            """
+            INSERT INTO settlement_lines
+                (processor, livemode, report, line, kind, processor_reference, currency, amount, fee, settled_on)
+            VALUES (%(processor)s, %(livemode)s, %(report)s, %(line)s, %(kind)s, %(reference)s, %(currency)s,
+                %(amount)s, %(fee)s, %(settled_on)s)
+            """,
+            [{"processor": processor, "livemode": livemode, "report": name, **vars(line)} for line in lines],
         )
 
 
 def differences(
     tx: Connection, *, processor: str, livemode: bool, name: str, first: date, last: date
 ) -> Sequence[DictRow]:
-    """Where a stored report and our books disagree, in the order of the report's lines.
+    """Return how a stored report differs from our ledger, in the order of the report's lines.
 
-    Looked at is what the report names, and what we booked on the days from ``first`` to ``last``. Of each of these all
-    reports together must say what we say: so partial captures of several days add up, and what is settled twice shows.
+    Compared are the objects that the report names, and those we posted on the days from ``first`` to ``last``. For each
+    of them the sum over all reports must equal ours: partial captures on several days add up, and what was settled
+    twice shows.
     """
     return tx.execute(
         """

@@ -1,23 +1,19 @@
-"""Webhook endpoints: where merchants want to be told."""
+"""Webhook endpoints: where merchants receive events."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 
 from psycopg.rows import class_row
 
-from payments.domain.operations import Owned
+from payments.domain.tenancy import TenantScope
 from payments.repositories.database import Connection
-
-_COLUMNS = (
-    "merchant_id, livemode, id, url, description, event_types, status, disabled_reason, api_version, secret,"
-    " previous_secret, previous_secret_until, failing_since, created_at"
-)
+from payments.repositories.scope import scope
 
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """An endpoint with the secrets that sign for it."""
+    """An endpoint, with its signing secrets."""
 
     merchant_id: str
     livemode: bool
@@ -35,145 +31,119 @@ class Endpoint:
     created_at: datetime
 
 
+_COLUMNS = ", ".join(column.name for column in fields(Endpoint))
+_PLACEHOLDERS = ", ".join(f"%({column.name})s" for column in fields(Endpoint))
+
+
 def insert(tx: Connection, endpoint: Endpoint) -> None:
     """Store a new endpoint."""
-    tx.execute(
-        f"INSERT INTO webhook_endpoints ({_COLUMNS}) VALUES"  # noqa: S608
-        " (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-        [
-            endpoint.merchant_id,
-            endpoint.livemode,
-            endpoint.id,
-            endpoint.url,
-            endpoint.description,
-            endpoint.event_types,
-            endpoint.status,
-            endpoint.disabled_reason,
-            endpoint.api_version,
-            endpoint.secret,
-            endpoint.previous_secret,
-            endpoint.previous_secret_until,
-            endpoint.failing_since,
-            endpoint.created_at,
-        ],
-    )
+    tx.execute(f"INSERT INTO webhook_endpoints ({_COLUMNS}) VALUES ({_PLACEHOLDERS})", vars(endpoint))  # noqa: S608 - column names only
 
 
-def get(tx: Connection, owner: Owned, endpoint_id: str, *, lock: bool = False) -> Endpoint | None:
-    """One endpoint of ``owner`` that is not deleted."""
+def get(tx: Connection, tenant: TenantScope, endpoint_id: str, *, lock: bool = False) -> Endpoint | None:
+    """Return one endpoint of ``tenant``, unless it is deleted."""
     with tx.cursor(row_factory=class_row(Endpoint)) as cursor:
         return cursor.execute(
-            f"SELECT {_COLUMNS} FROM webhook_endpoints"  # noqa: S608
+            f"SELECT {_COLUMNS} FROM webhook_endpoints"  # noqa: S608 - column names only
             " WHERE id = %s AND merchant_id = %s AND livemode = %s AND deleted_at IS NULL"
             + (" FOR NO KEY UPDATE" if lock else ""),
-            [endpoint_id, owner.merchant_id, owner.livemode],
+            [endpoint_id, tenant.merchant_id, tenant.livemode],
         ).fetchone()
 
 
-def list_of_owner(tx: Connection, owner: Owned, *, before: str | None, limit: int) -> Sequence[Endpoint]:
-    """Up to ``limit`` endpoints of ``owner``, newest first, after the one called ``before``."""
+def list_for_tenant(tx: Connection, tenant: TenantScope, *, before: str | None, limit: int) -> Sequence[Endpoint]:
+    """Return up to ``limit`` endpoints of ``tenant``, newest first, from the one after ``before``."""
     with tx.cursor(row_factory=class_row(Endpoint)) as cursor:
         return cursor.execute(
-            f"SELECT {_COLUMNS} FROM webhook_endpoints"  # noqa: S608
+            f"SELECT {_COLUMNS} FROM webhook_endpoints"  # noqa: S608 - column names only
             " WHERE merchant_id = %(merchant_id)s AND livemode = %(livemode)s AND deleted_at IS NULL"
             + (" AND id < %(before)s" if before else "")
             + " ORDER BY id DESC LIMIT %(limit)s",
-            {"merchant_id": owner.merchant_id, "livemode": owner.livemode, "before": before, "limit": limit},
+            scope(tenant, before=before, limit=limit),
         ).fetchall()
 
 
-def count(tx: Connection, owner: Owned) -> int:
-    """How many endpoints ``owner`` has."""
+def count(tx: Connection, tenant: TenantScope) -> int:
+    """Return how many endpoints ``tenant`` has."""
     row = tx.execute(
         "SELECT count(*) AS found FROM webhook_endpoints"
         " WHERE merchant_id = %s AND livemode = %s AND deleted_at IS NULL",
-        [owner.merchant_id, owner.livemode],
+        [tenant.merchant_id, tenant.livemode],
     ).fetchone()
     return int(row["found"]) if row else 0
 
 
 def update(tx: Connection, endpoint: Endpoint) -> None:
-    """Store what changed of a locked endpoint."""
+    """Store a changed endpoint, which the caller has locked."""
     tx.execute(
         """
-        UPDATE webhook_endpoints SET url = %s, description = %s, event_types = %s, status = %s, disabled_reason = %s,
-            secret = %s, previous_secret = %s, previous_secret_until = %s, failing_since = %s, updated_at = now()
-        WHERE merchant_id = %s AND livemode = %s AND id = %s
+        UPDATE webhook_endpoints SET url = %(url)s, description = %(description)s, event_types = %(event_types)s,
+            status = %(status)s, disabled_reason = %(disabled_reason)s, secret = %(secret)s,
+            previous_secret = %(previous_secret)s, previous_secret_until = %(previous_secret_until)s,
+            failing_since = %(failing_since)s, updated_at = now()
+        WHERE merchant_id = %(merchant_id)s AND livemode = %(livemode)s AND id = %(id)s
         """,
-        [
-            endpoint.url,
-            endpoint.description,
-            endpoint.event_types,
-            endpoint.status,
-            endpoint.disabled_reason,
-            endpoint.secret,
-            endpoint.previous_secret,
-            endpoint.previous_secret_until,
-            endpoint.failing_since,
-            endpoint.merchant_id,
-            endpoint.livemode,
-            endpoint.id,
-        ],
+        vars(endpoint),
     )
 
 
-def delete(tx: Connection, owner: Owned, endpoint_id: str) -> bool:
-    """Take an endpoint away, with what was still to be delivered to it; ``False`` if there is none."""
+def delete(tx: Connection, tenant: TenantScope, endpoint_id: str) -> bool:
+    """Delete an endpoint and drop its pending messages; ``False`` if there is no such endpoint."""
     changed = tx.execute(
         "UPDATE webhook_endpoints SET deleted_at = now(), updated_at = now()"
         " WHERE id = %s AND merchant_id = %s AND livemode = %s AND deleted_at IS NULL",
-        [endpoint_id, owner.merchant_id, owner.livemode],
+        [endpoint_id, tenant.merchant_id, tenant.livemode],
     )
     tx.execute(
         "UPDATE webhook_messages SET status = 'failed', settled_at = now(), generation = generation + 1"
         " WHERE merchant_id = %s AND livemode = %s AND endpoint_id = %s AND status IN ('pending', 'held')",
-        [owner.merchant_id, owner.livemode, endpoint_id],
+        [tenant.merchant_id, tenant.livemode, endpoint_id],
     )
     return changed.rowcount == 1
 
 
-def note_success(tx: Connection, owner: Owned, endpoint_id: str) -> None:
-    """The endpoint took a message. Written only when it had failed before: no hot row while all is well."""
+def record_success(tx: Connection, tenant: TenantScope, endpoint_id: str) -> None:
+    """Record a successful delivery. Writes only after failures: no hot row in normal operation."""
     tx.execute(
         "UPDATE webhook_endpoints SET failing_since = NULL"
         " WHERE id = %s AND merchant_id = %s AND livemode = %s AND failing_since IS NOT NULL",
-        [endpoint_id, owner.merchant_id, owner.livemode],
+        [endpoint_id, tenant.merchant_id, tenant.livemode],
     )
 
 
-def note_failure(tx: Connection, owner: Owned, endpoint_id: str) -> None:
-    """The endpoint did not take a message; the first time since the last success counts."""
+def record_failure(tx: Connection, tenant: TenantScope, endpoint_id: str) -> None:
+    """Record a failed delivery; the first one since the last success counts."""
     tx.execute(
         "UPDATE webhook_endpoints SET failing_since = now()"
         " WHERE id = %s AND merchant_id = %s AND livemode = %s AND failing_since IS NULL",
-        [endpoint_id, owner.merchant_id, owner.livemode],
+        [endpoint_id, tenant.merchant_id, tenant.livemode],
     )
 
 
-def disable(tx: Connection, owner: Owned, endpoint_id: str, *, reason: str) -> bool:
-    """Stop delivering to an endpoint and hold its messages; ``False`` if it was disabled already."""
+def disable(tx: Connection, tenant: TenantScope, endpoint_id: str, *, reason: str) -> bool:
+    """Disable an endpoint and hold its messages; ``False`` if it was disabled already."""
     changed = tx.execute(
         "UPDATE webhook_endpoints SET status = 'disabled', disabled_reason = %s, updated_at = now()"
         " WHERE id = %s AND merchant_id = %s AND livemode = %s AND status = 'enabled'",
-        [reason, endpoint_id, owner.merchant_id, owner.livemode],
+        [reason, endpoint_id, tenant.merchant_id, tenant.livemode],
     )
-    hold_messages(tx, owner, endpoint_id)
+    hold_messages(tx, tenant, endpoint_id)
     return changed.rowcount == 1
 
 
-def hold_messages(tx: Connection, owner: Owned, endpoint_id: str) -> None:
-    """Keep what is pending for a disabled endpoint; attempts under way are fenced off."""
+def hold_messages(tx: Connection, tenant: TenantScope, endpoint_id: str) -> None:
+    """Hold the pending messages of a disabled endpoint; deliveries in progress are fenced off."""
     tx.execute(
         "UPDATE webhook_messages SET status = 'held', generation = generation + 1"
         " WHERE merchant_id = %s AND livemode = %s AND endpoint_id = %s AND status = 'pending'",
-        [owner.merchant_id, owner.livemode, endpoint_id],
+        [tenant.merchant_id, tenant.livemode, endpoint_id],
     )
 
 
-def free_messages(tx: Connection, owner: Owned, endpoint_id: str) -> None:
-    """Deliver what was held, from the start of the schedule."""
+def release_messages(tx: Connection, tenant: TenantScope, endpoint_id: str) -> None:
+    """Deliver the held messages, from the start of the retry schedule."""
     tx.execute(
         "UPDATE webhook_messages SET status = 'pending', attempts = 0, next_attempt_at = now()"
         " WHERE merchant_id = %s AND livemode = %s AND endpoint_id = %s AND status = 'held'",
-        [owner.merchant_id, owner.livemode, endpoint_id],
+        [tenant.merchant_id, tenant.livemode, endpoint_id],
     )

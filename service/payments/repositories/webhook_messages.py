@@ -1,21 +1,22 @@
-"""Webhook messages: events fanned out to endpoints, claimed for delivery, and the log of attempts."""
+"""Webhook messages: events fanned out to endpoints, claimed for delivery, and the delivery log."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
 
-from payments.domain.ids import Prefix, lowest_at
-from payments.domain.operations import Owned
-from payments.repositories.cursors import SETTLED, Position
+from payments.domain.ids import Prefix, lowest_id_at
+from payments.domain.tenancy import TenantScope
+from payments.repositories.cursors import STABLE, Position
 from payments.repositories.database import Connection
+from payments.repositories.scope import scope
 
 
 @dataclass(frozen=True, kw_only=True)
-class Claimed:
-    """A message that this worker delivers, with all it takes."""
+class ClaimedMessage:
+    """A message that this worker delivers, with everything the delivery needs."""
 
     id: str
     merchant_id: str
@@ -34,7 +35,7 @@ class Claimed:
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
-    """One attempt, as it is logged."""
+    """An entry of the delivery log: one attempt to deliver a message."""
 
     id: str
     message_id: str
@@ -48,35 +49,38 @@ class Delivery:
 
 
 def fan_out(tx: Connection, after: Position, *, limit: int, message_ids: Sequence[str]) -> Position | None:
-    """Make a message for every endpoint that wants one of the next ``limit`` events; answers how far that came.
+    """Create a message for each endpoint subscribed to one of the next ``limit`` events.
 
-    Only events that no running transaction can still get in front of are read. ``message_ids`` are new ids, handed
-    out in order; events whose endpoints need more wait for the next call. ``None``: there was nothing to read.
+    Reads only events that no running transaction can still precede. ``message_ids`` are new ids, assigned in order;
+    events whose endpoints need more of them wait for the next call.
+
+    Returns:
+        The position of the last event fanned out, ``None`` if there was none.
     """
     row = tx.execute(
         f"""
         WITH batch AS (
             SELECT xid, id, merchant_id, livemode, type, created_at FROM events
-            WHERE (xid, id) > (%(xid)s::xid8, %(id)s) AND {SETTLED} ORDER BY events.xid, id LIMIT %(limit)s
-        ), wanted AS (
+            WHERE (xid, id) > (%(xid)s::xid8, %(id)s) AND {STABLE} ORDER BY events.xid, id LIMIT %(limit)s
+        ), subscribed AS (
             SELECT batch.xid, batch.id, endpoint.merchant_id, endpoint.livemode, endpoint.id AS endpoint_id,
                 endpoint.status, row_number() OVER (ORDER BY batch.xid, batch.id, endpoint.id) AS number
             FROM batch JOIN webhook_endpoints AS endpoint USING (merchant_id, livemode)
             WHERE endpoint.deleted_at IS NULL AND endpoint.created_at <= batch.created_at
                 AND endpoint.event_types && ARRAY['*', batch.type]
         ), overflow AS (
-            SELECT xid, id FROM wanted WHERE number > cardinality(%(ids)s::text[]) ORDER BY number LIMIT 1
+            SELECT xid, id FROM subscribed WHERE number > cardinality(%(ids)s::text[]) ORDER BY number LIMIT 1
         ), done AS (
             SELECT xid, id FROM batch
             WHERE NOT EXISTS (SELECT FROM overflow WHERE (overflow.xid, overflow.id) <= (batch.xid, batch.id))
-        ), made AS (
+        ), inserted AS (
             INSERT INTO webhook_messages (id, merchant_id, livemode, endpoint_id, event_id, status, next_attempt_at)
-            SELECT (%(ids)s::text[])[number], merchant_id, livemode, endpoint_id, wanted.id,
+            SELECT (%(ids)s::text[])[number], merchant_id, livemode, endpoint_id, subscribed.id,
                 CASE status WHEN 'enabled' THEN 'pending' ELSE 'held' END, now()
-            FROM wanted JOIN done USING (xid, id) ON CONFLICT (endpoint_id, event_id) DO NOTHING
+            FROM subscribed JOIN done USING (xid, id) ON CONFLICT (endpoint_id, event_id) DO NOTHING
         )
         SELECT xid::text AS xid, id FROM done ORDER BY done.xid DESC, id DESC LIMIT 1
-        """,  # noqa: S608
+        """,  # noqa: S608 - column names only
         {"xid": after.xid, "id": after.id, "limit": limit, "ids": list(message_ids)},
     ).fetchone()
     return None if row is None else Position(**row)
@@ -84,13 +88,13 @@ def fan_out(tx: Connection, after: Position, *, limit: int, message_ids: Sequenc
 
 def claim_due(
     tx: Connection, *, limit: int, per_endpoint: int, busy: Mapping[str, int], lease: timedelta
-) -> Sequence[Claimed]:
-    """Take up to ``limit`` due messages for delivery until ``lease`` ends, oldest due first.
+) -> Sequence[ClaimedMessage]:
+    """Claim up to ``limit`` due messages until ``lease`` ends, longest due first.
 
-    An endpoint gets at most ``per_endpoint`` at once, and one while it fails; ``busy`` are those that this worker is
-    delivering. So an endpoint that hangs, or has a long queue, takes little from the others.
+    An endpoint gets at most ``per_endpoint`` at once, and one while it is failing, less the ``busy`` deliveries of this
+    worker to it. So an endpoint that hangs or has a long queue takes little from the others.
     """
-    with tx.cursor(row_factory=class_row(Claimed)) as cursor:
+    with tx.cursor(row_factory=class_row(ClaimedMessage)) as cursor:
         return cursor.execute(
             """
             WITH RECURSIVE waiting (endpoint_id) AS (  -- endpoints with something pending, by skipping along the index
@@ -107,7 +111,7 @@ def claim_due(
                     WHERE endpoint_id = waiting.endpoint_id AND status = 'pending' AND next_attempt_at <= now()
                     ORDER BY next_attempt_at LIMIT greatest(0,
                         CASE WHEN endpoint.failing_since IS NULL THEN %(per_endpoint)s ELSE 1 END
-                        - coalesce((%(busy)s::jsonb ->> waiting.endpoint_id)::integer, 0))
+                        - coalesce((%(busy)s ->> waiting.endpoint_id)::integer, 0))
                 ) AS message
                 ORDER BY next_attempt_at LIMIT %(limit)s
             ), locked AS (
@@ -125,74 +129,54 @@ def claim_due(
                 endpoint.url, endpoint.secret,
                 CASE WHEN endpoint.previous_secret_until > now() THEN endpoint.previous_secret END AS previous_secret
             """,
-            {"limit": limit, "per_endpoint": per_endpoint, "busy": _json(busy), "lease": lease},
+            {"limit": limit, "per_endpoint": per_endpoint, "busy": Jsonb(dict(busy)), "lease": lease},
         ).fetchall()
 
 
-def _json(counts: Mapping[str, int]) -> str:
-    return json.dumps(dict(counts))
-
-
-def settle(tx: Connection, message: Claimed, *, status: str, attempts: int, wait: timedelta | None) -> bool:
-    """Write down how an attempt ended; ``False`` if somebody else has the message by now."""
+def settle(tx: Connection, message: ClaimedMessage, *, status: str, attempts: int, delay: timedelta | None) -> bool:
+    """Record the result of a delivery, and retry after ``delay``, if any; ``False`` if the claim was lost."""
     changed = tx.execute(
         """
         UPDATE webhook_messages SET status = %(status)s, attempts = %(attempts)s,
-            next_attempt_at = CASE WHEN %(wait)s::interval IS NULL THEN next_attempt_at ELSE now() + %(wait)s END,
-            settled_at = CASE WHEN %(wait)s::interval IS NULL THEN now() END
+            next_attempt_at = CASE WHEN %(delay)s::interval IS NULL THEN next_attempt_at ELSE now() + %(delay)s END,
+            settled_at = CASE WHEN %(delay)s::interval IS NULL THEN now() END
         WHERE id = %(id)s AND generation = %(generation)s AND status = 'pending'
         """,
-        {"status": status, "attempts": attempts, "wait": wait, "id": message.id, "generation": message.generation},
+        {"status": status, "attempts": attempts, "delay": delay, "id": message.id, "generation": message.generation},
     )
     return changed.rowcount == 1
 
 
-def log(tx: Connection, owner: Owned, endpoint_id: str, delivery: Delivery) -> None:
-    """Log an attempt."""
+def log_delivery(tx: Connection, tenant: TenantScope, endpoint_id: str, delivery: Delivery) -> None:
+    """Append to the delivery log."""
     tx.execute(
-        "INSERT INTO webhook_deliveries (id, merchant_id, livemode, endpoint_id, message_id, event_id, event_type,"
-        " attempt, status_code, error, duration_ms, created_at)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-        [
-            delivery.id,
-            owner.merchant_id,
-            owner.livemode,
-            endpoint_id,
-            delivery.message_id,
-            delivery.event_id,
-            delivery.event_type,
-            delivery.attempt,
-            delivery.status_code,
-            delivery.error,
-            delivery.duration_ms,
-            delivery.created_at,
-        ],
+        """
+        INSERT INTO webhook_deliveries (id, merchant_id, livemode, endpoint_id, message_id, event_id, event_type,
+            attempt, status_code, error, duration_ms, created_at)
+        VALUES (%(id)s, %(merchant_id)s, %(livemode)s, %(endpoint_id)s, %(message_id)s, %(event_id)s, %(event_type)s,
+            %(attempt)s, %(status_code)s, %(error)s, %(duration_ms)s, %(created_at)s)
+        """,
+        scope(tenant, **vars(delivery), endpoint_id=endpoint_id),
     )
 
 
 def list_deliveries(
-    tx: Connection, owner: Owned, endpoint_id: str, *, before: str | None, limit: int
+    tx: Connection, tenant: TenantScope, endpoint_id: str, *, before: str | None, limit: int
 ) -> Sequence[Delivery]:
-    """Up to ``limit`` attempts at an endpoint, newest first, after the one called ``before``."""
+    """Return up to ``limit`` attempts to deliver to an endpoint, newest first, from the one after ``before``."""
     with tx.cursor(row_factory=class_row(Delivery)) as cursor:
         return cursor.execute(
-            "SELECT id, message_id, event_id, event_type, attempt, status_code, error, duration_ms, created_at"  # noqa: S608
+            "SELECT id, message_id, event_id, event_type, attempt, status_code, error, duration_ms, created_at"  # noqa: S608 - column names only
             " FROM webhook_deliveries WHERE merchant_id = %(merchant_id)s AND livemode = %(livemode)s"
             " AND endpoint_id = %(endpoint_id)s"
             + (" AND id < %(before)s" if before else "")
             + " ORDER BY id DESC LIMIT %(limit)s",
-            {
-                "merchant_id": owner.merchant_id,
-                "livemode": owner.livemode,
-                "endpoint_id": endpoint_id,
-                "before": before,
-                "limit": limit,
-            },
+            scope(tenant, endpoint_id=endpoint_id, before=before, limit=limit),
         ).fetchall()
 
 
-def redeliver(tx: Connection, owner: Owned, event_id: str, *, message_ids: Sequence[str]) -> Sequence[str]:
-    """Deliver an event again to every endpoint that is enabled and wants it; answers their ids."""
+def redeliver(tx: Connection, tenant: TenantScope, event_id: str, *, message_ids: Sequence[str]) -> Sequence[str]:
+    """Deliver an event again to every enabled endpoint subscribed to it; returns their ids."""
     rows = tx.execute(
         """
         INSERT INTO webhook_messages (id, merchant_id, livemode, endpoint_id, event_id, status, next_attempt_at)
@@ -206,54 +190,52 @@ def redeliver(tx: Connection, owner: Owned, event_id: str, *, message_ids: Seque
             settled_at = NULL, generation = webhook_messages.generation + 1
         RETURNING endpoint_id
         """,
-        {
-            "ids": list(message_ids),
-            "event_id": event_id,
-            "merchant_id": owner.merchant_id,
-            "livemode": owner.livemode,
-        },
+        scope(tenant, ids=list(message_ids), event_id=event_id),
     )
     return sorted(row["endpoint_id"] for row in rows)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Backlog:
-    """What is due and not delivered, for metrics and alarms."""
+class DeliveryBacklog:
+    """The due messages that are not delivered yet, for metrics and alarms."""
 
     messages: int
-    #: Seconds that the oldest has been due for.
+    #: Seconds since the oldest became due.
     oldest_age: float
 
 
-def backlog(tx: Connection) -> Backlog:
-    """What is due now."""
+def backlog(tx: Connection) -> DeliveryBacklog:
+    """Return the backlog of deliveries."""
     row = tx.execute(
         "SELECT count(*) AS messages,"
         " coalesce(extract(epoch FROM now() - min(next_attempt_at)), 0)::float8 AS oldest_age"
         " FROM webhook_messages WHERE status = 'pending' AND next_attempt_at <= now()"
     ).fetchone()
-    return Backlog(**row) if row else Backlog(messages=0, oldest_age=0.0)
+    return DeliveryBacklog(**row) if row else DeliveryBacklog(messages=0, oldest_age=0.0)
 
 
 def delete_old(tx: Connection, *, before: datetime, limit: int) -> int:
-    """Forget up to ``limit`` log lines, settled messages and held ones each from before ``before``; answers how many.
+    """Delete up to ``limit`` log entries, settled messages and held messages each, all from before ``before``.
 
-    The ids are an array, not a subquery: the planner then takes the key for them, however many it expects.
+    The ids are an array, not a subquery: the planner then uses the primary key, however many it expects.
+
+    Returns:
+        How many rows were deleted.
     """
     deleted = tx.execute(
         "DELETE FROM webhook_deliveries WHERE id = ANY(ARRAY("
         "SELECT id FROM webhook_deliveries WHERE id < %s ORDER BY id LIMIT %s))",
-        [lowest_at(Prefix.WEBHOOK_DELIVERY, before), limit],
+        [lowest_id_at(Prefix.WEBHOOK_DELIVERY, before), limit],
     ).rowcount
     deleted += tx.execute(
         "DELETE FROM webhook_messages WHERE id = ANY(ARRAY("
         "SELECT id FROM webhook_messages WHERE settled_at < %s ORDER BY settled_at LIMIT %s FOR UPDATE SKIP LOCKED))",
         [before, limit],
     ).rowcount
-    # Nobody enabled their endpoint for all this time. Below this id hardly anything else is left.
+    # Their endpoint was not enabled in all this time. Few other rows are left below this id.
     deleted += tx.execute(
         "DELETE FROM webhook_messages WHERE id = ANY(ARRAY(SELECT id FROM webhook_messages"
         " WHERE id < %s AND status = 'held' ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED))",
-        [lowest_at(Prefix.WEBHOOK_MESSAGE, before), limit],
+        [lowest_id_at(Prefix.WEBHOOK_MESSAGE, before), limit],
     ).rowcount
     return deleted

@@ -1,1 +1,1 @@
-"""Use cases: each owns its transactions, and the commit is visible in it."""
+"""Use cases: functions of the :class:`Context`. Each owns its transactions, and its commit is visible in it."""

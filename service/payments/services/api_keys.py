@@ -1,44 +1,41 @@
-"""Use cases of API keys: make, rotate with overlap, revoke. A key can grant only from what it has itself."""
+"""API keys: creating, rotating with overlap, revoking. A key cannot grant more than it has itself."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from http import HTTPStatus
 
+from payments.core.problems import IllegalTransition, NotFound, ScopeMissing
 from payments.domain import api_keys as domain
 from payments.domain.api_keys import Principal, Scope
 from payments.domain.api_versions import CURRENT_API_VERSION
 from payments.domain.ids import Prefix, new_id
-from payments.domain.operations import Owned
-from payments.problems import IllegalTransition, NotFound, ScopeMissing
+from payments.domain.tenancy import TenantScope
 from payments.repositories import api_keys, audit
 from payments.repositories.api_keys import ApiKey, NewKey
 from payments.repositories.database import Connection
 from payments.services.context import Context
-from payments.services.idempotency import Answer, IdempotentRequest, LocalAnswer, run_local
-from payments.services.presentation import timestamp
-
-_CREATED, _OK = 201, 200
-_NO_SUCH_KEY = "There is no such API key of this merchant and mode."
+from payments.services.idempotency import ApiResponse, IdempotentRequest, LocalResponse, run_local
+from payments.services.presentation import Json, timestamp
 
 
 @dataclass(frozen=True, kw_only=True)
-class Made:
-    """A key that was just made: the only moment at which its secret is known."""
+class IssuedKey:
+    """A new key: this is the only time its secret is known."""
 
     key: ApiKey
     token: str
 
 
 def status_of(key: ApiKey, now: datetime) -> str:
-    """What can be said of a key at ``now``: ``active``, ``expired`` or ``revoked``."""
+    """Return ``active``, ``expired`` or ``revoked``."""
     if key.revoked_at is not None:
         return "revoked"
     return "expired" if key.expires_at is not None and key.expires_at <= now else "active"
 
 
-def key_json(key: ApiKey, now: datetime, *, secret: str | None = None) -> dict[str, Any]:
-    """A key as merchants see it."""
+def key_json(key: ApiKey, now: datetime, *, secret: str | None = None) -> Json:
+    """Return a key as merchants see it."""
     return {
         "id": key.id,
         "object": "api_key",
@@ -56,9 +53,9 @@ def key_json(key: ApiKey, now: datetime, *, secret: str | None = None) -> dict[s
     }
 
 
-def issue(
+def issue_key(
     tx: Connection,
-    owner: Owned,
+    tenant: TenantScope,
     *,
     actor: str,
     name: str,
@@ -66,11 +63,11 @@ def issue(
     expires_at: datetime | None,
     now: datetime,
     api_version: str = CURRENT_API_VERSION,
-) -> Made:
-    """Make a key of ``owner``. Who may is for the caller to decide; who did is written down."""
+) -> IssuedKey:
+    """Issue a key of ``tenant``, on behalf of ``actor``. The caller must have checked that this is allowed."""
     key_id = new_id(Prefix.API_KEY, now)
     token = domain.compose(
-        livemode=owner.livemode, key_id=key_id.removeprefix(domain.ID_PREFIX), secret=domain.new_secret()
+        livemode=tenant.livemode, key_id=key_id.removeprefix(domain.ID_PREFIX), secret=domain.new_secret()
     )
     new = NewKey(
         id=key_id,
@@ -81,11 +78,11 @@ def issue(
         created_at=now,
         expires_at=expires_at,
     )
-    api_keys.insert(tx, owner, new)
+    api_keys.insert(tx, tenant, new)
     audit.record(
-        tx, owner, actor=actor, action="api_key.create", subject=key_id, now=now, details={"scopes": sorted(scopes)}
+        tx, tenant, actor=actor, action="api_key.create", subject=key_id, now=now, details={"scopes": sorted(scopes)}
     )
-    return Made(key=_existing(tx, owner, key_id), token=token)
+    return IssuedKey(key=_get(tx, tenant, key_id), token=token)
 
 
 def create(
@@ -96,56 +93,62 @@ def create(
     name: str,
     scopes: frozenset[Scope],
     expires_at: datetime | None,
-) -> Answer:
-    """Make a key of the caller's merchant and mode with no more than the caller has.
+) -> ApiResponse:
+    """Create a key for the caller's merchant and mode.
 
     Raises:
-        ScopeMissing: it would have more, or live longer.
+        ScopeMissing: It would have scopes that the caller lacks, or outlive the caller's key.
     """
     now = context.now()
 
-    def work(tx: Connection) -> LocalAnswer:
+    def work(tx: Connection) -> LocalResponse:
         _check_grant(principal, scopes, expires_at)
-        made = issue(tx, principal, actor=principal.key_id, name=name, scopes=scopes, expires_at=expires_at, now=now)
-        return _secret_answer(made, now)
+        issued = issue_key(
+            tx, principal, actor=principal.key_id, name=name, scopes=scopes, expires_at=expires_at, now=now
+        )
+        return _response_with_secret(issued, now)
 
-    return run_local(context.database, principal, request, work)
+    return run_local(context, principal, request, work)
 
 
 def rotate(
     context: Context, principal: Principal, request: IdempotentRequest, *, key_id: str, overlap: timedelta
-) -> Answer:
-    """Put a new key in the place of ``key_id``, which still works for ``overlap``.
+) -> ApiResponse:
+    """Replace the key ``key_id``, which remains valid during ``overlap``.
 
     Raises:
-        NotFound: no such key of the caller's.
-        IllegalTransition: it is not active, or was rotated already.
-        ScopeMissing: it has more than the caller.
+        NotFound: The caller has no such key.
+        IllegalTransition: The key is not active, or has been rotated already.
+        ScopeMissing: The key has more scopes than the caller.
     """
     now = context.now()
 
-    def work(tx: Connection) -> LocalAnswer:
-        old = _existing(tx, principal, key_id, lock=True)
+    def work(tx: Connection) -> LocalResponse:
+        old = _get(tx, principal, key_id, lock=True)
         _check_grant(principal, frozenset(Scope(scope) for scope in old.scopes), old.expires_at)
-        return _secret_answer(renew(tx, principal, old, actor=principal.key_id, overlap=overlap, now=now), now)
+        return _response_with_secret(
+            replace_key(tx, principal, old, actor=principal.key_id, overlap=overlap, now=now), now
+        )
 
-    return run_local(context.database, principal, request, work)
+    return run_local(context, principal, request, work)
 
 
-def renew(tx: Connection, owner: Owned, old: ApiKey, *, actor: str, overlap: timedelta, now: datetime) -> Made:
-    """The new key of a rotation; ``old`` is locked.
+def replace_key(
+    tx: Connection, tenant: TenantScope, old: ApiKey, *, actor: str, overlap: timedelta, now: datetime
+) -> IssuedKey:
+    """Issue the replacement of ``old``, which the caller has locked.
 
     Raises:
-        IllegalTransition: ``old`` is not active, or was rotated already.
+        IllegalTransition: ``old`` is not active, or has been rotated already.
     """
     state = status_of(old, now)
     if state != "active" or old.replaced_by is not None:
         state = "replaced" if state == "active" else state
         allowed = ["revoke"] if state == "replaced" else []
         raise IllegalTransition(f"The API key is {state}. Create a new one.", state=state, allowed=allowed)
-    made = issue(
+    issued = issue_key(
         tx,
-        owner,
+        tenant,
         actor=actor,
         name=old.name,
         scopes=frozenset(Scope(scope) for scope in old.scopes),
@@ -153,48 +156,48 @@ def renew(tx: Connection, owner: Owned, old: ApiKey, *, actor: str, overlap: tim
         api_version=old.api_version,
         now=now,
     )
-    api_keys.replace(tx, old.id, by=made.key.id, expires_at=now + overlap)
-    details = {"replaced_by": made.key.id, "overlap_seconds": int(overlap.total_seconds())}
-    audit.record(tx, owner, actor=actor, action="api_key.rotate", subject=old.id, now=now, details=details)
-    return made
+    api_keys.replace(tx, old.id, by=issued.key.id, expires_at=now + overlap)
+    details = {"replaced_by": issued.key.id, "overlap_seconds": int(overlap.total_seconds())}
+    audit.record(tx, tenant, actor=actor, action="api_key.rotate", subject=old.id, now=now, details=details)
+    return issued
 
 
-def revoke(context: Context, principal: Principal, request: IdempotentRequest, *, key_id: str) -> Answer:
-    """End a key at once. Ending one that has ended changes nothing.
+def revoke(context: Context, principal: Principal, request: IdempotentRequest, *, key_id: str) -> ApiResponse:
+    """Revoke a key, effective immediately. Revoking it again changes nothing.
 
     Raises:
-        NotFound: no such key of the caller's.
+        NotFound: The caller has no such key.
     """
     now = context.now()
 
-    def work(tx: Connection) -> LocalAnswer:
-        end(tx, principal, key_id, actor=principal.key_id, now=now)
-        return LocalAnswer(status=_OK, body=key_json(_existing(tx, principal, key_id), now))
+    def work(tx: Connection) -> LocalResponse:
+        revoke_key(tx, principal, key_id, actor=principal.key_id, now=now)
+        return LocalResponse(status=HTTPStatus.OK, body=key_json(_get(tx, principal, key_id), now))
 
-    return run_local(context.database, principal, request, work)
+    return run_local(context, principal, request, work)
 
 
-def end(tx: Connection, owner: Owned, key_id: str, *, actor: str, now: datetime) -> None:
-    """Revoke ``key_id`` of ``owner``.
+def revoke_key(tx: Connection, tenant: TenantScope, key_id: str, *, actor: str, now: datetime) -> None:
+    """Revoke a key of ``tenant``, on behalf of ``actor``.
 
     Raises:
-        NotFound: no such key.
+        NotFound: The tenant has no such key.
     """
-    _existing(tx, owner, key_id, lock=True)
+    _get(tx, tenant, key_id, lock=True)
     api_keys.revoke(tx, key_id, now=now)
-    audit.record(tx, owner, actor=actor, action="api_key.revoke", subject=key_id, now=now)
+    audit.record(tx, tenant, actor=actor, action="api_key.revoke", subject=key_id, now=now)
 
 
-def list_keys(context: Context, owner: Owned, *, before: str | None, limit: int) -> Sequence[ApiKey]:
-    """Up to ``limit`` keys of ``owner``, newest first."""
-    with context.database.transaction_of(owner) as tx:
-        return api_keys.list_of_owner(tx, owner, before=before, limit=limit)
+def list_keys(context: Context, tenant: TenantScope, *, before: str | None, limit: int) -> Sequence[ApiKey]:
+    """Return up to ``limit`` keys of ``tenant``, newest first, from the one after ``before``."""
+    with context.database.tenant_transaction(tenant) as tx:
+        return api_keys.list_for_tenant(tx, tenant, before=before, limit=limit)
 
 
-def _existing(tx: Connection, owner: Owned, key_id: str, *, lock: bool = False) -> ApiKey:
-    found = api_keys.get(tx, owner, key_id, lock=lock)
+def _get(tx: Connection, tenant: TenantScope, key_id: str, *, lock: bool = False) -> ApiKey:
+    found = api_keys.get(tx, tenant, key_id, lock=lock)
     if found is None:
-        raise NotFound(_NO_SUCH_KEY)
+        raise NotFound.of("API key")
     return found
 
 
@@ -203,11 +206,13 @@ def _check_grant(principal: Principal, scopes: frozenset[Scope], expires_at: dat
     if excess.scopes:
         raise ScopeMissing("A key can grant only scopes that it has itself.", scopes=sorted(excess.scopes))
     if excess.outlives:
-        raise ScopeMissing("A key that expires cannot make one that lives longer. Set expires_at.")
+        raise ScopeMissing("The new key must not outlive the key that creates it. Set expires_at.")
 
 
-def _secret_answer(made: Made, now: datetime) -> LocalAnswer:
-    """With the secret now, and without it in every replay."""
-    return LocalAnswer(
-        status=_CREATED, body=key_json(made.key, now, secret=made.token), stored_body=key_json(made.key, now)
+def _response_with_secret(issued: IssuedKey, now: datetime) -> LocalResponse:
+    """Return a response that contains the secret now, but not in its replays."""
+    return LocalResponse(
+        status=HTTPStatus.CREATED,
+        body=key_json(issued.key, now, secret=issued.token),
+        stored_body=key_json(issued.key, now),
     )

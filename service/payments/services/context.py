@@ -1,10 +1,10 @@
-"""What use cases work with, handed to them explicitly."""
+"""The context of the use cases: everything they use of the outside world."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from payments.metrics import Metrics
+from payments.observability.metrics import Metrics
 from payments.processors.base import Processor
 from payments.repositories.database import Database
 
@@ -18,14 +18,16 @@ class Context:
     """The outside world of a process."""
 
     database: Database
-    #: By name: payments that were made through an earlier processor are still captured and refunded there.
+    #: By name. Payments made through a former processor are still captured and refunded there.
     processors: Mapping[str, Processor]
-    #: Name of the processor that new payments of a mode go through, by livemode.
+    #: Name of the processor for new payments, by livemode.
     routes: Mapping[bool, str]
+    #: Whether webhooks may be sent to this machine. For development only.
+    allow_local_webhooks: bool = False
     metrics: Metrics = field(default_factory=Metrics)
-    #: The time for identifiers; leases and deadlines use the database's clock.
+    #: Clock for identifiers and records; leases and deadlines use the database's clock.
     now: Callable[[], datetime] = _now
 
     def processor_for(self, *, livemode: bool) -> Processor:
-        """The processor of new payments in a mode."""
+        """Return the processor for new payments in a mode."""
         return self.processors[self.routes[livemode]]

@@ -1,29 +1,27 @@
-"""Events: one document per change, in the transaction of the change."""
+"""Recording events: one document per event, in the transaction of the change."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from payments.domain.events import EventType
 from payments.domain.ids import Prefix, new_id
-from payments.domain.operations import CallKind, Operation
+from payments.domain.operations import Operation
 from payments.domain.payments import Payment
-from payments.domain.settlement import EventType
 from payments.repositories import events
 from payments.repositories.database import Connection
-from payments.services.presentation import dumps, payment_json, refund_json, timestamp
+from payments.services.presentation import dumps, subject_json, timestamp
 
 
 def record(
     tx: Connection, payment: Payment, operation: Operation | None, types: tuple[EventType, ...], *, now: datetime
 ) -> Payment:
-    """Store an event for each of ``types``; answers the payment with its sequence moved on.
+    """Store an event for each of ``types``, and return the payment with its advanced event sequence.
 
-    The payment's row is locked by the caller, so that numbers are given once and without gaps.
+    The caller has locked the payment, so that sequence numbers are unique and have no gaps.
     """
-    for place, event_type in enumerate(types):
+    for index, event_type in enumerate(types):
         payment = replace(payment, event_sequence=payment.event_sequence + 1)
-        event_id = new_id(Prefix.EVENT, now + timedelta(microseconds=place))
-        is_refund = operation is not None and operation.kind is CallKind.REFUND
-        shown = refund_json(operation, payment.currency) if operation and is_refund else payment_json(payment)
+        event_id = new_id(Prefix.EVENT, now + timedelta(microseconds=index))
         body = {
             "id": event_id,
             "object": "event",
@@ -33,18 +31,15 @@ def record(
             "livemode": payment.livemode,
             "payment": payment.id,
             "sequence": payment.event_sequence,
-            "data": {"object": shown},
+            "data": {"object": subject_json(payment, operation)},
         }
-        events.insert(
-            tx,
-            payment,
-            events.NewEvent(
-                id=event_id,
-                type=event_type.value,
-                payment_id=payment.id,
-                sequence=payment.event_sequence,
-                api_version=payment.api_version,
-                body=dumps(body),
-            ),
+        event = events.NewEvent(
+            id=event_id,
+            type=event_type.value,
+            payment_id=payment.id,
+            sequence=payment.event_sequence,
+            api_version=payment.api_version,
+            body=dumps(body),
         )
+        events.insert(tx, payment, event)
     return payment

@@ -1,82 +1,79 @@
 """The processor call and the transaction that records its outcome (Tx2), for requests and for the worker alike.
 
-No transaction is open while a processor is called. What Tx2 writes is fenced by the attempt's generation: if the
-attempt was taken over meanwhile, nothing is written and whoever took it over records the outcome.
+No transaction is open while a processor is called. What Tx2 writes is fenced by the attempt's generation: if somebody
+else has claimed the attempt meanwhile, nothing is written, and the new holder records the outcome.
 """
 
 import logging
 import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from http import HTTPStatus
 
 import psycopg
 
-from payments import logs, timing
 from payments.domain.ids import Prefix, new_id
-from payments.domain.operations import (
-    PROCESSOR_DEADLINE,
-    STUCK_AFTER,
-    Attempt,
-    CallKind,
-    Operation,
-    wait_before_look,
-)
+from payments.domain.operations import PROCESSOR_DEADLINE, STUCK_AFTER, Attempt, CallKind, Operation, lookup_delay
 from payments.domain.outcomes import Outcome, Result
 from payments.domain.payments import CaptureMethod, Payment, PaymentStatus
-from payments.domain.settlement import Change, settle
+from payments.domain.transitions import Transition, Verdict, apply_result
+from payments.observability import logs, timing
 from payments.processors.base import Call, Processor
 from payments.repositories import attempts, idempotency, ledger, payments
 from payments.repositories.database import Connection, DatabaseUnavailable
 from payments.services import events
 from payments.services.context import Context
-from payments.services.idempotency import Answer
-from payments.services.presentation import dumps, payment_json, refund_json, refusal_json
+from payments.services.idempotency import ApiResponse
+from payments.services.presentation import dumps, refusal_json, subject_json
 
 _log = logging.getLogger("payments.execution")
-_ACCEPTED = 202
-#: Apart in time by this, identifiers made in one transaction sort in the order of making.
+#: Identifiers created in one transaction are this far apart in time, so that they sort in order of creation.
 _TICK = timedelta(microseconds=1)
-#: Tries of Tx2, which is safe to repeat: a second one finds the attempt settled by the first.
+#: Tries of Tx2, which may be repeated: a second try finds the attempt settled by the first.
 _RECORD_TRIES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Begun:
-    """What Tx1 committed, and when by this process's clock it was begun: deadlines count from there."""
+class InFlightAttempt:
+    """What Tx1 committed."""
 
     payment: Payment
     operation: Operation | None
     attempt: Attempt
+    #: When Tx1 began, on the monotonic clock. The deadline counts from here.
     started: float
 
     def time_left(self) -> float:
-        """Seconds until nobody may send any more. This process began before the database set the deadline."""
+        """Return the seconds until nothing may be sent any more. Never later than the database's deadline."""
         return self.started + PROCESSOR_DEADLINE.total_seconds() - time.monotonic()
 
 
-def execute(context: Context, begun: Begun) -> Answer:
-    """Send the attempt, record its outcome, and answer."""
-    processor = context.processors[begun.attempt.processor]
-    result = send(context, processor, begun)
+def execute(context: Context, in_flight: InFlightAttempt) -> ApiResponse:
+    """Send the attempt, record its outcome, and return the response to the request."""
+    attempt = in_flight.attempt
+    result = send(context, context.processors[attempt.processor], in_flight)
     try:
-        answer = record(context, begun.attempt, result)
+        response = record(context, attempt, result)
     except (psycopg.Error, DatabaseUnavailable) as error:
-        # The processor was called and we cannot write down what it said. The worker will ask it.
-        _log.error("outcome not recorded", exc_info=error, extra=_named(begun.attempt))
-        answer = None
-    return answer or _accepted(begun.payment, begun.operation)
+        # The processor was called, and its response cannot be stored. The worker will look it up.
+        _log.error("outcome not recorded", exc_info=error, extra=_log_identifiers(attempt))
+        response = None
+    if response is not None:
+        return response
+    body = subject_json(in_flight.payment, in_flight.operation)  # as Tx1 left them
+    return ApiResponse(status=HTTPStatus.ACCEPTED, body=dumps(body))
 
 
-def send(context: Context, processor: Processor, begun: Begun) -> Result:
-    """Ask the processor, committing the id of an object that has to be prepared before it is confirmed."""
-    call, kind = call_for(begun), begun.attempt.kind
+def send(context: Context, processor: Processor, in_flight: InFlightAttempt) -> Result:
+    """Call the processor. The id of an object that it prepares is committed before the object is confirmed."""
+    call, kind = call_for(in_flight), in_flight.attempt.kind
     if call.timeout <= 0:
         return Result(outcome=Outcome.UNKNOWN, detail="deadline passed before sending")
     started = time.monotonic()
     try:
         with timing.span("processor"):
             if kind is CallKind.PAYMENT:
-                return _authorize(context, processor, begun, call)
+                return _authorize(context, processor, in_flight, call)
             if kind is CallKind.CAPTURE:
                 return processor.capture(call)
             return processor.void(call) if kind is CallKind.VOID else processor.refund(call)
@@ -84,7 +81,7 @@ def send(context: Context, processor: Processor, begun: Begun) -> Result:
         context.metrics.sample("ProcessorLatency", (time.monotonic() - started) * 1000, unit="Milliseconds")
 
 
-def _authorize(context: Context, processor: Processor, begun: Begun, call: Call) -> Result:
+def _authorize(context: Context, processor: Processor, in_flight: InFlightAttempt, call: Call) -> Result:
     if not processor.capabilities.prepares:
         return processor.authorize(call)
     reference = call.reference
@@ -93,22 +90,20 @@ def _authorize(context: Context, processor: Processor, begun: Begun, call: Call)
         if prepared.outcome is not Outcome.PREPARED or prepared.reference is None:
             return prepared
         reference = prepared.reference
-        with context.database.transaction_of(begun.attempt) as tx:
-            kept = attempts.store_reference(tx, begun.attempt, reference)
+        with context.database.tenant_transaction(in_flight.attempt) as tx:
+            stored = attempts.store_reference(tx, in_flight.attempt, reference)
             tx.commit()
-        if not kept:
-            return Result(outcome=Outcome.UNKNOWN, reference=reference, detail="taken over before confirmation")
-    timeout = begun.time_left()
-    if timeout <= 0:
+        if not stored:
+            return Result(outcome=Outcome.UNKNOWN, reference=reference, detail="claimed by another before confirmation")
+    if in_flight.time_left() <= 0:
         return Result(outcome=Outcome.UNKNOWN, reference=reference, detail="deadline passed before confirmation")
-    return processor.authorize(call_for(begun, reference=reference))
+    return processor.authorize(call_for(in_flight, reference=reference))
 
 
-def call_for(begun: Begun, *, reference: str | None = None) -> Call:
-    """The attempt as the processor sees it."""
-    payment, operation, attempt = begun.payment, begun.operation, begun.attempt
+def call_for(in_flight: InFlightAttempt, *, reference: str | None = None) -> Call:
+    """Return the attempt as the processor sees it."""
+    payment, operation, attempt = in_flight.payment, in_flight.operation, in_flight.attempt
     own = reference or attempt.processor_reference
-    is_payment = operation is None
     return Call(
         kind=attempt.kind,
         attempt_id=attempt.id,
@@ -118,9 +113,9 @@ def call_for(begun: Begun, *, reference: str | None = None) -> Call:
         amount=payment.amount if operation is None else operation.amount,
         currency=payment.currency,
         payment_method=payment.payment_method,
-        timeout=begun.time_left(),
+        timeout=in_flight.time_left(),
         final=payment.capture_method is CaptureMethod.AUTOMATIC if operation is None else operation.final,
-        charge_reference=own if is_payment else payment.processor_reference,
+        charge_reference=own if operation is None else payment.processor_reference,
         reference=own,
         amount_captured=payment.amount_captured,
         return_url=payment.return_url,
@@ -130,10 +125,11 @@ def call_for(begun: Begun, *, reference: str | None = None) -> Call:
     )
 
 
-def record(context: Context, attempt: Attempt, result: Result, *, evidence: str = "") -> Answer | None:
-    """Tx2, tried again while the database fails over.
+def record(context: Context, attempt: Attempt, result: Result, *, evidence: str = "") -> ApiResponse | None:
+    """Record the outcome (Tx2), and retry while the database fails over.
 
-    ``None`` if the attempt was taken over or settled meanwhile.
+    Returns:
+        The response, ``None`` if the attempt was claimed by another holder or settled meanwhile.
     """
     tries = 0
     while True:
@@ -146,125 +142,129 @@ def record(context: Context, attempt: Attempt, result: Result, *, evidence: str 
             time.sleep(0.1)
 
 
-def _record_once(context: Context, attempt: Attempt, result: Result, *, evidence: str) -> Answer | None:
+def _record_once(context: Context, attempt: Attempt, result: Result, *, evidence: str) -> ApiResponse | None:
     now = context.now()
-    with context.database.transaction_of(attempt) as tx:
+    with context.database.tenant_transaction(attempt) as tx:
         # Lock order everywhere: key, payment, operation, attempt, ledger, outbox.
         key = attempt.idempotency_key_hash and idempotency.get(tx, attempt, attempt.idempotency_key_hash, lock=True)
         payment = payments.get_payment(tx, attempt, attempt.payment_id, lock=True)
         operation = (
             payments.get_operation(tx, attempt, attempt.operation_id, lock=True) if attempt.operation_id else None
         )
-        if payment is None or not attempts.hold(tx, attempt):
-            extra = {**_named(attempt), "generation": attempt.generation}
-            _log.info("attempt was taken over", extra=extra)
+        if payment is None or not attempts.lock_if_held(tx, attempt):
+            extra = {**_log_identifiers(attempt), "generation": attempt.generation}
+            _log.info("attempt was claimed by another holder", extra=extra)
             return None
-        change = settle(
+        transition = apply_result(
             payment,
             operation,
-            attempt.kind,
             result,
             now=now,
             authorization_validity=context.processors[attempt.processor].capabilities.authorization_validity,
             announced=attempt.outcome is not None,
         )
-        with tx.pipeline():  # all writes and the commit travel together
-            changed = write_change(tx, attempt, payment, change, now=now)
-            _write_attempt(tx, attempt, changed, change, result, evidence=evidence, now=now)
+        with tx.pipeline():  # all writes and the commit are sent together
+            changed = _save(tx, attempt, payment, transition, now=now)
+            _save_attempt(tx, attempt, changed, result, evidence=evidence, now=now)
             if attempt.kind is CallKind.VOID:
                 _close_creation(tx, attempt, payment, changed)
-            answer = _answer(changed, change, request_id=key.request_id if key else "none")
+            response = _response(changed, attempt, transition, request_id=key.request_id if key else "none")
             if key and key.response_status is None and attempt.idempotency_key_hash:
-                _answer_key(tx, attempt, attempt.idempotency_key_hash, change, answer)
+                _respond_to_key(tx, attempt, attempt.idempotency_key_hash, transition, response)
             tx.commit()
     _count(context, attempt, payment, changed)
-    logs.note(attempt_id=attempt.id, **told(attempt, result), payment_status=changed.status)
-    return answer
+    logs.annotate(attempt_id=attempt.id, **log_outcome(attempt, result), payment_status=changed.status)
+    return response
 
 
-def _answer_key(tx: Connection, attempt: Attempt, key_hash: bytes, change: Change, answer: Answer) -> None:
-    if change.answer_is_final:
-        idempotency.finish(tx, attempt, key_hash, status=answer.status, body=answer.body)
-    else:
-        idempotency.release(tx, attempt, key_hash)
-
-
-def write_change(tx: Connection, attempt: Attempt, before: Payment, change: Change, *, now: datetime) -> Payment:
-    """Store payment, operation, postings and events of one change; answers the payment as stored."""
-    for place, posting in enumerate(change.postings):
+def _save(tx: Connection, attempt: Attempt, before: Payment, transition: Transition, *, now: datetime) -> Payment:
+    """Store the payment, operation, postings and events of one transition; returns the stored payment."""
+    for index, posting in enumerate(transition.postings):
         ledger.insert(
             tx,
             attempt,
             posting,
-            transfer_id=new_id(Prefix.TRANSFER, now + place * _TICK),
+            transfer_id=new_id(Prefix.TRANSFER, now + index * _TICK),
             currency=before.currency,
             payment_id=before.id,
             attempt_id=attempt.id,
         )
-    payment = events.record(tx, change.payment, change.operation, change.events, now=now)
+    payment = events.record(tx, transition.payment, transition.operation, transition.events, now=now)
     if payment != before:
         payments.update_payment(tx, payment)
-    if change.operation is not None:
-        payments.update_operation(tx, change.operation)
+    if transition.operation is not None:
+        payments.update_operation(tx, transition.operation)
     return payment
 
 
-def _close_creation(tx: Connection, attempt: Attempt, before: Payment, after: Payment) -> None:
-    """A void that ends a wait for the customer also ends the attempt that made the payment."""
-    if before.status is PaymentStatus.REQUIRES_ACTION and after.status is PaymentStatus.CANCELED:
-        attempts.settle_creation(tx, attempt, after.id, outcome="not_done", evidence=f"void {attempt.id}")
-
-
-def _write_attempt(
-    tx: Connection, attempt: Attempt, payment: Payment, change: Change, result: Result, *, evidence: str, now: datetime
+def _save_attempt(
+    tx: Connection, attempt: Attempt, payment: Payment, result: Result, *, evidence: str, now: datetime
 ) -> None:
-    if change.settled:
+    if result.is_final:
         attempts.settle(
             tx, attempt, outcome=result.outcome, reference=result.reference, evidence=evidence or result.detail
         )
         return
-    wait = wait_before_look(attempt.looks)
+    delay = lookup_delay(attempt.lookups)
     if payment.status is PaymentStatus.REQUIRES_ACTION and attempt.kind is CallKind.PAYMENT and payment.expires_at:
-        wait = max(wait, payment.expires_at - now)
+        delay = max(delay, payment.expires_at - now)
     stuck = now - attempt.created_at > STUCK_AFTER and payment.status is not PaymentStatus.REQUIRES_ACTION
-    attempts.postpone(
+    attempts.record_inconclusive(
         tx,
         attempt,
         outcome=result.outcome,
         reference=result.reference,
-        wait=wait,
+        delay=delay,
         stuck_reason=f"{result.outcome}: {result.detail or 'no evidence'}" if stuck else None,
     )
 
 
-def _answer(payment: Payment, change: Change, *, request_id: str) -> Answer:
-    refund = change.operation if change.operation and change.operation.kind is CallKind.REFUND else None
-    error = change.operation.error if change.operation else payment.last_error
-    if change.status == 402 and error is not None:  # the outcome table's own words
-        body = refusal_json(payment, error, refund=refund, request_id=request_id)
+def _close_creation(tx: Connection, attempt: Attempt, before: Payment, after: Payment) -> None:
+    """Close the attempt that created a payment once a void has ended its wait for the customer."""
+    if before.status is PaymentStatus.REQUIRES_ACTION and after.status is PaymentStatus.CANCELED:
+        attempts.settle_creation(tx, attempt, after.id, outcome="not_done", evidence=f"void {attempt.id}")
+
+
+def _response(payment: Payment, attempt: Attempt, transition: Transition, *, request_id: str) -> ApiResponse:
+    operation = transition.operation
+    error = operation.error if operation else payment.last_error
+    if transition.verdict is Verdict.REFUSED and error is not None:
+        body = refusal_json(payment, operation, error, request_id=request_id)
     else:
-        body = refund_json(refund, payment.currency) if refund else payment_json(payment)
-    return Answer(status=change.status, body=dumps(body))
+        body = subject_json(payment, operation)
+    return ApiResponse(status=_status(attempt.kind, transition.verdict), body=dumps(body))
 
 
-def _accepted(payment: Payment, operation: Operation | None) -> Answer:
-    """The answer when the outcome could not be recorded: as Tx1 left it."""
-    is_refund = operation is not None and operation.kind is CallKind.REFUND
-    body = refund_json(operation, payment.currency) if operation and is_refund else payment_json(payment)
-    return Answer(status=_ACCEPTED, body=dumps(body))
+def _status(kind: CallKind, verdict: Verdict) -> HTTPStatus:
+    """Return the HTTP status of the outcome table."""
+    if verdict is Verdict.REFUSED:
+        return HTTPStatus.PAYMENT_REQUIRED
+    if verdict is Verdict.UNRESOLVED:
+        return HTTPStatus.ACCEPTED
+    return HTTPStatus.CREATED if kind in (CallKind.PAYMENT, CallKind.REFUND) else HTTPStatus.OK
+
+
+def _respond_to_key(
+    tx: Connection, attempt: Attempt, key_hash: bytes, transition: Transition, response: ApiResponse
+) -> None:
+    """Keep a final response under the Idempotency-Key; end the lease of one that is still open."""
+    if transition.verdict is Verdict.UNRESOLVED:
+        idempotency.release(tx, attempt, key_hash)
+    else:
+        idempotency.store_response(tx, attempt, key_hash, status=response.status, body=response.body)
 
 
 def _count(context: Context, attempt: Attempt, before: Payment, after: Payment) -> None:
-    """Every state that a creation reaches; also `processing`, when the first answer leaves the outcome open."""
+    """Count every state that a new payment reaches, including `processing` when its first outcome is open."""
     if attempt.kind is CallKind.PAYMENT and (before.status is not after.status or attempt.outcome is None):
         context.metrics.count("Payments", dimension="Outcome", value=after.status)
 
 
-def _named(attempt: Attempt) -> dict[str, str]:
-    """What a log line calls the attempt and its payment: a saved query finds both by the payment's id."""
+def _log_identifiers(attempt: Attempt) -> dict[str, str]:
+    """Return the log fields that identify an attempt; saved queries find it by the payment's id."""
     return {"attempt_id": attempt.id, "payment_id": attempt.payment_id, "merchant_id": attempt.merchant_id}
 
 
-def told(attempt: Attempt, result: Result) -> dict[str, str | None]:
-    """What a log line says of a processor's answer, whoever asked: api and worker in the same words."""
+def log_outcome(attempt: Attempt, result: Result) -> dict[str, str | None]:
+    """Return the log fields that describe an outcome, the same in the api and in the worker."""
     return {"operation": attempt.kind, "outcome": result.outcome, "decline_code": result.decline_code}

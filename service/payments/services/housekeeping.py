@@ -1,13 +1,13 @@
-"""What keeps tables small and people informed."""
+"""Housekeeping: keeps tables small, and measures how far the worker is behind."""
 
-from payments.repositories import idempotency, oversight
+from payments.repositories import idempotency, stuck_attempts, webhook_messages
 from payments.services.context import Context
 
 _BATCH = 1000
 
 
 def delete_expired_keys(context: Context) -> bool:
-    """Forget final answers whose retention is over, one batch; answers whether there were any."""
+    """Delete Idempotency-Keys whose final response has expired, one batch; returns whether there were any."""
     with context.database.transaction() as tx:
         deleted = idempotency.delete_expired(tx, limit=_BATCH)
         tx.commit()
@@ -15,9 +15,18 @@ def delete_expired_keys(context: Context) -> bool:
 
 
 def measure_backlog(context: Context) -> bool:
-    """Record how long the oldest attempt has been open, and how many need a person."""
+    """Record the age of the oldest open attempt, and how many attempts need a person."""
     with context.database.transaction() as tx:
-        backlog = oversight.backlog(tx)
+        backlog = stuck_attempts.backlog(tx)
     context.metrics.sample("RecoveryBacklogAge", backlog.oldest_seconds, unit="Seconds")
     context.metrics.sample("StuckAttempts", backlog.stuck, unit="Count")
+    return False
+
+
+def measure_webhook_backlog(context: Context) -> bool:
+    """Record how many webhook messages are due, and for how long."""
+    with context.database.transaction() as tx:
+        backlog = webhook_messages.backlog(tx)
+    context.metrics.sample("WebhookBacklog", backlog.messages, unit="Count")
+    context.metrics.sample("WebhookBacklogAge", backlog.oldest_age, unit="Seconds")
     return False

@@ -1,18 +1,18 @@
-"""At most one execution per Idempotency-Key, and the same answer for every repetition."""
+"""At most one execution per Idempotency-Key, and the same response to every repetition."""
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from http import HTTPStatus
 
-from payments import logs
-from payments.domain.operations import KEY_LEASE, CallKind, Owned
-from payments.problems import IdempotencyMismatch, RequestInProgress
+from payments.core.problems import IdempotencyMismatch, RequestInProgress
+from payments.domain.operations import KEY_LEASE
+from payments.domain.tenancy import TenantScope
+from payments.observability import logs
 from payments.repositories import idempotency, payments
-from payments.repositories.database import Connection, Database
-from payments.services.presentation import dumps, payment_json, refund_json
-
-_ACCEPTED = 202
+from payments.repositories.database import Connection
+from payments.services.context import Context
+from payments.services.presentation import Json, dumps, subject_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,15 +21,15 @@ class IdempotentRequest:
 
     #: SHA-256 of the key.
     key_hash: bytes
-    #: SHA-256 of method, path and canonical body before defaults.
+    #: SHA-256 of the method, the path and the canonical body before defaults.
     fingerprint: bytes
-    #: Id of this very request: quoted in a stored problem, finds the log of the execution.
+    #: Id of this very request: quoted in a stored problem, it leads to the log of the execution.
     request_id: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
-    """A status and a JSON body, as text so that a replay is the same to the byte."""
+class ApiResponse:
+    """A status and a JSON body, as text so that a replay is identical to the byte."""
 
     status: int
     body: str
@@ -38,100 +38,98 @@ class Answer:
 
 def claim_or_replay(
     tx: Connection,
-    owner: Owned,
+    tenant: TenantScope,
     request: IdempotentRequest,
     *,
     payment_id: str | None = None,
     operation_id: str | None = None,
-) -> Answer | None:
-    """``None`` if the request is the first of its key, which it now owns; else the answer of the first.
+) -> ApiResponse | None:
+    """Claim the key for the first request that uses it (``None``), or return the response of that request.
 
-    The identifiers are those of what the first makes: its repetitions are told their state.
+    The identifiers name what the first request creates: while its outcome is open, repetitions return that.
 
     Raises:
-        IdempotencyMismatch: the key belongs to another request.
-        RequestInProgress: the first is being executed.
+        IdempotencyMismatch: The key was used for a different request.
+        RequestInProgress: The first request is still being executed.
     """
     claimed = idempotency.claim(
         tx,
-        owner,
+        tenant,
         key_hash=request.key_hash,
         fingerprint=request.fingerprint,
         request_id=request.request_id,
         payment_id=payment_id,
         operation_id=operation_id,
     )
-    return None if claimed else _replay(tx, owner, request)
+    return None if claimed else _replay(tx, tenant, request)
 
 
-def _replay(tx: Connection, owner: Owned, request: IdempotentRequest) -> Answer:
-    stored = idempotency.get(tx, owner, request.key_hash)
+def _replay(tx: Connection, tenant: TenantScope, request: IdempotentRequest) -> ApiResponse:
+    stored = idempotency.get(tx, tenant, request.key_hash)
     if stored is None:
-        # The first claim was rolled back, or its answer expired, between two statements: the client may try again.
-        raise RequestInProgress("The first request with this Idempotency-Key just ended. Try again.", retry_after=1)
+        # The first claim was rolled back, or its response expired, between two statements: the client may retry.
+        raise RequestInProgress("The first request with this Idempotency-Key has just ended. Retry.", retry_after=1)
     if stored.fingerprint != request.fingerprint:
-        raise IdempotencyMismatch("This Idempotency-Key was used for another request. Use a new one.")
-    logs.note(replayed=True)
+        raise IdempotencyMismatch("This Idempotency-Key was used for a different request. Use a new key.")
+    logs.annotate(replayed=True)
     if stored.payment_id is not None:
-        logs.note(payment_id=stored.payment_id)
+        logs.annotate(payment_id=stored.payment_id)
     if stored.response_status is not None and stored.response_body is not None:
-        return Answer(status=stored.response_status, body=stored.response_body, replayed=True)
+        return ApiResponse(status=stored.response_status, body=stored.response_body, replayed=True)
     if stored.lease_left > 0:
         raise RequestInProgress(
-            "A request with this Idempotency-Key is being executed. Send the same again after the seconds that "
-            "Retry-After says: the answer will be that of the first.",
-            retry_after=wait_for_owner(stored.lease_left),
+            "A request with this Idempotency-Key is in progress. Retry it after the seconds in Retry-After to get its "
+            "response.",
+            retry_after=seconds_until_retry(stored.lease_left),
         )
-    return current_state(tx, owner, payment_id=stored.payment_id, operation_id=stored.operation_id)
+    return _current_state(tx, tenant, payment_id=stored.payment_id, operation_id=stored.operation_id)
 
 
-def wait_for_owner(lease_left: float) -> int:
-    """Seconds to wait for a request that owns its key for ``lease_left`` more: as long again as it has taken so far.
+def seconds_until_retry(lease_left: float) -> int:
+    """Return the seconds to wait for a request that holds its key for another ``lease_left`` seconds.
 
-    Most have an answer within a second, and one that died is asked after rarely. At the end of the lease the answer is
-    sure to be another.
+    That is as long as it has taken so far: most requests complete within a second, and one that died is retried rarely.
+    At the end of the lease the response is certain to be another.
     """
-    taken = KEY_LEASE.total_seconds() - lease_left
-    return max(1, math.ceil(min(taken, lease_left)))
+    elapsed = KEY_LEASE.total_seconds() - lease_left
+    return max(1, math.ceil(min(elapsed, lease_left)))
 
 
-def current_state(tx: Connection, owner: Owned, *, payment_id: str | None, operation_id: str | None) -> Answer:
-    """Where a request whose outcome is open has got to: 202 with the object as it is now."""
-    payment = payments.get_payment(tx, owner, payment_id or "")
-    operation = payments.get_operation(tx, owner, operation_id) if operation_id else None
+def _current_state(
+    tx: Connection, tenant: TenantScope, *, payment_id: str | None, operation_id: str | None
+) -> ApiResponse:
+    """Return the current state of what an unresolved request created."""
+    payment = payments.get_payment(tx, tenant, payment_id or "")
     if payment is None:
-        raise LookupError(f"An Idempotency-Key of {owner.merchant_id} points at no payment.")
-    if operation is not None and operation.kind is CallKind.REFUND:
-        body = refund_json(operation, payment.currency)
-    else:
-        body = payment_json(payment)
-    return Answer(status=_ACCEPTED, body=dumps(body), replayed=True)
+        raise LookupError(f"An Idempotency-Key of {tenant.merchant_id} refers to no payment.")
+    operation = payments.get_operation(tx, tenant, operation_id) if operation_id else None
+    return ApiResponse(status=HTTPStatus.ACCEPTED, body=dumps(subject_json(payment, operation)), replayed=True)
 
 
 @dataclass(frozen=True, kw_only=True)
-class LocalAnswer:
-    """The answer of a request that is one local transaction."""
+class LocalResponse:
+    """The response to a request that consists of one local transaction."""
 
-    status: int
-    body: dict[str, Any]
-    #: What is kept for replays where it differs: secrets are answered once and not stored.
-    stored_body: dict[str, Any] | None = field(default=None)
+    status: HTTPStatus
+    body: Json
+    #: The body to replay, if it differs: secrets are returned once, and not stored.
+    stored_body: Json | None = None
 
 
 def run_local(
-    database: Database, owner: Owned, request: IdempotentRequest, work: Callable[[Connection], LocalAnswer]
-) -> Answer:
-    """Execute ``work`` once per key: what it changes and its answer are committed together.
+    context: Context, tenant: TenantScope, request: IdempotentRequest, work: Callable[[Connection], LocalResponse]
+) -> ApiResponse:
+    """Execute ``work`` once per key, and commit its changes together with its response.
 
     Raises:
-        IdempotencyMismatch, RequestInProgress: as :func:`claim_or_replay`; and what ``work`` raises, with nothing kept.
+        IdempotencyMismatch, RequestInProgress: See :func:`claim_or_replay`. Whatever ``work`` raises is not stored.
     """
-    with database.transaction_of(owner) as tx:
-        replay = claim_or_replay(tx, owner, request)
+    with context.database.tenant_transaction(tenant) as tx:
+        replay = claim_or_replay(tx, tenant, request)
         if replay is not None:
             return replay
-        answer = work(tx)
-        stored = answer.body if answer.stored_body is None else answer.stored_body
-        idempotency.finish(tx, owner, request.key_hash, status=answer.status, body=dumps(stored))
+        response = work(tx)
+        stored = response.body if response.stored_body is None else response.stored_body
+        idempotency.store_response(tx, tenant, request.key_hash, status=response.status, body=dumps(stored))
         tx.commit()
-    return Answer(status=answer.status, body=dumps(answer.body))
+    return ApiResponse(status=response.status, body=dumps(response.body))

@@ -1,62 +1,62 @@
-"""What processors tell us: kept before it is answered, then the object itself is asked about, soon."""
+"""Events from processors: stored before they are acknowledged; then the objects they concern are looked up soon."""
 
 from collections.abc import Sequence
 from datetime import timedelta
 
-from payments.processors.inbound import Notice
+from payments.processors.inbound import ProcessorEvent
 from payments.repositories import attempts, inbox
 from payments.repositories.database import Connection
 from payments.services.context import Context
 
-#: A message may overtake the answer that tells us the object's id; after this it belongs to none of ours.
-PATIENCE = timedelta(hours=1)
+#: An event may overtake the response that tells us the object's id; after this time the object is not ours.
+MATCH_WINDOW = timedelta(hours=1)
 RETENTION = timedelta(days=30)
 _BATCH = 100
-_CLEAN_UP = 1000
+_CLEAN_UP_BATCH = 1000
 
 
-def receive(context: Context, processor: str, notice: Notice) -> bool:
-    """Keep ``notice`` and let the worker ask about its objects now; ``False`` if it is known already."""
+def receive(context: Context, processor: str, event: ProcessorEvent) -> bool:
+    """Store ``event`` and schedule look-ups of its objects; ``False`` if it was received before."""
     with context.database.transaction() as tx:
         is_new = inbox.insert(
             tx,
             processor=processor,
-            event_id=notice.event_id,
-            livemode=notice.livemode,
-            event_type=notice.type,
-            references=notice.references,
+            event_id=event.event_id,
+            livemode=event.livemode,
+            event_type=event.type,
+            references=event.references,
         )
         if is_new and (
-            not notice.references or _hasten(tx, processor, livemode=notice.livemode, references=notice.references)
+            not event.references or _look_up_soon(tx, processor, livemode=event.livemode, references=event.references)
         ):
-            inbox.mark_handled(tx, processor=processor, event_id=notice.event_id)
+            inbox.mark_handled(tx, processor=processor, event_id=event.event_id)
         tx.commit()
     return is_new
 
 
-def handle_open(context: Context) -> bool:
-    """Try messages again that came before we knew their object; ``True`` if one was handled."""
+def match_pending(context: Context) -> bool:
+    """Retry events that arrived before we knew their object; returns whether any was handled."""
     handled = False
     for processor in context.processors:
         with context.database.transaction() as tx:
-            for notice in inbox.take_open(tx, processor=processor, limit=_BATCH, younger_than=PATIENCE):
-                if _hasten(tx, processor, livemode=notice.livemode, references=notice.references):
-                    inbox.mark_handled(tx, processor=processor, event_id=notice.event_id)
+            for event in inbox.lock_unmatched(tx, processor=processor, limit=_BATCH, max_age=MATCH_WINDOW):
+                if _look_up_soon(tx, processor, livemode=event.livemode, references=event.references):
+                    inbox.mark_handled(tx, processor=processor, event_id=event.event_id)
                     handled = True
             tx.commit()
     return handled
 
 
 def clean_up(context: Context) -> bool:
-    """Forget what is older than the retention; ``True`` if there was something."""
+    """Delete events beyond the retention period, one batch; returns whether there were any."""
     with context.database.transaction() as tx:
-        deleted = inbox.delete_old(tx, older_than=RETENTION, limit=_CLEAN_UP)
+        deleted = inbox.delete_old(tx, older_than=RETENTION, limit=_CLEAN_UP_BATCH)
         tx.commit()
     return deleted > 0
 
 
-def _hasten(tx: Connection, processor: str, *, livemode: bool, references: Sequence[str]) -> bool:
-    """Make what is open about these objects due now; ``False`` if they are none that we know."""
+def _look_up_soon(tx: Connection, processor: str, *, livemode: bool, references: Sequence[str]) -> bool:
+    """Make the open attempts concerning these objects due now; ``False`` if none of the objects is known."""
     for reference in references:
-        attempts.hasten(tx, processor=processor, livemode=livemode, reference=reference)
+        attempts.look_up_soon(tx, processor=processor, livemode=livemode, reference=reference)
     return inbox.is_known(tx, processor=processor, livemode=livemode, references=references)

@@ -1,15 +1,10 @@
-"""Making, capturing, voiding and refunding payments: Tx1, then the processor call, then Tx2."""
+"""Creating, capturing, voiding and refunding payments: Tx1, then the processor call, then Tx2."""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from payments import logs
-from payments.domain.api_keys import Principal
-from payments.domain.ids import Prefix, new_id
-from payments.domain.operations import CallKind, Operation, OperationStatus, Owned
-from payments.domain.payments import AmountTooLarge, Busy, NotAllowed, Payment
-from payments.problems import (
+from payments.core.problems import (
     IllegalTransition,
     NotFound,
     NotSupported,
@@ -17,155 +12,182 @@ from payments.problems import (
     ServiceUnavailable,
     ValidationFailed,
 )
+from payments.domain.api_keys import Principal
+from payments.domain.ids import Prefix, new_id
+from payments.domain.operations import CallKind, Operation, OperationStatus
+from payments.domain.payments import AmountTooLarge, CaptureMethod, OperationNotAllowed, OperationPending, Payment
+from payments.domain.tenancy import TenantScope
+from payments.observability import logs
 from payments.processors.base import Processor
 from payments.repositories import attempts, payments
 from payments.repositories.attempts import NewAttempt
 from payments.repositories.database import Connection
-from payments.repositories.payments import NewPayment
 from payments.services.context import Context
-from payments.services.execution import Begun, execute
-from payments.services.idempotency import Answer, IdempotentRequest, claim_or_replay
+from payments.services.execution import InFlightAttempt, execute
+from payments.services.idempotency import ApiResponse, IdempotentRequest, claim_or_replay
 
 _PREFIXES = {CallKind.CAPTURE: Prefix.CAPTURE, CallKind.VOID: Prefix.VOID, CallKind.REFUND: Prefix.REFUND}
-
-
-def create_payment(context: Context, principal: Principal, request: IdempotentRequest, new: NewPayment) -> Answer:
-    """Make a payment.
-
-    Raises:
-        ApiError: nothing was begun, and nothing is kept under the key.
-    """
-    processor = context.processor_for(livemode=principal.livemode)
-    started, now = time.monotonic(), context.now()
-    refusal = processor.refuses_method(new.payment_method)
-    if refusal is not None:
-        raise ValidationFailed(refusal, errors=[{"pointer": "#/payment_method", "detail": refusal}])
-    with context.database.transaction_of(principal) as tx:
-        payment_id = new_id(Prefix.PAYMENT, now)
-        replay = claim_or_replay(tx, principal, request, payment_id=payment_id)
-        if replay is not None:
-            return replay
-        logs.note(payment_id=payment_id)
-        _require_available(processor)
-        payment = payments.insert_payment(
-            tx,
-            principal,
-            new,
-            payment_id=payment_id,
-            processor=processor.name,
-            api_version=principal.api_version,
-            now=now,
-        )
-        begun = _begin_attempt(tx, context, payment, None, key_hash=request.key_hash, started=started)
-        tx.commit()
-    return execute(context, begun)
+_Start = Callable[[Payment, Processor, str], tuple[Payment, Operation]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class CaptureRequest:
-    """What to capture; without an amount, all that is left."""
+class PaymentParams:
+    """What to charge."""
 
+    #: Minor units of ``currency``.
+    amount: int
+    currency: str
+    payment_method: str
+    capture_method: CaptureMethod
+    reference: str | None = None
+    description: str | None = None
+    metadata: dict[str, str]
+    return_url: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptureParams:
+    """What to capture."""
+
+    #: Minor units; ``None`` for all that is left.
     amount: int | None = None
+    #: Whether the rest of the authorization is released.
     final: bool = True
 
 
-def capture_payment(
-    context: Context, owner: Owned, request: IdempotentRequest, payment_id: str, wanted: CaptureRequest
-) -> Answer:
-    """Capture an authorized payment, wholly or in part.
-
-    Raises:
-        ApiError: nothing was begun, and nothing is kept under the key.
-    """
-
-    def begin(payment: Payment, processor: Processor, operation_id: str) -> tuple[Payment, Operation]:
-        amount = payment.check_capture(wanted.amount)
-        if not wanted.final and not processor.capabilities.multicapture:
-            detail = "The processor cannot capture a payment in several parts. Capture with final: true."
-            raise NotSupported(detail)
-        operation = _operation(context, payment, CallKind.CAPTURE, operation_id, amount=amount, final=wanted.final)
-        return replace(payment, pending_operation=CallKind.CAPTURE.value), operation
-
-    return _operate(context, owner, request, payment_id, CallKind.CAPTURE, begin)
-
-
-def void_payment(context: Context, owner: Owned, request: IdempotentRequest, payment_id: str) -> Answer:
-    """Release what is authorized and not captured.
-
-    Raises:
-        ApiError: nothing was begun, and nothing is kept under the key.
-    """
-
-    def begin(payment: Payment, _: Processor, operation_id: str) -> tuple[Payment, Operation]:
-        return begin_void(context, payment, operation_id)
-
-    return _operate(context, owner, request, payment_id, CallKind.VOID, begin)
-
-
-def begin_void(context: Context, payment: Payment, operation_id: str) -> tuple[Payment, Operation]:
-    """A void of ``payment``, and the payment while it is in flight."""
-    operation = _operation(context, payment, CallKind.VOID, operation_id, amount=payment.check_void())
-    return replace(payment, pending_operation=CallKind.VOID.value), operation
-
-
 @dataclass(frozen=True, kw_only=True)
-class RefundRequest:
-    """What to give back; without an amount, all that is left."""
+class RefundParams:
+    """What to refund."""
 
+    #: Minor units; ``None`` for all that is left.
     amount: int | None = None
     reason: str | None = None
 
 
-def refund_payment(
-    context: Context, owner: Owned, request: IdempotentRequest, payment_id: str, wanted: RefundRequest
-) -> Answer:
-    """Give captured money back, wholly or in part. The amount is reserved under the payment's lock.
+def create_payment(
+    context: Context, principal: Principal, request: IdempotentRequest, params: PaymentParams
+) -> ApiResponse:
+    """Create a payment.
 
     Raises:
-        ApiError: nothing was begun, and nothing is kept under the key.
+        ApiError: Nothing was started, and nothing is stored under the key.
+    """
+    processor = context.processor_for(livemode=principal.livemode)
+    started, now = time.monotonic(), context.now()
+    error = processor.payment_method_error(params.payment_method)
+    if error is not None:
+        raise ValidationFailed.at("#/payment_method", error)
+    with context.database.tenant_transaction(principal) as tx:
+        payment_id = new_id(Prefix.PAYMENT, now)
+        replay = claim_or_replay(tx, principal, request, payment_id=payment_id)
+        if replay is not None:
+            return replay
+        logs.annotate(payment_id=payment_id)
+        _require_available(processor)
+        payment = payments.insert_payment(
+            tx,
+            principal,
+            payment_id=payment_id,
+            amount=params.amount,
+            currency=params.currency,
+            payment_method=params.payment_method,
+            capture_method=params.capture_method,
+            reference=params.reference,
+            description=params.description,
+            metadata=params.metadata,
+            return_url=params.return_url,
+            processor=processor.name,
+            api_version=principal.api_version,
+            created_at=now,
+        )
+        in_flight = _start_attempt(tx, context, payment, None, key_hash=request.key_hash, started=started)
+        tx.commit()
+    return execute(context, in_flight)
+
+
+def capture_payment(
+    context: Context, tenant: TenantScope, request: IdempotentRequest, payment_id: str, params: CaptureParams
+) -> ApiResponse:
+    """Capture an authorized payment, in full or in part.
+
+    Raises:
+        ApiError: Nothing was started, and nothing is stored under the key.
     """
 
-    def begin(payment: Payment, _: Processor, operation_id: str) -> tuple[Payment, Operation]:
-        amount = payment.check_refund(wanted.amount)
-        operation = _operation(context, payment, CallKind.REFUND, operation_id, amount=amount, reason=wanted.reason)
+    def start(payment: Payment, processor: Processor, operation_id: str) -> tuple[Payment, Operation]:
+        amount = payment.check_capture(params.amount)
+        if not params.final and not processor.capabilities.multicapture:
+            raise NotSupported("The processor does not support multiple captures of a payment. Use final: true.")
+        operation = _operation(context, payment, CallKind.CAPTURE, operation_id, amount=amount, final=params.final)
+        return replace(payment, pending_operation=CallKind.CAPTURE.value), operation
+
+    return _operate(context, tenant, request, payment_id, CallKind.CAPTURE, start)
+
+
+def void_payment(context: Context, tenant: TenantScope, request: IdempotentRequest, payment_id: str) -> ApiResponse:
+    """Release what is authorized but not captured.
+
+    Raises:
+        ApiError: Nothing was started, and nothing is stored under the key.
+    """
+
+    def start(payment: Payment, _: Processor, operation_id: str) -> tuple[Payment, Operation]:
+        return start_void(context, payment, operation_id)
+
+    return _operate(context, tenant, request, payment_id, CallKind.VOID, start)
+
+
+def refund_payment(
+    context: Context, tenant: TenantScope, request: IdempotentRequest, payment_id: str, params: RefundParams
+) -> ApiResponse:
+    """Refund captured money, in full or in part. The amount is reserved under the payment's lock.
+
+    Raises:
+        ApiError: Nothing was started, and nothing is stored under the key.
+    """
+
+    def start(payment: Payment, _: Processor, operation_id: str) -> tuple[Payment, Operation]:
+        amount = payment.check_refund(params.amount)
+        operation = _operation(context, payment, CallKind.REFUND, operation_id, amount=amount, reason=params.reason)
         return replace(payment, amount_refund_pending=payment.amount_refund_pending + amount), operation
 
-    return _operate(context, owner, request, payment_id, CallKind.REFUND, begin)
+    return _operate(context, tenant, request, payment_id, CallKind.REFUND, start)
 
 
 def _operate(
-    context: Context,
-    owner: Owned,
-    request: IdempotentRequest,
-    payment_id: str,
-    kind: CallKind,
-    begin: Callable[[Payment, Processor, str], tuple[Payment, Operation]],
-) -> Answer:
+    context: Context, tenant: TenantScope, request: IdempotentRequest, payment_id: str, kind: CallKind, start: _Start
+) -> ApiResponse:
     started, operation_id = time.monotonic(), new_operation_id(context, kind)
-    with context.database.transaction_of(owner) as tx:
-        replay = claim_or_replay(tx, owner, request, payment_id=payment_id, operation_id=operation_id)
+    with context.database.tenant_transaction(tenant) as tx:
+        replay = claim_or_replay(tx, tenant, request, payment_id=payment_id, operation_id=operation_id)
         if replay is not None:
             return replay
-        payment = payments.get_payment(tx, owner, payment_id, lock=True)
+        payment = payments.get_payment(tx, tenant, payment_id, lock=True)
         if payment is None:
-            raise NotFound("There is no such payment. Check the id and that the key is of the right merchant and mode.")
+            raise NotFound.of("payment")
         processor = context.processors[payment.processor]
         try:
-            changed, operation = begin(payment, processor, operation_id)
-        except NotAllowed as refusal:
+            changed, operation = start(payment, processor, operation_id)
+        except OperationNotAllowed as refusal:
             raise IllegalTransition(refusal.detail, state=refusal.state, allowed=refusal.allowed) from refusal
-        except Busy as refusal:
+        except OperationPending as refusal:
             raise OperationInProgress(str(refusal)) from refusal
         except AmountTooLarge as refusal:
-            detail = f"The amount is more than what is left, which is {refusal.limit}."
-            raise ValidationFailed(detail, errors=[{"pointer": "#/amount", "detail": detail}]) from refusal
+            detail = f"The amount exceeds what is left, which is {refusal.limit}."
+            raise ValidationFailed.at("#/amount", detail) from refusal
         _require_available(processor)
-        begun = begin_operation(tx, context, changed, operation, key_hash=request.key_hash, started=started)
+        in_flight = start_operation(tx, context, changed, operation, key_hash=request.key_hash, started=started)
         tx.commit()
-    return execute(context, begun)
+    return execute(context, in_flight)
 
 
-def begin_operation(
+def start_void(context: Context, payment: Payment, operation_id: str) -> tuple[Payment, Operation]:
+    """Return ``payment`` with a void in progress, and the void."""
+    operation = _operation(context, payment, CallKind.VOID, operation_id, amount=payment.check_void())
+    return replace(payment, pending_operation=CallKind.VOID.value), operation
+
+
+def start_operation(
     tx: Connection,
     context: Context,
     payment: Payment,
@@ -173,14 +195,17 @@ def begin_operation(
     *,
     key_hash: bytes | None,
     started: float,
-) -> Begun:
-    """The rest of Tx1 of an operation on a locked payment; the caller commits."""
+) -> InFlightAttempt:
+    """Write Tx1 of an operation on a locked payment; the caller commits.
+
+    ``started`` is when the caller began, on the monotonic clock.
+    """
     payments.update_payment(tx, payment)
     payments.insert_operation(tx, operation)
-    return _begin_attempt(tx, context, payment, operation, key_hash=key_hash, started=started)
+    return _start_attempt(tx, context, payment, operation, key_hash=key_hash, started=started)
 
 
-def _begin_attempt(
+def _start_attempt(
     tx: Connection,
     context: Context,
     payment: Payment,
@@ -188,25 +213,24 @@ def _begin_attempt(
     *,
     key_hash: bytes | None,
     started: float,
-) -> Begun:
-    operation_id = operation.id if operation else None
+) -> InFlightAttempt:
     attempt = attempts.insert(
         tx,
         payment,
         NewAttempt(
             id=new_id(Prefix.ATTEMPT, context.now()),
             payment_id=payment.id,
-            operation_id=operation_id,
+            operation_id=operation.id if operation else None,
             kind=operation.kind if operation else CallKind.PAYMENT,
             processor=payment.processor,
             idempotency_key_hash=key_hash,
         ),
     )
-    return Begun(payment=payment, operation=operation, attempt=attempt, started=started)
+    return InFlightAttempt(payment=payment, operation=operation, attempt=attempt, started=started)
 
 
 def new_operation_id(context: Context, kind: CallKind) -> str:
-    """An identifier for an operation that begins now."""
+    """Return an identifier for an operation that starts now."""
     return new_id(_PREFIXES[kind], context.now())
 
 
@@ -239,4 +263,6 @@ def _operation(
 
 def _require_available(processor: Processor) -> None:
     if not processor.is_available():
-        raise ServiceUnavailable("The processor fails and is left alone for a moment. Nothing was begun; try again.")
+        raise ServiceUnavailable(
+            "The processor is temporarily unavailable. Nothing was started; retry with the same Idempotency-Key."
+        )

@@ -1,31 +1,34 @@
-"""Objects as merchants see them: in answers, in events, and in what is kept under an Idempotency-Key."""
+"""Payments and refunds as merchants see them: in responses, in events, and in stored responses."""
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from payments.domain.operations import Operation
-from payments.domain.outcomes import Advice
+from payments.core.problems import PaymentFailed
+from payments.domain.operations import CallKind, Operation
+from payments.domain.outcomes import Advice, ErrorDetails
 from payments.domain.payments import Payment
-from payments.problems import PaymentFailed
 
-#: What the detail of a refusal says to do.
-ADVICE_WORDS = {
-    Advice.TRY_AGAIN_LATER: "The same may succeed later, under a new Idempotency-Key.",
+#: A JSON object of the API, whose members have types of their own.
+Json = dict[str, Any]
+#: What the detail of a refusal recommends.
+ADVICE_TEXTS = {
+    Advice.TRY_AGAIN_LATER: "The same request may succeed later, with a new Idempotency-Key.",
     Advice.USE_ANOTHER_METHOD: "Ask the customer for another payment method.",
-    Advice.CONTACT_ISSUER: "Ask the customer to contact the issuer, or for another payment method.",
-    Advice.CORRECT_DETAILS: "Ask the customer to correct the details.",
-    Advice.DO_NOT_RETRY: "Do not try again.",
+    Advice.CONTACT_ISSUER: "Ask the customer to contact the card issuer, or for another payment method.",
+    Advice.CORRECT_DETAILS: "Ask the customer to correct the card details.",
+    Advice.DO_NOT_RETRY: "Do not retry.",
 }
 
 
 def timestamp(moment: datetime) -> int:
-    """Seconds since 1970, as every time in the API."""
+    """Return ``moment`` in seconds since 1970, as every time in the API."""
     return int(moment.timestamp())
 
 
-def payment_json(payment: Payment) -> dict[str, Any]:
-    """A payment."""
+def payment_json(payment: Payment) -> Json:
+    """Return a payment as JSON."""
     return {
         "id": payment.id,
         "object": "payment",
@@ -51,8 +54,8 @@ def payment_json(payment: Payment) -> dict[str, Any]:
     }
 
 
-def refund_json(refund: Operation, currency: str) -> dict[str, Any]:
-    """A refund."""
+def refund_json(refund: Operation, currency: str) -> Json:
+    """Return a refund as JSON."""
     return {
         "id": refund.id,
         "object": "refund",
@@ -67,18 +70,27 @@ def refund_json(refund: Operation, currency: str) -> dict[str, Any]:
     }
 
 
-def refusal_json(
-    payment: Payment, error: dict[str, Any], *, refund: Operation | None, request_id: str
-) -> dict[str, Any]:
-    """The problem that answers what a processor refused."""
-    members: dict[str, Any] = {name: error[name] for name in ("decline_code", "advice", "retryable")}
-    if refund is not None:
-        members["refund"] = refund_json(refund, payment.currency)
-    did = "failed and did nothing" if error["code"] == "processor_error" else "refused"
-    detail = f"The processor {did}: {error['decline_code']}. {ADVICE_WORDS[Advice(error['advice'])]}"
+def subject_json(payment: Payment, operation: Operation | None) -> Json:
+    """Return what a request or an event is about: the refund if ``operation`` is one, else the payment."""
+    if operation is not None and operation.kind is CallKind.REFUND:
+        return refund_json(operation, payment.currency)
+    return payment_json(payment)
+
+
+def refusal_json(payment: Payment, operation: Operation | None, error: ErrorDetails, *, request_id: str) -> Json:
+    """Return the problem for what a processor refused."""
+    members: Json = {
+        "decline_code": error["decline_code"],
+        "advice": error["advice"],
+        "retryable": error["retryable"],
+    }
+    if operation is not None and operation.kind is CallKind.REFUND:
+        members["refund"] = refund_json(operation, payment.currency)
+    reason = "failed without doing anything" if error["code"] == "processor_error" else "declined"
+    detail = f"The processor {reason}: {error['decline_code']}. {ADVICE_TEXTS[Advice(error['advice'])]}"
     return PaymentFailed(detail, **members, payment=payment_json(payment)).body(request_id)
 
 
-def dumps(value: dict[str, Any]) -> str:
-    """JSON as it is sent, kept and delivered."""
+def dumps(value: Mapping[str, object]) -> str:
+    """Return the JSON text that is sent, stored and delivered."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)

@@ -1,18 +1,19 @@
-"""Comparing a processor's report of what it settled with our own books."""
+"""Reconciliation: comparing a processor's settlement report with our ledger."""
 
 import csv
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+
+from psycopg.rows import DictRow
 
 from payments.domain.money import MAX_AMOUNT, is_currency
 from payments.repositories import audit, settlement_lines
 from payments.repositories.settlement_lines import SettlementLine
 from payments.services.context import Context
 
-#: `reference`: the processor's id of the payment or the refund; `settled_on`: the day (UTC) on which money moved.
+#: `reference` is the processor's id of the payment or refund; `settled_on` is the day (UTC) on which money moved.
 COLUMNS = ("kind", "reference", "currency", "amount", "fee", "settled_on")
 _AMOUNT = re.compile(r"[0-9]{1,12}")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -20,12 +21,12 @@ _KINDS = ("charge", "refund")
 
 
 class ReportError(Exception):
-    """A report that cannot be used; the message says where and why. Nothing of it is stored."""
+    """A report that cannot be imported; the message says where and why. Nothing of it is stored."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
-    """Which report is imported, and by whom."""
+class SettlementReport:
+    """A report to import, and who imports it."""
 
     processor: str
     livemode: bool
@@ -33,37 +34,36 @@ class Report:
     actor: str
 
 
-def read(rows: Iterable[str]) -> Sequence[SettlementLine]:
-    """The lines of a report in CSV.
+def parse(rows: Iterable[str]) -> Sequence[SettlementLine]:
+    """Parse the lines of a report in CSV.
 
     Raises:
-        ReportError: it is no such report, or has no line: then it says of no day that nothing is missing.
+        ReportError: The report is malformed, or it has no lines and so covers no day.
     """
     try:
-        lines = list(_read(rows))
+        lines = list(_parse(rows))
     except (csv.Error, UnicodeDecodeError) as error:
         raise ReportError(f"The report is not CSV in UTF-8: {error}.") from error
     if not lines:
-        raise ReportError("The report has no line, so there is nothing to compare.")
+        raise ReportError("The report has no lines, so there is nothing to compare.")
     return lines
 
 
 def reconcile(
-    context: Context, report: Report, lines: Sequence[SettlementLine], *, replace: bool = False
-) -> Sequence[dict[str, Any]]:
-    """Store a report and list where it and our books differ. Importing the same once more changes nothing.
+    context: Context, report: SettlementReport, lines: Sequence[SettlementLine], *, replace: bool = False
+) -> Sequence[DictRow]:
+    """Store a report and return how it differs from our ledger. Importing it again changes nothing.
 
     Raises:
-        ReportError: a report of this name has other lines, and ``replace`` is not set.
+        ReportError: A report of this name with other lines is stored, and ``replace`` is not set.
     """
     with context.database.transaction() as tx:
-        tx.execute("SET LOCAL statement_timeout = 0")
         settlement_lines.lock(tx)
         stored = settlement_lines.of_report(tx, processor=report.processor, livemode=report.livemode, name=report.name)
         if stored and stored != lines and not replace:
             raise ReportError(
-                f"Another report is stored as {report.name!r}. Name this one with --report, or, if it corrects the "
-                "other, say --replace."
+                f"A different report is stored as {report.name!r}. Name this one with --report, or pass --replace if "
+                "it corrects the other."
             )
         if stored != lines:
             settlement_lines.store(
@@ -96,13 +96,13 @@ def reconcile(
     return found
 
 
-def _read(rows: Iterable[str]) -> Iterator[SettlementLine]:
+def _parse(rows: Iterable[str]) -> Iterator[SettlementLine]:
     reader = csv.reader(rows, strict=True)
     if tuple(next(reader, ())) != COLUMNS:
-        raise ReportError(f"The report must begin with the line {','.join(COLUMNS)}.")
+        raise ReportError(f"The report must begin with the header line {','.join(COLUMNS)}.")
     for row in reader:
         if len(row) != len(COLUMNS):
-            raise ReportError(f"Line {reader.line_num}: has {len(row)} fields where {len(COLUMNS)} belong.")
+            raise ReportError(f"Line {reader.line_num}: expected {len(COLUMNS)} fields, found {len(row)}.")
         yield _line(reader.line_num, *row)
 
 
@@ -110,9 +110,9 @@ def _line(number: int, kind: str, reference: str, currency: str, amount: str, fe
     if kind not in _KINDS:
         raise ReportError(f"Line {number}: kind must be {' or '.join(_KINDS)}.")
     if not reference or not reference.isprintable():
-        raise ReportError(f"Line {number}: reference must be given.")
+        raise ReportError(f"Line {number}: reference must be printable and not empty.")
     if not is_currency(currency):
-        raise ReportError(f"Line {number}: currency must be a code of ISO 4217 such as EUR.")
+        raise ReportError(f"Line {number}: currency must be an ISO 4217 code such as EUR.")
     if not _AMOUNT.fullmatch(amount) or not _AMOUNT.fullmatch(fee):
         raise ReportError(f"Line {number}: amount and fee must be whole minor units, from 0 to {MAX_AMOUNT}.")
     return SettlementLine(
@@ -130,6 +130,6 @@ def _day(number: int, text: str) -> date:
     try:
         if _DATE.fullmatch(text):
             return date.fromisoformat(text)
-    except ValueError:  # such as the 31st of February
+    except ValueError:  # such as February 31
         pass
     raise ReportError(f"Line {number}: settled_on must be a date such as 2026-11-24.")

@@ -1,24 +1,25 @@
-"""3-D Secure in the sandbox: the customer's decision, and what comes of it."""
+"""3-D Secure in the sandbox: the customer's decision, and its consequences."""
 
+from payments.domain.events import EventType
 from payments.domain.payments import PaymentStatus
-from payments.domain.settlement import EventType, resume_after_action
+from payments.domain.transitions import resume_after_action
 from payments.processors.sandbox import Challenge, SandboxProcessor
 from payments.repositories import attempts, payments
 from payments.services import events
 from payments.services.context import Context
-from payments.services.recovery import settle_now
+from payments.services.recovery import claim_and_settle
 
 
 def complete(context: Context, sandbox: SandboxProcessor, challenge: Challenge, token: str, *, approve: bool) -> bool:
-    """Take the customer's decision, once, and settle the payment; ``False`` if the page was answered before.
+    """Take the customer's decision, once, and settle the payment; ``False`` if there was a decision before.
 
     The payment leaves `requires_action` first: if the process dies in between, the worker asks the sandbox, which
-    either knows the decision or asks the customer again.
+    either knows the decision or requires the customer to act again.
     """
     if not _resume(context, challenge.attempt_id):
         return False
     decided = sandbox.decide(token, approve=approve)
-    settle_now(context, challenge.attempt_id)
+    claim_and_settle(context, challenge.attempt_id)
     return decided
 
 
@@ -30,11 +31,11 @@ def _resume(context: Context, attempt_id: str) -> bool:
         if attempt is None or payment is None or payment.pending_operation is not None:
             return False
         if payment.status is PaymentStatus.PROCESSING:
-            return True  # a second click, or one after a crash
+            return True  # a second click, or the first one after a crash
         if payment.status is not PaymentStatus.REQUIRES_ACTION:
             return False
         resumed = events.record(tx, resume_after_action(payment), None, (EventType.PAYMENT_PROCESSING,), now=now)
         payments.update_payment(tx, resumed)
-        attempts.look_soon(tx, attempt)
+        attempts.schedule_lookup(tx, attempt)
         tx.commit()
     return True

@@ -1,38 +1,34 @@
-"""The worker's part of outbound webhooks: fan events out, deliver what is due, give up what nobody takes."""
+"""Outbound webhooks: fanning events out to endpoints, delivering messages, disabling endpoints that keep failing."""
 
 import logging
-import threading
-import time
-from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-from payments.delivery.sender import Answer, Sender
-from payments.domain import webhooks as domain
+from payments.delivery.sender import DeliveryResult, Sender
+from payments.domain import webhooks
 from payments.domain.ids import Prefix, new_id
 from payments.repositories import cursors, webhook_endpoints, webhook_messages
 from payments.repositories.database import Connection
-from payments.repositories.webhook_messages import Claimed, Delivery
+from payments.repositories.webhook_messages import ClaimedMessage, Delivery
 from payments.services.context import Context
 
 #: How long deliveries and settled messages are kept.
 RETENTION = timedelta(days=30)
-#: A worker that claimed a message must be done, or dead, within this; above the sender's time-out and name resolution.
+#: How long a worker holds a message that it claimed; longer than name resolution and the sender's time-out.
 LEASE = timedelta(seconds=60)
-#: An endpoint that took nothing for this long is disabled when a message has used its schedule up.
-GIVE_UP_AFTER = timedelta(days=3)
+#: An endpoint that has failed for this long is disabled once a message has exhausted its retries.
+DISABLE_AFTER = timedelta(days=3)
 CURSOR = "outbox"
-_THREADS = 16
 _PER_ENDPOINT = 4
 _FAN_OUT_EVENTS = 100
-#: New message ids per fan-out: every event's endpoints fit.
+#: New message ids per fan-out: enough for the endpoints of any one event.
 _FAN_OUT_MESSAGES = 512
-_CLEAN_UP = 1000
+_CLEAN_UP_BATCH = 1000
 _log = logging.getLogger("payments.webhooks")
 
 
 def fan_out(context: Context) -> bool:
-    """Make messages of new events; ``True`` if there were any. One worker at a time does it, the others wait."""
+    """Create the messages of new events, one batch; returns whether there were any. Other workers wait meanwhile."""
     with context.database.transaction() as tx:
         position = cursors.lock(tx, CURSOR)
         now = context.now()
@@ -46,140 +42,101 @@ def fan_out(context: Context) -> bool:
 
 
 def clean_up(context: Context) -> bool:
-    """Forget what is older than the retention; ``True`` if there was something."""
+    """Delete what is beyond the retention period, one batch; returns whether there was anything."""
     with context.database.transaction() as tx:
-        deleted = webhook_messages.delete_old(tx, before=context.now() - RETENTION, limit=_CLEAN_UP)
+        deleted = webhook_messages.delete_old(tx, before=context.now() - RETENTION, limit=_CLEAN_UP_BATCH)
         tx.commit()
     return deleted > 0
 
 
-class Deliverer:
-    """Delivers due messages on threads of its own, so that a receiver that hangs holds up one thread and no other."""
+def claim_due(context: Context, *, limit: int, busy: Mapping[str, int]) -> Sequence[ClaimedMessage]:
+    """Claim up to ``limit`` due messages; ``busy`` counts this worker's deliveries in progress, by endpoint."""
+    with context.database.transaction() as tx:
+        claimed = webhook_messages.claim_due(tx, limit=limit, per_endpoint=_PER_ENDPOINT, busy=busy, lease=LEASE)
+        tx.commit()
+    return claimed
 
-    def __init__(self, context: Context, sender: Sender, *, threads: int = _THREADS) -> None:
-        self._context = context
-        self._sender = sender
-        self._threads = threads
-        self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="webhook")
-        self._lock = threading.Lock()
-        self._busy: Counter[str] = Counter()
 
-    def run(self) -> bool:
-        """Start delivering what is due, as far as threads are free; ``True`` if something was started."""
-        with self._lock:
-            busy = dict(self._busy)
-        free = self._threads - sum(busy.values())
-        if free <= 0:
-            return False
-        with self._context.database.transaction() as tx:
-            claimed = webhook_messages.claim_due(tx, limit=free, per_endpoint=_PER_ENDPOINT, busy=busy, lease=LEASE)
-            tx.commit()
-        for message in claimed:
-            with self._lock:
-                self._busy[message.endpoint_id] += 1
-            self._pool.submit(self._deliver, message)
-        return bool(claimed)
-
-    def close(self) -> None:
-        """Wait for the deliveries under way; what is not started is left to another worker."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
-
-    def wait_until_idle(self, timeout: float = 30.0) -> bool:
-        """Wait until nothing is under way; ``False`` if that took too long."""
-        end = time.monotonic() + timeout
-        while time.monotonic() < end:
-            with self._lock:
-                if not +self._busy:
-                    return True
-            time.sleep(0.005)
-        return False
-
-    def _deliver(self, message: Claimed) -> None:
-        try:
-            answer = self._sender.post(message.url, headers=self._headers(message), body=message.body.encode())
-            self._settle(message, answer)
-        except Exception:  # noqa: BLE001  # logged with its traceback
-            # Be it the database or a mistake of ours: the lease ends and the message is delivered again, under the same
-            # webhook-id. A pool would swallow what is not caught here.
-            extra = {"webhook_message": message.id, "payment_id": message.payment_id}
-            _log.exception("delivery could not be written down", extra=extra)
-        finally:
-            with self._lock:
-                self._busy[message.endpoint_id] -= 1
-                self._busy += Counter()  # drops what has come down to zero
-
-    def _headers(self, message: Claimed) -> dict[str, str]:
-        now = int(self._context.now().timestamp())
-        keys = [message.secret, *([message.previous_secret] if message.previous_secret else [])]
-        return {
-            "Content-Type": "application/json",
-            "webhook-id": message.event_id,
-            "webhook-timestamp": str(now),
-            "webhook-signature": domain.sign(
-                keys, message_id=message.event_id, timestamp=now, body=message.body.encode()
-            ),
-        }
-
-    def _settle(self, message: Claimed, answer: Answer) -> None:
-        """Write down how it went, and what comes next, in one transaction."""
-        attempts = message.attempts + 1
-        taken = domain.delivered(answer.status)
-        wait = None if taken else domain.wait_after(attempts, retry_after=answer.retry_after)
-        status = "delivered" if taken else "failed" if wait is None else "pending"
-        now = self._context.now()
-        delivery = Delivery(
-            id=new_id(Prefix.WEBHOOK_DELIVERY, now),
-            message_id=message.id,
-            event_id=message.event_id,
-            event_type=message.event_type,
-            attempt=attempts,
-            status_code=answer.status,
-            error=answer.error,
-            duration_ms=round(answer.duration / timedelta(milliseconds=1)),
-            created_at=now,
-        )
-        with self._context.database.transaction_of(message) as tx:
-            webhook_messages.log(tx, message, message.endpoint_id, delivery)
-            # The endpoint's row before its messages', as everywhere, so that nobody waits in a circle.
-            if taken:
-                webhook_endpoints.note_success(tx, message, message.endpoint_id)
-            else:
-                webhook_endpoints.note_failure(tx, message, message.endpoint_id)
-                self._disable(tx, message, gone=domain.gone(answer.status), exhausted=wait is None)
-            # Nothing happens here if somebody else has the message by now, or the endpoint's messages are held.
-            webhook_messages.settle(tx, message, status=status, attempts=attempts, wait=wait)
-            tx.commit()
-        self._report(message, answer, status)
-
-    def _disable(self, tx: Connection, message: Claimed, *, gone: bool, exhausted: bool) -> None:
-        """Stop where the receiver says so, or took nothing for as long as a whole schedule lasts; hold its messages."""
-        if gone:
-            reason = "gone"
-        elif exhausted and self._has_failed_for_long(tx, message):
-            reason = "failing"
+def deliver(context: Context, sender: Sender, message: ClaimedMessage) -> None:
+    """Send a claimed message once, and record the result and what comes next."""
+    result = sender.post(message.url, headers=_headers(context, message), body=message.body.encode())
+    attempts = message.attempts + 1
+    delay = None if result.delivered else webhooks.retry_delay(attempts, retry_after=result.retry_after)
+    status = "delivered" if result.delivered else "failed" if delay is None else "pending"
+    delivery = _delivery(context, message, result)
+    with context.database.tenant_transaction(message) as tx:
+        webhook_messages.log_delivery(tx, message, message.endpoint_id, delivery)
+        # The endpoint's row before its messages', as everywhere, so that there are no deadlocks.
+        if result.delivered:
+            webhook_endpoints.record_success(tx, message, message.endpoint_id)
         else:
-            return
-        if webhook_endpoints.disable(tx, message, message.endpoint_id, reason=reason):
-            extra = {"webhook_endpoint": message.endpoint_id, "reason": reason}
-            _log.warning("webhook endpoint disabled", extra=extra)
+            webhook_endpoints.record_failure(tx, message, message.endpoint_id)
+            _disable_if_needed(context, tx, message, gone=result.gone, exhausted=delay is None)
+        # Without effect if the claim was lost, or the messages of the endpoint are held.
+        webhook_messages.settle(tx, message, status=status, attempts=attempts, delay=delay)
+        tx.commit()
+    _log_result(message, result, status)
 
-    def _has_failed_for_long(self, tx: Connection, message: Claimed) -> bool:
-        endpoint = webhook_endpoints.get(tx, message, message.endpoint_id)
-        since = endpoint.failing_since if endpoint else None
-        return since is not None and self._context.now() - since >= GIVE_UP_AFTER
 
-    @staticmethod
-    def _report(message: Claimed, answer: Answer, status: str) -> None:
-        _log.info(
-            "webhook %s",
-            status,
-            extra={
-                "webhook_endpoint": message.endpoint_id,
-                "event": message.event_id,
-                "event_type": message.event_type,
-                "merchant_id": message.merchant_id,
-                "payment_id": message.payment_id,
-                "status_code": answer.status,
-                "reason": answer.error,
-            },
-        )
+def _headers(context: Context, message: ClaimedMessage) -> dict[str, str]:
+    now = int(context.now().timestamp())
+    secrets = [message.secret, *([message.previous_secret] if message.previous_secret else [])]
+    signature = webhooks.sign(secrets, message_id=message.event_id, timestamp=now, body=message.body.encode())
+    return {
+        "Content-Type": "application/json",
+        "webhook-id": message.event_id,
+        "webhook-timestamp": str(now),
+        "webhook-signature": signature,
+    }
+
+
+def _delivery(context: Context, message: ClaimedMessage, result: DeliveryResult) -> Delivery:
+    now = context.now()
+    return Delivery(
+        id=new_id(Prefix.WEBHOOK_DELIVERY, now),
+        message_id=message.id,
+        event_id=message.event_id,
+        event_type=message.event_type,
+        attempt=message.attempts + 1,
+        status_code=result.status,
+        error=result.error,
+        duration_ms=round(result.duration / timedelta(milliseconds=1)),
+        created_at=now,
+    )
+
+
+def _disable_if_needed(
+    context: Context, tx: Connection, message: ClaimedMessage, *, gone: bool, exhausted: bool
+) -> None:
+    """Disable an endpoint that asks for it, or that has failed for as long as a whole retry schedule lasts."""
+    if gone:
+        reason = "gone"
+    elif exhausted and _has_failed_for_long(context, tx, message):
+        reason = "failing"
+    else:
+        return
+    if webhook_endpoints.disable(tx, message, message.endpoint_id, reason=reason):
+        extra = {"webhook_endpoint": message.endpoint_id, "reason": reason}
+        _log.warning("webhook endpoint disabled", extra=extra)
+
+
+def _has_failed_for_long(context: Context, tx: Connection, message: ClaimedMessage) -> bool:
+    endpoint = webhook_endpoints.get(tx, message, message.endpoint_id)
+    since = endpoint.failing_since if endpoint else None
+    return since is not None and context.now() - since >= DISABLE_AFTER
+
+
+def _log_result(message: ClaimedMessage, result: DeliveryResult, status: str) -> None:
+    _log.info(
+        "webhook %s",
+        status,
+        extra={
+            "webhook_endpoint": message.endpoint_id,
+            "event": message.event_id,
+            "event_type": message.event_type,
+            "merchant_id": message.merchant_id,
+            "payment_id": message.payment_id,
+            "status_code": result.status,
+            "reason": result.error,
+        },
+    )

@@ -1,1 +1,1 @@
-"""HTTP: what is read from requests and how use cases are answered."""
+"""The API over HTTP."""

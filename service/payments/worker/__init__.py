@@ -1,1 +1,1 @@
-"""What runs beside the api: recovery, deliveries, sealing, housekeeping."""
+"""The worker process, next to the api: recovery, webhook deliveries, sealing, housekeeping."""

@@ -1,4 +1,4 @@
-"""Which loops hang: those that have been inside their ``run()`` for too long. To wait for an interval is no hanging."""
+"""Detects loops that hang: that have been inside their ``run()`` for too long. Waiting between runs does not count."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 class Watchdog:
-    """Knows since when each loop has been running. ``limit`` is in seconds. Safe for threads, one for each name."""
+    """Tracks since when each loop has been running. ``limit`` is in seconds. Thread-safe, with one thread per name."""
 
     def __init__(self, *, limit: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._limit = limit
@@ -15,7 +15,7 @@ class Watchdog:
 
     @contextmanager
     def running(self, name: str) -> Iterator[None]:
-        """The loop ``name`` is inside its ``run()`` as long as the block lasts."""
+        """Mark the loop ``name`` as running for the duration of the block."""
         self._since[name] = self._clock()
         try:
             yield
@@ -23,6 +23,6 @@ class Watchdog:
             del self._since[name]
 
     def hanging(self) -> list[str]:
-        """The loops that have been running for longer than the limit, by name."""
+        """Return the names of the loops that have been running for longer than the limit, sorted."""
         now = self._clock()
         return sorted(name for name, since in self._since.copy().items() if now - since > self._limit)

@@ -1,0 +1,143 @@
+"""`python -m payments COMMAND`."""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TextIO
+
+import psycopg
+
+from payments.cli import admin, oncall
+from payments.cli.common import EXIT_FAILED, CommandError
+from payments.core.problems import ApiError
+from payments.core.settings import Settings, SettingsError
+from payments.observability import logs
+from payments.repositories import database
+from payments.repositories.database import DatabaseUnavailable
+from payments.repositories.schema import SchemaOutdated
+from payments.services.reconciliation import ReportError
+from payments.services.stuck_attempts import ResolutionError
+
+_log = logging.getLogger("payments.cli")
+#: Errors whose message is meant for the operator; any other is a bug and ends in a traceback.
+_OPERATOR_ERRORS = (CommandError, SettingsError, ResolutionError, ReportError, ApiError)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; return the exit code."""
+    parser = argparse.ArgumentParser(prog="payments", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, command in _COMMANDS.items():
+        sub_parser = commands.add_parser(name, help=command.description)
+        command.add_arguments(sub_parser)
+        sub_parser.set_defaults(run=command.run, log_stream=command.log_stream)
+    parsed = parser.parse_args(arguments)
+    try:
+        settings = Settings.from_environment()
+        logs.configure(
+            environment=settings.environment,
+            process=parsed.command,
+            level=settings.log_level,
+            stream=parsed.log_stream(),
+        )
+        code: int = parsed.run(settings, parsed)
+    except _OPERATOR_ERRORS as error:
+        return _fail(parsed.command, str(error))
+    except (psycopg.Error, DatabaseUnavailable) as error:
+        reason = (str(error).splitlines() or [""])[0]  # the following lines may quote rows
+        return _fail(parsed.command, f"database error ({type(error).__name__}): {reason}")
+    return code
+
+
+def _fail(command: str, reason: str) -> int:
+    sys.stderr.write(f"payments {command}: {reason}\n")
+    return EXIT_FAILED
+
+
+def _migrate(_: Settings, __: argparse.Namespace) -> int:
+    from payments.cli import migrate
+
+    return migrate.run()
+
+
+def _schema_is_current(process: str) -> bool:
+    """Return whether ``process`` may start. Checked before anything listens, so it is never found healthy."""
+    try:
+        database.require_current_schema(name=f"payments-{process}-start")
+    except SchemaOutdated as error:
+        _log.error("not started: %s", error)
+        return False
+    return True
+
+
+def _api(settings: Settings, _: argparse.Namespace) -> int:
+    from payments.server.gunicorn_server import serve
+    from payments.server.main import make_app
+
+    if not _schema_is_current("api"):
+        return database.EXIT_DATABASE_UNUSABLE
+    serve(settings, lambda: make_app(settings))
+    return 0
+
+
+def _worker(settings: Settings, _: argparse.Namespace) -> int:
+    from payments.services.wiring import make_context
+    from payments.worker.main import run
+
+    if not _schema_is_current("worker"):
+        return database.EXIT_DATABASE_UNUSABLE
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    code = run(make_context(settings, name="worker"), stop, time_scale=settings.time_scale)
+    logging.shutdown()
+    sys.stdout.flush()
+    # A normal exit would join the pools' threads, forever if one hangs; the worker has already waited for them.
+    os._exit(code)
+
+
+def _no_arguments(_: argparse.ArgumentParser) -> None:
+    """Add nothing: the command takes no arguments."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """One command. ``run`` returns the exit code."""
+
+    run: Callable[[Settings, argparse.Namespace], int]
+    description: str
+    add_arguments: Callable[[argparse.ArgumentParser], None] = _no_arguments
+    #: Where it logs: a process to standard output, a command to standard error, next to its result.
+    log_stream: Callable[[], TextIO] = lambda: sys.stderr
+
+
+def _stdout() -> TextIO:
+    return sys.stdout
+
+
+_COMMANDS = {
+    "migrate": Command(run=_migrate, description="migrate the schema to this release", log_stream=_stdout),
+    "api": Command(run=_api, description="serve the API over HTTPS on BIND_HOST and PORT", log_stream=_stdout),
+    "worker": Command(
+        run=_worker, description="settle open attempts, deliver webhooks, seal the ledger", log_stream=_stdout
+    ),
+    "merchant": Command(run=admin.merchant, description="create merchants", add_arguments=admin.add_merchant_arguments),
+    "key": Command(
+        run=admin.key, description="create, rotate and revoke API keys", add_arguments=admin.add_key_arguments
+    ),
+    "stuck": Command(run=oncall.stuck, description="list attempts that only a person can settle"),
+    "resolve": Command(
+        run=oncall.resolve, description="settle an attempt by evidence", add_arguments=oncall.add_resolve_arguments
+    ),
+    "ledger": Command(run=oncall.ledger, description="verify the ledger", add_arguments=oncall.add_ledger_arguments),
+    "reconcile": Command(
+        run=oncall.reconcile,
+        description="compare a processor's report with the ledger",
+        add_arguments=oncall.add_reconcile_arguments,
+    ),
+}

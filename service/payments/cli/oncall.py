@@ -1,0 +1,88 @@
+"""On-call commands: `payments stuck`, `resolve`, `ledger verify`, `reconcile`. Each prints JSON lines."""
+
+import argparse
+
+from payments.cli import common, report_sources
+from payments.cli.common import EXIT_FOUND, EXIT_OK, CommandError
+from payments.core.settings import PROCESSORS, Settings
+from payments.domain.outcomes import Outcome
+from payments.services import ledger_integrity, reconciliation, stuck_attempts
+from payments.services.reconciliation import SettlementReport
+from payments.services.stuck_attempts import RESOLUTIONS, Resolution
+
+
+def stuck(settings: Settings, _: argparse.Namespace) -> int:
+    """List the attempts that only a person can settle."""
+    attempts = stuck_attempts.list_stuck(common.command_context(settings, name="stuck"))
+    for attempt in attempts:
+        common.print_result(attempt)
+    common.print_summary(f"payments stuck: {len(attempts)} attempts need a person.")
+    return EXIT_FOUND if attempts else EXIT_OK
+
+
+def add_resolve_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `resolve`."""
+    parser.add_argument("attempt", help="the attempt's ID, from `payments stuck`")
+    parser.add_argument("--outcome", required=True, choices=[outcome.value for outcome in RESOLUTIONS])
+    parser.add_argument("--evidence", required=True, help="where the outcome can be verified")
+    parser.add_argument("--reference", help="the processor's ID of the object, if it was unknown until now")
+    common.add_actor_argument(parser)
+
+
+def resolve(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Settle an attempt by evidence."""
+    resolution = Resolution(
+        attempt_id=arguments.attempt,
+        outcome=Outcome(arguments.outcome),
+        evidence=arguments.evidence,
+        actor=common.actor(arguments),
+        reference=arguments.reference,
+    )
+    common.print_result(stuck_attempts.resolve(common.command_context(settings, name="resolve"), resolution))
+    return EXIT_OK
+
+
+def add_ledger_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `ledger`."""
+    actions = parser.add_subparsers(dest="action", required=True)
+    verify = actions.add_parser("verify", help="recompute seals, roll-ups and the amounts of payments")
+    verify.add_argument(
+        "--head", help="a head from the worker's log that the chain must contain; detects a rewritten chain"
+    )
+
+
+def ledger(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Recompute the ledger."""
+    context = common.command_context(settings, name="verify")
+    report = ledger_integrity.verify(context, expected_head=arguments.head)
+    common.print_result(report.as_dict())
+    common.print_summary(f"payments ledger verify: {len(report.problems)} problems.")
+    return EXIT_OK if report.is_sound else EXIT_FOUND
+
+
+def add_reconcile_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `reconcile`."""
+    parser.add_argument("source", help=f"{report_sources.SOURCE_HELP}; CSV: {','.join(reconciliation.COLUMNS)}")
+    parser.add_argument("--processor", required=True, choices=PROCESSORS)
+    parser.add_argument("--report", help="the report's name (default: the file's name)")
+    parser.add_argument("--live", action="store_true", help="the report is for live mode")
+    parser.add_argument("--replace", action="store_true", help="replace an earlier report of this name")
+    common.add_actor_argument(parser)
+
+
+def reconcile(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Store a processor's report and list its differences from the ledger."""
+    name = arguments.report or report_sources.default_name(arguments.source)
+    if not name:
+        raise CommandError("--report is required with standard input: the report is stored under that name.")
+    report = SettlementReport(
+        processor=arguments.processor, livemode=arguments.live, name=name, actor=common.actor(arguments)
+    )
+    with report_sources.open_report(arguments.source) as rows:
+        lines = reconciliation.parse(rows)
+    context = common.command_context(settings, name="reconcile")
+    differences = reconciliation.reconcile(context, report, lines, replace=arguments.replace)
+    for difference in differences:
+        common.print_result(difference)
+    common.print_summary(f"payments reconcile: {len(lines)} lines compared, {len(differences)} differences.")
+    return EXIT_FOUND if differences else EXIT_OK

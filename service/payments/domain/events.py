@@ -1,0 +1,20 @@
+"""Events: what happened to a payment or a refund, as merchants are notified of it."""
+
+from enum import StrEnum
+
+
+class EventType(StrEnum):
+    """The types of events."""
+
+    PAYMENT_PROCESSING = "payment.processing"
+    PAYMENT_REQUIRES_ACTION = "payment.requires_action"
+    PAYMENT_AUTHORIZED = "payment.authorized"
+    PAYMENT_PARTIALLY_CAPTURED = "payment.partially_captured"
+    PAYMENT_SUCCEEDED = "payment.succeeded"
+    PAYMENT_FAILED = "payment.failed"
+    PAYMENT_CANCELED = "payment.canceled"
+    PAYMENT_CAPTURE_FAILED = "payment.capture_failed"
+    PAYMENT_VOID_FAILED = "payment.void_failed"
+    REFUND_PENDING = "refund.pending"
+    REFUND_SUCCEEDED = "refund.succeeded"
+    REFUND_FAILED = "refund.failed"

@@ -1,0 +1,1 @@
+"""The `api` process: the HTTPS server around the application."""

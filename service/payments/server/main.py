@@ -1,0 +1,67 @@
+"""The `api` process: the application and its background thread."""
+
+import atexit
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+
+import psycopg
+
+from payments.core.settings import Settings
+from payments.core.time_scale import scaled
+from payments.repositories import api_keys
+from payments.repositories.database import DatabaseUnavailable, fatal_conditions
+from payments.server.gunicorn_server import end_when
+from payments.services.context import Context
+from payments.services.wiring import make_context
+from payments.web.app import create_app
+from payments.web.http import auth
+from payments.web.openapi.api import Api
+
+_log = logging.getLogger("payments.api")
+#: Seconds between writes of what is kept in memory only: metrics, and when keys were last used.
+_FLUSH_INTERVAL = 30.0
+
+
+def make_app(settings: Settings) -> Api:
+    """Create the application of a serving process."""
+    context = make_context(settings, name="api")
+    app = create_app(context, settings)
+    for event, reason in fatal_conditions(context.database):
+        end_when(event, reason, lambda: os.kill(os.getppid(), signal.SIGTERM))
+    atexit.register(flush, app, context)  # once more after the drain
+    interval = scaled(_FLUSH_INTERVAL, settings.time_scale)
+    threading.Thread(target=_flush_forever, args=(app, context, interval), name="flush", daemon=True).start()
+    return app
+
+
+def _flush_forever(app: Api, context: Context, interval: float) -> None:
+    while True:
+        time.sleep(interval)
+        try:
+            flush(app, context)
+        except Exception:  # noqa: BLE001 - without this thread metrics would stop, and alarms read silence as health
+            _log.exception("flush failed")
+
+
+def flush(app: Api, context: Context) -> None:
+    """Write what is kept in memory only. If the database is down, the times of last use are lost."""
+    context.metrics.flush(_write_line)
+    with app.app_context():
+        used = auth.authenticator().take_used()
+    if not used:
+        return
+    try:
+        with context.database.transaction() as tx:
+            api_keys.write_last_used(tx, used)
+            tx.commit()
+    except (psycopg.Error, DatabaseUnavailable):
+        _log.warning("times of last use not written", exc_info=True)
+
+
+def _write_line(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()

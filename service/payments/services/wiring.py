@@ -1,0 +1,57 @@
+"""Wiring: builds what a process works with from its settings."""
+
+from payments.core.settings import Settings
+from payments.observability.metrics import Metrics
+from payments.processors.base import Processor
+from payments.processors.sandbox import SandboxProcessor
+from payments.processors.stripe import StripeProcessor
+from payments.repositories.database import Database
+from payments.services.context import Context
+
+#: Seconds that a request waits for a connection before it gets 503.
+_POOL_TIMEOUT = 3.0
+#: Connections of the sandbox's own journal.
+_JOURNAL_POOL = 8
+
+
+def make_context(
+    settings: Settings, *, name: str, pool_size: int | None = None, pool_timeout: float = _POOL_TIMEOUT
+) -> Context:
+    """Return the context of process ``name``; its connections open in the background.
+
+    Args:
+        settings: Settings of the process.
+        name: Name of the process, shown in the database's activity view.
+        pool_size: Connections to open, ``DB_POOL_SIZE`` unless given.
+        pool_timeout: Seconds to wait for a free connection.
+    """
+    return Context(
+        database=Database(size=pool_size or settings.db_pool_size, timeout=pool_timeout, name=f"payments-{name}"),
+        processors=_processors(settings, name, pool_timeout),
+        routes=routes(settings),
+        allow_local_webhooks=settings.allow_local_webhooks,
+        metrics=Metrics(settings.environment),
+    )
+
+
+def _processors(settings: Settings, name: str, pool_timeout: float) -> dict[str, Processor]:
+    """Return every configured processor: payments of an earlier one are still captured and refunded there."""
+    journal = Database(size=_JOURNAL_POOL, timeout=pool_timeout, name=f"payments-{name}-sandbox", span="journal")
+    processors: dict[str, Processor] = {
+        SandboxProcessor.name: SandboxProcessor(journal, public_base_url=settings.public_base_url)
+    }
+    if settings.stripe_api_key:
+        stripe = StripeProcessor(api_key=settings.stripe_api_key, webhook_secret=settings.stripe_webhook_secret)
+        processors[stripe.name] = stripe
+    return processors
+
+
+def routes(settings: Settings) -> dict[bool, str]:
+    """Return the name of the processor for new payments, by livemode.
+
+    An environment with a live Stripe key still accepts test-mode payments (smoke checks create them). They go to the
+    sandbox, because that Stripe account would move money.
+    """
+    stripe_is_live = settings.stripe_api_key.startswith(("sk_live_", "rk_live_"))
+    test = SandboxProcessor.name if stripe_is_live else settings.processor
+    return {False: test, True: settings.processor}

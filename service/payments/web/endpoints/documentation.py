@@ -1,0 +1,42 @@
+"""`/openapi.json` and `/docs`: the API's documentation, served offline and without scripts."""
+
+from functools import cache
+from typing import cast
+
+from flask import Response, current_app
+from flask_openapi3.blueprint import APIBlueprint
+
+from payments.processors.sandbox_tokens import TOKENS
+from payments.web.http.guards import public
+from payments.web.http.responses import json_response
+from payments.web.openapi import reference
+from payments.web.openapi.api import Api
+
+api = APIBlueprint("documentation", __name__, doc_ui=False)
+
+
+@cache
+def _page(app: Api) -> reference.Page:
+    """Render the reference, once per application: its endpoints do not change."""
+    return reference.render(app.api_doc, sandbox_tokens={name: token.meaning for name, token in TOKENS.items()})
+
+
+def _app() -> Api:
+    return cast("Api", current_app._get_current_object())  # type: ignore[attr-defined]  # Flask's own way to the app
+
+
+@api.get("/openapi.json")
+@public
+def openapi_json() -> Response:
+    """Get the OpenAPI 3.1 document."""
+    return json_response(_app().api_doc)
+
+
+@api.get("/docs")
+@public
+def docs() -> Response:
+    """Get the API reference."""
+    page = _page(_app())
+    response = Response(page.html, content_type="text/html; charset=utf-8")
+    response.headers["Content-Security-Policy"] = page.content_security_policy
+    return response

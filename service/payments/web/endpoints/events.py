@@ -1,0 +1,129 @@
+"""Endpoints of events: list, get, redeliver."""
+
+import json
+from typing import Any, Literal
+
+from flask import Response
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.tag import Tag
+from pydantic import BaseModel, Field
+
+from payments.core.problems import NotFound, ValidationFailed
+from payments.domain.api_keys import Scope
+from payments.domain.ids import Prefix
+from payments.repositories import events as repository
+from payments.repositories import payments as payment_repository
+from payments.repositories.events import StoredEvent
+from payments.services import webhook_endpoints as use_cases
+from payments.web.endpoints.schemas import PaymentPath
+from payments.web.http import patterns
+from payments.web.http.auth import principal
+from payments.web.http.context import context
+from payments.web.http.guards import requires
+from payments.web.http.idempotency import idempotent_request
+from payments.web.http.models import Parameters, RequestBody
+from payments.web.http.pagination import XID, Cursor, Page, PageQuery, page_response
+from payments.web.http.responses import idempotent_response
+from payments.web.openapi.responses import API_KEY, IDEMPOTENT, responses
+
+_TAG = Tag(name="Events", description="What happened, in order.")
+_CURSOR: Cursor[StoredEvent, tuple[str, str]] = Cursor(
+    patterns=(XID, patterns.identifier(Prefix.EVENT)),
+    parts=lambda event: (event.xid, event.id),
+    position=lambda xid, event_id: (xid, event_id),
+)
+#: Digits that fit a 32-bit integer.
+_SEQUENCE_CURSOR: Cursor[StoredEvent, int] = Cursor(
+    patterns=("[0-9]{1,9}",), parts=lambda event: (str(event.sequence),), position=int
+)
+
+
+class EventPath(Parameters):
+    """Identifies an event."""
+
+    event_id: str = Field(pattern=patterns.identifier(Prefix.EVENT))
+
+
+class EventData(BaseModel):
+    """What the event is about, as it was at that time."""
+
+    object: dict[str, Any]
+
+
+class Event(BaseModel):
+    """A change, as it is listed and delivered to webhook endpoints."""
+
+    id: str
+    object: Literal["event"]
+    type: str = Field(examples=["payment.succeeded"])
+    api_version: str
+    created: int
+    livemode: bool
+    payment: str
+    sequence: int = Field(description="1, 2, 3... within the payment: its order, however events arrive.")
+    data: EventData
+
+
+class Redeliver(RequestBody):
+    """An empty object."""
+
+
+class EventRedelivery(BaseModel):
+    """A redelivery that was started."""
+
+    object: Literal["event_redelivery"]
+    event: str
+    webhook_endpoints: list[str] = Field(description="IDs of the enabled endpoints that subscribe to the event.")
+
+
+api = APIBlueprint("events", __name__, url_prefix="/v1", abp_security=API_KEY, abp_tags=[_TAG])
+
+
+@api.get("/events", responses=responses({200: Page[Event]}, ValidationFailed))
+@requires(Scope.EVENTS_READ)
+def list_events(query: PageQuery) -> Response:
+    """List events, newest first.
+
+    Events are in commit order: a client that reads back to the newest event it knows has missed none.
+    """
+    before = _CURSOR.read(query)
+    with context().database.tenant_transaction(principal()) as tx:
+        found = repository.list_for_tenant(tx, principal(), before=before, limit=query.limit + 1)
+    return page_response(query, _CURSOR, found, _event_json)
+
+
+@api.get("/events/<event_id>", responses=responses({200: Event}, NotFound))
+@requires(Scope.EVENTS_READ)
+def get_event(path: EventPath) -> Response:
+    """Get an event."""
+    with context().database.tenant_transaction(principal()) as tx:
+        event = repository.get(tx, principal(), path.event_id)
+    if event is None:
+        raise NotFound.of("event")
+    return Response(event.body, content_type="application/json")
+
+
+@api.get("/payments/<payment_id>/events", responses=responses({200: Page[Event]}, NotFound, ValidationFailed))
+@requires(Scope.EVENTS_READ)
+def list_payment_events(path: PaymentPath, query: PageQuery) -> Response:
+    """List a payment's events, newest first."""
+    before = _SEQUENCE_CURSOR.read(query)
+    with context().database.tenant_transaction(principal()) as tx:
+        if payment_repository.get_payment(tx, principal(), path.payment_id) is None:
+            raise NotFound.of("payment")
+        found = repository.list_for_payment(tx, principal(), path.payment_id, before=before, limit=query.limit + 1)
+    return page_response(query, _SEQUENCE_CURSOR, found, _event_json)
+
+
+@api.post("/events/<event_id>/redeliver", responses=responses({202: EventRedelivery}, *IDEMPOTENT, NotFound))
+@requires(Scope.WEBHOOKS_WRITE)
+def redeliver_event(path: EventPath, body: Redeliver) -> Response:  # noqa: ARG001 - only validated
+    """Deliver an event again, unchanged, with the same `webhook-id`."""
+    return idempotent_response(
+        use_cases.redeliver(context(), principal(), idempotent_request(), event_id=path.event_id)
+    )
+
+
+def _event_json(event: StoredEvent) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads(event.body)
+    return result

@@ -1,0 +1,39 @@
+"""Health endpoints: whether the process is alive (`/healthz`) and whether it can serve (`/readyz`)."""
+
+from flask import Response
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.tag import Tag
+from pydantic import BaseModel
+
+from payments.core.problems import ServiceUnavailable
+from payments.web.http.context import context
+from payments.web.http.guards import public
+from payments.web.http.responses import json_response
+from payments.web.openapi.responses import responses
+
+_TAG = Tag(name="Health", description="For load balancers and people on call.")
+
+
+class Health(BaseModel):
+    """The process is healthy."""
+
+    status: str
+
+
+api = APIBlueprint("health", __name__, abp_tags=[_TAG])
+
+
+@api.get("/healthz", responses=responses({200: Health}, always=()))
+@public
+def healthz() -> Response:
+    """Check that the process is alive. Ignores the database, whose failover must not end every task."""
+    return json_response({"status": "ok"})
+
+
+@api.get("/readyz", responses=responses({200: Health}, ServiceUnavailable, always=()))
+@public
+def readyz() -> Response:
+    """Check that the database is reachable."""
+    if not context().database.is_ready():
+        raise ServiceUnavailable("The database is not reachable. Retry in a second.")
+    return json_response({"status": "ready"})

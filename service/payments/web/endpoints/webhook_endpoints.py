@@ -1,0 +1,226 @@
+"""Endpoints of webhook endpoints and their deliveries."""
+
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from flask import Response
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.tag import Tag
+from pydantic import AfterValidator, BaseModel, Field
+
+from payments.core.problems import NotFound, ValidationFailed
+from payments.delivery.addresses import MAX_URL_LENGTH
+from payments.domain.api_keys import Scope
+from payments.domain.events import EventType
+from payments.domain.ids import Prefix
+from payments.domain.webhooks import DEFAULT_OVERLAP, MAX_OVERLAP
+from payments.services import webhook_endpoints as use_cases
+from payments.services.webhook_endpoints import EndpointUpdate, delivery_json, endpoint_json
+from payments.web.http import patterns
+from payments.web.http.auth import principal
+from payments.web.http.context import context
+from payments.web.http.guards import requires
+from payments.web.http.idempotency import idempotent_request
+from payments.web.http.models import Parameters, RequestBody
+from payments.web.http.pagination import Page, PageQuery, id_cursor, page_response
+from payments.web.http.responses import idempotent_response, json_response
+from payments.web.openapi.responses import API_KEY, IDEMPOTENT, WITH_BODY, responses
+
+_CURSOR = id_cursor(patterns.identifier(Prefix.WEBHOOK_ENDPOINT))
+_DELIVERY_CURSOR = id_cursor(patterns.identifier(Prefix.WEBHOOK_DELIVERY))
+_EVENT_TYPES = ["*", *(event_type.value for event_type in EventType)]
+_TAG = Tag(
+    name="Webhooks",
+    description="Events pushed to you, signed as in Standard Webhooks: at least once, in any order; `sequence` "
+    "gives the order.",
+)
+
+
+def _check_event_type(text: str) -> str:
+    if text not in _EVENT_TYPES:
+        raise ValueError("Must be an event type such as payment.succeeded, or * for all.")
+    return text
+
+
+EventTypeName = Annotated[str, AfterValidator(_check_event_type), Field(json_schema_extra={"enum": list(_EVENT_TYPES)})]
+Url = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=MAX_URL_LENGTH,
+        description="https on port 443 of a public address. Redirects are not followed.",
+        examples=["https://shop.example/webhooks"],
+    ),
+]
+Description = Annotated[str, Field(max_length=500)]
+EventTypes = Annotated[
+    list[EventTypeName],
+    Field(
+        min_length=1,
+        max_length=len(_EVENT_TYPES),
+        description="Events to subscribe to; `*` means all, including future ones.",
+    ),
+]
+
+
+class CreateWebhookEndpoint(RequestBody):
+    """The endpoint to deliver events to."""
+
+    url: Url
+    description: Description | None = None
+    event_types: EventTypes = Field(default_factory=lambda: ["*"])
+
+
+class UpdateWebhookEndpoint(RequestBody):
+    """What to change; omitted fields stay as they are."""
+
+    url: Url | None = None
+    description: Description | None = Field(default=None, description="`null` removes it.")
+    event_types: EventTypes | None = None
+    status: Literal["enabled", "disabled"] | None = Field(
+        default=None,
+        description="Messages to a disabled endpoint are held for 30 days and delivered once it is enabled.",
+    )
+
+
+class RotateSecret(RequestBody):
+    """How to rotate the secret."""
+
+    overlap: int = Field(
+        default=int(DEFAULT_OVERLAP.total_seconds()),
+        ge=0,
+        le=int(MAX_OVERLAP.total_seconds()),
+        description="Seconds for which messages are signed with the old secret as well.",
+    )
+
+
+class WebhookEndpointPath(Parameters):
+    """Identifies a webhook endpoint."""
+
+    endpoint_id: str = Field(pattern=patterns.identifier(Prefix.WEBHOOK_ENDPOINT))
+
+
+class WebhookEndpoint(BaseModel):
+    """Where events are delivered to."""
+
+    id: str = Field(examples=["we_01jcx5v8g7f2k9w3q4r5s6t7v8"])
+    object: Literal["webhook_endpoint"]
+    url: str
+    description: str | None
+    event_types: list[str]
+    status: Literal["enabled", "disabled"]
+    disabled_reason: Literal["requested", "gone", "failing"] | None = Field(
+        description="`gone`: it returned 410; `failing`: no delivery succeeded for three days."
+    )
+    failing_since: int | None = Field(description="Unix seconds of the first failure since the last success.")
+    api_version: str
+    secret: str | None = Field(
+        description="The key that verifies signatures, returned only once, at creation. Null in replays."
+    )
+    created: int
+    livemode: bool
+
+
+class DeletedWebhookEndpoint(BaseModel):
+    """A webhook endpoint that was deleted."""
+
+    id: str
+    object: Literal["webhook_endpoint"]
+    deleted: Literal[True]
+
+
+class WebhookDelivery(BaseModel):
+    """One attempt to deliver an event, kept for 30 days."""
+
+    id: str
+    object: Literal["webhook_delivery"]
+    event: str
+    event_type: str
+    attempt: int
+    status_code: int | None = Field(description="The receiver's HTTP status.")
+    error: str | None = Field(description="Why there was no response.")
+    duration_ms: int
+    created: int
+
+
+api = APIBlueprint("webhook_endpoints", __name__, url_prefix="/v1", abp_security=API_KEY, abp_tags=[_TAG])
+
+
+@api.post("/webhook_endpoints", responses=responses({201: WebhookEndpoint}, *IDEMPOTENT))
+@requires(Scope.WEBHOOKS_WRITE)
+def create_webhook_endpoint(body: CreateWebhookEndpoint) -> Response:
+    """Create a webhook endpoint.
+
+    The response is the only one that contains the signing secret: store it.
+    """
+    response = use_cases.create(
+        context(),
+        principal(),
+        idempotent_request(),
+        url=body.url,
+        description=body.description,
+        event_types=body.event_types,
+    )
+    return idempotent_response(response)
+
+
+@api.get("/webhook_endpoints", responses=responses({200: Page[WebhookEndpoint]}, ValidationFailed))
+@requires(Scope.WEBHOOKS_READ)
+def list_webhook_endpoints(query: PageQuery) -> Response:
+    """List webhook endpoints, newest first."""
+    found = use_cases.list_endpoints(context(), principal(), before=_CURSOR.read(query), limit=query.limit + 1)
+    return page_response(query, _CURSOR, found, endpoint_json)
+
+
+@api.get("/webhook_endpoints/<endpoint_id>", responses=responses({200: WebhookEndpoint}, NotFound))
+@requires(Scope.WEBHOOKS_READ)
+def get_webhook_endpoint(path: WebhookEndpointPath) -> Response:
+    """Get a webhook endpoint."""
+    return json_response(endpoint_json(use_cases.get(context(), principal(), path.endpoint_id)))
+
+
+@api.patch("/webhook_endpoints/<endpoint_id>", responses=responses({200: WebhookEndpoint}, *WITH_BODY, NotFound))
+@requires(Scope.WEBHOOKS_WRITE)
+def update_webhook_endpoint(path: WebhookEndpointPath, body: UpdateWebhookEndpoint) -> Response:
+    """Update, disable or enable a webhook endpoint."""
+    update = EndpointUpdate(
+        url=body.url,
+        description=body.description,
+        clears_description="description" in body.model_fields_set and not body.description,
+        event_types=body.event_types,
+        status=body.status,
+    )
+    return json_response(endpoint_json(use_cases.update(context(), principal(), path.endpoint_id, update)))
+
+
+@api.delete("/webhook_endpoints/<endpoint_id>", responses=responses({200: DeletedWebhookEndpoint}, NotFound))
+@requires(Scope.WEBHOOKS_WRITE)
+def delete_webhook_endpoint(path: WebhookEndpointPath) -> Response:
+    """Delete a webhook endpoint; nothing more is delivered to it."""
+    use_cases.delete(context(), principal(), path.endpoint_id)
+    return json_response({"id": path.endpoint_id, "object": "webhook_endpoint", "deleted": True})
+
+
+@api.post(
+    "/webhook_endpoints/<endpoint_id>/rotate_secret", responses=responses({200: WebhookEndpoint}, *IDEMPOTENT, NotFound)
+)
+@requires(Scope.WEBHOOKS_WRITE)
+def rotate_webhook_secret(path: WebhookEndpointPath, body: RotateSecret) -> Response:
+    """Replace the signing secret; for `overlap` seconds messages are signed with both."""
+    overlap = timedelta(seconds=body.overlap)
+    response = use_cases.rotate_secret(
+        context(), principal(), idempotent_request(), endpoint_id=path.endpoint_id, overlap=overlap
+    )
+    return idempotent_response(response)
+
+
+@api.get(
+    "/webhook_endpoints/<endpoint_id>/deliveries",
+    responses=responses({200: Page[WebhookDelivery]}, NotFound, ValidationFailed),
+)
+@requires(Scope.WEBHOOKS_READ)
+def list_webhook_deliveries(path: WebhookEndpointPath, query: PageQuery) -> Response:
+    """List attempts to deliver to an endpoint, newest first."""
+    before = _DELIVERY_CURSOR.read(query)
+    found = use_cases.list_deliveries(context(), principal(), path.endpoint_id, before=before, limit=query.limit + 1)
+    return page_response(query, _DELIVERY_CURSOR, found, delivery_json)

@@ -1,0 +1,1 @@
+"""What happens between the wire and an endpoint: authentication, request guards, strict parsing, responses."""

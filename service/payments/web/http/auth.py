@@ -1,0 +1,123 @@
+"""Authentication: ``Authorization: Bearer sk_...``, verified against the stored hash."""
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import cast
+
+from flask import Flask, Request, current_app, g, request
+
+from payments.core.problems import ScopeMissing, Unauthenticated
+from payments.domain.api_keys import Principal, Scope, StoredKey, parse
+
+#: Seconds that a cached key may lag behind the database: how long a revoked key keeps working at most.
+CACHE_SECONDS = 5.0
+_CACHE_ENTRIES = 10_000
+_EXTENSION = "payments.authenticator"
+#: The same text for unknown, wrong, expired and revoked keys, so it tells an attacker nothing.
+_REJECTED = "Send 'Authorization: Bearer sk_...' with a key that is neither expired nor revoked."
+
+
+class Authenticator:
+    """Verifies API keys, with a small cache in front of the database.
+
+    Args:
+        load: Reads a key by its ID. Unknown IDs are not cached, so a key works as soon as it is created.
+        allow_live_keys: Whether live keys are accepted.
+        clock: Seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[str], StoredKey | None],
+        *,
+        allow_live_keys: bool,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._load = load
+        self._allow_live_keys = allow_live_keys
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._cache: dict[str, tuple[float, StoredKey]] = {}
+        self._used: dict[str, datetime] = {}
+
+    def authenticate(self, request: Request) -> Principal:
+        """Return the principal of ``request``.
+
+        Raises:
+            Unauthenticated: The key is missing or not valid here and now.
+        """
+        scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
+        token = parse(credentials.strip()) if scheme.lower() == "bearer" else None
+        if token is None:
+            raise Unauthenticated(_REJECTED)
+        if token.livemode and not self._allow_live_keys:
+            raise Unauthenticated("This environment accepts test keys (sk_test_...) only.")
+        now = datetime.now(UTC)
+        stored = self._stored(token.key_id)
+        if not token.matches(stored) or stored is None or not stored.is_live_at(now):
+            raise Unauthenticated(_REJECTED)
+        self._used[stored.id] = now
+        return stored.principal()
+
+    def forget(self, key_id: str) -> None:
+        """Drop the key from the cache; called where this process changes it."""
+        with self._lock:
+            self._cache.pop(key_id, None)
+
+    def take_used(self) -> dict[str, datetime]:
+        """Return the keys used since the last call, with the times of their last use."""
+        used, self._used = self._used, {}
+        return used
+
+    def _stored(self, key_id: str) -> StoredKey | None:
+        now = self._clock()
+        cached = self._cache.get(key_id)
+        if cached is not None and now - cached[0] < CACHE_SECONDS:
+            return cached[1]
+        stored = self._load(key_id)
+        with self._lock:
+            if stored is None:
+                self._cache.pop(key_id, None)
+            else:
+                if len(self._cache) >= _CACHE_ENTRIES:
+                    self._cache.clear()
+                # The time before the read, so an entry is never trusted for longer than the limit.
+                self._cache[key_id] = (now, stored)
+        return stored
+
+
+def register(app: Flask, authenticator: Authenticator) -> None:
+    """Make ``authenticator`` the one that ``app`` uses."""
+    app.extensions[_EXTENSION] = authenticator
+
+
+def authenticator() -> Authenticator:
+    """Return the authenticator of the current application."""
+    return cast("Authenticator", current_app.extensions[_EXTENSION])
+
+
+def principal() -> Principal:
+    """Return the principal of the current request, which is authenticated once.
+
+    Raises:
+        Unauthenticated: The request has no valid API key.
+    """
+    if "principal" not in g:
+        g.principal = authenticator().authenticate(request)
+    return cast("Principal", g.principal)
+
+
+def require(*scopes: Scope) -> Principal:
+    """Return the principal of the current request, which must have all ``scopes``.
+
+    Raises:
+        Unauthenticated: The request has no valid API key.
+        ScopeMissing: The key lacks a scope.
+    """
+    caller = principal()
+    missing = sorted(set(scopes) - caller.scopes)
+    if missing:
+        raise ScopeMissing(f"The API key lacks {', '.join(missing)}. Use a key that has it.", scopes=missing)
+    return caller

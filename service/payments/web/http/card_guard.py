@@ -1,0 +1,136 @@
+"""Card guard: refuses card numbers before anything is logged or stored, to keep this service out of PCI DSS scope.
+
+A card number is a run of 13 to 19 digits, optionally split by single spaces or hyphens, at digit boundaries, that has
+a known issuer's range, that issuer's length and a valid Luhn check digit. UUIDs, our own IDs and cursors are exempt:
+one in a few thousand would match by chance.
+"""
+
+import re
+from itertools import accumulate
+from typing import Any
+
+from flask import Request
+
+from payments.core.problems import CardNumberRefused
+from payments.web.http.strict_json import strings
+
+#: Issuer ranges (first and last prefix, both inclusive, of equal length) and the lengths in use.
+#: Source: ISO/IEC 7812 ranges as published by the schemes.
+_SIXTEEN_TO_NINETEEN = frozenset(range(16, 20))
+_THIRTEEN_TO_NINETEEN = frozenset(range(13, 20))
+ISSUER_RANGES: tuple[tuple[str, str, frozenset[int]], ...] = (
+    ("4", "4", frozenset({13, 16, 19})),  # Visa
+    ("51", "55", frozenset({16})),  # Mastercard
+    ("2221", "2720", frozenset({16})),  # Mastercard, second series
+    ("34", "34", frozenset({15})),  # American Express
+    ("37", "37", frozenset({15})),
+    ("300", "305", _SIXTEEN_TO_NINETEEN | {14}),  # Diners Club
+    ("3095", "3095", _SIXTEEN_TO_NINETEEN | {14}),
+    ("36", "36", frozenset(range(14, 20))),
+    ("38", "39", _SIXTEEN_TO_NINETEEN | {14}),
+    ("6011", "6011", _SIXTEEN_TO_NINETEEN),  # Discover
+    ("644", "659", _SIXTEEN_TO_NINETEEN),  # Discover and, within it, RuPay and Elo
+    ("3528", "3589", _SIXTEEN_TO_NINETEEN),  # JCB
+    ("62", "62", _SIXTEEN_TO_NINETEEN),  # UnionPay
+    ("81", "82", _SIXTEEN_TO_NINETEEN),  # UnionPay, RuPay
+    ("60", "60", frozenset({16})),  # RuPay
+    ("508", "508", frozenset({16})),  # RuPay
+    ("2200", "2204", _SIXTEEN_TO_NINETEEN),  # Mir
+    ("9792", "9792", frozenset({16})),  # Troy
+    ("5018", "5018", _THIRTEEN_TO_NINETEEN),  # Maestro
+    ("5020", "5020", _THIRTEEN_TO_NINETEEN),
+    ("5038", "5038", _THIRTEEN_TO_NINETEEN),
+    ("5893", "5893", _THIRTEEN_TO_NINETEEN),
+    ("6304", "6304", _THIRTEEN_TO_NINETEEN),
+    ("6759", "6759", _THIRTEEN_TO_NINETEEN),
+    ("6761", "6763", _THIRTEEN_TO_NINETEEN),
+)
+#: Prefix -> lengths, for prefixes of one to four digits.
+_LENGTHS: dict[str, frozenset[int]] = {}
+for _first, _last, _lengths in ISSUER_RANGES:
+    for _number in range(int(_first), int(_last) + 1):
+        _LENGTHS[str(_number)] = _LENGTHS.get(str(_number), frozenset()) | _lengths
+
+#: Groups of digits joined by single spaces or hyphens, long enough to contain a card number.
+_RUN = re.compile(r"[0-9](?:[ -]?[0-9]){12,}")
+_GROUP = re.compile(r"[0-9]+")
+#: UUIDs, and our own IDs: a prefix and 26 characters of Crockford's base 32.
+_EXEMPT_IDS = re.compile(
+    r"(?<![0-9A-Za-z])(?:[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}|[a-z]{2,6}_[0-9a-hjkmnp-tv-z]{26})"
+    r"(?![0-9A-Za-z])"
+)
+_DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
+#: Query parameters whose values are not checked.
+_EXEMPT_PARAMETERS = frozenset({"cursor"})
+
+
+def has_card_number(text: str) -> bool:
+    """Return whether ``text`` contains a card number."""
+    if _RUN.search(text) is None:  # almost always; only texts with long numbers pay for the rest
+        return False
+    # The letter keeps the digits on both sides of an exempt ID apart.
+    return any(_run_has_card(run[0]) for run in _RUN.finditer(_EXEMPT_IDS.sub("x", text)))
+
+
+def _run_has_card(run: str) -> bool:
+    """Return whether a sequence of whole groups in ``run`` is a card number."""
+    groups = [match[0] for match in _GROUP.finditer(run)]
+    digits = "".join(groups)
+    bounds = list(accumulate((len(group) for group in groups), initial=0))
+    luhn = _LuhnSums(digits)
+    ends = set(bounds)
+    for start in bounds:
+        for length in sorted(_issued_lengths(digits[start : start + 4])):
+            if start + length in ends and luhn.valid(start, start + length):
+                return True
+    return False
+
+
+def _issued_lengths(prefix: str) -> frozenset[int]:
+    """Return the lengths of cards that start with ``prefix`` (four digits); empty for unknown issuers."""
+    found: frozenset[int] = frozenset()
+    for size in range(1, len(prefix) + 1):
+        found |= _LENGTHS.get(prefix[:size], frozenset())
+    return found
+
+
+class _LuhnSums:
+    """Checks any part of a digit string with the Luhn algorithm in constant time, by prefix sums of both parities."""
+
+    def __init__(self, digits: str) -> None:
+        values = [int(digit) for digit in digits]
+        self._even_doubled = self._sums(values, 0)
+        self._odd_doubled = self._sums(values, 1)
+
+    @staticmethod
+    def _sums(values: list[int], parity: int) -> list[int]:
+        weighted = (_DOUBLED[value] if index % 2 == parity else value for index, value in enumerate(values))
+        return list(accumulate(weighted, initial=0))
+
+    def valid(self, start: int, end: int) -> bool:
+        """Return whether ``digits[start:end]`` has a valid check digit, doubling every second from the right."""
+        sums = self._even_doubled if end % 2 == 0 else self._odd_doubled
+        return (sums[end] - sums[start]) % 10 == 0
+
+
+def refuse_in_url(request: Request) -> None:
+    """Refuse a card number in the path or query, before routing and before anything logs the URL."""
+    texts = [request.path]
+    for name, values in request.args.lists():
+        texts.append(name)
+        if name not in _EXEMPT_PARAMETERS:
+            texts.extend(values)
+    _refuse(any(has_card_number(text) for text in texts), "URL")
+
+
+def refuse_in_body(value: Any) -> None:
+    """Refuse a card number in any string of a JSON body, including field names."""
+    _refuse(any(has_card_number(text) for text in strings(value)), "body")
+
+
+def _refuse(found: bool, where: str) -> None:  # noqa: FBT001 - private
+    if found:
+        raise CardNumberRefused(
+            f"The {where} appears to contain a card number. Send a processor token instead. Treat the number as "
+            "exposed if this request was logged on the way."
+        )

@@ -1,0 +1,106 @@
+"""The application class, whose OpenAPI 3.1 document is generated from the endpoints' types and problems."""
+
+import re
+from http import HTTPStatus
+from typing import Any
+
+from flask_openapi3.models.info import Info
+from flask_openapi3.openapi import OpenAPI
+from pydantic import BaseModel
+
+from payments.core.problems import IdempotencyKeyMissing
+from payments.web.http.field_errors import raise_problem
+from payments.web.http.problems import MEDIA_TYPE
+from payments.web.http.request import StrictRequest
+from payments.web.openapi import examples
+from payments.web.openapi.responses import Problem
+
+_RULE_PARAMETER = re.compile(r"<(?:[^<:>]+:)?([^<>]+)>")
+_IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": True,
+    "description": "A new random value for each new request. Retries send the same value: the request is executed "
+    "once, and for 72 hours each retry returns the same response, with `Idempotency-Replayed: true`.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    "example": "4c9f1f5e-2a3b-4b53-9d0e-6f0f1f2a7c11",
+}
+_REPLAYED = {
+    "Idempotency-Replayed": {
+        "description": "Set if the response was stored for an earlier request: nothing was executed again.",
+        "schema": {"const": "true"},
+    }
+}
+_SECURITY_SCHEMES: dict[str, Any] = {
+    "api_key": {"type": "http", "scheme": "bearer", "description": "An API key, `sk_test_...` or `sk_live_...`."}
+}
+
+
+class Api(OpenAPI):
+    """Flask with strict requests, and with a document in which every error is a problem."""
+
+    request_class = StrictRequest
+
+    def __init__(self, import_name: str, *, info: Info) -> None:
+        super().__init__(
+            import_name,
+            info=info,
+            security_schemes=_SECURITY_SCHEMES,
+            validation_error_model=Problem,
+            validation_error_callback=raise_problem,
+            doc_ui=False,
+            static_folder=None,
+        )
+        # A path with a trailing or a doubled slash is a different path, which does not exist.
+        self.url_map.strict_slashes = True
+        self.url_map.merge_slashes = False
+        self.url_map.redirect_defaults = False
+
+    def generate_spec_json(self) -> None:
+        """Generate the document, then correct what the library adds or loses."""
+        super().generate_spec_json()  # type: ignore[no-untyped-call]  # untyped in the library
+        schemas = self.spec_json["components"]["schemas"]
+        schemas.update({name: schema for name, schema in _complete_schemas().items() if name in schemas})
+        # Problem cannot import the models of the endpoints, which import it.
+        for member in ("payment", "refund"):
+            if member.title() in schemas:
+                reference = {"$ref": f"#/components/schemas/{member.title()}"}
+                schemas["Problem"]["properties"][member]["anyOf"] = [reference, {"type": "null"}]
+        paths = self.spec_json["paths"]
+        for rule in self.url_map.iter_rules():
+            item = paths.get(_RULE_PARAMETER.sub(r"{\1}", rule.rule), {})
+            for method in rule.methods or ():
+                if method.lower() in item:
+                    _correct(item[method.lower()], name=rule.endpoint.rpartition(".")[2])
+        examples.add(self.spec_json)
+
+
+def _complete_schemas() -> dict[str, dict[str, Any]]:
+    """Return schemas by name as pydantic generates them: the library drops keywords such as ``examples``."""
+    schemas: dict[str, dict[str, Any]] = {}
+    pending: list[type[BaseModel]] = [BaseModel]
+    while pending:
+        for model in pending.pop().__subclasses__():
+            pending.append(model)
+            if not model.__module__.startswith(("flask_openapi3", "pydantic")):
+                schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+                schemas[model.__name__] = {name: value for name, value in schema.items() if name != "$defs"}
+    return schemas
+
+
+def _correct(operation: dict[str, Any], *, name: str) -> None:
+    """Shorten the operation ID, add the idempotency header, and remove the library's own 422 and markup."""
+    first, *rest = name.split("_")
+    operation["operationId"] = first + "".join(word.capitalize() for word in rest)
+    responses = operation["responses"]
+    unprocessable = responses.get(str(HTTPStatus.UNPROCESSABLE_ENTITY), {})
+    if "application/json" in unprocessable.get("content", {}):
+        del responses[str(HTTPStatus.UNPROCESSABLE_ENTITY)]
+    if "description" in operation:
+        operation["description"] = operation["description"].replace("<br/>", "\n").strip()
+    malformed = responses.get(str(HTTPStatus.BAD_REQUEST), {}).get("content", {}).get(MEDIA_TYPE, {})
+    if IdempotencyKeyMissing.code in malformed.get("examples", {}):
+        operation["parameters"] = [*operation.get("parameters", ()), _IDEMPOTENCY_KEY]
+        for status, response in responses.items():
+            if status.startswith("2") or status == str(HTTPStatus.PAYMENT_REQUIRED):
+                response["headers"] = {**response.get("headers", {}), **_REPLAYED}

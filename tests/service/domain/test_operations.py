@@ -1,0 +1,27 @@
+"""Operations: deadlines, leases, and the back-off of look-ups."""
+
+from datetime import timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from payments.domain import operations
+from payments.domain.operations import FIRST_LOOKUP_DELAY, MAX_LOOKUP_DELAY, lookup_delay
+
+
+def test_durations_are_the_published_ones() -> None:
+    assert timedelta(seconds=10) == operations.PROCESSOR_DEADLINE
+    assert timedelta(seconds=60) == operations.KEY_LEASE
+    assert timedelta(hours=72) == operations.KEY_RETENTION
+    assert timedelta(minutes=30) == operations.STUCK_AFTER
+    assert timedelta(seconds=5) > FIRST_LOOKUP_DELAY
+
+
+def test_look_ups_back_off_to_a_quarter_of_an_hour() -> None:
+    seconds = [lookup_delay(lookups) / timedelta(seconds=1) for lookups in range(12)]
+    assert seconds == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900]
+
+
+@given(st.integers(0))
+def test_there_is_always_a_next_look_up(lookups: int) -> None:
+    assert FIRST_LOOKUP_DELAY <= lookup_delay(lookups) <= MAX_LOOKUP_DELAY

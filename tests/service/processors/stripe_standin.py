@@ -1,0 +1,362 @@
+"""A stand-in for Stripe's API over real HTTP: PaymentIntents, refunds, idempotency keys, webhooks, and faults.
+
+It follows Stripe's documentation for the calls that `payments.processors.stripe` makes. Faults are queued per call
+name (`create`, `confirm`, `capture`, `cancel`, `retrieve`, `refund`, `list_refunds`) and consumed one by one:
+
+    standin.faults["confirm"] = ["lost"]     # executed, then the connection is reset
+
+`before` resets the connection before the call is executed, `lost` afterwards; `500` and `500-after` return a server
+error before and after it; `429` and `409` refuse; `hang` executes the call, and responds once `released` is set; `html`
+returns something that is not JSON.
+"""
+
+import contextlib
+import hashlib
+import hmac
+import http.server
+import itertools
+import json
+import re
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+API_KEY = "sk_test_standin"
+WEBHOOK_SECRET = "whsec_standin"
+_DECLINES = {
+    "pm_card_chargeDeclined": ("card_declined", "generic_decline"),
+    "pm_card_chargeDeclinedInsufficientFunds": ("card_declined", "insufficient_funds"),
+    "pm_card_chargeDeclinedLostCard": ("card_declined", "lost_card"),
+    "pm_card_chargeDeclinedExpiredCard": ("expired_card", None),
+}
+
+
+class Refused(Exception):  # noqa: N818 - a response
+    def __init__(self, status: int, error: dict[str, Any]) -> None:
+        super().__init__(error.get("message"))
+        self.status, self.error = status, error
+
+
+def _invalid(message: str, code: str = "", status: int = 400, **more: Any) -> Refused:
+    return Refused(status, {"type": "invalid_request_error", "code": code, "message": message, **more})
+
+
+@dataclass
+class StripeStandin:
+    url: str = ""
+    faults: dict[str, list[str]] = field(default_factory=dict)
+    intents: dict[str, dict[str, Any]] = field(default_factory=dict)
+    refunds: dict[str, dict[str, Any]] = field(default_factory=dict)
+    #: How often each call was executed, without replays.
+    executed: Counter[str] = field(default_factory=Counter)
+    #: How often each call arrived.
+    arrived: Counter[str] = field(default_factory=Counter)
+    #: Lets responses with the fault `hang` go.
+    released: threading.Event = field(default_factory=threading.Event)
+    #: Status of new refunds.
+    refund_status: str = "succeeded"
+    _replays: dict[str, tuple[str, int, dict[str, Any]]] = field(default_factory=dict)
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+    _ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    # ---- for tests
+    def forget_idempotency_keys(self) -> None:
+        self._replays.clear()
+
+    def complete_3ds(self, intent_id: str, *, approve: bool) -> None:
+        intent = self.intents[intent_id]
+        if approve:
+            self._approve(intent)
+        else:
+            intent.update(status="requires_payment_method", next_action=None)
+            intent["last_payment_error"] = {
+                "type": "card_error",
+                "code": "payment_intent_authentication_failure",
+                "message": "authentication failed",
+            }
+
+    def settle(self, intent_id: str, *, approve: bool) -> None:
+        intent = self.intents[intent_id]
+        if approve:
+            self._approve(intent)
+        else:
+            intent.update(status="requires_payment_method")
+            intent["last_payment_error"] = {"type": "card_error", "code": "card_declined", "message": "declined"}
+
+    def charged(self) -> int:
+        """Return the money that customers have paid, in minor units."""
+        return sum(intent["amount_received"] for intent in self.intents.values())
+
+    def webhook(self, event_type: str, obj: dict[str, Any], *, age: float = 0, secret: str = WEBHOOK_SECRET) -> Any:
+        """Return the raw body and the headers of an event as Stripe sends it."""
+        event = {
+            "id": f"evt_{next(self._ids)}",
+            "object": "event",
+            "type": event_type,
+            "livemode": False,
+            "data": {"object": obj},
+        }
+        body = json.dumps(event).encode()
+        timestamp = int(time.time() - age)
+        digest = hmac.new(secret.encode(), f"{timestamp}.".encode() + body, hashlib.sha256).hexdigest()
+        return body, {"Stripe-Signature": f"t={timestamp},v1={digest}", "Content-Type": "application/json"}
+
+    # ---- the API
+    def _approve(self, intent: dict[str, Any]) -> None:
+        intent.update(next_action=None, last_payment_error=None, latest_charge=f"ch_{next(self._ids)}")
+        if intent["capture_method"] == "manual":
+            intent.update(status="requires_capture", amount_capturable=intent["amount"])
+        else:
+            intent.update(status="succeeded", amount_received=intent["amount"])
+
+    def create(self, _: str, form: dict[str, Any]) -> dict[str, Any]:
+        intent = {
+            "id": f"pi_{next(self._ids)}",
+            "object": "payment_intent",
+            "amount": int(form["amount"]),
+            "amount_capturable": 0,
+            "amount_received": 0,
+            "currency": form["currency"],
+            "capture_method": form.get("capture_method", "automatic"),
+            "status": "requires_confirmation",
+            "payment_method": form.get("payment_method"),
+            "metadata": form.get("metadata", {}),
+            "last_payment_error": None,
+            "next_action": None,
+            "latest_charge": None,
+            "cancellation_reason": None,
+            "livemode": False,
+        }
+        self.intents[intent["id"]] = intent
+        return intent
+
+    def retrieve(self, intent_id: str, _: dict[str, Any]) -> dict[str, Any]:
+        if intent_id not in self.intents:
+            raise _invalid("No such payment_intent", "resource_missing", 404)
+        return self.intents[intent_id]
+
+    def confirm(self, intent_id: str, form: dict[str, Any]) -> dict[str, Any]:
+        intent = self.retrieve(intent_id, {})
+        if intent["status"] not in {"requires_confirmation", "requires_payment_method"}:
+            raise _invalid("unexpected state", "payment_intent_unexpected_state", payment_intent=intent)
+        method = form.get("payment_method") or intent["payment_method"]
+        if method in _DECLINES:
+            code, decline_code = _DECLINES[method]
+            error = {"type": "card_error", "code": code, "message": "declined", "advice_code": "try_again_later"}
+            if decline_code:
+                error["decline_code"] = decline_code
+            intent.update(status="requires_payment_method", last_payment_error=error, payment_method=None)
+            raise Refused(402, {**error, "payment_intent": intent})
+        if method == "pm_card_authenticationRequired":
+            redirect = {"url": f"{self.url}/3ds/{intent_id}", "return_url": form.get("return_url")}
+            intent.update(
+                status="requires_action", next_action={"type": "redirect_to_url", "redirect_to_url": redirect}
+            )
+        elif method == "pm_processing":
+            intent.update(status="processing")
+        else:
+            self._approve(intent)
+        return intent
+
+    def capture(self, intent_id: str, form: dict[str, Any]) -> dict[str, Any]:
+        intent = self.retrieve(intent_id, {})
+        if intent["status"] != "requires_capture":
+            raise _invalid("unexpected state", "payment_intent_unexpected_state", payment_intent=intent)
+        amount = int(form.get("amount_to_capture", intent["amount_capturable"]))
+        if amount > intent["amount_capturable"]:
+            raise _invalid("too much", "amount_too_large")
+        intent.update(status="succeeded", amount_received=amount, amount_capturable=0)
+        return intent
+
+    def cancel(self, intent_id: str, form: dict[str, Any]) -> dict[str, Any]:
+        intent = self.retrieve(intent_id, {})
+        if intent["status"] in {"succeeded", "canceled"}:
+            raise _invalid("unexpected state", "payment_intent_unexpected_state", payment_intent=intent)
+        intent.update(status="canceled", amount_capturable=0, cancellation_reason=form.get("cancellation_reason"))
+        return intent
+
+    def refund(self, _: str, form: dict[str, Any]) -> dict[str, Any]:
+        intent = self.retrieve(form["payment_intent"], {})
+        refunded = sum(
+            refund["amount"]
+            for refund in self.refunds.values()
+            if refund["payment_intent"] == intent["id"] and refund["status"] != "failed"
+        )
+        amount = int(form.get("amount", intent["amount_received"] - refunded))
+        if amount > intent["amount_received"] - refunded:
+            raise _invalid("refund exceeds the charge", "charge_already_refunded")
+        refund = {
+            "id": f"re_{next(self._ids)}",
+            "object": "refund",
+            "amount": amount,
+            "currency": intent["currency"],
+            "payment_intent": intent["id"],
+            "status": self.refund_status,
+            "failure_reason": None,
+            "metadata": form.get("metadata", {}),
+        }
+        self.refunds[refund["id"]] = refund
+        return refund
+
+    def get_refund(self, refund_id: str, _: dict[str, Any]) -> dict[str, Any]:
+        if refund_id not in self.refunds:
+            raise _invalid("No such refund", "resource_missing", 404)
+        return self.refunds[refund_id]
+
+    def list_refunds(self, _: str, form: dict[str, Any]) -> dict[str, Any]:
+        found = [r for r in reversed(self.refunds.values()) if r["payment_intent"] == form.get("payment_intent")]
+        after = form.get("starting_after")
+        if after:
+            found = found[[r["id"] for r in found].index(after) + 1 :]
+        limit = int(form.get("limit", 10))
+        page = found[:limit]
+        return {"object": "list", "url": "/v1/refunds", "has_more": len(found) > limit, "data": page}
+
+    # ---- transport
+    _ROUTES = (
+        ("POST", re.compile(r"/v1/payment_intents()"), "create"),
+        ("GET", re.compile(r"/v1/payment_intents/([^/]+)"), "retrieve"),
+        ("POST", re.compile(r"/v1/payment_intents/([^/]+)/confirm"), "confirm"),
+        ("POST", re.compile(r"/v1/payment_intents/([^/]+)/capture"), "capture"),
+        ("POST", re.compile(r"/v1/payment_intents/([^/]+)/cancel"), "cancel"),
+        ("POST", re.compile(r"/v1/refunds()"), "refund"),
+        ("GET", re.compile(r"/v1/refunds/([^/]+)"), "get_refund"),
+        ("GET", re.compile(r"/v1/refunds()"), "list_refunds"),
+    )
+
+    def route(self, method: str, path: str) -> tuple[str, str]:
+        for verb, pattern, name in self._ROUTES:
+            match = pattern.fullmatch(path)
+            if verb == method and match:
+                return name, match[1]
+        return "", ""
+
+    def execute(self, name: str, argument: str, form: dict[str, Any], key: str) -> tuple[int, dict[str, Any]]:
+        """Execute one call, at most once per idempotency key."""
+        fingerprint = f"{name} {argument} {json.dumps(form, sort_keys=True)}"
+        with self._lock:
+            if key and key in self._replays:
+                known, status, body = self._replays[key]
+                if known != fingerprint:
+                    message = "Keys for idempotent requests can only be used with the same parameters."
+                    return 400, {"error": {"type": "idempotency_error", "message": message}}
+                return status, body
+            self.executed[name] += 1
+            try:
+                # A copy, since a response does not change with the object.
+                status, body = 200, json.loads(json.dumps(getattr(self, name)(argument, form)))
+            except Refused as refused:
+                status, body = refused.status, {"error": json.loads(json.dumps(refused.error))}
+            if key:
+                self._replays[key] = (fingerprint, status, body)
+            return status, body
+
+    def next_fault(self, name: str) -> str:
+        with self._lock:
+            self.arrived[name] += 1
+            queue = self.faults.get(name) or [""]
+            return queue.pop(0)
+
+
+def _form(text: str) -> dict[str, Any]:
+    """Stripe's form encoding with one level of nesting: ``metadata[attempt]=...``."""
+    result: dict[str, Any] = {}
+    for name, value in parse_qsl(text, keep_blank_values=True):
+        nested = re.fullmatch(r"(\w+)\[(\w+)\]", name)
+        if nested:
+            result.setdefault(nested[1], {})[nested[2]] = value
+        else:
+            result[name] = value
+    return result
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    standin: StripeStandin
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def _serve(self) -> None:
+        url = urlsplit(self.path)
+        raw = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+        name, argument = self.standin.route(self.command, url.path)
+        if not name:
+            self._respond(404, {"error": {"type": "invalid_request_error", "message": f"Unrecognized: {url.path}"}})
+            return
+        if self.headers.get("Authorization") != f"Bearer {API_KEY}":
+            self._respond(401, {"error": {"type": "invalid_request_error", "message": "Invalid API Key"}})
+            return
+        self._with_fault(self.standin.next_fault(name), name, argument, _form(raw or url.query))
+
+    def _with_fault(self, fault: str, name: str, argument: str, form: dict[str, Any]) -> None:
+        refusals = {"500": (500, "api_error"), "429": (429, "invalid_request_error"), "409": (409, "api_error")}
+        if fault in refusals:
+            status, kind = refusals[fault]
+            self._respond(status, {"error": {"type": kind, "message": fault}})
+            return
+        if fault == "before":
+            self._reset()
+            return
+        if fault == "html":
+            self._respond(502, None)
+            return
+        status, body = self.standin.execute(name, argument, form, self.headers.get("Idempotency-Key", ""))
+        if fault == "lost":
+            self._reset()
+        elif fault == "500-after":
+            self._respond(500, {"error": {"type": "api_error", "message": fault}})
+        else:
+            if fault == "hang":
+                self.standin.released.wait(60)
+            self._respond(status, body)
+
+    do_GET = do_POST = _serve  # noqa: N815 - names of http.server
+
+    def _reset(self) -> None:
+        self.close_connection = True
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        self.connection.close()
+
+    def _respond(self, status: int, body: dict[str, Any] | None) -> None:
+        data = b"<html>Bad gateway</html>" if body is None else json.dumps(body).encode()
+        with contextlib.suppress(OSError):  # the client may have timed out
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json" if body is not None else "text/html")
+            self.send_header("Content-Length", str(len(data)))
+            self.send_header("Request-Id", "req_standin")
+            self.end_headers()
+            self.wfile.write(data)
+
+    def finish(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            super().finish()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def stripe_standin() -> Iterator[StripeStandin]:
+    standin = StripeStandin()
+
+    class Server(http.server.ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, *_: object) -> None:
+            pass  # it resets connections on purpose
+
+    handler = type("Handler", (_Handler,), {"standin": standin})
+    server = Server(("127.0.0.1", 0), handler)
+    standin.url = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=lambda: server.serve_forever(poll_interval=0.02), daemon=True)
+    thread.start()
+    try:
+        yield standin
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -1,0 +1,180 @@
+"""Card numbers are found wherever the rule says, and only there."""
+
+import time
+import uuid
+from typing import Any
+
+import pytest
+from flask import Flask, Request
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from werkzeug.test import EnvironBuilder
+
+from payments.core.problems import CardNumberRefused
+from payments.web.http import card_guard, problems, strict_json
+
+#: The schemes' published test numbers.
+TEST_NUMBERS = [
+    "4111111111111111", "4012888888881881", "4222222222222", "5555555555554444", "2223003122003222", "378282246310005",
+    "371449635398431", "6011111111111117", "30569309025904", "3566002020360505", "6200000000000005", "36227206271667",
+    "6304000000000000", "2201382000000013",
+]  # fmt: skip
+_WITHOUT_DIGITS = st.text(st.characters(exclude_characters="0123456789"), max_size=8)
+
+
+def _check_digit(digits: str) -> str:
+    total = 0
+    for position, digit in enumerate(reversed(digits)):
+        value = int(digit) * (2 if position % 2 == 0 else 1)
+        total += value - 9 if value > 9 else value
+    return str(-total % 10)
+
+
+@st.composite
+def card_numbers(draw: st.DrawFn) -> str:
+    first, last, lengths = draw(st.sampled_from(card_guard.ISSUER_RANGES))
+    prefix = str(draw(st.integers(int(first), int(last))))
+    length = draw(st.sampled_from(sorted(lengths)))
+    body = prefix + draw(st.text("0123456789", min_size=length - 1 - len(prefix), max_size=length - 1 - len(prefix)))
+    return body + _check_digit(body)
+
+
+@st.composite
+def split(draw: st.DrawFn, number: str) -> str:
+    return number[0] + "".join(draw(st.sampled_from(["", " ", "-"])) + digit for digit in number[1:])
+
+
+@given(st.data(), card_numbers(), _WITHOUT_DIGITS, _WITHOUT_DIGITS)
+def test_card_numbers_are_found_however_they_are_split(
+    data: st.DataObject, number: str, before: str, after: str
+) -> None:
+    written = data.draw(split(number))
+    assume(not card_guard._EXEMPT_IDS.search(before + written + after))
+    assert card_guard.has_card_number(before + written + after)
+
+
+@given(card_numbers(), st.integers(1, 9))
+def test_a_wrong_check_digit_passes(number: str, change: int) -> None:
+    assert not card_guard.has_card_number(number[:-1] + str((int(number[-1]) + change) % 10))
+
+
+@given(card_numbers(), st.sampled_from("0123456789"), st.booleans())
+def test_only_whole_digit_groups_count(number: str, digit: str, at_front: bool) -> None:
+    longer = digit + number if at_front else number + digit
+    found_as_longer = len(longer) in card_guard._issued_lengths(longer[:4]) and longer[-1] == _check_digit(longer[:-1])
+    assert card_guard.has_card_number(longer) == found_as_longer
+
+
+@pytest.mark.parametrize("number", TEST_NUMBERS)
+def test_the_published_test_numbers_are_found(number: str) -> None:
+    assert card_guard.has_card_number(f"Order 12 {number} 3")
+    assert card_guard.has_card_number("-".join(number[i : i + 4] for i in range(0, len(number), 4)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "4111  1111 1111 1111",  # two spaces
+        "4111.1111.1111.1111",
+        "41111111111111111111",  # 20 digits
+        "123456789012",
+        "9999999999999995",  # Luhn, but nobody issues it
+        "1234567890123452",
+        "411111111111",
+        "2026-11-24 12:30:00",
+        "+49 170 1234567890",
+    ],
+)
+def test_other_digits_pass(text: str) -> None:
+    assert not card_guard.has_card_number(text)
+
+
+@given(st.uuids())
+def test_uuids_pass(value: Any) -> None:
+    assert not card_guard.has_card_number(str(value))
+
+
+def test_a_uuid_exempts_only_itself() -> None:
+    held = "41111111-1111-1111-8000-000000000000"
+    assert card_guard.has_card_number("41111111 1111 1111")
+    assert not card_guard.has_card_number(str(uuid.UUID(held)))
+    assert card_guard.has_card_number(held + " 4111111111111111")
+
+
+def test_our_own_ids_pass() -> None:
+    assert not card_guard.has_card_number("pay_4111111111111111" + "0123456789")
+    assert card_guard.has_card_number("pay_4111111111111111")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["4 " * 32768, "4" * 65536, "4111-" * 13000, "41 " * 20000, "a" * 65536],
+    ids=["spaced", "digits", "quads", "pairs", "letters"],
+)
+def test_the_longest_body_is_checked_in_linear_time(text: str) -> None:
+    started = time.process_time()
+    card_guard.has_card_number(text)
+    assert time.process_time() - started < 5  # a quadratic search would take minutes
+
+
+def _request(path: str, query: str = "") -> Request:
+    return Request(EnvironBuilder(path=path, query_string=query).get_environ())
+
+
+@pytest.mark.parametrize(
+    ("path", "query"),
+    [
+        ("/v1/payments/4111111111111111", ""),
+        ("/v1/payments/4111%201111%201111%201111", ""),
+        ("/v1/payments", "reference=4111-1111-1111-1111"),
+        ("/v1/payments", "reference=x&reference=4111+1111+1111+1111"),
+        ("/v1/payments", "4111111111111111=x"),
+    ],
+)
+def test_urls_are_guarded(path: str, query: str) -> None:
+    with pytest.raises(CardNumberRefused) as raised:
+        card_guard.refuse_in_url(_request(path, query))
+    assert "4111" not in raised.value.detail
+
+
+def test_cursors_are_exempt() -> None:
+    card_guard.refuse_in_url(_request("/v1/payments", "cursor=4111111111111111"))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"description": "card 4111111111111111"},
+        {"metadata": {"4111111111111111": "x"}},
+        {"a": [{"b": ["4111-1111-1111-1111"]}]},
+        "4111111111111111",
+    ],
+)
+def test_every_string_of_a_body_is_guarded(body: Any) -> None:
+    with pytest.raises(CardNumberRefused):
+        card_guard.refuse_in_body(body)
+
+
+def test_amounts_and_plain_words_pass() -> None:
+    card_guard.refuse_in_body({"amount": 411111111111, "description": "12 books", "metadata": {"order": "10-20-30"}})
+
+
+def test_the_problem_does_not_repeat_the_number() -> None:
+    app = Flask("guarded", static_folder=None)
+    problems.register(app)
+
+    @app.before_request
+    def guard() -> None:
+        from flask import request
+
+        card_guard.refuse_in_url(request)
+        if request.method == "POST":
+            card_guard.refuse_in_body(strict_json.read(request))
+
+    responses = [
+        app.test_client().get("/x?reference=4111111111111111"),
+        app.test_client().post("/x", json={"card": "4111111111111111"}),
+    ]
+    for response in responses:
+        assert response.status_code == 400
+        assert b"4111" not in response.data
