@@ -67,7 +67,7 @@ class Soak:
         ]
 
     def _wait(self, seconds: float, memory: Memory) -> None:
-        """Wait, and sample memory meanwhile."""
+        """Wait, sampling memory."""
         end = time.monotonic() + seconds
         pause = max(seconds / _SAMPLES, _MIN_PAUSE_SECONDS)
         while (left := end - time.monotonic()) > 0 and not self.account.cancelled.wait(min(pause, left)):
