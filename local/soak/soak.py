@@ -22,18 +22,14 @@ _MIN_PAUSE_SECONDS = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class Soak:
-    """One soak.
+    """One soak."""
 
-    Attributes:
-        account: The account, which the caller closes.
-        deploy: Deploys the stage.
-        say: Called with lines of progress.
-
-    """
-
+    #: The account, which the caller closes.
     account: EmulatedAccount
     options: Options
+    #: Deploys the stage.
     deploy: Callable[[EmulatedAccount], DeployedApi] = deploy_first_stage
+    #: Called with lines of progress.
     say: Callable[[str], None] = lambda _line: None
 
     def run(self) -> list[Finding]:

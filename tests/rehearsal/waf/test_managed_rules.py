@@ -55,9 +55,7 @@ def test_sql_injection_is_detected(path: str, headers: dict[str, str], body: byt
     ],
     ids=["script", "LFI", "SSRF", "RFI", "extension", "user agent", "body size", "body script", "query size"],
 )
-def test_examples_of_aws_are_detected(
-    path: str, headers: dict[str, str], body: bytes, rule: str
-) -> None:
+def test_examples_of_aws_are_detected(path: str, headers: dict[str, str], body: bytes, rule: str) -> None:
     assert outcome(evaluate(acl(group(CORE)), request(path, **headers), body))[:2] == ("BLOCK", rule)
 
 
