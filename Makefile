@@ -159,7 +159,7 @@ mutants: setup ## mutation score of the payment domain, in some minutes; docs/mu
 	rm -rf $(MUTANTS) && mkdir -p $(MUTANTS)/tests/service
 	cp -r pyproject.toml service/payments $(MUTANTS)
 	cp tests/conftest.py $(MUTANTS)/tests
-	cp tests/service/*domain*.py $(MUTANTS)/tests/service
+	cp -r tests/service/domain $(MUTANTS)/tests/service
 	cd $(MUTANTS); export HOME=$$PWD VIRTUAL_ENV=$(CURDIR)/.venv; \
 	  mutmut="$(BIN)/uv run --quiet --no-project --with mutmut==$(MUTMUT_VERSION) mutmut"; \
 	  $$mutmut run --max-children 1 > run.log; $$mutmut results --all true > results

@@ -36,7 +36,7 @@ ALLOWED: Mapping[str, set[str]] = {
 @pytest.fixture(scope="module")
 def imports() -> Mapping[str, list[str]]:
     """Each Python file of the repository, except tests, and the files that it imports."""
-    command = [Path(sys.executable).with_name("ruff"), "analyze", "graph", "--quiet"]
+    command = [str(Path(sys.executable).with_name("ruff")), "analyze", "graph", "--quiet"]
     output = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True).stdout
     return {file: found for file, found in json.loads(output).items() if not file.startswith("tests/")}
 

@@ -1,4 +1,4 @@
-"""A client of the API for tests, and the service's context wired as in production."""
+"""A client of the API for tests, and contexts to run it with."""
 
 import json
 import uuid
@@ -20,7 +20,7 @@ SETTINGS = Settings(allow_live_keys=True)
 
 
 def sandbox_context(database: Database, journal: Database) -> Context:
-    """A context whose processor is the sandbox, on a connection pool of its own."""
+    """Return a context whose processor is the sandbox, on connections of its own."""
     sandbox = SandboxProcessor(journal, public_base_url="https://localhost:8443")
     return context_with(database, sandbox)
 
@@ -32,16 +32,25 @@ def context_with(database: Database, processor: Processor) -> Context:
 
 
 def recover_due(context: Context) -> bool:
-    """Run one round of the worker's recovery to its end; return whether anything was due."""
-    recoverers = [RecoveryPool(context, processor) for processor in context.processors]
-    taken = [recoverer.run() for recoverer in recoverers]
-    for recoverer in recoverers:
-        recoverer.close()
-    return any(taken)
+    """Run one round of the worker's recovery to its end; returns whether anything was due."""
+    pools = [RecoveryPool(context, processor) for processor in context.processors]
+    due = [pool.run() for pool in pools]
+    for pool in pools:
+        pool.close()
+    return any(due)
+
+
+def start_3ds(client: "Client", **fields: Any) -> tuple[str, str]:
+    """Create a payment that waits for its customer; returns its id and the path of the page."""
+    payment = client.json(client.create("tok_3ds", **fields))
+    assert payment["next_action"]["type"] == "redirect_to_url"
+    url: str = payment["next_action"]["redirect_to_url"]["url"]
+    assert url.startswith("https://localhost:8443/v1/sandbox/3ds/")
+    return payment["id"], url.removeprefix("https://localhost:8443")
 
 
 class Client:
-    """Calls the API with one key."""
+    """A client of the API with one key."""
 
     def __init__(self, context: Context, key: ApiKey, settings: Settings = SETTINGS) -> None:
         self.app = create_app(context, settings)
@@ -79,7 +88,7 @@ class Client:
         return [(entry["debit_account"], entry["credit_account"], entry["amount"]) for entry in reversed(data)]
 
     def balances(self) -> dict[str, int]:
-        """Return balances by account; tests use one currency."""
+        """Return the balances by account; tests use one currency."""
         return {item["account"]: item["balance"] for item in self.json(self.get("/v1/balances"))["data"]}
 
     @staticmethod

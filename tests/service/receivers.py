@@ -1,4 +1,4 @@
-"""Receivers of webhooks for tests: real servers on loopback, with whatever behaviour a test needs."""
+"""Receivers of webhooks for tests: real servers on loopback that behave as a test needs."""
 
 import contextlib
 import datetime as dt
@@ -27,10 +27,10 @@ class Receiver:
     url: str
     port: int
     requests: list[Received] = field(default_factory=list)
-    #: Status of the next answers; the last one stays.
+    #: Statuses of the next responses; the last one is repeated.
     statuses: list[int] = field(default_factory=lambda: [200])
-    answer_headers: dict[str, str] = field(default_factory=dict)
-    #: Called instead of answering, with the handler.
+    response_headers: dict[str, str] = field(default_factory=dict)
+    #: Called with the handler, instead of responding.
     misbehave: Callable[[http.server.BaseHTTPRequestHandler], object] | None = None
 
 
@@ -45,7 +45,7 @@ def receiver(tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
                 found.misbehave(self)
                 return
             self.send_response(found.statuses.pop(0) if len(found.statuses) > 1 else found.statuses[0])
-            for name, value in found.answer_headers.items():
+            for name, value in found.response_headers.items():
                 self.send_header(name, value)
             self.send_header("Content-Length", "0")
             self.end_headers()

@@ -1,4 +1,4 @@
-"""A processor that answers what a test tells it, and how tests let time pass for the worker."""
+"""A processor that returns scripted results, and helpers that let time pass for the worker."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -16,18 +16,18 @@ APPROVED = Result(outcome=Outcome.APPROVED, reference="ref_1")
 
 
 class Scripted:
-    """A processor that answers what it is told, and notes what it was asked."""
+    """A processor that returns the given results, and records its calls."""
 
     name = "scripted"
     capabilities = Capabilities(
         multicapture=False, prepares=False, key_validity=timedelta(hours=23), authorization_validity=timedelta(days=7)
     )
 
-    def __init__(self, **answers: Result) -> None:
-        self.answers = answers
+    def __init__(self, **results: Result) -> None:
+        self.results = results
         self.calls: list[tuple[str, Call]] = []
 
-    def asked(self) -> list[str]:
+    def called(self) -> list[str]:
         return [name for name, _ in self.calls]
 
     def payment_method_error(self, payment_method: str) -> str | None:
@@ -36,34 +36,34 @@ class Scripted:
     def is_available(self) -> bool:
         return True
 
-    def _answer(self, name: str, call: Call) -> Result:
+    def _return(self, name: str, call: Call) -> Result:
         self.calls.append((name, call))
-        return self.answers.get(name, UNKNOWN)
+        return self.results.get(name, UNKNOWN)
 
     def prepare(self, call: Call) -> Result:
-        return self._answer("prepare", call)
+        return self._return("prepare", call)
 
     def authorize(self, call: Call) -> Result:
-        return self._answer("authorize", call)
+        return self._return("authorize", call)
 
     def capture(self, call: Call) -> Result:
-        return self._answer("capture", call)
+        return self._return("capture", call)
 
     def void(self, call: Call) -> Result:
-        return self._answer("void", call)
+        return self._return("void", call)
 
     def refund(self, call: Call) -> Result:
-        return self._answer("refund", call)
+        return self._return("refund", call)
 
     def look_up(self, call: Call) -> Result:
-        return self._answer("look_up", call)
+        return self._return("look_up", call)
 
     def abandon(self, call: Call) -> Result:
-        return self._answer("abandon", call)
+        return self._return("abandon", call)
 
 
 class Preparing(Scripted):
-    """Makes an object first, like Stripe."""
+    """Prepares an object first, like Stripe."""
 
     capabilities = replace(Scripted.capabilities, prepares=True)
 
@@ -74,7 +74,7 @@ def execute(postgres: Postgres, statement: str, *parameters: Any) -> list[tuple[
         return cursor.fetchall() if cursor.description else []
 
 
-def look(client: Client, postgres: Postgres) -> None:
-    """The worker looks now, however long it meant to wait."""
+def look_up_now(client: Client, postgres: Postgres) -> None:
+    """Run the worker's look-ups now, whenever they are scheduled."""
     execute(postgres, "UPDATE attempts SET next_look_at = now() WHERE status = 'open'")
     assert recover_due(client.context)

@@ -1,4 +1,4 @@
-"""Rows for tests that are not about making them."""
+"""Rows for tests that are not about creating them."""
 
 import json
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ from tests.service.conftest import Postgres
 
 
 def add_event(postgres: Postgres, merchant_id: str, *, livemode: bool = False, type: str = "payment.succeeded") -> str:  # noqa: A002 - the column's name
-    """A payment with one event, committed; return the event's ID."""
+    """Insert and commit a payment with one event; return the event's ID."""
     with psycopg.connect(postgres.superuser) as connection:
         return add_event_in(connection, merchant_id, livemode=livemode, type=type)
 
@@ -22,7 +22,7 @@ def add_event_in(
     livemode: bool = False,
     type: str = "payment.succeeded",  # noqa: A002 - the column's name
 ) -> str:
-    """The same in a transaction of the test's own."""
+    """Insert a payment with one event in the test's own transaction; return the event's ID."""
     now = datetime.now(UTC)
     payment_id, event_id = new_id(Prefix.PAYMENT, now), new_id(Prefix.EVENT, now)
     connection.execute("INSERT INTO merchants (id, name) VALUES (%s, 'M') ON CONFLICT DO NOTHING", [merchant_id])

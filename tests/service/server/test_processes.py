@@ -236,7 +236,7 @@ def test_a_process_exits_when_its_credentials_are_refused(postgres: Postgres, tm
     for command in ("api", "worker"):
         started = start(command, variables, tmp_path)
         code = started.process.wait(60)
-        assert "refuses the credentials" in started.log.read_text()
+        assert "rejects the credentials" in started.log.read_text()
         assert (code != 0) == (command == "worker"), "the api drains as on SIGTERM; the worker says why it ends"
 
 

@@ -1,0 +1,65 @@
+"""A process that makes one request, or one round of the worker, and dies at a given point as if killed."""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from payments.processors.sandbox import SandboxProcessor
+from payments.repositories import attempts
+from payments.repositories.database import Database
+from payments.services import execution, recovery
+from payments.services import payments as use_cases
+from tests.service.api import Client, recover_due, sandbox_context
+from tests.service.conftest import ApiKey
+
+KILLED = 9
+
+
+def _die_before(owner: Any, name: str) -> None:
+    def die(*_: Any, **__: Any) -> None:
+        os._exit(KILLED)
+
+    setattr(owner, name, die)
+
+
+def _die_after(owner: Any, name: str) -> None:
+    original: Callable[..., Any] = getattr(owner, name)
+
+    def die(*args: Any, **kwargs: Any) -> None:
+        original(*args, **kwargs)
+        os._exit(KILLED)
+
+    setattr(owner, name, die)
+
+
+#: Every place between two durable steps.
+POINTS: dict[str, Callable[[], None]] = {
+    "before Tx1 commits": lambda: _die_after(attempts, "insert"),
+    "after Tx1, before the call": lambda: _die_before(use_cases, "execute"),
+    "after the call, before Tx2": lambda: _die_after(SandboxProcessor, "_decide"),
+    "before Tx2 commits": lambda: _die_after(execution, "_save_attempt"),
+    "after Tx2, before the response": lambda: _die_before(execution, "_count"),
+}
+WORKER_POINTS: dict[str, Callable[[], None]] = {
+    "after the claim": lambda: _die_before(recovery, "settle_claimed"),
+    "after looking up": lambda: _die_after(SandboxProcessor, "look_up"),
+    "after sending again": lambda: _die_after(SandboxProcessor, "_decide"),
+    "before Tx2 commits": lambda: _die_after(execution, "_save_attempt"),
+    "after Tx2": lambda: _die_before(execution, "_count"),
+}
+
+
+def request(conninfo: str, key: ApiKey, point: str, path: str, body: dict[str, Any]) -> None:
+    """POST ``body`` to ``path`` with the Idempotency-Key ``crash``, and die at ``point``."""
+    client = Client(sandbox_context(Database(conninfo, size=2), Database(conninfo, size=2)), key)
+    POINTS[point]()
+    client.post(path, body, key="crash")
+    os._exit(0)
+
+
+def work(conninfo: str, point: str) -> None:
+    """Run one round of the worker, and die at ``point``."""
+    context = sandbox_context(Database(conninfo, size=2), Database(conninfo, size=2))
+    WORKER_POINTS[point]()
+    recover_due(context)
+    os._exit(0)
