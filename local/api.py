@@ -42,19 +42,15 @@ _LOG_LINES = 20
 
 @dataclass(frozen=True, kw_only=True)
 class LocalApiSettings:
-    """Settings of the API.
+    """Settings of the API."""
 
-    Attributes:
-        service: The folder with the package `payments`.
-        python: The interpreter.
-        directory: The folder of all files.
-        port: The HTTPS port; 0 takes any free one.
-
-    """
-
+    #: The folder with the package `payments`.
     service: Path
+    #: The interpreter.
     python: Path
+    #: The folder of all files.
     directory: Path
+    #: The HTTPS port; 0 takes any free one.
     port: int
 
 

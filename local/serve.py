@@ -86,7 +86,7 @@ async def _run(settings: LocalApiSettings, facts: Path, console: Console) -> Non
     finally:
         try:
             console.print("Stopping ...")
-        finally:  # even if nobody reads the output any more
+        finally:  # even if the output was closed
             await api.stop()
 
 

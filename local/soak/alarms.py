@@ -66,7 +66,7 @@ def deployed_alarms(cloudformation: "CloudFormationClient") -> list[Mapping[str,
 def evaluate(alarm: Mapping[str, Any], data: Sequence[Datum], *, time_scale: float) -> AlarmState:
     """Evaluate an alarm over a whole soak.
 
-    An alarm on a metric of the application that nobody wrote counts as one that went off: it would never go off.
+    An alarm on a metric of the application that was never written counts as one that went off: it could not go off.
 
     Args:
         alarm: The CloudFormation properties of the alarm.

@@ -22,18 +22,14 @@ _MIN_PAUSE_SECONDS = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class Soak:
-    """One soak.
+    """One soak."""
 
-    Attributes:
-        account: The account, which the caller closes.
-        deploy: Deploys the stage.
-        say: Called with lines of progress.
-
-    """
-
+    #: The account, which the caller closes.
     account: EmulatedAccount
     options: Options
+    #: Deploys the stage.
     deploy: Callable[[EmulatedAccount], DeployedApi] = deploy_first_stage
+    #: Called with lines of progress.
     say: Callable[[str], None] = lambda _line: None
 
     def run(self) -> list[Finding]:
@@ -67,7 +63,7 @@ class Soak:
         ]
 
     def _wait(self, seconds: float, memory: Memory) -> None:
-        """Wait, and sample memory meanwhile."""
+        """Wait, sampling memory."""
         end = time.monotonic() + seconds
         pause = max(seconds / _SAMPLES, _MIN_PAUSE_SECONDS)
         while (left := end - time.monotonic()) > 0 and not self.account.cancelled.wait(min(pause, left)):

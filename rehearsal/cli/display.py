@@ -1,4 +1,4 @@
-"""The output of the commands: a live view in a terminal, plain lines with time stamps elsewhere."""
+"""The output of the commands: a live view in a terminal, plain lines with time stamps otherwise."""
 
 import threading
 from collections import deque
@@ -196,7 +196,7 @@ class PlainDisplay:
 
 
 def make_display(timeline: Timeline, console: Console) -> Display:
-    """Return a live view in a terminal, plain lines elsewhere."""
+    """Return a live view in a terminal, plain lines otherwise."""
     return TerminalDisplay(timeline, console) if console.is_terminal else PlainDisplay(timeline, console)
 
 

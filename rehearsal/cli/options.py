@@ -17,19 +17,15 @@ class ApprovalMode(StrEnum):
 
 
 class Options(EnvironmentSettings):
-    """The options.
+    """The options."""
 
-    Attributes:
-        approve: What happens at an approval; without it `ask` in a terminal, otherwise `auto`.
-        rehearse_port: The HTTPS port of the first load balancer, the next one's is one more; 0 takes any free ones.
-        revision: The revision to rehearse.
-        deployed: The revision whose pipeline stack "was deployed earlier"; without it the rehearsed one.
-
-    """
-
+    #: What happens at an approval; without it `ask` in a terminal, otherwise `auto`.
     approve: ApprovalMode | None = None
+    #: The HTTPS port of the first load balancer, the next one's is one more; 0 takes any free ones.
     rehearse_port: int = Field(default=9443, ge=0, le=65_000)
+    #: The revision to rehearse.
     revision: str = "HEAD"
+    #: The revision whose pipeline stack "was deployed earlier"; without it the rehearsed one.
     deployed: str | None = None
 
     @property

@@ -21,22 +21,18 @@ class BuildSpecError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class BuildSpec:
-    """A build specification.
+    """A build specification."""
 
-    Attributes:
-        phases: Phase name to its commands.
-        output: The base directory of the primary artifact, if there is one.
-        secondary_outputs: Artifact identifier to base directory.
-        reports: Report group ARN to the format of its files.
-
-    """
-
+    #: Phase name to its commands.
     phases: Mapping[str, tuple[str, ...]]
     shell: str = "sh"
     exported_variables: tuple[str, ...] = ()
+    #: The base directory of the primary artifact, if there is one.
     output: str | None = None
+    #: Artifact identifier to base directory.
     secondary_outputs: Mapping[str, str] = field(default_factory=dict)
     cache_paths: tuple[str, ...] = ()
+    #: Report group ARN to the format of its files.
     reports: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod

@@ -26,17 +26,13 @@ _NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
 
 @dataclass(frozen=True, kw_only=True)
 class CloudFormationExecutor:
-    """Executes the action modes that CDK Pipelines uses; every call is signed by the action's role.
-
-    Attributes:
-        upload: Uploads a template (key, body) to the artifact bucket and returns its URL, since the body of a request
-            is limited to 51,200 bytes.
-        localize: Replaces the DNS names of load balancers in stack outputs by local addresses.
-
-    """
+    """Executes the action modes that CDK Pipelines uses; every call is signed by the action's role."""
 
     roles: ActionRoles
+    #: Uploads a template (key, body) to the artifact bucket and returns its URL, since the body of a request is limited
+    #: to 51,200 bytes.
     upload: Callable[[str, str], str]
+    #: Replaces the DNS names of load balancers in stack outputs by local addresses.
     localize: Callable[[Mapping[str, str]], dict[str, str]]
 
     def execute(self, action: Action, context: RunContext) -> Mapping[str, str]:

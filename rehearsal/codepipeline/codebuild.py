@@ -26,22 +26,18 @@ _COVERAGE_FORMATS = frozenset({"CLOVERXML", "COBERTURAXML", "JACOCOXML", "SIMPLE
 
 @dataclass(frozen=True, kw_only=True)
 class CodeBuildExecutor:
-    """Executes builds of the projects that the emulator has.
+    """Executes builds of the projects that the emulator has."""
 
-    Attributes:
-        builds: The folder of the builds' working copies.
-        caches: The folder that local caches are kept in.
-        environment: Returns the environment of the build image for the credentials of the service role.
-        project: Returns a project in the form of BatchGetProjects, with its `logGroup`.
-        on_start: Called with the process group id and the name of every build.
-
-    """
-
+    #: The folder of the builds' working copies.
     builds: Path
+    #: The folder that local caches are kept in.
     caches: Path
     roles: ActionRoles
+    #: Returns the environment of the build image for the credentials of the service role.
     environment: Callable[[Credentials], Mapping[str, str]]
+    #: Returns a project in the form of BatchGetProjects, with its `logGroup`.
     project: Callable[[str], Mapping[str, Any]]  # any: a CodeBuild project has dozens of members
+    #: Called with the process group id and the name of every build.
     on_start: Callable[[int, str], object]
 
     def execute(self, action: Action, context: RunContext) -> Mapping[str, str]:

@@ -34,21 +34,17 @@ class PipelineChangedError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
-    """One execution.
-
-    Attributes:
-        executors: Executors by action provider; approval and source actions by their category.
-        has_changed: Returns whether the definition has changed; called after every run order.
-
-    """
+    """One execution."""
 
     pipeline: Pipeline
     commit_id: str
     artifacts: Path
     logs: Path
+    #: Executors by action provider; approval and source actions by their category.
     executors: Mapping[str, ActionExecutor]
     timeline: Timeline
     cancelled: threading.Event
+    #: Returns whether the definition has changed; called after every run order.
     has_changed: Callable[[], bool]
 
     def run(self) -> None:

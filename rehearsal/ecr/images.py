@@ -27,18 +27,14 @@ _REQUIREMENTS = "requirements.txt"
 
 @dataclass(frozen=True, kw_only=True)
 class Image:
-    """A built image.
-
-    Attributes:
-        engine_id: Its id in the container engine that built it too; empty without one.
-        root: The folder with its files.
-        venv: The virtual environment with its packages.
-
-    """
+    """A built image."""
 
     digest: str
+    #: Its id in the container engine that built it too; empty without one.
     engine_id: str
+    #: The folder with its files.
     root: Path
+    #: The virtual environment with its packages.
     venv: Path
     config: ImageConfig
 

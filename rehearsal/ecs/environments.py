@@ -30,39 +30,31 @@ class DatabaseAddress(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceDiscovery:
-    """Finds the local addresses of what has an endpoint on AWS.
+    """Finds the local addresses of what has an endpoint on AWS."""
 
-    Attributes:
-        ca_file: The root certificate of the databases.
-        find_database: Returns the database with an endpoint.
-        localize_load_balancers: Replaces the DNS names of load balancers in a text.
-
-    """
-
+    #: The root certificate of the databases.
     ca_file: Path
+    #: Returns the database with an endpoint.
     find_database: Callable[[str], DatabaseAddress | None]
+    #: Replaces the DNS names of load balancers in a text.
     localize_load_balancers: Callable[[str], str]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ContainerLaunch:
-    """Everything that a container needs to start.
-
-    Attributes:
-        address: The loopback address of its task.
-        tmp: The folder that stands in for its `/tmp`.
-        secrets: The resolved values of its secrets.
-        extra_environment: Variables that no task definition declares.
-
-    """
+    """Everything that a container needs to start."""
 
     definition: ContainerDefinition
     image: Image
+    #: The loopback address of its task.
     address: str
     hostname: str
+    #: The folder that stands in for its `/tmp`.
     tmp: Path
     discovery: ServiceDiscovery
+    #: The resolved values of its secrets.
     secrets: Mapping[str, str] = field(repr=False)
+    #: Variables that no task definition declares.
     extra_environment: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -27,38 +27,32 @@ class HealthCheck:
 
 @dataclass(frozen=True, kw_only=True)
 class SecurityOptions:
-    """Restrictions of a container, which only a container engine can enforce.
+    """Restrictions of a container, which only a container engine can enforce."""
 
-    Attributes:
-        user: Empty for the user of the image.
-        tmpfs: Path in the container to mount options, including the size.
-    """
-
+    #: Empty for the user of the image.
     user: str = ""
     read_only_root: bool = False
     init: bool = False
     dropped_capabilities: tuple[str, ...] = ()
+    #: Path in the container to mount options, including the size.
     tmpfs: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ContainerDefinition:
-    """A container of a task.
-
-    Attributes:
-        secrets: Variable name to the reference of its value (`valueFrom`).
-        depends_on: Names of the containers that must have exited before (`COMPLETE`).
-        stop_timeout: In seconds.
-    """
+    """A container of a task."""
 
     name: str
     image: str
     essential: bool = True
     command: tuple[str, ...] | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    #: Variable name to the reference of its value (`valueFrom`).
     secrets: Mapping[str, str] = field(default_factory=dict)
+    #: Names of the containers that must have exited before (`COMPLETE`).
     depends_on: tuple[str, ...] = ()
     health_check: HealthCheck | None = None
+    #: In seconds.
     stop_timeout: float = _STOP_SECONDS
     security: SecurityOptions = field(default_factory=SecurityOptions)
     log_group: str = ""

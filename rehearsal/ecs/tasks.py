@@ -41,28 +41,24 @@ class AddressPool:
 
 @dataclass(frozen=True, kw_only=True)
 class TaskHost:
-    """What all tasks of a runtime share.
+    """What all tasks of a runtime share."""
 
-    Attributes:
-        directory: The folder of the tasks' files.
-        secrets_for: Returns the resolver of a task's secrets; blocking.
-        engine: The container engine; None for processes.
-        notify: Called with a line for every change of a container's health.
-        time_scale: How many times more often than declared the health of containers is checked.
-        extra_environment: Variables of every container that no task definition declares.
-
-    """
-
+    #: The folder of the tasks' files.
     directory: Path
     logs: Path
     table: ProcessTable
     images: ImageStore
     addresses: AddressPool
     discovery: ServiceDiscovery
+    #: Returns the resolver of a task's secrets; blocking.
     secrets_for: Callable[[TaskDefinition], SecretResolver]
+    #: The container engine; None for processes.
     engine: ContainerEngine | None = None
+    #: Called with a line for every change of a container's health.
     notify: Callable[[str], None] = lambda _line: None
+    #: How many times more often than declared the health of containers is checked.
     time_scale: float = 1.0
+    #: Variables of every container that no task definition declares.
     extra_environment: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -107,7 +107,7 @@ class LoadBalancer:
         return response
 
     async def _respond(self, request: web.BaseRequest, listener: ListenerSettings) -> tuple[web.StreamResponse, str]:
-        """Return the response, and for the log who made it."""
+        """Return the response, and for the log where it comes from."""
         target = origin_form(request.raw_path)
         if target is None:
             return error_response(400), "-"

@@ -79,19 +79,15 @@ class Rule:
 
 @dataclass(frozen=True, kw_only=True)
 class ListenerSettings:
-    """A listener.
-
-    Attributes:
-        rules: In order of priority, the default rule last.
-        response_headers: Set on every response.
-        server_header: Whether responses keep their `Server` header.
-
-    """
+    """A listener."""
 
     port: int
     protocol: str
+    #: In order of priority, the default rule last.
     rules: tuple[Rule, ...]
+    #: Set on every response.
     response_headers: Mapping[str, str] = field(default_factory=dict)
+    #: Whether responses keep their `Server` header.
     server_header: bool = True
 
     def adapt_headers(self, headers: MutableMapping[str, str]) -> None:
@@ -107,18 +103,14 @@ class ListenerSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class LoadBalancerSettings:
-    """A load balancer.
-
-    Attributes:
-        idle_timeout: In seconds.
-        web_acl: The web ACL in the form of WAFv2's API, if there is one.
-
-    """
+    """A load balancer."""
 
     arn: str
     name: str
     dns_name: str
     listeners: tuple[ListenerSettings, ...] = ()
+    #: In seconds.
     idle_timeout: float = 60
     drop_invalid_headers: bool = False
+    #: The web ACL in the form of WAFv2's API, if there is one.
     web_acl: Mapping[str, Any] | None = None

@@ -9,12 +9,10 @@ from dataclasses import dataclass
 
 import aiohttp
 
-_FIRST_CHECKS_EVERY_SECONDS = 0.25
-_LATER_CHECKS_AT_LEAST_EVERY_SECONDS = 5.0
+_INITIAL_INTERVAL_SECONDS = 0.25
+_MAX_INTERVAL_SECONDS = 5.0
 _CONNECT_SECONDS = 10.0  # the connection time-out of an Application Load Balancer
-_KEEP_ALIVE_SECONDS = (
-    55.0  # below the idle time-out of the clients of this module, so that this side closes the connection
-)
+_KEEP_ALIVE_SECONDS = 55.0  # below the idle time-out of targets, so that this side closes the connection
 
 
 class TargetHealth(enum.Enum):
@@ -104,14 +102,14 @@ class Target:
                 if failures >= settings.unhealthy_threshold and lasted:
                     self._set_health(TargetHealth.UNHEALTHY)
             first = self.health is TargetHealth.INITIAL
-            await asyncio.sleep(_FIRST_CHECKS_EVERY_SECONDS if first else self._interval())
+            await asyncio.sleep(_INITIAL_INTERVAL_SECONDS if first else self._interval())
 
     def _interval(self) -> float:
         """Return the declared interval for an initial target, since it sets its deadline; otherwise a shorter one."""
         declared = self._settings.health_interval
         if self.health is TargetHealth.INITIAL:
             return declared
-        return min(declared, _LATER_CHECKS_AT_LEAST_EVERY_SECONDS)
+        return min(declared, _MAX_INTERVAL_SECONDS)
 
     def _set_health(self, health: TargetHealth) -> None:
         self.health = health

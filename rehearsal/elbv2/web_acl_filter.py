@@ -19,15 +19,11 @@ from rehearsal.waf.web_request import INSPECTED_BODY_BYTES, WebRequest
 
 @dataclass(frozen=True, kw_only=True)
 class FilterResult:
-    """The result for a request.
+    """The result for a request."""
 
-    Attributes:
-        response: The response to a request that is not allowed.
-        body_start: The part of the body that was read already; None if none was.
-
-    """
-
+    #: The response to a request that is not allowed.
     response: web.Response | None = None
+    #: The part of the body that was read already; None if none was.
     body_start: bytes | None = None
 
 

@@ -52,23 +52,19 @@ class ServedStack:
 
 @dataclass(kw_only=True)
 class EmulatedAccount:
-    """The account. `open` it, use it, and `close` it in any case.
-
-    Attributes:
-        engine: The container engine; None for processes.
-        notify: Called with a line about what only AWS can do.
-        time_scale: See `RuntimeSettings`.
-        extra_environment: See `RuntimeSettings`.
-        cancelled: Set to cancel what is running.
-
-    """
+    """The account. `open` it, use it, and `close` it in any case."""
 
     workspace: Workspace
     ports: Ports
+    #: The container engine; None for processes.
     engine: ContainerEngine | None = None
+    #: Called with a line about what only AWS can do.
     notify: Callable[[str], None] = lambda _line: None
+    #: See `RuntimeSettings`.
     time_scale: float = 1.0
+    #: See `RuntimeSettings`.
     extra_environment: Mapping[str, str] = field(default_factory=dict)
+    #: Set to cancel what is running.
     cancelled: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:

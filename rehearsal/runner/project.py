@@ -19,25 +19,21 @@ class ProjectError(Exception):
 
 
 class Project(BaseModel):
-    """What the rehearsal needs to know about an app, apart from its cloud assembly.
-
-    Attributes:
-        stacks: The stacks that a person deploys: that of the pipeline, and others of the app's top level.
-        destroy: The command that destroys everything; run in a clone of the repository.
-        context: Values for `cdk --context`; `$certificate_arn` and `$connection_arn` are replaced.
-        execution_policies: A glob of policy documents for the bootstrap's CloudFormation execution role; without it the
-            role is an administrator.
-        example: A command whose output is shown once the pipeline has succeeded: how to try what was deployed.
-            `STACK_OUTPUTS` (JSON) has the outputs of the last environment's stack, `CA_FILE` the root to trust.
-
-    """
+    """What the rehearsal needs to know about an app, apart from its cloud assembly."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    #: The stacks that a person deploys: that of the pipeline, and others of the app's top level.
     stacks: tuple[str, ...]
+    #: The command that destroys everything; run in a clone of the repository.
     destroy: tuple[str, ...]
+    #: Values for `cdk --context`; `$certificate_arn` and `$connection_arn` are replaced.
     context: Mapping[str, str] = {}
+    #: A glob of policy documents for the bootstrap's CloudFormation execution role; without it the role is an
+    #: administrator.
     execution_policies: str = ""
+    #: A command whose output is shown once the pipeline has succeeded: how to try what was deployed. `STACK_OUTPUTS`
+    #: (JSON) has the outputs of the last environment's stack, `CA_FILE` the root to trust.
     example: tuple[str, ...] = ()
 
     @classmethod

@@ -35,27 +35,23 @@ _CLOSE_SECONDS = 0.2
 
 @dataclass(frozen=True, kw_only=True)
 class RuntimeSettings:
-    """Settings of the container runtime.
+    """Settings of the container runtime."""
 
-    Attributes:
-        directory: The folder of its files (absolute); `logs/events.log` has the events.
-        images: The folder of the image store.
-        port_for: Allocates the local ports of listeners.
-        on_event: Called with a line for every event, on the runtime's thread.
-        on_limitation: Called with a line about what only AWS can do, on the runtime's thread.
-        engine: The container engine; None for processes.
-        time_scale: How many times more often than declared the health of containers is checked.
-        extra_environment: Variables of every container that no task definition declares.
-
-    """
-
+    #: The folder of its files (absolute); `logs/events.log` has the events.
     directory: Path
+    #: The folder of the image store.
     images: Path
+    #: Allocates the local ports of listeners.
     port_for: PortAllocator = lambda _name, _port: 0
+    #: Called with a line for every event, on the runtime's thread.
     on_event: Callable[[str], None] = lambda _line: None
+    #: Called with a line about what only AWS can do, on the runtime's thread.
     on_limitation: Callable[[str], None] = lambda _line: None
+    #: The container engine; None for processes.
     engine: ContainerEngine | None = None
+    #: How many times more often than declared the health of containers is checked.
     time_scale: float = 1.0
+    #: Variables of every container that no task definition declares.
     extra_environment: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -23,19 +23,15 @@ _QUERY, _BODY, _COOKIE, _PATH = "ARGS_GET", "REQUEST_BODY", "REQUEST_COOKIES", "
 
 @dataclass(frozen=True, kw_only=True)
 class ManagedRule:
-    """A rule of a group.
-
-    Attributes:
-        variable: What it inspects, in ModSecurity's terms.
-        operator: What it detects, in ModSecurity's terms; empty for a rule that never matches.
-        blocks: Whether its action is BLOCK, not COUNT.
-
-    """
+    """A rule of a group."""
 
     name: str
     label: str
+    #: What it inspects, in ModSecurity's terms.
     variable: str = ""
+    #: What it detects, in ModSecurity's terms; empty for a rule that never matches.
     operator: str = ""
+    #: Whether its action is BLOCK, not COUNT.
     blocks: bool = True
 
 

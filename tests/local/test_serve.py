@@ -69,7 +69,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     servers: list[Server] = []
 
     def start(**options: object) -> Server:
-        servers.append(Server(tmp_path, **options))  # type: ignore[arg-type]
+        servers.append(Server(tmp_path, **options))  # type: ignore[arg-type]  # options of two types
         return servers[-1]
 
     yield start

@@ -10,17 +10,13 @@ ContextValue = str | Sequence[str]
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """An action of a principal on a resource.
+    """An action of a principal on a resource."""
 
-    Attributes:
-        principal: The ARN of a role, role session or user, or a service principal such as `sns.amazonaws.com`.
-        context: Condition keys in addition to account, region and principal.
-
-    """
-
+    #: The ARN of a role, role session or user, or a service principal such as `sns.amazonaws.com`.
     principal: str
     action: str
     resource: str = "*"
+    #: Condition keys in addition to account, region and principal.
     context: Mapping[str, ContextValue] = field(default_factory=dict)
 
     @property
@@ -38,33 +34,25 @@ class Call:
 
 @dataclass(frozen=True, kw_only=True)
 class Policies:
-    """The policy documents that decide a call.
+    """The policy documents that decide a call."""
 
-    Attributes:
-        identity: The identity policies of the principal, by name.
-        boundary: The permissions boundary of the principal, if it has one.
-        resource: The resource policy; None without one.
-
-    """
-
+    #: The identity policies of the principal, by name.
     identity: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    #: The permissions boundary of the principal, if it has one.
     boundary: Mapping[str, object] | None = None
+    #: The resource policy; None without one.
     resource: Mapping[str, object] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """The decision about a call.
-
-    Attributes:
-        reason: Which kind of policy decided.
-        missing_in_resource: Whether only the resource policy does not allow it.
-
-    """
+    """The decision about a call."""
 
     call: Call
     allowed: bool
+    #: Which kind of policy decided.
     reason: str
+    #: Whether only the resource policy does not allow it.
     missing_in_resource: bool = False
 
 

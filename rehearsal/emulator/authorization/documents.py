@@ -159,9 +159,9 @@ def _parsed(document: object) -> Document | None:
     return parsed
 
 
-def _iam() -> Any:
+def _iam() -> Any:  # any: ministack is untyped
     return importlib.import_module("ministack.services.iam")
 
 
-def _evaluator() -> Any:
+def _evaluator() -> Any:  # any: ministack is untyped
     return importlib.import_module("ministack.core.iam_evaluator")

@@ -52,7 +52,7 @@ def correct_condition_keys() -> None:
     engine = _engine()
     original = engine._resolve_condition_key
 
-    def resolve(key: str, context: Any) -> Any:
+    def resolve(key: str, context: Any) -> Any:  # any: ministack is untyped
         name = key.lower()
         if name == "aws:securetransport":
             return "true"
@@ -66,7 +66,7 @@ def _engine() -> Any:  # any: ministack is untyped
     return importlib.import_module("ministack.core.iam_evaluator")
 
 
-def _context(call: Call, *, account: str, region: str) -> Any:
+def _context(call: Call, *, account: str, region: str) -> Any:  # any: ministack is untyped
     keys: dict[str, Any] = {key.lower(): value for key, value in call.context.items()}
     keys.setdefault("aws:tagkeys", None)
     if call.is_by_service:

@@ -18,20 +18,16 @@ Alternatives = Sequence[Call]
 
 @dataclass(frozen=True, kw_only=True)
 class Operation:
-    """An operation on a resource.
+    """An operation on a resource."""
 
-    Attributes:
-        name: `create`, `update` or `delete`.
-        before: The previous properties of an update.
-
-    """
-
+    #: `create`, `update` or `delete`.
     name: str
     type_name: str
     properties: Properties
     stack_name: str = ""
     logical_id: str = ""
     resource_id: str | None = None
+    #: The previous properties of an update.
     before: Properties | None = None
 
 

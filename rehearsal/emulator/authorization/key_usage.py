@@ -15,24 +15,20 @@ _LOGS = ("kms:Encrypt", "kms:Decrypt", "kms:ReEncryptFrom", "kms:ReEncryptTo", "
 
 @dataclass(frozen=True, kw_only=True)
 class _Use:
-    """The use of a key that a property names.
+    """The use of a key that a property names."""
 
-    Attributes:
-        path: The path of the property.
-        via: The prefix of the service.
-        source: The documentation.
-        caller: Actions of the service in the name of whoever creates the resource (with `kms:ViaService`), so that key
-            policy and identity policies must allow them, in addition to those in the resource schema.
-        service: Actions of the service in its own name, when the resource is created.
-        encryption_context: The key of the encryption context with the ARN of the resource.
-
-    """
-
+    #: The path of the property.
     path: str
+    #: The prefix of the service.
     via: str
+    #: The documentation.
     source: str
+    #: Actions of the service in the name of whoever creates the resource (with `kms:ViaService`), so that key policy
+    #: and identity policies must allow them, in addition to those in the resource schema.
     caller: Sequence[str] = ()
+    #: Actions of the service in its own name, when the resource is created.
     service: Sequence[str] = ()
+    #: The key of the encryption context with the ARN of the resource.
     encryption_context: str | None = None
 
 

@@ -20,16 +20,12 @@ SERVICE_LINKED = ":role/aws-service-role/"
 
 @dataclass(frozen=True, kw_only=True)
 class PassedRole:
-    """A role in the properties of a resource.
-
-    Attributes:
-        service: The service that assumes it; None if unknown.
-        at_creation: Whether the service assumes it when the resource is created.
-
-    """
+    """A role in the properties of a resource."""
 
     role: str
+    #: The service that assumes it; None if unknown.
     service: str | None
+    #: Whether the service assumes it when the resource is created.
     at_creation: bool
 
 

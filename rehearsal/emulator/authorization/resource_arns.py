@@ -96,17 +96,13 @@ _RELATED: Mapping[str, tuple[tuple[str, str], ...]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class ResourceArns:
-    """The ARNs that an operation on a resource may be about.
+    """The ARNs that an operation on a resource may be about."""
 
-    Attributes:
-        own: The ARN of the resource; None for types without one, such as attachments.
-        related: ARNs of other resources of its actions.
-        referred: ARNs in its properties.
-
-    """
-
+    #: The ARN of the resource; None for types without one, such as attachments.
     own: str | None
+    #: ARNs of other resources of its actions.
     related: tuple[str, ...] = ()
+    #: ARNs in its properties.
     referred: tuple[str, ...] = field(default=())
 
     def for_action(self, action: str) -> list[str]:

@@ -142,21 +142,21 @@ def keep_whole_web_acls() -> None:
     update: Callable[..., Any] = waf.update_web_acl_record
     dropped = ("CustomResponseBodies", "DataProtectionConfig")
 
-    def kept(record: dict[str, Any], properties: dict[str, Any]) -> None:
+    def copy_dropped(record: dict[str, Any], properties: dict[str, Any]) -> None:
         for name in dropped:
             record.pop(name, None)
             if name in properties:
                 record[name] = properties[name]
 
     def create_web_acl_record(name: str, scope: str, properties: dict[str, Any]) -> Any:
-        made = create(name, scope, properties)
-        kept(made[2], properties)
-        return made
+        created = create(name, scope, properties)
+        copy_dropped(created[2], properties)
+        return created
 
     def update_web_acl_record(record: dict[str, Any], properties: dict[str, Any]) -> Any:
-        changed = update(record, properties)
-        kept(changed, properties)
-        return changed
+        updated = update(record, properties)
+        copy_dropped(updated, properties)
+        return updated
 
     waf.create_web_acl_record = create_web_acl_record
     waf.update_web_acl_record = update_web_acl_record

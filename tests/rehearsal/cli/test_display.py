@@ -1,4 +1,4 @@
-"""The live view in a terminal, and plain lines elsewhere."""
+"""The live view in a terminal, and plain lines otherwise."""
 
 import io
 from pathlib import Path

@@ -215,5 +215,5 @@ class TestDockerCommand:
         docker.main(["build", "--tag", reference, "."])
         assert docker.main(["push", reference]) == 1
         assert "push to assets:1 failed" in capsys.readouterr().err
-        assert docker.main(["push", "elsewhere/assets:1"]) == 1
+        assert docker.main(["push", "other/assets:1"]) == 1
         assert "is not in an ECR repository" in capsys.readouterr().err

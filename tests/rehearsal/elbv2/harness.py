@@ -25,13 +25,7 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class Harness:
-    """A load balancer with an HTTPS and an HTTP listener, and its targets.
-
-    Attributes:
-        notifications: The lines that it has reported.
-        now: The time on the clock of its web ACL.
-
-    """
+    """A load balancer with an HTTPS and an HTTP listener, and its targets."""
 
     def __init__(self, folder: Path, **settings: Any) -> None:
         self.authority = CertificateAuthority(folder / "ca")
@@ -46,7 +40,9 @@ class Harness:
             ),
             **settings,
         )
+        #: The lines that it has reported.
         self.notifications: list[str] = []
+        #: The time on the clock of its web ACL.
         self.now = 0.0
         self.balancers = LoadBalancers(
             groups=self.groups,

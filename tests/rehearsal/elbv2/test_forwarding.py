@@ -180,10 +180,10 @@ def test_long_bodies_are_streamed(run: Run) -> None:
 
 def test_responses_without_a_body_keep_their_length(run: Run) -> None:
     async def scenario(harness: Harness) -> None:
-        async def answer_of(request: web.BaseRequest) -> web.StreamResponse:
+        async def respond(request: web.BaseRequest) -> web.StreamResponse:
             return web.Response(status=204) if request.path == "/none" else web.Response(text="twelve bytes")
 
-        await harness.target(answer_of)
+        await harness.target(respond)
         async with harness.client() as client:
             async with client.head("/") as response:
                 assert (response.status, response.headers["Content-Length"]) == (200, "12")

@@ -64,8 +64,8 @@ def test_a_denial_has_the_missing_statement(account: Account) -> None:
 
 
 def test_an_unknown_principal_is_denied(account: Account) -> None:
-    with pytest.raises(CallDeniedError, match="the account has no role nobody"):
-        account.authorization.require(f"arn:aws:iam::{ACCOUNT_ID}:role/nobody", "s3:ListAllMyBuckets")
+    with pytest.raises(CallDeniedError, match="the account has no role unknown"):
+        account.authorization.require(f"arn:aws:iam::{ACCOUNT_ID}:role/unknown", "s3:ListAllMyBuckets")
 
 
 def test_a_key_policy_must_allow_the_account(account: Account) -> None:

@@ -71,7 +71,7 @@ def test_clients_need_tls_and_the_password(tmp_path: Path) -> None:
             server = await databases.ensure(SPEC)
             assert await databases.ensure(SPEC) is server
             assert databases.find(SPEC.endpoints[0]) is server
-            assert databases.find("elsewhere") is None
+            assert databases.find("other") is None
             other = CertificateAuthority(tmp_path / "other").certificate
             await asyncio.to_thread(check_access, server, tmp_path / "ca" / "ca.pem", other)
             pid = server.pid
