@@ -148,8 +148,8 @@ class Network(Construct):
             self.vpc,
             "NIST.800.53.R5-VPCDefaultSecurityGroupClosed",
             "PCI.DSS.321-VPCDefaultSecurityGroupClosed",
-            reason="Custom::ClosedDefaultGroup in the same stack removes all rules from the group, which the rule "
-            "cannot see.",
+            reason="Custom::RestrictDefaultSecurityGroup in the same stack removes all rules from the group, "
+            "which the rule cannot see.",
         )
 
 

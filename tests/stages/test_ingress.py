@@ -128,7 +128,7 @@ def test_the_log_bucket_rejects_plain_http(each: Templates) -> None:
 
 
 def test_the_log_bucket_is_emptied_after_delivery_stops(each: Templates, balancer: Resource) -> None:
-    emptied, policy = each.one("Custom::EmptiedBucket"), each.one("AWS::S3::BucketPolicy")
+    emptied, policy = each.one("Custom::AutoDeleteObjects"), each.one("AWS::S3::BucketPolicy")
     assert emptied.logical_id in balancer.depends_on
     assert policy.logical_id in emptied.depends_on
 
