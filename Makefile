@@ -51,19 +51,19 @@ rehearse: setup ## run the whole pipeline from the current commit to prod, on th
 
 .PHONY: rehearse-remote
 rehearse-remote: setup ## a local git remote: whatever is pushed to it goes through the pipeline
-	@$(BIN)/python -m rehearsal.remote
+	@$(BIN)/python -m rehearsal.cli.remote
 
 .PHONY: serve
 serve: setup ## only the API: HTTPS on PORT (default 8443, 0 = any)
-	@$(BIN)/python -m rehearsal.serve
+	@$(BIN)/python -m local.serve
 
 .PHONY: bench
 bench: setup ## how many payments one api process takes; writes .run/bench.json
-	@$(BIN)/python -m rehearsal.bench
+	@$(BIN)/python -m benchmarks.bench
 
 .PHONY: soak
 soak: setup ## leave a deployed stage alone, then use it lightly, for MINUTES (default 15); writes .run/soak.json
-	@$(BIN)/python -m rehearsal.soak
+	@$(BIN)/python -m local.soak
 
 # ---- checks ---------------------------------------------------------------------------------------------------------
 .PHONY: test
@@ -168,11 +168,11 @@ mutants: setup ## mutation score of the payment domain, in some minutes; docs/mu
 # ---- permissions of the last rehearsal ----------------------------------------------------------------------------------
 .PHONY: permission-mutants
 permission-mutants: setup ## take each permission out of the last rehearsal's policies: which does no call need?
-	$(BIN)/python -m rehearsal.permission_mutants tests/rehearsal/unexercised_permissions.json
+	$(BIN)/python -m rehearsal.permissions.mutants tests/local/unexercised_permissions.json
 
 .PHONY: second-opinion
 second-opinion: setup ## have another policy engine decide the calls of the last rehearsal again
-	$(BIN)/python -m rehearsal.second_opinion
+	$(BIN)/python -m rehearsal.permissions.second_opinion
 
 # ---- AWS ------------------------------------------------------------------------------------------------------------
 .PHONY: synth

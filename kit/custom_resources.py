@@ -19,7 +19,7 @@ from kit.functions import FunctionFindings, InlineFunction
 from kit.policies import PREFIX_RESOURCES, allow
 
 #: Purposes of the functions behind the custom resources, which name the functions and their log groups.
-RESTRICT_DEFAULT_GROUP, EMPTY_BUCKET = FUNCTIONS = ("close-default-group", "empty-bucket")
+RESTRICT_DEFAULT_GROUP, EMPTY_BUCKET = FUNCTIONS = ("restrict-default-group", "empty-bucket")
 HANDLER = Path(__file__).parent / "handlers" / "custom_resources.py"
 _CALLER = "Called only by CloudFormation, during a deployment; "
 _FINDINGS = FunctionFindings(
@@ -45,7 +45,7 @@ class _FunctionResource(InlineFunction):
     ) -> None:
         super().__init__(
             scope,
-            "Cleaner",
+            "Handler",
             target=target,
             key=key,
             purpose=purpose,
@@ -77,11 +77,11 @@ class RestrictedDefaultSecurityGroup(Construct):
             target=target,
             key=key,
             purpose=RESTRICT_DEFAULT_GROUP,
-            resource_type="Custom::ClosedDefaultGroup",
-            properties={"PhysicalName": f"closed-{group_id}", "GroupId": group_id, "Account": target.account},
+            resource_type="Custom::RestrictDefaultSecurityGroup",
+            properties={"PhysicalName": f"restricted-{group_id}", "GroupId": group_id, "Account": target.account},
             statements=[
                 allow(
-                    "CloseDefaultGroup",
+                    "RestrictDefaultGroup",
                     ["ec2:RevokeSecurityGroupEgress", "ec2:RevokeSecurityGroupIngress"],
                     [f"arn:aws:ec2:{target.region}:{target.account}:security-group/{group_id}"],
                 )
@@ -104,7 +104,7 @@ class AutoDeleteObjects(Construct):
             target=target,
             key=key,
             purpose=EMPTY_BUCKET,
-            resource_type="Custom::EmptiedBucket",
+            resource_type="Custom::AutoDeleteObjects",
             properties={"PhysicalName": f"emptied-{target.names.suffix}", "Bucket": bucket.bucket_name},
             statements=[
                 allow("ListVersions", ["s3:ListBucketVersions"], [bucket.bucket_arn]),

@@ -17,7 +17,8 @@ from typing import Any  # values of the CDK context are untyped JSON
 
 from kit.configuration import ConfigurationError, parse_value, reject_unknown_keys
 from kit.naming import Names
-from stages.config import DEFAULT_REGION, CapacityConfig, EnvironmentConfig
+from stages.config.capacity import CapacityConfig
+from stages.config.environment import DEFAULT_REGION, EnvironmentConfig
 
 #: Environment variable of the synth step with the overrides as JSON.
 CONTEXT_OVERRIDES = "CONTEXT_OVERRIDES"

@@ -78,5 +78,5 @@ def create_artifact_bucket(scope: Construct, target: TargetEnvironment, *, key: 
         "build's transfers would be larger than the artifacts.",
         replication_reason="Running the pipeline recreates artifacts from the commit; nothing is lost with them.",
     )
-    AutoDeleteObjects(scope, "EmptiedArtifacts", target=target, key=key, bucket=bucket)
+    AutoDeleteObjects(scope, "AutoDeleteArtifacts", target=target, key=key, bucket=bucket)
     return bucket

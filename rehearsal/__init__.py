@@ -1,1 +1,1 @@
-"""The local run of the synthesized pipeline: no AWS account, the same definition, the same commands."""
+"""Run a synthesized CDK pipeline on one machine, without an AWS account."""

@@ -4,7 +4,7 @@ from aws_cdk import Environment, Stage
 from constructs import Construct
 
 from kit.naming import tag_all
-from stages.config import EnvironmentConfig
+from stages.config.environment import EnvironmentConfig
 from stages.database.stack import DatabaseStack
 from stages.monitoring.stack import MonitoringStack
 from stages.network.stack import NetworkStack

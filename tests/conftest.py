@@ -10,6 +10,8 @@ settings.register_profile("untimed", _CURRENT, deadline=None)
 settings.load_profile("untimed")
 
 
+#: Characters of a test's id, its file included: one line of a report.
+_LONGEST_ID = 100
 #: Characters that one parameter adds to a test's id: enough to tell cases apart, and a report stays readable.
 _LONGEST_PARAMETER = 20
 
@@ -27,7 +29,9 @@ _SYNTHESES = {"assembly", "synthesized", "whole_app", "widest"}
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Share what is costly to set up, and start what takes minutes first, so that no worker waits at the end."""
+    """Keep ids readable, share what is costly to set up, and start what takes minutes first."""
+    if too_long := [item.nodeid for item in items if len(item.nodeid) > _LONGEST_ID]:
+        raise pytest.UsageError(f"Give these tests shorter names, or their parameters ids: {too_long}")
     for item in items:
         if _SYNTHESES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.xdist_group("synthesis"))

@@ -45,7 +45,10 @@ def empty_bucket(event: dict[str, Any], properties: dict[str, Any]) -> None:
         pass
 
 
-HANDLERS = {"Custom::ClosedDefaultGroup": restrict_default_security_group, "Custom::EmptiedBucket": empty_bucket}
+HANDLERS = {
+    "Custom::RestrictDefaultSecurityGroup": restrict_default_security_group,
+    "Custom::AutoDeleteObjects": empty_bucket,
+}
 
 
 def handler(event: dict[str, Any], context: Any) -> None:

@@ -1,1 +1,1 @@
-"""Walks a pipeline definition as AWS CodePipeline would: stages in order, equal run orders side by side."""
+"""Executes a pipeline definition as AWS CodePipeline does."""

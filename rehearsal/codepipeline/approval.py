@@ -1,57 +1,57 @@
-"""Manual approvals: a person decides in the terminal, having read what the real approver would read."""
+"""Manual approval actions: the user decides in the terminal, with the text that the real approver would read."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from rehearsal.codepipeline.actions import ActionError, Surroundings
 from rehearsal.codepipeline.definition import Action
+from rehearsal.codepipeline.run_context import ActionError, RunContext
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
-    """What the approver is asked: text and link of the action, with their variables filled in."""
+class ApprovalRequest:
+    """What the approver sees: the action's text and link, with their variables resolved."""
 
     stage: str
     action: str
     text: str
     link: str
+    #: Logs of the earlier actions of the stage. The link leads to the AWS console; these files are on this machine.
     logs: tuple[Path, ...] = ()
-    """Logs of what ran before in the same stage: the link of a report leads to a console, these are on this machine."""
 
 
 class Approver(Protocol):
-    """Whoever decides."""
+    """Decides about approval requests."""
 
-    def approve(self, request: Request) -> bool:
-        """Answer True to go on, False to reject."""
+    def approve(self, request: ApprovalRequest) -> bool:
+        """Return whether the request is approved."""
         ...
 
 
 class RejectedError(ActionError):
-    """The approver said no. Rejecting fails the stage, as in CodePipeline."""
+    """The request was rejected, which fails the stage, as in CodePipeline."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Approval:
-    """Runs approval actions."""
+class ApprovalExecutor:
+    """Executes manual approval actions."""
 
     approver: Approver
 
-    def run(self, action: Action, around: Surroundings) -> Mapping[str, str]:
-        """Ask; see `Provider.run`."""
-        configuration = around.configuration(action)
-        request = Request(
-            stage=around.stage,
+    def execute(self, action: Action, context: RunContext) -> Mapping[str, str]:
+        """Ask the approver; see `ActionExecutor.execute`."""
+        configuration = context.configuration(action)
+        logs = (path for path in context.log.parent.glob(f"{context.stage}.*.log") if path != context.log)
+        request = ApprovalRequest(
+            stage=context.stage,
             action=action.name,
             text=configuration.get("CustomData", ""),
             link=configuration.get("ExternalEntityLink", ""),
-            logs=tuple(sorted(path for path in around.log.parent.glob(f"{around.stage}.*.log") if path != around.log)),
+            logs=tuple(sorted(logs)),
         )
-        around.log.write_text(f"{request.text}\n{request.link}\n", encoding="utf-8")
-        around.progress("waiting for a decision")
+        context.write_log(f"{request.text}\n{request.link}")
+        context.progress("waiting for approval")
         if not self.approver.approve(request):
-            msg = f"{action.name} was rejected; nothing behind it was touched"
-            raise RejectedError(msg, log=around.log)
+            raise RejectedError(f"{action.name} was rejected; no later action was started", log=context.log)
         return {}

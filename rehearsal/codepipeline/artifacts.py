@@ -1,11 +1,11 @@
-"""Artifacts of one execution: folders under the workspace where CodePipeline has zip files in a bucket."""
+"""Artifacts of one execution: folders of the workspace, where CodePipeline has zip files in a bucket."""
 
 import shutil
 from pathlib import Path
 
 
 class ArtifactError(Exception):
-    """An action asks for an artifact or a file that no earlier action has produced."""
+    """An action needs an artifact, or a file of one, that no earlier action produced."""
 
 
 class Artifacts:
@@ -16,30 +16,28 @@ class Artifacts:
         root.mkdir(parents=True, exist_ok=True)
 
     def create(self, name: str) -> Path:
-        """An empty folder for the output artifact `name`; an earlier one of that name is replaced."""
+        """Return an empty folder for an output artifact; an artifact of the same name is replaced."""
         folder = self._root / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         return folder
 
     def folder(self, name: str) -> Path:
-        """The folder of an artifact that an earlier action produced."""
+        """Return the folder of an artifact that an earlier action produced."""
         folder = self._root / name
         if not folder.is_dir():
-            there = sorted(path.name for path in self._root.iterdir())
-            msg = f"artifact {name} was not produced by any earlier action; there are: {there}"
-            raise ArtifactError(msg)
+            known = sorted(path.name for path in self._root.iterdir())
+            raise ArtifactError(f"no earlier action produced the artifact {name}; known artifacts: {known}")
         return folder
 
     def file(self, reference: str) -> Path:
-        """The file that `Artifact::path/in/it` names."""
+        """Return the file that a reference `Artifact::path/to/file` names."""
         name, _, inner = reference.partition("::")
         path = self.folder(name) / inner
         if not inner or not path.is_file():
-            msg = f"{reference}: there is no such file in artifact {name}"
-            raise ArtifactError(msg)
+            raise ArtifactError(f"{reference}: artifact {name} has no such file")
         return path
 
     def copy_to(self, name: str, target: Path) -> None:
-        """A clean, writable copy of an artifact, links kept as links."""
+        """Make a writable copy of an artifact; symbolic links stay links."""
         shutil.copytree(self.folder(name), target, symlinks=True)

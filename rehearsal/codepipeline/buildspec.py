@@ -1,5 +1,6 @@
-"""Build specifications (version 0.2) and the shell script that runs one.
+"""Build specifications (version 0.2), and the shell script that runs one.
 
+What is not implemented is refused by name.
 Source: https://docs.aws.amazon.com/codebuild/latest/userguide/build-spec-ref.html
 """
 
@@ -11,101 +12,84 @@ from typing import Any
 
 import yaml
 
-PHASES = ("install", "pre_build", "build", "post_build")
+_PHASES = ("install", "pre_build", "build")
 
 
 class BuildSpecError(Exception):
-    """The build specification cannot be read; the message says where and why."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Phase:
-    """The commands of a phase, and those that run in any case after them."""
-
-    commands: tuple[str, ...] = ()
-    finally_commands: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Output:
-    """Which files of the build become an artifact."""
-
-    base_directory: str = "."
-    files: tuple[str, ...] = ("**/*",)
+    """The build specification is invalid or uses something that is not implemented."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuildSpec:
-    """A build specification as the runner needs it."""
+    """A build specification."""
 
-    phases: Mapping[str, Phase]
+    #: Phase name to its commands.
+    phases: Mapping[str, tuple[str, ...]]
     shell: str = "sh"
-    variables: Mapping[str, str] = field(default_factory=dict)
-    secrets: Mapping[str, str] = field(default_factory=dict)
-    parameters: Mapping[str, str] = field(default_factory=dict)
     exported_variables: tuple[str, ...] = ()
-    output: Output | None = None
-    secondary_outputs: Mapping[str, Output] = field(default_factory=dict)
+    #: The base directory of the primary artifact, if there is one.
+    output: str | None = None
+    #: Artifact identifier to base directory.
+    secondary_outputs: Mapping[str, str] = field(default_factory=dict)
     cache_paths: tuple[str, ...] = ()
+    #: Report group ARN to the format of its files.
     reports: Mapping[str, str] = field(default_factory=dict)
-    """Report group, by name or ARN, and the format of its files."""
 
     @classmethod
     def load(cls, text: str, source: Path) -> "BuildSpec":
-        """Read an inline specification, or the file of the source that `text` names (`buildspec.yml` when empty)."""
+        """Load an inline specification, or the file of the source that `text` names.
+
+        Raises:
+            BuildSpecError: The specification is missing, invalid or not supported.
+
+        """
         where = "inline build specification"
         if "\n" not in text.strip() and not text.lstrip().startswith("{"):
-            where = text.strip() or "buildspec.yml"
+            where = text.strip()
             file = source / where
             if not file.is_file():
-                msg = f"build specification {where} is not in the input artifact"
-                raise BuildSpecError(msg)
+                raise BuildSpecError(f"build specification {where} is not in the input artifact")
             text = file.read_text(encoding="utf-8")
         try:
             data = yaml.safe_load(text)
         except yaml.YAMLError as error:
-            msg = f"{where} is not valid YAML: {error}"
-            raise BuildSpecError(msg) from error
+            raise BuildSpecError(f"{where} is not valid YAML: {error}") from error
         if not isinstance(data, dict) or str(data.get("version")) != "0.2":
-            msg = f"{where} is not a build specification of version 0.2"
-            raise BuildSpecError(msg)
+            raise BuildSpecError(f"{where} is not a build specification of version 0.2")
         return cls._parse(data)
 
     @classmethod
     def _parse(cls, data: Mapping[str, Any]) -> "BuildSpec":
-        env = data.get("env") or {}
-        artifacts = data.get("artifacts") or {}
+        env, phases, artifacts = (_members(data, name) for name in ("env", "phases", "artifacts"))
+        _refuse_others("the build specification", data, "version", "env", "phases", "artifacts", "cache", "reports")
+        _refuse_others("env", env, "shell", "exported-variables")
+        _refuse_others("phases", phases, *_PHASES)
+        for name, phase in phases.items():
+            _refuse_others(f"phase {name}", phase, "commands", "runtime-versions")
         return cls(
-            phases={
-                name: Phase(commands=_strings(phase.get("commands")), finally_commands=_strings(phase.get("finally")))
-                for name, phase in (data.get("phases") or {}).items()
-            },
+            phases={name: _strings(phase.get("commands")) for name, phase in phases.items()},
             shell=env.get("shell", "sh"),
-            variables={key: str(value) for key, value in (env.get("variables") or {}).items()},
-            secrets=env.get("secrets-manager") or {},
-            parameters=env.get("parameter-store") or {},
             exported_variables=_strings(env.get("exported-variables")),
-            output=_output(artifacts) if "files" in artifacts else None,
+            output=_base_directory(artifacts) if "files" in artifacts else None,
             secondary_outputs={
-                name: _output(item) for name, item in (artifacts.get("secondary-artifacts") or {}).items()
+                name: _base_directory(item) for name, item in _members(artifacts, "secondary-artifacts").items()
             },
-            cache_paths=_strings((data.get("cache") or {}).get("paths")),
+            cache_paths=_strings(_members(data, "cache").get("paths")),
             reports={
                 str(group): str(report.get("file-format", "JUNITXML"))
-                for group, report in (data.get("reports") or {}).items()
+                for group, report in _members(data, "reports").items()
             },
         )
 
     def interpreter(self) -> list[str]:
-        """The command that runs the script. The build images' `sh` is bash in POSIX mode."""
+        """Return the command that runs the script. In the build images `sh` is bash in POSIX mode."""
         return ["bash", "--posix"] if self.shell == "sh" else [self.shell]
 
     def script(self, exports: Path) -> str:
-        """One shell script for all phases: state carries over from command to command, as in CodeBuild.
+        """Return one shell script for all phases, since shell state carries over from command to command in CodeBuild.
 
-        The first failing command ends its phase. `post_build` still runs after a failed `build`, nothing runs after
-        a failed `install` or `pre_build`. At the end the exported variables are written to `exports`,
-        name and value each ended by NUL.
+        The first command that fails ends the build. The script always writes the exported variables to `exports`, name
+        and value each terminated by NUL.
         """
         lines = [_PRELUDE, f"trap '__exports > {shlex.quote(str(exports))}' EXIT", "__exports() {", "  :"]
         lines += [
@@ -113,66 +97,49 @@ class BuildSpec:
             for name in self.exported_variables
             if name.isidentifier()
         ]
-        lines += ["}", "__result=0"]
-        for name in PHASES:
-            phase = self.phases.get(name)
-            if phase is None:
-                continue
-            guard = '[ "$__stopped" = no ]' if name == "post_build" else '[ "$__result" -eq 0 ]'
-            commands = " ".join(shlex.quote(command) for command in phase.commands)
-            finals = " ".join(shlex.quote(command) for command in phase.finally_commands)
-            lines += [
-                f"if {guard}; then",
-                f"  __phase {name} {commands}",
-                f"  __finally {name} {finals}" if finals else "  :",
-                "fi",
-            ]
-        lines.append("exit $__result")
+        lines.append("}")
+        for name in _PHASES:
+            if name in self.phases:
+                lines.append(f"echo '[Container] Entering phase {name}'")
+                lines += [f"__run {shlex.quote(command)}" for command in self.phases[name]]
         return "\n".join(lines) + "\n"
 
 
 _PRELUDE = r"""
-__stopped=no
-export CODEBUILD_BUILD_SUCCEEDING=1
-__phase() {
-  __name=$1; shift
-  echo "[Container] Entering phase $__name"
-  for __command in "$@"; do
-    echo "[Container] Running command $__command"
-    eval "$__command"
-    __status=$?
-    if [ $__status -ne 0 ]; then
-      echo "[Container] Command did not exit successfully: $__command (exit status $__status)"
-      __result=$__status
-      CODEBUILD_BUILD_SUCCEEDING=0
-      case $__name in install|pre_build) __stopped=yes;; esac
-      break
-    fi
-  done
-}
-__finally() {
-  shift
-  for __command in "$@"; do
-    echo "[Container] Running command $__command"
-    eval "$__command"
-    __status=$?
-    [ $__status -eq 0 ] || __result=$__status
-  done
+__run() {
+  echo "[Container] Running command $1"
+  eval "$1"
+  __status=$?
+  if [ $__status -ne 0 ]; then
+    echo "[Container] Command did not exit successfully: $1 (exit status $__status)"
+    exit $__status
+  fi
 }
 """
 
 
+def _members(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    return data.get(name) or {}
+
+
+def _refuse_others(where: str, data: Mapping[str, Any], *known: str) -> None:
+    for name in data:
+        if name not in known:
+            raise BuildSpecError(f"`{name}` in {where} is not supported by the rehearsal")
+
+
 def _strings(value: object) -> tuple[str, ...]:
-    """A YAML value that may be one string or a list of them."""
+    """Return the strings of a YAML value that may be one string or a list of strings."""
     if value is None:
         return ()
     if isinstance(value, str):
         return (value,)
     if isinstance(value, list):
         return tuple(str(item) for item in value)
-    msg = f"expected a string or a list of strings in the build specification, got {value!r}"
-    raise BuildSpecError(msg)
+    raise BuildSpecError(f"expected a string or a list of strings in the build specification, got {value!r}")
 
 
-def _output(data: Mapping[str, Any]) -> Output:
-    return Output(base_directory=data.get("base-directory", "."), files=_strings(data.get("files")))
+def _base_directory(artifact: Mapping[str, Any]) -> str:
+    if _strings(artifact.get("files")) != ("**/*",):
+        raise BuildSpecError(f"artifact files {artifact.get('files')} are not supported by the rehearsal; use **/*")
+    return str(artifact.get("base-directory", "."))

@@ -1,106 +1,94 @@
-"""CodeBuild actions: the project's build specification, run for real in a clean copy of the input artifact."""
+"""CodeBuild actions: run the project's build specification in a copy of the input artifact."""
 
 import json
 import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import boto3.session
-from botocore.exceptions import ClientError
-
-from rehearsal.codepipeline.actions import ActionError, CancelledError, Surroundings
+from rehearsal.account.sessions import ACCOUNT_ID, REGION, Credentials
 from rehearsal.codepipeline.artifacts import Artifacts
-from rehearsal.codepipeline.buildspec import BuildSpec, BuildSpecError, Output
+from rehearsal.codepipeline.buildspec import BuildSpec, BuildSpecError
 from rehearsal.codepipeline.definition import Action
 from rehearsal.codepipeline.roles import ActionRoles
-from rehearsal.emulator.client import Credentials
+from rehearsal.codepipeline.run_context import ActionError, CancelledError, RunContext
 
-_MARKER = "[Container] Running command "
+_COMMAND_MARKER = "[Container] Running command "
+_FAILURE_MARKER = "[Container] Command did not exit successfully: "
 _POLL_SECONDS = 0.2
-_COVERAGE_FORMATS = frozenset({"CLOVERXML", "COBERTURAXML", "JACOCOXML", "SIMPLECOV"})
 _STOP_SECONDS = 10.0
+_COVERAGE_FORMATS = frozenset({"CLOVERXML", "COBERTURAXML", "JACOCOXML", "SIMPLECOV"})
 
 
 @dataclass(frozen=True, kw_only=True)
-class CodeBuild:
-    """Runs the projects that the emulator knows.
+class CodeBuildExecutor:
+    """Executes builds of the projects that the emulator has."""
 
-    `environment` is what the build image would bring (PATH, HOME, trust roots, AWS endpoint), with the credentials of
-    the project's service role; `project` answers a project as CodeBuild's BatchGetProjects does, with its `logGroup`;
-    `secret` and `parameter` read the values of environment variables of those types with the role's session; `started`
-    is told every process group, so that none outlives the rehearsal.
-    """
-
+    #: The folder of the builds' working copies.
     builds: Path
-    cached: Path
+    #: The folder that local caches are kept in.
+    caches: Path
     roles: ActionRoles
+    #: Returns the environment of the build image for the credentials of the service role.
     environment: Callable[[Credentials], Mapping[str, str]]
-    project: Callable[[str], Mapping[str, Any]]
-    secret: Callable[[boto3.session.Session, str], str]
-    parameter: Callable[[boto3.session.Session, str], str]
-    started: Callable[[int, str], object]
+    #: Returns a project in the form of BatchGetProjects, with its `logGroup`.
+    project: Callable[[str], Mapping[str, Any]]  # any: a CodeBuild project has dozens of members
+    #: Called with the process group id and the name of every build.
+    on_start: Callable[[int, str], object]
 
-    def run(self, action: Action, around: Surroundings) -> Mapping[str, str]:
-        """Run the build; see `Provider.run`."""
-        configuration = around.configuration(action)
+    def execute(self, action: Action, context: RunContext) -> Mapping[str, str]:
+        """Run the build; see `ActionExecutor.execute`."""
+        configuration = context.configuration(action)
         project = self.project(configuration["ProjectName"])
         self.roles.start_build(action)
         credentials = self.roles.build_credentials(project)
-        folder = self.builds / f"{around.stage}.{action.name}"
+        folder = self.builds / f"{context.stage}.{action.name}"
         shutil.rmtree(folder, ignore_errors=True)
-        sources = self._copy_inputs(action, configuration, around.artifacts, folder)
-        source = sources[configuration.get("PrimarySource", action.inputs[0])]
+        primary = configuration.get("PrimarySource", action.inputs[0])
+        sources = _copy_inputs(action, primary, context.artifacts, folder)
         try:
-            spec = BuildSpec.load(project["source"].get("buildspec", ""), source)
+            spec = BuildSpec.load(project["source"].get("buildspec", ""), sources[primary])
         except BuildSpecError as error:
             raise ActionError(str(error)) from error
-        self._decide(action, project, spec)
-        self._link_caches(spec, source)
-        exports = folder / "exported-variables"
-        environment = self._environment(project, configuration, spec, around, credentials)
-        environment |= {f"CODEBUILD_SRC_DIR_{name}": str(path) for name, path in sources.items() if path != source}
-        environment["CODEBUILD_SRC_DIR"] = str(source)
-        (folder / "build.sh").write_text(spec.script(exports), encoding="utf-8")
-        status = self._execute([*spec.interpreter(), str(folder / "build.sh")], source, environment, around)
+        self._authorize(action, project, spec)
+        self._link_caches(spec, sources[primary])
+        exports, script = folder / "exported-variables", folder / "build.sh"
+        script.write_text(spec.script(exports), encoding="utf-8")
+        environment = {
+            **self._environment(project, configuration, context, credentials),
+            **{f"CODEBUILD_SRC_DIR_{name}": str(path) for name, path in sources.items() if name != primary},
+            "CODEBUILD_SRC_DIR": str(sources[primary]),
+        }
+        status = self._run([*spec.interpreter(), str(script)], sources[primary], environment, context)
         if status != 0:
-            raise ActionError(_cause(around.log, status), log=around.log)
-        self._collect(action, spec, source, around.artifacts)
+            raise ActionError(_failure(context.log, status), log=context.log)
+        _collect_outputs(action, spec, sources[primary], context.artifacts)
         return _read_exports(exports)
 
-    def _decide(self, action: Action, project: Mapping[str, Any], spec: BuildSpec) -> None:
-        """Have decided what the service role does beside the build's commands."""
-        role, name = project["serviceRole"], project["name"]
+    def _authorize(self, action: Action, project: Mapping[str, Any], spec: BuildSpec) -> None:
+        """Authorize the calls that CodeBuild makes as the service role, apart from those of the build's commands."""
+        role = project["serviceRole"]
         self.roles.read_artifacts(role, action.inputs)
-        cloned = [source for one in action.inputs if (source := self.roles.pipeline.cloning_source(one))]
-        for source in cloned:
-            self.roles.clone_source(role, source.configuration["ConnectionArn"])
-        self.roles.write_log(role, project["logGroup"], name)
-        for report, file_format in spec.reports.items():
-            self.roles.report(role, report, project=name, coverage=file_format in _COVERAGE_FORMATS)
+        for artifact in action.inputs:
+            source = self.roles.pipeline.cloned_source(artifact)
+            if source is not None:
+                self.roles.clone_source(role, source.configuration["ConnectionArn"])
+        self.roles.write_log(role, project["logGroup"], project["name"])
+        for group_arn, file_format in spec.reports.items():
+            self.roles.put_report(role, group_arn, coverage=file_format in _COVERAGE_FORMATS)
         self.roles.write_artifacts(role, action.outputs)
 
-    def _copy_inputs(
-        self, action: Action, configuration: Mapping[str, str], artifacts: Artifacts, folder: Path
-    ) -> dict[str, Path]:
-        primary = configuration.get("PrimarySource", action.inputs[0])
-        sources = {}
-        for number, name in enumerate(action.inputs):
-            sources[name] = folder / ("src" if name == primary else f"src-{number}")
-            artifacts.copy_to(name, sources[name])
-        return sources
-
     def _link_caches(self, spec: BuildSpec, source: Path) -> None:
-        """CodeBuild's local custom cache: a cached folder of the build is a link to the one kept on the host."""
+        """Link the folders of the local custom cache to the ones that are kept between builds."""
         for pattern in spec.cache_paths:
-            relative = pattern.split("*", 1)[0].strip("/")
-            if not relative or Path(relative).is_absolute() or ".." in Path(relative).parts:
+            relative = Path(pattern.split("*", 1)[0].strip("/"))
+            if relative == Path() or ".." in relative.parts:
                 continue
-            kept, link = self.cached / relative, source / relative
+            kept, link = self.caches / relative, source / relative
             kept.mkdir(parents=True, exist_ok=True)
             if not link.exists():
                 link.parent.mkdir(parents=True, exist_ok=True)
@@ -110,45 +98,32 @@ class CodeBuild:
         self,
         project: Mapping[str, Any],
         configuration: Mapping[str, str],
-        spec: BuildSpec,
-        around: Surroundings,
+        context: RunContext,
         credentials: Credentials,
     ) -> dict[str, str]:
-        """Exactly what CodeBuild gives a build: the image's, its own, the project's and the action's variables."""
-        session = self.roles.session_for(credentials)
-        declared: list[Mapping[str, str]] = list(project["environment"].get("environmentVariables", ()))
-        declared += json.loads(configuration.get("EnvironmentVariables", "[]"))
+        """Return the variables of the build image, of CodeBuild, of the project and of the action."""
         name = configuration["ProjectName"]
         environment = {
             **self.environment(credentials),
             "CI": "true",
             "CODEBUILD_CI": "true",
-            "CODEBUILD_BUILD_ID": f"{name}:{around.execution_id}",
-            "CODEBUILD_BUILD_ARN": f"arn:aws:codebuild:us-east-1:000000000000:build/{name}:{around.execution_id}",
+            "CODEBUILD_BUILD_ID": f"{name}:{context.execution_id}",
+            "CODEBUILD_BUILD_ARN": f"arn:aws:codebuild:{REGION}:{ACCOUNT_ID}:build/{name}:{context.execution_id}",
             "CODEBUILD_INITIATOR": "codepipeline/rehearsal",
-            "CODEBUILD_RESOLVED_SOURCE_VERSION": around.variables.resolve("#{codepipeline.SourceRevision}"),
-            **spec.variables,
+            "CODEBUILD_RESOLVED_SOURCE_VERSION": context.variables.resolve("#{codepipeline.SourceRevision}"),
         }
-        try:
-            environment |= {key: self.secret(session, value) for key, value in spec.secrets.items()}
-            environment |= {key: self.parameter(session, value) for key, value in spec.parameters.items()}
-            for item in declared:
-                environment[item["name"]] = self._value(session, item)
-        except ClientError as error:
-            raise ActionError(str(error), log=around.log) from error
+        declared: list[Mapping[str, str]] = list(project["environment"].get("environmentVariables", ()))
+        for variable in declared + json.loads(configuration.get("EnvironmentVariables", "[]")):
+            if variable.get("type", "PLAINTEXT") != "PLAINTEXT":
+                raise ActionError(
+                    f"environment variable {variable['name']} of project {name}: type {variable['type']} is not "
+                    "supported by the rehearsal"
+                )
+            environment[variable["name"]] = variable["value"]
         return environment
 
-    def _value(self, session: boto3.session.Session, item: Mapping[str, str]) -> str:
-        match item.get("type", "PLAINTEXT"):
-            case "SECRETS_MANAGER":
-                return self.secret(session, item["value"])
-            case "PARAMETER_STORE":
-                return self.parameter(session, item["value"])
-            case _:
-                return item["value"]
-
-    def _execute(self, command: list[str], folder: Path, environment: dict[str, str], around: Surroundings) -> int:
-        with around.log.open("ab") as log, around.log.open("rb") as reader:
+    def _run(self, command: list[str], folder: Path, environment: dict[str, str], context: RunContext) -> int:
+        with context.log.open("ab") as log, context.log.open("rb") as reader:
             process = subprocess.Popen(
                 command,
                 cwd=folder,
@@ -158,80 +133,66 @@ class CodeBuild:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-            self.started(process.pid, f"{around.stage} build")
+            self.on_start(process.pid, f"{context.stage} build")
             try:
                 while True:
-                    _tell(reader, around)
+                    _report_progress(reader, context)
                     try:
                         return process.wait(timeout=_POLL_SECONDS)
                     except subprocess.TimeoutExpired:
-                        if around.cancelled.is_set():
-                            msg = "the build was stopped"
-                            raise CancelledError(msg) from None
+                        if context.cancelled.is_set():
+                            raise CancelledError("the build was cancelled") from None
             finally:
-                _end_group(process)
-
-    def _collect(self, action: Action, spec: BuildSpec, source: Path, artifacts: Artifacts) -> None:
-        for number, name in enumerate(action.outputs):
-            output = spec.secondary_outputs.get(name) or (spec.output if number == 0 else None)
-            if output is None:
-                msg = f"the build specification declares no artifact {name}, which action {action.name} is to produce"
-                raise ActionError(msg)
-            _copy_output(output, source, artifacts.create(name))
+                _stop_process_group(process)
 
 
-def _copy_output(output: Output, source: Path, target: Path) -> None:
-    base = source / output.base_directory
-    if not base.is_dir():
-        msg = f"the build did not make {output.base_directory}, the base directory of its artifact"
-        raise ActionError(msg)
-    if any(pattern in ("**/*", "**", ".") for pattern in output.files):
-        shutil.copytree(base, target, symlinks=True, dirs_exist_ok=True)
-        return
-    for pattern in output.files:
-        found = [path for path in base.glob(pattern) if path.is_file()]
-        if not found:
-            msg = f"no file of the build matches {pattern}, which its artifact declares"
-            raise ActionError(msg)
-        for path in found:
-            copy = target / path.relative_to(base)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(path, copy)
+def _copy_inputs(action: Action, primary: str, artifacts: Artifacts, folder: Path) -> dict[str, Path]:
+    sources = {}
+    for number, name in enumerate(action.inputs):
+        sources[name] = folder / ("src" if name == primary else f"src-{number}")
+        artifacts.copy_to(name, sources[name])
+    return sources
 
 
-def _tell(reader: BinaryIO, around: Surroundings) -> None:
-    """Hand the newest command or line of the log to the watcher."""
+def _collect_outputs(action: Action, spec: BuildSpec, source: Path, artifacts: Artifacts) -> None:
+    for number, name in enumerate(action.outputs):
+        base_directory = spec.secondary_outputs.get(name) or (spec.output if number == 0 else None)
+        if base_directory is None:
+            raise ActionError(f"the build specification declares no artifact {name}, an output of {action.name}")
+        base = source / base_directory
+        if not base.is_dir():
+            raise ActionError(f"the build did not create {base_directory}, the base directory of artifact {name}")
+        shutil.copytree(base, artifacts.create(name), symlinks=True, dirs_exist_ok=True)
+
+
+def _report_progress(reader: BinaryIO, context: RunContext) -> None:
+    """Report the newest command or line of the log."""
     text = reader.read().decode("utf-8", "replace")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if lines:
-        around.progress(lines[-1].removeprefix(_MARKER))
+        context.progress(lines[-1].removeprefix(_COMMAND_MARKER))
 
 
-def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """End what the build left running: CodeBuild's container would end with it."""
-    for number, wait in ((signal.SIGTERM, _STOP_SECONDS), (signal.SIGKILL, _STOP_SECONDS)):
+def _stop_process_group(process: subprocess.Popen[bytes]) -> None:
+    """Stop every process of the build, as the end of CodeBuild's container does."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, number)
         except ProcessLookupError:
             return
         if process.poll() is None:
             try:
-                process.wait(timeout=wait)
+                process.wait(timeout=_STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 continue
 
 
-def _cause(log: Path, status: int) -> str:
-    """The failed command, as the script has put it into the log."""
-    marker = "[Container] Command did not exit successfully: "
-    failed = [line for line in _lines(log) if line.startswith(marker)]
-    if failed:
-        return "command failed: " + failed[0].removeprefix(marker)
-    return f"the build ended with exit status {status}"
-
-
-def _lines(log: Path) -> Iterable[str]:
-    return log.read_text(encoding="utf-8", errors="replace").splitlines()
+def _failure(log: Path, status: int) -> str:
+    """Return the command that failed, which the script has logged."""
+    for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
+        if line.startswith(_FAILURE_MARKER):
+            return "command failed: " + line.removeprefix(_FAILURE_MARKER)
+    return f"the build exited with status {status}"
 
 
 def _read_exports(file: Path) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The pipeline definition as CloudFormation resolved it (AWS::CodePipeline::Pipeline), in typed form.
+"""The definition of a pipeline: the resolved properties of its AWS::CodePipeline::Pipeline, typed.
 
 Source: https://docs.aws.amazon.com/codepipeline/latest/userguide/reference-pipeline-structure.html
 """
@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
-# A definition is JSON whose shape depends on the action's provider.
+#: JSON whose shape depends on the provider of each action.
 Json = Mapping[str, Any]
 
 
 class DefinitionError(Exception):
-    """The pipeline definition holds something that this walk cannot follow; the message says what and where."""
+    """The pipeline definition is incomplete or invalid."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,12 @@ class Action:
 
     @classmethod
     def parse(cls, data: Json) -> "Action":
-        """Read one action declaration; a missing name or type is a `DefinitionError`."""
+        """Parse an action declaration.
+
+        Raises:
+            DefinitionError: The name or the type is missing.
+
+        """
         try:
             type_id = data["ActionTypeId"]
             return cls(
@@ -51,39 +56,38 @@ class Action:
                 role_arn=data.get("RoleArn"),
             )
         except KeyError as error:
-            msg = f"action {data.get('Name', '?')} of the pipeline definition has no {error}"
-            raise DefinitionError(msg) from error
+            raise DefinitionError(
+                f"action {data.get('Name', '?')} of the pipeline definition has no {error}"
+            ) from error
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """A stage: its actions, and what happens when it fails (`OnFailure.Result`: FAIL, ROLLBACK, RETRY or SKIP)."""
+    """A stage; `on_failure` is its `OnFailure.Result` (FAIL, ROLLBACK, RETRY or SKIP)."""
 
     name: str
     actions: tuple[Action, ...]
     on_failure: str = "FAIL"
 
-    def steps(self) -> list[list[Action]]:
-        """The actions in groups of equal run order, ascending; the actions of a group run side by side."""
+    def action_groups(self) -> list[list[Action]]:
+        """Return the actions grouped by run order, ascending; the actions of a group run in parallel."""
         ordered = sorted(self.actions, key=lambda action: action.run_order)
         return [list(group) for _, group in groupby(ordered, key=lambda action: action.run_order)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pipeline:
-    """A pipeline: its stages in order."""
+    """A pipeline; `fingerprint` changes whenever its definition does."""
 
     name: str
     stages: tuple[Stage, ...]
     role_arn: str
-    pipeline_type: str = "V1"
-    execution_mode: str = "SUPERSEDED"
     restart_on_update: bool = False
     artifact_bucket: str = ""
     fingerprint: str = field(default="", compare=False)
 
-    def cloning_source(self, artifact: str) -> Action | None:
-        """Return the source action whose artifact is a reference that a build clones; None for any other artifact."""
+    def cloned_source(self, artifact: str) -> Action | None:
+        """Return the source action whose output artifact builds clone (CODEBUILD_CLONE_REF), if it is such a one."""
         for action in self.stages[0].actions:
             if artifact in action.outputs and action.configuration.get("OutputArtifactFormat") == "CODEBUILD_CLONE_REF":
                 return action
@@ -91,7 +95,12 @@ class Pipeline:
 
     @classmethod
     def parse(cls, data: Json) -> "Pipeline":
-        """Read the resolved properties of an AWS::CodePipeline::Pipeline."""
+        """Parse the resolved properties of an AWS::CodePipeline::Pipeline.
+
+        Raises:
+            DefinitionError: The definition is incomplete.
+
+        """
         stages = tuple(
             Stage(
                 name=stage["Name"],
@@ -100,30 +109,20 @@ class Pipeline:
             )
             for stage in data.get("Stages", ())
         )
-        if len(stages) < 2:  # CodePipeline's own rule: a source stage and one more
-            msg = f"pipeline {data.get('Name', '?')} has {len(stages)} stages; CodePipeline needs at least two"
-            raise DefinitionError(msg)
+        if len(stages) < 2:  # CodePipeline's rule: a source stage and one more
+            raise DefinitionError(f"pipeline {data.get('Name', '?')} has {len(stages)} stages; it needs at least two")
         return cls(
             name=data["Name"],
             stages=stages,
             role_arn=_text(data.get("RoleArn", "")),
-            pipeline_type=data.get("PipelineType", "V1"),
-            execution_mode=data.get("ExecutionMode", "SUPERSEDED"),
             restart_on_update=_text(data.get("RestartExecutionOnUpdate", False)) == "true",
-            artifact_bucket=_artifact_bucket(data),
+            artifact_bucket=str(data.get("ArtifactStore", {}).get("Location", "")),
             fingerprint=hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest(),
         )
 
 
-def _artifact_bucket(data: Json) -> str:
-    """The artifact bucket; with actions in several regions, that of the first."""
-    stores = [data["ArtifactStore"]] if "ArtifactStore" in data else []
-    stores += [store["ArtifactStore"] for store in data.get("ArtifactStores", ())]
-    return str(stores[0].get("Location", "")) if stores else ""
-
-
 def _text(value: object) -> str:
-    """A configuration value as CodePipeline hands it on: always a string."""
+    """Return a configuration value as CodePipeline passes it on: always a string."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return value if isinstance(value, str) else json.dumps(value)

@@ -11,32 +11,37 @@ _REFERENCE = re.compile(r"#\{([\w@.-]+)\.([\w-]+)\}")
 
 
 class UnknownVariableError(Exception):
-    """A configuration refers to a variable that no earlier action has produced."""
+    """An action configuration refers to a variable that no earlier action exported."""
 
 
 class Variables:
-    """What the actions of one execution have exported, by namespace. Safe to use from actions that run side by side."""
+    """The exported variables of one execution, by namespace. Safe for actions that run in parallel."""
 
     def __init__(self, execution: Mapping[str, str]) -> None:
         self._lock = threading.Lock()
         self._namespaces: dict[str, dict[str, str]] = {"codepipeline": dict(execution)}
 
     def export(self, namespace: str, values: Mapping[str, str]) -> None:
-        """Add what an action produced under its namespace."""
+        """Add the output variables of an action under its namespace."""
         with self._lock:
             self._namespaces.setdefault(namespace, {}).update(values)
 
     def resolve(self, text: str) -> str:
-        """Replace every `#{namespace.key}`; an unknown one raises `UnknownVariableError` and names what is known."""
+        """Replace every `#{namespace.key}` by its value.
+
+        Raises:
+            UnknownVariableError: A variable is unknown; the message lists the known ones.
+
+        """
         return _REFERENCE.sub(self._value, text)
 
     def _value(self, match: re.Match[str]) -> str:
         namespace, key = match.groups()
         with self._lock:
-            known = self._namespaces.get(namespace)
-            if known is None or key not in known:
-                there = sorted(known) if known is not None else sorted(self._namespaces)
-                what = f"variables of {namespace}" if known is not None else "namespaces"
-                msg = f"variable {match.group(0)} was not exported by any earlier action; known {what}: {there}"
-                raise UnknownVariableError(msg)
-            return known[key]
+            exported = self._namespaces.get(namespace)
+            if exported is not None and key in exported:
+                return exported[key]
+            what, known = ("namespaces", self._namespaces) if exported is None else (f"keys of {namespace}", exported)
+            raise UnknownVariableError(
+                f"no earlier action exported the variable {match.group(0)}; known {what}: {sorted(known)}"
+            )

@@ -1,4 +1,4 @@
-"""Start the emulator as a subprocess, wait until it answers, stop it, and explain when it dies."""
+"""The emulator as a subprocess."""
 
 import contextlib
 import json
@@ -11,24 +11,29 @@ import types
 from pathlib import Path
 from typing import Self
 
-from rehearsal.emulator.client import endpoint_url
+from rehearsal.account.sessions import endpoint_url
 from rehearsal.emulator.server import LOG_FILE, READY_FILE
+from rehearsal.host.processes import tail
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 5.0
 
 
 class EmulatorError(Exception):
-    """The emulator did not start, or died; the message holds the end of its log."""
+    """The emulator did not start, or exited; the message has the end of its log."""
 
 
 class EmulatorProcess:
-    """The emulator on a loopback port, for the time of a `with` block.
+    """The emulator on a loopback port; a context manager.
 
-    `data` is its folder (log, records, scratch files). `port` 0 takes any free port; `port` and `url` tell which
-    once it started. `control_url` is the compute runtime's control API. It runs in a process group of its own, so
-    that a Ctrl-C in the terminal does not take it away while stacks are still being destroyed, and it ends by
-    itself when the process that started it is gone.
+    It runs in a process group of its own, so that Ctrl-C in the terminal does not stop it while stacks are still being
+    destroyed, and it exits when the process that started it is gone.
+
+    Args:
+        data: The folder of its log, records and scratch files.
+        port: The port; 0 takes any free one, which `port` has once it is started.
+        control_url: The URL of the container runtime's control API.
+
     """
 
     def __init__(self, *, data: Path, port: int = 0, control_url: str | None = None) -> None:
@@ -44,16 +49,21 @@ class EmulatorProcess:
 
     @property
     def log(self) -> Path:
-        """The emulator's log file."""
+        """The log file."""
         return self.data / LOG_FILE
 
     @property
     def pid(self) -> int | None:
-        """The process id while it runs."""
+        """The process, while it runs."""
         return self._process.pid if self._process else None
 
     def start(self) -> Self:
-        """Start it and return once it answers; `EmulatorError` when it does not."""
+        """Start it, and wait until it responds.
+
+        Raises:
+            EmulatorError: It does not.
+
+        """
         self.data.mkdir(parents=True, exist_ok=True)
         ready = self.data / READY_FILE
         ready.unlink(missing_ok=True)
@@ -86,24 +96,24 @@ class EmulatorProcess:
         while not ready.exists():
             self.check()
             if time.monotonic() > deadline:
-                raise EmulatorError(f"The emulator did not answer within {_START_SECONDS:.0f} s.\n{self.end_of_log()}")
+                raise EmulatorError(f"The emulator did not respond within {_START_SECONDS:.0f} s.\n{self._log_tail()}")
             time.sleep(0.05)
 
     def check(self) -> None:
-        """Raise `EmulatorError`, with the end of the log, when it is no longer running."""
+        """Check that it is running.
+
+        Raises:
+            EmulatorError: It is not.
+
+        """
         if self._process is None:
             raise EmulatorError("The emulator is not running.")
         status = self._process.poll()
         if status is not None:
-            raise EmulatorError(f"The emulator ended with exit status {status}.\n{self.end_of_log()}")
-
-    def end_of_log(self, lines: int = 20) -> str:
-        """Return the last lines of the log, under a line that says where all of it is."""
-        text = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
-        return "\n".join([f"End of {self.log}:", *text[-lines:]])
+            raise EmulatorError(f"The emulator exited with status {status}.\n{self._log_tail()}")
 
     def stop(self) -> None:
-        """Stop it and every function it runs; does nothing when it is not running."""
+        """Stop it and its Lambda functions, if it is running."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -112,10 +122,13 @@ class EmulatorProcess:
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_STOP_SECONDS)
-        # The functions that it ran are children in its process group.
+        # Lambda functions are child processes in its process group.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+    def _log_tail(self) -> str:
+        return f"End of {self.log}:\n{tail(self.log)}"
 
     def __enter__(self) -> Self:
         return self.start()

@@ -1,11 +1,10 @@
-"""The emulator's process: `python -m rehearsal.emulator.server --port 4566 --data .run/emulator`.
+"""The emulator: `python -m rehearsal.emulator.server --port 4566 --data .run/emulator`.
 
-Runs `ministack` in this process, on loopback only and with everything but its HTTP port turned off, after
-registering our CloudFormation handlers. Port 0 takes any free port. Once it answers it writes
-`<data>/ready.json` (`{"port", "pid"}`); its log is `<data>/emulator.log`. SIGTERM stops it, and with
-`--exit-with-parent` the end of its standard input does too, so that it never outlives a killed parent.
+It is `ministack` with the handlers, APIs and checks of this package, on a loopback port; port 0 takes any free one.
+Once it responds it writes `<data>/ready.json` (`{"port", "pid"}`); its log is `<data>/emulator.log`. SIGTERM stops it,
+and with `--exit-with-parent` the end of its standard input does too, so that it does not outlive a killed parent.
 
-Environment: `CONTROL_URL`, the control API of the compute runtime; without it containers and databases stay records.
+`CONTROL_URL` is the URL of the container runtime's control API; without it services and databases are only records.
 """
 
 import argparse
@@ -20,7 +19,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from rehearsal.emulator.client import ACCOUNT_ID, REGION, SECRET_ACCESS_KEY, endpoint_url
+from rehearsal.account.sessions import ACCOUNT_ID, REGION, SECRET_ACCESS_KEY, endpoint_url
 
 READY_FILE = "ready.json"
 LOG_FILE = "emulator.log"
@@ -28,14 +27,14 @@ LOG_FILE = "emulator.log"
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m rehearsal.emulator.server", description=__doc__)
-    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 takes any free one")
-    parser.add_argument("--data", type=Path, required=True, help="folder for its log, records and scratch files")
-    parser.add_argument("--exit-with-parent", action="store_true", help="stop when standard input ends")
+    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (0: any free one)")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the log, records and scratch files")
+    parser.add_argument("--exit-with-parent", action="store_true", help="exit at the end of standard input")
     return parser.parse_args()
 
 
 def _listen(port: int) -> socket.socket:
-    """Open a listening socket on loopback, bound before anything else starts so that a used port is noticed at once."""
+    """Listen on loopback; the socket is bound before anything else starts, so that a port in use is reported early."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -49,7 +48,7 @@ def _listen(port: int) -> socket.socket:
 
 
 def _log_to(path: Path) -> None:
-    """Send this process's output, that of the emulator and of the functions it runs, to one file."""
+    """Redirect the output of this process and of the Lambda functions to a file."""
     log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     sys.stdout.flush()
     sys.stderr.flush()
@@ -59,7 +58,7 @@ def _log_to(path: Path) -> None:
 
 
 def _configure(port: int, data: Path) -> None:
-    """Set what `ministack` reads from its environment when it is imported."""
+    """Set the environment variables that `ministack` reads when it is imported."""
     scratch = data / "tmp"
     scratch.mkdir(parents=True, exist_ok=True)
     os.environ.update(
@@ -70,7 +69,7 @@ def _configure(port: int, data: Path) -> None:
             "MINISTACK_ACCOUNT_ID": ACCOUNT_ID,
             "MINISTACK_REGION": REGION,
             "AWS_ENDPOINT_URL": endpoint_url(port),
-            "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,  # of the account's root, which is the emulator itself
+            "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,  # of the root, which the emulator acts as
             "AUTH": "true",
             "IOT_MTLS_ENABLED": "0",
             "SFTP_ENABLED": "0",
@@ -80,48 +79,49 @@ def _configure(port: int, data: Path) -> None:
             "S3_DATA_DIR": str(data / "s3"),
             "STATE_DIR": str(data / "state"),
             "TMPDIR": str(scratch),
-            # A container engine on this machine is none of the emulator's business.
+            # The emulator must not use a container engine of this machine.
             "DOCKER_HOST": f"unix://{data / 'no-container-engine.sock'}",
         }
     )
 
 
 def _request(url: str) -> None:
-    with urllib.request.urlopen(url, timeout=30):  # noqa: S310  our own loopback address
+    with urllib.request.urlopen(url, timeout=30):  # noqa: S310 - the emulator's loopback address
         pass
 
 
 async def _serve(listener: socket.socket, data: Path, *, exit_with_parent: bool) -> None:
-    # Imported here because both read the environment set by _configure.
+    # Imported here because they read the environment set by _configure.
     from hypercorn.asyncio import serve
     from hypercorn.config import Config
 
-    from rehearsal.emulator import backend, handlers, registry_tokens
+    from rehearsal.account.records import Records
     from rehearsal.emulator.apis.authorization import AuthorizationApi
     from rehearsal.emulator.apis.codepipeline import CodePipelineApi
     from rehearsal.emulator.apis.ecr import ImageScanApi
     from rehearsal.emulator.authorization import evaluation
     from rehearsal.emulator.authorization.authority import Authority
-    from rehearsal.emulator.authorization.deliveries import DeferredDeliveries
-    from rehearsal.emulator.authorization.requests import decide_requests
-    from rehearsal.emulator.records import Records
+    from rehearsal.emulator.authorization.requests import authorize_requests
+    from rehearsal.emulator.authorization.service_calls import DeferredServiceCalls
+    from rehearsal.emulator.core import ministack, registry_tokens
+    from rehearsal.emulator.handlers.registry import register
 
     port: int = listener.getsockname()[1]
     records = Records(data / "records")
     authority = Authority()
     evaluation.correct_condition_keys()
-    decide_requests(authority)
-    deliveries = DeferredDeliveries(authority)
-    handlers.register(
+    authorize_requests(authority)
+    service_calls = DeferredServiceCalls(authority)
+    register(
         records=records,
         port=port,
         control_url=os.environ.get("CONTROL_URL"),
         authority=authority,
-        deliveries=deliveries,
+        service_calls=service_calls,
     )
-    backend.refuse_unknown_images()
+    ministack.refuse_unknown_images()
+    ministack.keep_whole_web_acls()
     registry_tokens.identify_tokens()
-    backend.keep_whole_web_acls()
 
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -141,20 +141,17 @@ async def _serve(listener: socket.socket, data: Path, *, exit_with_parent: bool)
     config.keep_alive_timeout = 75
     config.graceful_timeout = 1
     config.loglevel = "WARNING"
-    scans = ImageScanApi(backend.application(), port=port, findings=data / "findings", authority=authority)
-    application: Any = AuthorizationApi(
-        CodePipelineApi(scans, records, authority),
-        authority,
-        deliveries,
-    )
+    scans = ImageScanApi(ministack.application(), port=port, findings=data / "findings", authority=authority)
+    # any: hypercorn expects an application with its own types
+    application: Any = AuthorizationApi(CodePipelineApi(scans, records, authority), authority, service_calls)
     serving = asyncio.create_task(serve(application, config, shutdown_trigger=stopped.wait))
-    # The connection waits in the socket's queue until the application is up.
-    answer = asyncio.create_task(asyncio.to_thread(_request, f"{endpoint_url(port)}/_ministack/health"))
-    await asyncio.wait({serving, answer}, return_when=asyncio.FIRST_COMPLETED)
+    # The connection is in the backlog of the socket until the application is up.
+    health = asyncio.create_task(asyncio.to_thread(_request, f"{endpoint_url(port)}/_ministack/health"))
+    await asyncio.wait({serving, health}, return_when=asyncio.FIRST_COMPLETED)
     if serving.done():
         serving.result()
         return
-    answer.result()
+    health.result()
     ready = data / f".{READY_FILE}"
     ready.write_text(json.dumps({"port": port, "pid": os.getpid()}))
     ready.rename(data / READY_FILE)
@@ -162,7 +159,7 @@ async def _serve(listener: socket.socket, data: Path, *, exit_with_parent: bool)
 
 
 def main() -> None:
-    """Run the emulator until it is told to stop."""
+    """Run the emulator until it is stopped."""
     arguments = _arguments()
     data: Path = arguments.data.resolve()
     data.mkdir(parents=True, exist_ok=True)
@@ -172,7 +169,7 @@ def main() -> None:
     _configure(listener.getsockname()[1], data)
     asyncio.run(_serve(listener, data, exit_with_parent=arguments.exit_with_parent))
     (data / READY_FILE).unlink(missing_ok=True)
-    # Functions that still run in worker threads cannot be cancelled, and nothing of this process needs saving.
+    # Worker threads cannot be cancelled, and this process has nothing to save.
     os._exit(0)
 
 

@@ -13,7 +13,7 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from kit.acknowledgements import acknowledge
-from stages.config import EnvironmentConfig
+from stages.config.environment import EnvironmentConfig
 
 # Not `payments_app`: the migrations create a group role of that name, which the application's user joins.
 OWNER_USER, APPLICATION_USER = "payments_owner", "payments_service"

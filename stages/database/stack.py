@@ -9,7 +9,7 @@ from constructs import Construct
 from kit.acknowledgements import acknowledge
 from kit.encryption import import_key
 from kit.log_groups import EncryptedLogGroup
-from stages.config import EnvironmentConfig
+from stages.config.environment import EnvironmentConfig
 from stages.database.credentials import OWNER_USER, Credentials
 from stages.network.security_groups import DATABASE_PORT, import_security_group
 from stages.network.vpc import Network

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from kit.alarms import AlarmSpec
-from stages.config import EnvironmentConfig
+from stages.config.environment import EnvironmentConfig
 from stages.service.metrics import ServiceMetrics
 
 #: Per cent.

@@ -3,7 +3,7 @@
 from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
-from stages.config import EnvironmentConfig
+from stages.config.environment import EnvironmentConfig
 from stages.service.metrics import ServiceMetrics
 
 OUTCOMES = ("succeeded", "requires_capture", "requires_action", "processing", "failed")

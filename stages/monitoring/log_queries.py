@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from stages.config import EnvironmentConfig
+from stages.config.environment import EnvironmentConfig
 
 #: Query strings by the middle of the name: `payment-story` becomes `query-payment-story-dev`.
 QUERIES: Mapping[str, str] = {

@@ -5,7 +5,7 @@ from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from kit.alarms import add_alarm
-from stages.config import EnvironmentConfig
+from stages.config.environment import EnvironmentConfig
 from stages.monitoring.alarms import alarm_specs
 from stages.monitoring.dashboard import PaymentDashboard
 from stages.monitoring.log_queries import LogQueries

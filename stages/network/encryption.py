@@ -9,7 +9,7 @@ from aws_cdk import aws_kms as kms
 from constructs import Construct
 
 from kit.encryption import USE, administration, encrypt_log_groups, key_statement, rotating_key
-from stages.config import EnvironmentConfig
+from stages.config.environment import EnvironmentConfig
 
 #: Services through which principals of the account may use the key.
 SERVICES = ("rds", "secretsmanager", "sns")

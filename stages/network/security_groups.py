@@ -14,7 +14,7 @@ from aws_cdk import aws_ec2 as ec2
 from constructs import Construct
 
 from kit.acknowledgements import acknowledge
-from stages.config import EnvironmentConfig
+from stages.config.environment import EnvironmentConfig
 from stages.network.vpc import CIDR
 
 HTTP, HTTPS, TEST_PORT, API_PORT, DATABASE_PORT = 80, 443, 9443, 8443, 5432

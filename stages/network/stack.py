@@ -4,7 +4,7 @@ from aws_cdk import CfnOutput, Environment, Stack
 from constructs import Construct
 
 from kit.custom_resources import RestrictedDefaultSecurityGroup
-from stages.config import EnvironmentConfig
+from stages.config.environment import EnvironmentConfig
 from stages.network.alarm_topic import AlarmTopic
 from stages.network.encryption import EnvironmentKey
 from stages.network.security_groups import SecurityGroups

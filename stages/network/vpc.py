@@ -9,7 +9,7 @@ from constructs import Construct, IConstruct
 from kit.acknowledgements import acknowledge
 from kit.log_groups import EncryptedLogGroup
 from kit.policies import allow, grant
-from stages.config import EnvironmentConfig
+from stages.config.environment import EnvironmentConfig
 
 CIDR = "10.0.0.0/16"
 
@@ -148,8 +148,8 @@ class Network(Construct):
             self.vpc,
             "NIST.800.53.R5-VPCDefaultSecurityGroupClosed",
             "PCI.DSS.321-VPCDefaultSecurityGroupClosed",
-            reason="Custom::ClosedDefaultGroup in the same stack removes all rules from the group, which the rule "
-            "cannot see.",
+            reason="Custom::RestrictDefaultSecurityGroup in the same stack removes all rules from the group, "
+            "which the rule cannot see.",
         )
 
 

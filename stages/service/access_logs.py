@@ -6,7 +6,7 @@ from constructs import Construct
 from kit.acknowledgements import acknowledge
 from kit.buckets import PrivateBucket
 from kit.custom_resources import AutoDeleteObjects
-from stages.config import EnvironmentConfig
+from stages.config.environment import EnvironmentConfig
 
 
 class AccessLogBucket(Construct):
@@ -28,7 +28,7 @@ class AccessLogBucket(Construct):
             replication_reason="Access logs for short-term analysis, kept for the log retention only; losing them "
             "harms nobody.",
         )
-        self.auto_delete = AutoDeleteObjects(self, "Emptied", target=config, key=key, bucket=self.bucket)
+        self.auto_delete = AutoDeleteObjects(self, "AutoDelete", target=config, key=key, bucket=self.bucket)
         acknowledge(
             self.bucket,
             "NIST.800.53.R5-S3DefaultEncryptionKMS",

@@ -3,7 +3,7 @@
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
-from stages.config import EnvironmentConfig
+from stages.config.environment import EnvironmentConfig
 from stages.database.credentials import NOT_CONFIGURED, ROTATION_BY_RESTART, GeneratedSecret
 
 

@@ -19,7 +19,7 @@ from constructs import Construct
 
 from kit.alarms import AlarmSpec, add_alarm
 from kit.policies import allow, grant
-from stages.config import EnvironmentConfig
+from stages.config.environment import EnvironmentConfig
 from stages.network.security_groups import API_PORT, TEST_PORT
 from stages.service.ingress import Ingress, add_https_listener, add_target_group
 from stages.service.metrics import MINUTE

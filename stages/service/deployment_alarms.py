@@ -8,7 +8,7 @@ from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from kit.alarms import AlarmSpec, add_alarm
-from stages.config import EnvironmentConfig
+from stages.config.environment import EnvironmentConfig
 from stages.service.metrics import MINUTE, ServiceMetrics
 
 #: Percentage of failed requests above which a deployment is rolled back.

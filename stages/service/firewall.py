@@ -11,7 +11,7 @@ from aws_cdk import aws_wafv2 as wafv2
 from constructs import Construct
 
 from kit.log_groups import EncryptedLogGroup
-from stages.config import EnvironmentConfig
+from stages.config.environment import EnvironmentConfig
 from stages.service.managed_rules import DECISIONS, GROUPS, IP_REPUTATION
 
 ACL = wafv2.CfnWebACL

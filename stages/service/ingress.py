@@ -12,7 +12,7 @@ from aws_cdk import aws_route53_targets as targets
 from constructs import Construct
 
 from kit.acknowledgements import acknowledge
-from stages.config import EnvironmentConfig
+from stages.config.environment import EnvironmentConfig
 from stages.network.security_groups import API_PORT, HTTP, HTTPS, import_security_group
 from stages.service.access_logs import AccessLogBucket
 

@@ -7,7 +7,7 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_elasticloadbalancingv2 as elbv2
 from aws_cdk import aws_rds as rds
 
-from stages.config import EnvironmentConfig
+from stages.config.environment import EnvironmentConfig
 
 MINUTE = Duration.minutes(1)
 #: Namespace of the business metrics that the service writes to its log (EMF), with the dimension `Environment`.

@@ -7,7 +7,7 @@ from aws_cdk import aws_applicationautoscaling as autoscaling
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_elasticloadbalancingv2 as elbv2
 
-from stages.config import EnvironmentConfig
+from stages.config.environment import EnvironmentConfig
 
 Policy = autoscaling.CfnScalingPolicy
 #: Per cent; leaves room to lose one task of three, and for the time that a new one takes to start.

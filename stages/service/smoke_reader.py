@@ -6,7 +6,7 @@ from aws_cdk import aws_kms as kms
 from constructs import Construct
 
 from kit.policies import allow, grant
-from stages.config import EnvironmentConfig
+from stages.config.environment import EnvironmentConfig
 from stages.service.task_definition import use_key_for_secrets
 
 

@@ -12,7 +12,7 @@ from constructs import Construct
 
 from kit.encryption import import_key
 from kit.log_groups import EncryptedLogGroup
-from stages.config import EnvironmentConfig
+from stages.config.environment import EnvironmentConfig
 from stages.database.credentials import CredentialArns
 from stages.network.security_groups import API_PORT, SecurityGroups, import_security_group
 from stages.service.api_keys import LiveKey, SmokeKey

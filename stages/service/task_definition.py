@@ -17,7 +17,7 @@ from constructs import Construct
 
 from kit.acknowledgements import acknowledge
 from kit.policies import allow, grant
-from stages.config import EnvironmentConfig
+from stages.config.environment import EnvironmentConfig
 from stages.database.credentials import CredentialArns, import_secret
 from stages.database.stack import DATABASE_NAME
 from stages.network.security_groups import DATABASE_PORT

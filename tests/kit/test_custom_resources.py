@@ -73,7 +73,7 @@ def test_the_default_group_loses_both_rules(
     with stubbed(monkeypatch, "ec2") as ec2:
         ec2.add_response("revoke_security_group_ingress", {}, {"GroupId": "sg-1", "IpPermissions": INGRESS})
         ec2.add_response("revoke_security_group_egress", {}, {"GroupId": "sg-1", "IpPermissions": EGRESS})
-        handler(event("Custom::ClosedDefaultGroup", request_type, **GROUP), Context())
+        handler(event("Custom::RestrictDefaultSecurityGroup", request_type, **GROUP), Context())
     assert responses == [
         {
             "Status": "SUCCESS",
@@ -90,7 +90,7 @@ def test_missing_rules_are_ignored(monkeypatch: pytest.MonkeyPatch, responses: l
     with stubbed(monkeypatch, "ec2") as ec2:
         ec2.add_client_error("revoke_security_group_ingress", "InvalidPermission.NotFound")
         ec2.add_client_error("revoke_security_group_egress", "InvalidPermission.NotFound")
-        handler(event("Custom::ClosedDefaultGroup", "Create", **GROUP), Context())
+        handler(event("Custom::RestrictDefaultSecurityGroup", "Create", **GROUP), Context())
     assert responses[0]["Status"] == "SUCCESS"
 
 
@@ -99,14 +99,14 @@ def test_a_failure_is_reported_with_its_reason(
 ) -> None:
     with stubbed(monkeypatch, "ec2") as ec2:
         ec2.add_client_error("revoke_security_group_ingress", "UnauthorizedOperation", "not allowed")
-        handler(event("Custom::ClosedDefaultGroup", "Create", **GROUP), Context())
+        handler(event("Custom::RestrictDefaultSecurityGroup", "Create", **GROUP), Context())
     assert responses[0]["Status"] == "FAILED"
     assert "not allowed" in responses[0]["Reason"]
     assert json.loads(capsys.readouterr().out)["level"] == "error"
 
 
 def test_deleting_the_resource_leaves_the_group_to_its_vpc(responses: list[dict[str, Any]]) -> None:
-    handler(event("Custom::ClosedDefaultGroup", "Delete", **GROUP), Context())
+    handler(event("Custom::RestrictDefaultSecurityGroup", "Delete", **GROUP), Context())
     assert responses[0]["Status"] == "SUCCESS"
 
 
@@ -139,17 +139,17 @@ def test_all_versions_and_delete_markers_are_deleted(
             {},
             {"Bucket": "logs", "Delete": {"Objects": [{"Key": "b", "VersionId": "2"}], "Quiet": True}},
         )
-        handler(event("Custom::EmptiedBucket", "Delete", Bucket="logs"), Context())
+        handler(event("Custom::AutoDeleteObjects", "Delete", Bucket="logs"), Context())
     assert responses[0]["Status"] == "SUCCESS"
 
 
 def test_an_empty_or_missing_bucket_succeeds(monkeypatch: pytest.MonkeyPatch, responses: list[dict[str, Any]]) -> None:
     with stubbed(monkeypatch, "s3") as s3:
         s3.add_response("list_object_versions", {"IsTruncated": False}, {"Bucket": "logs"})
-        handler(event("Custom::EmptiedBucket", "Delete", Bucket="logs"), Context())
+        handler(event("Custom::AutoDeleteObjects", "Delete", Bucket="logs"), Context())
     with stubbed(monkeypatch, "s3") as s3:
         s3.add_client_error("list_object_versions", "NoSuchBucket")
-        handler(event("Custom::EmptiedBucket", "Delete", Bucket="logs"), Context())
+        handler(event("Custom::AutoDeleteObjects", "Delete", Bucket="logs"), Context())
     assert [response["Status"] for response in responses] == ["SUCCESS", "SUCCESS"]
 
 
@@ -163,14 +163,14 @@ def test_an_object_that_cannot_be_deleted_fails_the_deletion(
             {"Bucket": "logs"},
         )
         s3.add_response("delete_objects", {"Errors": [{"Key": "a", "Code": "AccessDenied"}]})
-        handler(event("Custom::EmptiedBucket", "Delete", Bucket="logs"), Context())
+        handler(event("Custom::AutoDeleteObjects", "Delete", Bucket="logs"), Context())
     assert responses[0]["Status"] == "FAILED"
     assert "AccessDenied" in responses[0]["Reason"]
 
 
 @pytest.mark.parametrize("request_type", ["Create", "Update"])
 def test_a_bucket_is_emptied_only_on_deletion(responses: list[dict[str, Any]], request_type: str) -> None:
-    handler(event("Custom::EmptiedBucket", request_type, Bucket="logs"), Context())
+    handler(event("Custom::AutoDeleteObjects", request_type, Bucket="logs"), Context())
     assert responses[0]["Status"] == "SUCCESS"
 
 

@@ -19,8 +19,8 @@ import boto3.session
 import pytest
 
 from operations.destroy import Timing
-from rehearsal.emulator import client
-from rehearsal.emulator.inventory import difference, in_words, take_inventory
+from rehearsal.account import sessions
+from rehearsal.account.inventory import describe, difference, take_inventory
 from rehearsal.emulator.process import EmulatorProcess
 from tests.rehearsal.emulator.stacks import Stacks, ref, resource
 
@@ -33,7 +33,7 @@ BUCKET, REPOSITORY = "cdk-hnb659fds-assets-000000000000-us-east-1", "cdk-hnb659f
 
 
 #: Sessions of the emulator's port, account and region; a session makes each of its clients once.
-session = functools.cache(client.session)
+session = functools.cache(sessions.open_session)
 
 
 @dataclass
@@ -45,7 +45,7 @@ class Account:
     records: Path
     reported: list[str] = field(default_factory=list)
     baseline: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    account: str = client.ACCOUNT_ID
+    account: str = sessions.ACCOUNT_ID
 
     def remember(self) -> None:
         """Record what the account contains now, and what `destroy` must therefore keep."""
@@ -53,11 +53,11 @@ class Account:
 
     def left(self) -> str:
         """Return what the account contains beyond that."""
-        return in_words(difference(self.baseline, take_inventory(self.session, records=self.records)))
+        return describe(difference(self.baseline, take_inventory(self.session, records=self.records)))
 
     def missing(self) -> str:
         """Return what the account no longer contains of that."""
-        return in_words(difference(take_inventory(self.session, records=self.records), self.baseline))
+        return describe(difference(take_inventory(self.session, records=self.records), self.baseline))
 
     def deploy(self, name: str, resources: Mapping[str, Any], suffix: str, **more: Any) -> dict[str, str]:
         """Deploy a stack with the project's tags."""
@@ -82,7 +82,7 @@ class Account:
         """The emulator's."""
         return int(self.session.client("sts").meta.endpoint_url.rsplit(":", 1)[1])
 
-    def elsewhere(self, *, region: str = REGION, account: str = client.ACCOUNT_ID) -> "Account":
+    def elsewhere(self, *, region: str = REGION, account: str = sessions.ACCOUNT_ID) -> "Account":
         """The same emulator in another region or account."""
         return Account(
             session=session(self.port, account=account, region=region),
@@ -98,7 +98,9 @@ class Account:
     def shell(self) -> dict[str, str]:
         """Return the environment variables of a shell in this account."""
         home = self.records.parent / "home"
-        return client.environment(self.port, home=home, account=self.account, base={"PATH": os.environ["PATH"]})
+        return sessions.subprocess_environment(
+            self.port, home=home, account=self.account, base={"PATH": os.environ["PATH"]}
+        )
 
     def run(self, *arguments: str, module: str = "operations.destroy") -> Finished:
         """Run a command in this account, from the checkout, in this process."""

@@ -11,14 +11,14 @@ import pytest
 from botocore.exceptions import ClientError
 
 from operations import destroy, unstick
-from rehearsal.emulator import client
+from rehearsal.account import sessions
 from tests.operations.conftest import PROJECT, Account, Finished, environment, pipeline
 from tests.rehearsal.emulator.stacks import resource
 
 pytestmark = pytest.mark.rehearsal
 
 ALICE = ("-c", "environment_suffix=alice")
-OWN, OTHER = client.ACCOUNT_ID, "222222222222"
+OWN, OTHER = sessions.ACCOUNT_ID, "222222222222"
 DUBLIN, SYDNEY = "eu-west-1", "ap-southeast-2"
 QUICK = ("--yes", "--settle", "0")
 BUCKET = {"Bucket": resource("AWS::S3::Bucket")}
@@ -43,7 +43,7 @@ def denied(account: Account, monkeypatch: pytest.MonkeyPatch) -> Denier:
     """Make AWS deny an operation in a region to commands in this process."""
 
     def deny(operation: str, region: str) -> boto3.session.Session:
-        session = client.session(account.port)
+        session = sessions.open_session(account.port)
         service, _, name = operation.partition(":")
 
         def refuse(**event: Any) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from rehearsal.emulator import client
-from rehearsal.emulator.client import ACCOUNT_ID
+from rehearsal.account import sessions
+from rehearsal.account.sessions import ACCOUNT_ID
 from rehearsal.emulator.process import EmulatorProcess
 from tests.pipeline.conftest import synthesize
 from tests.pipeline.model import CONFIGURED, PROJECT, TOOLING, Synthesized
@@ -33,7 +33,7 @@ class Step:
     def publish(self, tag: str, *, pushed: bool = True, result: Mapping[str, Any] | None = None) -> None:
         """Make the assembly publish one image; `result` is the result of its scan."""
         if pushed:
-            ecr = client.session(self.emulator.port).client("ecr")
+            ecr = sessions.open_session(self.emulator.port).client("ecr")
             ecr.put_image(repositoryName=REPOSITORY, imageManifest=json.dumps({"tag": tag}), imageTag=tag)
         if result:
             planted = self.emulator.data / "findings" / f"{tag}.json"
@@ -53,7 +53,7 @@ class Step:
         return subprocess.run(
             ["bash", "-c", self.command.replace(ACCOUNT_ID, account)],
             cwd=self.folder,
-            env=client.environment(self.emulator.port, home=self.folder / "home", account=account),
+            env=sessions.subprocess_environment(self.emulator.port, home=self.folder / "home", account=account),
             capture_output=True,
             text=True,
             check=False,
@@ -69,7 +69,7 @@ def synthesized_on_emulator(tmp_path_factory: pytest.TempPathFactory) -> Synthes
 
 def _bootstrap_lookup_role(port: int, *, trusted: str) -> None:
     """Create the role that `cdk bootstrap --trust-for-lookup` creates."""
-    iam = client.session(port).client("iam")
+    iam = sessions.open_session(port).client("iam")
     name = f"cdk-hnb659fds-lookup-role-{ACCOUNT_ID}-us-east-1"
     trust = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": f"arn:aws:iam::{trusted}:root"}}
     lookup = {"Effect": "Allow", "Action": ["ecr:Describe*", "ecr:Get*"], "Resource": "*"}
@@ -81,7 +81,7 @@ def _bootstrap_lookup_role(port: int, *, trusted: str) -> None:
 @pytest.fixture(scope="module")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorProcess]:
     with EmulatorProcess(data=tmp_path_factory.mktemp("emulator")) as process:
-        client.session(process.port).client("ecr").create_repository(repositoryName=REPOSITORY)
+        sessions.open_session(process.port).client("ecr").create_repository(repositoryName=REPOSITORY)
         _bootstrap_lookup_role(process.port, trusted="111111111111")
         yield process
 
@@ -146,7 +146,7 @@ def test_an_unscanned_image_of_another_account_stops(step: Step) -> None:
 
 def test_an_image_scanned_in_another_account_passes(step: Step) -> None:
     step.publish("scanned")
-    ecr = client.session(step.emulator.port).client("ecr")
+    ecr = sessions.open_session(step.emulator.port).client("ecr")
     ecr.start_image_scan(repositoryName=REPOSITORY, imageId={"imageTag": "scanned"})
     finished = step.run(TOOLING)
     assert finished.returncode == 0, finished.stderr

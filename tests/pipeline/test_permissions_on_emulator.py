@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from pipeline.bootstrap.policies import FOLDER
-from rehearsal.emulator import client
-from rehearsal.emulator.client import ACCOUNT_ID, Credentials
-from rehearsal.emulator.principals import DeniedError, Principals
+from rehearsal.account import sessions
+from rehearsal.account.authorization_client import AuthorizationClient, CallDeniedError
+from rehearsal.account.sessions import ACCOUNT_ID, Credentials
 from rehearsal.emulator.process import EmulatorProcess
 from tests.pipeline.conftest import synthesize
 from tests.pipeline.model import CONFIGURED, TOOLING
@@ -48,7 +48,7 @@ class Bootstrapped:
 
     @classmethod
     def of(cls, emulator: EmulatorProcess) -> "Bootstrapped":
-        session = client.session(emulator.port)
+        session = sessions.open_session(emulator.port)
         iam = session.client("iam")
         for name in ("deploy", "lookup", "file-publishing", "image-publishing"):
             trusted = {"AWS": f"arn:aws:iam::{ACCOUNT_ID}:root", "Service": "codepipeline.amazonaws.com"}
@@ -64,7 +64,7 @@ class Bootstrapped:
 
     def give(self, policies: Mapping[str, Json]) -> None:
         """Attach these policies to the execution role, and no others."""
-        iam = client.session(self.emulator.port).client("iam")
+        iam = sessions.open_session(self.emulator.port).client("iam")
         for attached in iam.list_attached_role_policies(RoleName=EXECUTION)["AttachedPolicies"]:
             iam.detach_role_policy(RoleName=EXECUTION, PolicyArn=attached["PolicyArn"])
             iam.delete_policy(PolicyArn=attached["PolicyArn"])
@@ -73,14 +73,16 @@ class Bootstrapped:
             iam.attach_role_policy(RoleName=EXECUTION, PolicyArn=arn)
 
     @property
-    def principals(self) -> Principals:
-        return Principals(port=self.emulator.port)
+    def authorization(self) -> AuthorizationClient:
+        return AuthorizationClient(port=self.emulator.port)
 
     def deploy(self, name: str, template: Json) -> str:
         """Create a stack as the deploy role, with the execution role; return the failures."""
-        cloudformation = client.session(self.emulator.port, credentials=self._deployer()).client("cloudformation")
+        cloudformation = sessions.open_session(self.emulator.port, credentials=self._deployer()).client(
+            "cloudformation"
+        )
         body = json.dumps(template).encode()
-        client.session(self.emulator.port).client("s3").put_object(Bucket="templates", Key=name, Body=body)
+        sessions.open_session(self.emulator.port).client("s3").put_object(Bucket="templates", Key=name, Body=body)
         stack = cloudformation.create_stack(
             StackName=name,
             TemplateURL=f"{self.emulator.url}/templates/{name}",
@@ -91,7 +93,9 @@ class Bootstrapped:
 
     def delete(self, name: str) -> str:
         """Delete a stack if it exists; CloudFormation uses the role that created it."""
-        cloudformation = client.session(self.emulator.port, credentials=self._deployer()).client("cloudformation")
+        cloudformation = sessions.open_session(self.emulator.port, credentials=self._deployer()).client(
+            "cloudformation"
+        )
         try:
             stack = cloudformation.describe_stacks(StackName=name)["Stacks"][0]["StackId"]
         except cloudformation.exceptions.ClientError:
@@ -101,7 +105,7 @@ class Bootstrapped:
 
     def _deployer(self) -> Credentials:
         role = f"arn:aws:iam::{ACCOUNT_ID}:role/{DEPLOY}"
-        return self.principals.assume(role, service="codepipeline.amazonaws.com", session="deploy")
+        return self.authorization.assume(role, service="codepipeline.amazonaws.com", session="deploy")
 
     @staticmethod
     def _failures(cloudformation: Any, stack: str) -> str:
@@ -160,10 +164,10 @@ def account(bootstrapped: Bootstrapped) -> Iterator[Bootstrapped]:
 def test_the_shipped_policies_are_enough(account: Bootstrapped, templates: dict[str, Json]) -> None:
     for name, template in templates.items():
         assert account.deploy(name, template) == "", f"{name} cannot be deployed"
-    account.principals.verify_deliveries()
+    account.authorization.verify_service_calls()
     for name in reversed(templates):
         assert account.delete(name) == "", f"{name} cannot be deleted"
-    decided = account.principals.decisions().entries
+    decided = account.authorization.decisions().entries
     assert [entry for entry in decided if not entry["allowed"]] == []
     execution = [entry for entry in decided if entry["principal"].endswith(EXECUTION)]
     assert len(execution) > 500, "the execution role was hardly used"
@@ -222,8 +226,8 @@ def test_an_alarm_that_cannot_publish_is_found(account: Bootstrapped, templates:
     }
     network["Resources"]["Alarm"] = {"Type": "AWS::CloudWatch::Alarm", "Properties": alarm}
     assert account.deploy("payment-network-dev", network) == ""
-    with pytest.raises(DeniedError, match=r"cloudwatch\.amazonaws\.com is not authorized to perform kms:"):
-        account.principals.verify_deliveries()
+    with pytest.raises(CallDeniedError, match=r"cloudwatch\.amazonaws\.com is not authorized to perform kms:"):
+        account.authorization.verify_service_calls()
 
 
 def encryption_of(network: Json) -> Json:

@@ -275,7 +275,7 @@ def test_nothing_outlives_the_pipeline_stack(synthesized: Synthesized) -> None:
         if "Retain" in (one.get("DeletionPolicy", ""), one.get("UpdateReplacePolicy", ""))
     }
     assert kept == {}
-    emptied = synthesized.stack.one("Custom::EmptiedBucket")
+    emptied = synthesized.stack.one("Custom::AutoDeleteObjects")
     assert emptied["Bucket"]["Ref"] in synthesized.stack.all("AWS::S3::Bucket")
 
 

@@ -8,18 +8,21 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+import psutil
 import pytest
 
-from rehearsal.account import Account
-from rehearsal.codepipeline.approval import Request
+from rehearsal.codepipeline.approval import ApprovalRequest
 from rehearsal.codepipeline.source import Commit
-from rehearsal.compute.engine import ENGINE_VARIABLE, NO_ENGINE
-from rehearsal.ports import Ports
-from rehearsal.rehearse import Rehearsal
-from rehearsal.timeline import Timeline
-from rehearsal.workspace import Workspace
+from rehearsal.codepipeline.timeline import Timeline
+from rehearsal.ecr.container_engine import ENGINE_VARIABLE, NO_ENGINE
+from rehearsal.emulator.process import EmulatorProcess
+from rehearsal.runner.emulated_account import EmulatedAccount
+from rehearsal.runner.ports import Ports
+from rehearsal.runner.project import Project
+from rehearsal.runner.rehearsal import Rehearsal
+from rehearsal.runner.workspace import Workspace
 
 PROJECT = Path(__file__).parents[2]
 FIXTURE = Path(__file__).parent / "fixture_app"
@@ -27,12 +30,12 @@ FIXTURE = Path(__file__).parent / "fixture_app"
 
 @dataclass(frozen=True)
 class Checkout:
-    """A git repository with the fixture app, and the tools that `make setup` brings."""
+    """A git repository with the fixture app, and the tools of this checkout."""
 
     folder: Path
 
     @classmethod
-    def make(cls, folder: Path) -> "Checkout":
+    def make(cls, folder: Path) -> Self:
         """Copy the fixture app and commit it."""
         ignored = shutil.ignore_patterns("__pycache__", "cdk.out")
         shutil.copytree(FIXTURE, folder, ignore=ignored)
@@ -43,7 +46,7 @@ class Checkout:
         toolchain.mkdir(parents=True)
         (PROJECT / ".run" / "cache").mkdir(parents=True, exist_ok=True)
         (folder / ".run" / "cache").symlink_to(PROJECT / ".run" / "cache")
-        # The fixture's build installs nothing: its image brings the CDK library.
+        # The fixture's build installs nothing: the CDK library is on its build image.
         version = ".".join(str(part) for part in sys.version_info[:3])
         (toolchain / f"python-{version}").symlink_to(PROJECT / ".venv")
         checkout = cls(folder)
@@ -69,7 +72,7 @@ class Checkout:
         return self.commit(f"Change {', '.join(values)}")
 
     def start(self, **variables: str) -> "subprocess.Popen[str]":
-        """`make rehearse` without make: start the command, output to a pipe."""
+        """Start a rehearsal with its output in a pipe."""
         return subprocess.Popen(
             [sys.executable, "-m", "rehearsal"],
             cwd=self.folder,
@@ -89,13 +92,13 @@ class Checkout:
 
 @dataclass
 class Decider:
-    """An approver that decides as the test says and remembers what it was asked."""
+    """An approver that decides as the test says and records its requests."""
 
     approves: bool = True
-    requests: list[Request] = field(default_factory=list)
+    requests: list[ApprovalRequest] = field(default_factory=list)
 
-    def approve(self, request: Request) -> bool:
-        """Answer `approves`."""
+    def approve(self, request: ApprovalRequest) -> bool:
+        """Return `approves`."""
         self.requests.append(request)
         return self.approves
 
@@ -109,9 +112,22 @@ class Session:
     decider: Decider
 
     @property
-    def account(self) -> Account:
+    def account(self) -> EmulatedAccount:
         """The emulated account."""
         return self.rehearsal.account
+
+
+def left_running(folder: Path) -> list[str]:
+    """Return the processes that work in a folder, or were started with its path."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            words = [process.cwd(), *process.cmdline()]
+        except psutil.Error:
+            continue
+        if any(str(folder) in word for word in words):
+            found.append(" ".join(words))
+    return found
 
 
 @pytest.fixture
@@ -122,13 +138,18 @@ def checkout(tmp_path: Path) -> Checkout:
 
 @pytest.fixture(scope="session")
 def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
-    """One account for all tests that deploy one more commit; starting it takes most of a rehearsal's time."""
+    """One account for all tests that deploy another commit: the first deployment takes most of the time."""
     checkout = Checkout.make(tmp_path_factory.mktemp("session") / "checkout")
     workspace = Workspace(checkout=checkout.folder)
     workspace.empty()
     decider = Decider()
-    account = Account(workspace=workspace, ports=Ports(0))
-    rehearsal = Rehearsal(account=account, timeline=Timeline(workspace.timeline), approver=decider)
+    account = EmulatedAccount(workspace=workspace, ports=Ports(0))
+    rehearsal = Rehearsal(
+        project=Project.read(checkout.folder),
+        account=account,
+        timeline=Timeline(workspace.timeline),
+        approver=decider,
+    )
     commit = Commit.resolve(checkout.folder, "HEAD")
     try:
         rehearsal.prepare(commit)
@@ -136,3 +157,10 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
         yield Session(checkout, rehearsal, decider)
     finally:
         account.close()
+
+
+@pytest.fixture(scope="module")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorProcess]:
+    """An emulator that the tests of a module share."""
+    with EmulatorProcess(data=tmp_path_factory.mktemp("emulator")) as process:
+        yield process

@@ -1,53 +1,56 @@
 """The service's packages import only downwards."""
 
-import ast
-from collections.abc import Iterator
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-_PACKAGE = Path(__file__).parents[2] / "service" / "payments"
+_PROJECT = Path(__file__).parents[2]
+_SERVICE = Path("service/payments")
 #: From the bottom to the top; a package imports only from layers below its own. The last are the entry points.
 _LAYERS = (
     {"core", "delivery", "domain", "observability"},
     {"repositories"},
     {"processors"},
     {"services"},
-    {"web.http"},
-    {"web.openapi"},
-    {"web.endpoints"},
+    {"web/http"},
+    {"web/openapi"},
+    {"web/endpoints"},
     {"web", "worker"},
     {"server"},
     {"cli"},
-    {""},
+    {"."},
 )
-_LEVELS = {name: level for level, layer in enumerate(_LAYERS) for name in layer}
-_PACKAGES = sorted({file.parent for file in _PACKAGE.rglob("*.py")})
+_LEVELS = {package: level for level, layer in enumerate(_LAYERS) for package in layer}
 
 
-def _name(package: Path) -> str:
-    return ".".join(package.relative_to(_PACKAGE).parts)
+def _package(file: str) -> str:
+    return str(Path(file).parent.relative_to(_SERVICE))
 
 
-def _imports(file: Path) -> Iterator[Path]:
-    """Yield the package of every module of the service that ``file`` imports."""
-    for node in ast.walk(ast.parse(file.read_text())):
-        names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
-        if isinstance(node, ast.ImportFrom):
-            names = [f"{node.module}.{name}" for name in names]
-        for name in names:
-            root, *parts = name.split(".")
-            if root != "payments":
-                continue
-            path = _PACKAGE.joinpath(*parts)
-            while not path.is_dir():
-                path = path.parent
-            yield path
+@pytest.fixture(scope="module")
+def imports() -> Mapping[str, list[str]]:
+    """Each file of the service, and the files of the service that it imports."""
+    command = [str(Path(sys.executable).with_name("ruff")), "analyze", "graph", "--quiet", str(_SERVICE)]
+    output = subprocess.run(command, cwd=_PROJECT, capture_output=True, text=True, check=True).stdout
+    return dict(json.loads(output))
 
 
-@pytest.mark.parametrize("package", _PACKAGES, ids=_name)
-def test_imports_point_down(package: Path) -> None:
-    level = _LEVELS[_name(package)]
-    for file in package.glob("*.py"):
-        upward = [_name(found) for found in _imports(file) if found != package and _LEVELS[_name(found)] >= level]
-        assert not upward, f"{file.relative_to(_PACKAGE)} imports {upward}"
+@pytest.mark.parametrize("package", _LEVELS)
+def test_imports_point_down(imports: Mapping[str, list[str]], package: str) -> None:
+    files = [file for file in imports if _package(file) == package]
+    assert files
+    upward = [
+        (file, imported)
+        for file in files
+        for imported in imports[file]
+        if _package(imported) != package and _LEVELS[_package(imported)] >= _LEVELS[package]
+    ]
+    assert not upward
+
+
+def test_every_package_has_a_layer(imports: Mapping[str, list[str]]) -> None:
+    assert {_package(file) for file in imports} == set(_LEVELS)

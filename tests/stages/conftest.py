@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from aws_cdk import App
 
-from stages.config import EnvironmentConfig
+from stages.config.environment import EnvironmentConfig
 from stages.payment_stage import PaymentStage
 from tests.stages.model import PROJECT, Templates
 

@@ -143,14 +143,14 @@ def test_flow_logs_write_their_own_log_group(dev: Templates) -> None:
 def test_custom_resources_have_minimal_permissions(dev: Templates) -> None:
     vpc, bucket = dev.one("AWS::EC2::VPC"), dev.one("AWS::S3::Bucket")
     group = f"{vpc.stack}/{vpc.logical_id}.DefaultSecurityGroup"
-    assert granted(dev, "close-default-group") == [
+    assert granted(dev, "restrict-default-group") == [
         (
-            "CloseDefaultGroup",
+            "RestrictDefaultGroup",
             ["ec2:RevokeSecurityGroupEgress", "ec2:RevokeSecurityGroupIngress"],
             [f"arn:aws:ec2:us-east-1:111111111111:security-group/{group}"],
             None,
         ),
-        ("WriteOwnLog", WRITE, ["Logs /aws/lambda/function-close-default-group-dev"], None),
+        ("WriteOwnLog", WRITE, ["Logs /aws/lambda/function-restrict-default-group-dev"], None),
     ]
     arn = f"{bucket.stack}/{bucket.logical_id}.Arn"
     assert granted(dev, "empty-bucket") == [
@@ -187,7 +187,7 @@ ROLES = {
     "role-admin-task",
     "role-smoke-reader",
     "role-flow-logs",
-    "role-close-default-group",
+    "role-restrict-default-group",
     "role-empty-bucket",
 }
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from stages.config import CapacityConfig, EnvironmentConfig
+from stages.config.capacity import CapacityConfig
+from stages.config.environment import EnvironmentConfig
 from tests.stages.conftest import ENVIRONMENTS, synthesize
 from tests.stages.model import PROJECT, Resource, Templates, create_only, name_property, schema, walk
 from tests.stages.replacement import named, replaced_in_place

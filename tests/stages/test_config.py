@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from kit.configuration import ConfigurationError
-from stages.config import CapacityConfig, EnvironmentConfig
+from stages.config.capacity import CapacityConfig
+from stages.config.environment import EnvironmentConfig
 from tests.stages.conftest import CERTIFICATE, ENVIRONMENTS, OTHER, TOOLING
 
 MINIMAL = {"environment_suffix": "dev", "account": TOOLING, "certificate_arn": CERTIFICATE}

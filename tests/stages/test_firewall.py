@@ -11,7 +11,7 @@ import pytest
 from aiohttp import ClientSession
 
 from stages.service.firewall import BODY_LIMIT, RATE_LIMIT_PER_IP, RATE_LIMIT_PER_KEY
-from tests.rehearsal.compute.balancer_stage import Stage, echo, play_in
+from tests.rehearsal.elbv2.harness import Harness, echo, run_scenario
 from tests.stages.model import Templates
 
 pytestmark = pytest.mark.rehearsal
@@ -24,7 +24,7 @@ LIMIT = 10
 @pytest.fixture
 def play(each: Templates, tmp_path: Path) -> Callable[..., None]:
     """Play a scenario with a load balancer behind the synthesized web ACL."""
-    return partial(play_in, tmp_path, web_acl=described(each))
+    return partial(run_scenario, tmp_path, web_acl=described(each))
 
 
 def described(templates: Templates) -> dict[str, Any]:
@@ -61,19 +61,19 @@ async def ask(client: ClientSession, method: str, path: str, **options: Any) -> 
     ],
 )
 def test_attacks_are_rejected_with_a_problem(play: Callable[..., None], options: dict[str, Any]) -> None:
-    async def scenario(stage: Stage) -> None:
-        await stage.target(echo)
-        async with stage.client() as client:
+    async def scenario(harness: Harness) -> None:
+        await harness.target(echo)
+        async with harness.client() as client:
             assert (await ask(client, "GET", **options))[0] == 403
 
     play(scenario)
 
 
 def test_an_attack_is_blocked_despite_an_exempt_body(play: Callable[..., None]) -> None:
-    async def scenario(stage: Stage) -> None:
-        await stage.target(echo)
+    async def scenario(harness: Harness) -> None:
+        await harness.target(echo)
         path = "/v1/payments?reference=1'%20UNION%20SELECT%20password%20FROM%20users--"
-        async with stage.client() as client:
+        async with harness.client() as client:
             assert (await ask(client, "POST", path, json={"description": "' OR 1=1 --"}))[0] == 403
 
     play(scenario)
@@ -92,28 +92,28 @@ def test_an_attack_is_blocked_despite_an_exempt_body(play: Callable[..., None]) 
 )
 @pytest.mark.parametrize("path", ["/v1/payments", "/v1/processors/stripe/webhooks"], ids=["payment", "webhook"])
 def test_free_text_in_bodies_passes(play: Callable[..., None], path: str, text: str) -> None:
-    async def scenario(stage: Stage) -> None:
-        await stage.target(echo)
+    async def scenario(harness: Harness) -> None:
+        await harness.target(echo)
         payment = {"amount": 100, "currency": "EUR", "description": text, "metadata": {"note": text}}
-        async with stage.client() as client:
+        async with harness.client() as client:
             assert (await ask(client, "POST", path, json=payment))[0] == 200
 
     play(scenario)
 
 
 def test_clients_without_a_user_agent_are_served(play: Callable[..., None]) -> None:
-    async def scenario(stage: Stage) -> None:
-        await stage.target(echo)
-        async with stage.client() as client:
+    async def scenario(harness: Harness) -> None:
+        await harness.target(echo)
+        async with harness.client() as client:
             assert (await ask(client, "GET", "/v1/payments", skip_auto_headers=["User-Agent"]))[0] == 200
 
     play(scenario)
 
 
 def test_the_body_limit_is_exact(play: Callable[..., None]) -> None:
-    async def scenario(stage: Stage) -> None:
-        await stage.target(echo)
-        async with stage.client() as client:
+    async def scenario(harness: Harness) -> None:
+        await harness.target(echo)
+        async with harness.client() as client:
             sizes = {size: await ask(client, "POST", "/", data=b" " * size) for size in (BODY_LIMIT, BODY_LIMIT + 1)}
         assert {size: status for size, (status, _, _) in sizes.items()} == {BODY_LIMIT: 200, BODY_LIMIT + 1: 413}
         assert len(sizes[BODY_LIMIT][2]["body"]) == BODY_LIMIT
@@ -123,27 +123,27 @@ def test_the_body_limit_is_exact(play: Callable[..., None]) -> None:
 
 @pytest.mark.parametrize("rule", ["rate-limit-ip", "rate-limit-key"])
 def test_a_rate_limited_client_is_served_later(each: Templates, tmp_path: Path, rule: str) -> None:
-    async def scenario(stage: Stage) -> None:
-        await stage.target(echo)
-        async with stage.client() as client:
+    async def scenario(harness: Harness) -> None:
+        await harness.target(echo)
+        async with harness.client() as client:
             one = {"Authorization": "Bearer one"}
             answers = [await ask(client, "GET", "/", headers=one) for _ in range(LIMIT + 1)]
             assert [status for status, _, _ in answers] == [200] * LIMIT + [429]
             assert answers[-1][1]["Retry-After"] == "60"
             other = 429 if rule == "rate-limit-ip" else 200
             assert (await ask(client, "GET", "/", headers={"Authorization": "Bearer other"}))[0] == other
-            stage.now += 301
+            harness.now += 301
             assert (await ask(client, "GET", "/", headers=one))[0] == 200
 
-    play_in(tmp_path, scenario, web_acl=scaled(described(each), **{rule: LIMIT}))
+    run_scenario(tmp_path, scenario, web_acl=scaled(described(each), **{rule: LIMIT}))
 
 
 def test_the_rate_limits_suit_a_busy_merchant(each: Templates, tmp_path: Path) -> None:
-    async def scenario(stage: Stage) -> None:
-        await stage.target(echo)
-        async with stage.client() as client:
+    async def scenario(harness: Harness) -> None:
+        await harness.target(echo)
+        async with harness.client() as client:
             answers = await asyncio.gather(*(ask(client, "GET", "/") for _ in range(200)))
         assert {status for status, _, _ in answers} == {200}
 
-    play_in(tmp_path, scenario, web_acl=described(each))
+    run_scenario(tmp_path, scenario, web_acl=described(each))
     assert RATE_LIMIT_PER_IP / 300 == RATE_LIMIT_PER_KEY / 300 == 100

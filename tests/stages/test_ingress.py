@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from payments.core.problems import ApiError, ContentTooLarge, RequestBlocked, TooManyRequests
 from payments.web.http.headers import register
 from payments.web.http.strict_json import MAX_BODY_BYTES
-from rehearsal.compute.firewall import managed_rules
+from rehearsal.waf import managed_rules
 from stages.service.firewall import BODY_LIMIT, content_length_above
 from stages.service.managed_rules import DECISIONS, GROUPS
 from tests.stages.model import Resource, Templates
@@ -128,7 +128,7 @@ def test_the_log_bucket_rejects_plain_http(each: Templates) -> None:
 
 
 def test_the_log_bucket_is_emptied_after_delivery_stops(each: Templates, balancer: Resource) -> None:
-    emptied, policy = each.one("Custom::EmptiedBucket"), each.one("AWS::S3::BucketPolicy")
+    emptied, policy = each.one("Custom::AutoDeleteObjects"), each.one("AWS::S3::BucketPolicy")
     assert emptied.logical_id in balancer.depends_on
     assert policy.logical_id in emptied.depends_on
 

@@ -5,7 +5,7 @@ import copy
 import pytest
 
 from kit.naming import MAX_SUFFIX_LENGTH, Names
-from stages.names import EnvironmentNames
+from stages.config.names import EnvironmentNames
 from tests.stages.conftest import ENVIRONMENTS
 from tests.stages.model import Templates
 from tests.stages.names import misnamed

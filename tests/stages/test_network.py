@@ -185,6 +185,6 @@ def test_resources_are_in_their_own_groups_and_subnets(each: Templates) -> None:
 
 
 def test_the_default_security_group_is_restricted(each: Templates) -> None:
-    restricted = each.one("Custom::ClosedDefaultGroup")
+    restricted = each.one("Custom::RestrictDefaultSecurityGroup")
     vpc = each.one("AWS::EC2::VPC")
     assert each.resolve(restricted.stack, restricted["GroupId"]) == f"{vpc.stack}/{vpc.logical_id}.DefaultSecurityGroup"

@@ -11,19 +11,19 @@ from typing import Any
 
 import pytest
 
-from rehearsal.emulator import client
-from rehearsal.emulator.inventory import difference, take_inventory
+from rehearsal.account import sessions
+from rehearsal.account.inventory import difference, take_inventory
 from rehearsal.emulator.process import EmulatorProcess
 from tests.stages.conftest import read, synthesize
 from tests.stages.model import Templates
 
 pytestmark = pytest.mark.rehearsal
 
-CERTIFICATE = f"arn:aws:acm:us-east-1:{client.ACCOUNT_ID}:certificate/00000000-0000-0000-0000-000000000000"
+CERTIFICATE = f"arn:aws:acm:us-east-1:{sessions.ACCOUNT_ID}:certificate/00000000-0000-0000-0000-000000000000"
 INSTALLATIONS: Mapping[str, Mapping[str, Any]] = {
     name: {
         "environment_suffix": suffix,
-        "account": client.ACCOUNT_ID,
+        "account": sessions.ACCOUNT_ID,
         "certificate_arn": CERTIFICATE,
     }
     for name, suffix in (("Dev", "dev"), ("Longest", "dev-alice123"))
@@ -37,7 +37,7 @@ class Account:
     """The emulated account and its stacks."""
 
     def __init__(self, emulator: EmulatorProcess) -> None:
-        self.session = client.session(emulator.port)
+        self.session = sessions.open_session(emulator.port)
         self._url = emulator.url
         self._records = emulator.data / "records"
         self._cloudformation = self.session.client("cloudformation")
@@ -194,7 +194,7 @@ def check_deployed(account: Account, templates: Templates, suffix: str) -> None:
     (default,) = groups
     assert default["IpPermissions"] == []
     assert default["IpPermissionsEgress"] == []
-    bucket = f"alb-logs-{suffix}-{client.ACCOUNT_ID}-us-east-1"
+    bucket = f"alb-logs-{suffix}-{sessions.ACCOUNT_ID}-us-east-1"
     for text in (b"one", b"two"):
         session.client("s3").put_object(Bucket=bucket, Key="AWSLogs/log.gz", Body=text)
     session.client("s3").delete_object(Bucket=bucket, Key="AWSLogs/log.gz")

@@ -1,1 +1,1 @@
-"""Operations of AWS APIs that the emulator lacks, answered in front of it."""
+"""API operations that the emulator lacks, as ASGI applications in front of it."""

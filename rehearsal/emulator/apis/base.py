@@ -1,6 +1,6 @@
-"""Answer some operations of one service, hand everything else on to the emulator.
+"""Implementation of some operations of a service; all other requests go to the emulator.
 
-Protocol: AWS JSON 1.1, where a header names the operation.
+The protocol is AWS JSON 1.1, in which a header has the name of the operation.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from rehearsal.emulator.authorization.authority import Authority
 from rehearsal.emulator.authorization.calls import AccessDeniedError, Call
 from rehearsal.emulator.authorization.requests import signer
 
-Json = dict[str, Any]
+Json = dict[str, Any]  # any: JSON
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -20,7 +20,7 @@ Application = Callable[[Mapping[str, Any], Receive, Send], Awaitable[None]]
 
 
 class ApiError(Exception):
-    """An error answer; `code` as in the service's API reference."""
+    """An error response; `code` as in the API reference of the service."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -28,7 +28,7 @@ class ApiError(Exception):
 
 
 async def read_body(receive: Receive) -> bytes:
-    """Read a request's body."""
+    """Read the body of a request."""
     body = b""
     while True:
         message = await receive()
@@ -38,11 +38,18 @@ async def read_body(receive: Receive) -> bytes:
 
 
 class JsonApi:
-    """An ASGI application with `operations` of the service whose requests are named `target` (`ECR_V1.Operation`).
+    """An ASGI application with some operations of a service.
 
-    Operations run on a thread, where they may call the emulator. An operation that is not here is the emulator's.
-    Whoever calls is decided on first: `service` is IAM's prefix of the actions, `resource` gives the ARN that a request
-    is about.
+    Operations run on a worker thread, where they may call the emulator, once the call is authorized.
+
+    Args:
+        application: The application behind this one.
+        target: The prefix of `X-Amz-Target`, such as `ECR_V1` in `ECR_V1.Operation`.
+        service: The prefix of the IAM actions.
+        operations: Functions by operation name.
+        resource: Returns the ARN that a request is about.
+        authority: Authorizes the calls.
+
     """
 
     def __init__(
@@ -60,7 +67,7 @@ class JsonApi:
         self._service, self._resource, self._authority = service, resource, authority
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
-        """Serve one request."""
+        """Serve a request."""
         name = dict(scope["headers"]).get(b"x-amz-target", b"") if scope["type"] == "http" else b""
         call = self._operations.get(name)
         if call is None:
@@ -69,18 +76,18 @@ class JsonApi:
         request = json.loads(await read_body(receive) or b"{}")
         action = f"{self._service}:{name.decode().rpartition('.')[2]}"
         principal = signer(dict(scope["headers"]).get(b"authorization", b"").decode())
-        status, answer = await asyncio.to_thread(self._serve, call, request, action, principal)
+        status, response = await asyncio.to_thread(self._serve, call, request, action, principal)
         headers = [(b"content-type", b"application/x-amz-json-1.1")]
         await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
+        await send({"type": "http.response.body", "body": json.dumps(response).encode()})
 
     def _serve(
         self, call: Callable[[Json], Json], request: Json, action: str, principal: str | None
     ) -> tuple[int, Json]:
         try:
             if principal is not None:
-                asked = Call(principal=principal, action=action, resource=self._resource(request))
-                self._authority.require(asked, by="request")
+                authorized = Call(principal=principal, action=action, resource=self._resource(request))
+                self._authority.require(authorized, by="request")
             return 200, call(request)
         except AccessDeniedError as error:
             return 400, {"__type": "AccessDeniedException", "message": str(error)}

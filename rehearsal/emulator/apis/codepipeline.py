@@ -1,6 +1,6 @@
-"""The part of CodePipeline's API that somebody needs who looks at a recorded pipeline or stops it.
+"""The part of CodePipeline's API with which a recorded pipeline is inspected and stopped.
 
-The rehearsal itself executes pipelines; here an execution is only something that was started and can be stopped.
+The rehearsal itself executes pipelines; an execution that is started here does nothing until it is stopped.
 Source: https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_Operations.html
 """
 
@@ -9,24 +9,24 @@ from collections import defaultdict
 
 import boto3.session
 
+from rehearsal.account.records import Records
+from rehearsal.account.sessions import ACCOUNT_ID, REGION
 from rehearsal.emulator.apis.base import ApiError, Application, Json, JsonApi
 from rehearsal.emulator.authorization.authority import Authority
-from rehearsal.emulator.client import ACCOUNT_ID, REGION
-from rehearsal.emulator.handlers.api import to_api
-from rehearsal.emulator.records import Records
+from rehearsal.emulator.core.api_shapes import to_api
 
-TYPE_NAME = "AWS::CodePipeline::Pipeline"
+_TYPE_NAME = "AWS::CodePipeline::Pipeline"
 
 
 def _pipeline(request: Json) -> str:
-    """Return the ARN of the pipeline, or of its stage, that a request names."""
+    """Return the ARN of the pipeline or stage in a request."""
     name = request.get("name") or request.get("pipelineName")
     stage = f"/{request['stageName']}" if "stageName" in request else ""
     return f"arn:aws:codepipeline:{REGION}:{ACCOUNT_ID}:{name}{stage}" if name else "*"
 
 
 class CodePipelineApi(JsonApi):
-    """Recorded pipelines, their executions and transitions."""
+    """Recorded pipelines, their executions and their transitions."""
 
     def __init__(self, application: Application, records: Records, authority: Authority) -> None:
         super().__init__(
@@ -40,7 +40,6 @@ class CodePipelineApi(JsonApi):
                 "GetPipeline": self._get_pipeline,
                 "GetPipelineState": self._get_pipeline_state,
                 "ListPipelineExecutions": self._list_pipeline_executions,
-                "ListPipelines": self._list_pipelines,
                 "StartPipelineExecution": self._start_pipeline_execution,
                 "StopPipelineExecution": self._stop_pipeline_execution,
             },
@@ -51,7 +50,7 @@ class CodePipelineApi(JsonApi):
         self._disabled: dict[str, dict[str, str]] = defaultdict(dict)
 
     def _declaration(self, name: str) -> Json:
-        properties = self._records.read(TYPE_NAME, name)
+        properties = self._records.read(_TYPE_NAME, name)
         if properties is None:
             raise ApiError("PipelineNotFoundException", f"The account with id 000000000000 has no pipeline {name!r}")
         members = ("Name", "RoleArn", "Stages", "PipelineType", "ExecutionMode")
@@ -61,10 +60,6 @@ class CodePipelineApi(JsonApi):
 
     def _get_pipeline(self, request: Json) -> Json:
         return {"pipeline": self._declaration(request["name"])}
-
-    def _list_pipelines(self, request: Json) -> Json:  # noqa: ARG002  it takes only paging
-        names = sorted(self._records.ids().get(TYPE_NAME, ()))
-        return {"pipelines": [{"name": name, "version": 1} for name in names]}
 
     def _get_pipeline_state(self, request: Json) -> Json:
         name = request["name"]
@@ -84,7 +79,7 @@ class CodePipelineApi(JsonApi):
 
     def _disable_stage_transition(self, request: Json) -> Json:
         name, stage = request["pipelineName"], request["stageName"]
-        if stage not in [one["name"] for one in self._declaration(name)["stages"]]:
+        if stage not in [entry["name"] for entry in self._declaration(name)["stages"]]:
             raise ApiError("StageNotFoundException", f"pipeline {name} has no stage {stage}")
         self._disabled[name][stage] = request["reason"]
         return {}
@@ -98,7 +93,7 @@ class CodePipelineApi(JsonApi):
     def _stop_pipeline_execution(self, request: Json) -> Json:
         name, execution = request["pipelineName"], request["pipelineExecutionId"]
         if self._executions[name].get(execution) != "InProgress":
-            raise ApiError("PipelineExecutionNotStoppableException", f"{execution} of {name} does not run")
+            raise ApiError("PipelineExecutionNotStoppableException", f"{execution} of {name} is not running")
         self._executions[name][execution] = "Stopped"
         return {"pipelineExecutionId": execution}
 

@@ -1,7 +1,6 @@
-"""Image scans, which the emulator's ECR does not know.
+"""Image scans, which the emulator's ECR lacks.
 
-Nothing is scanned: a scan ends as a file says, else it finds nothing. So a gate can be seen to start a scan, to wait
-for it and to read its findings, and a test can plant some.
+Nothing is scanned: the result of a scan is in a file, without which there are no findings.
 Source: https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_StartImageScan.html
 """
 
@@ -12,24 +11,23 @@ from pathlib import Path
 
 from botocore.exceptions import ClientError
 
-from rehearsal.emulator import client
+from rehearsal.account import sessions
 from rehearsal.emulator.apis.base import ApiError, Application, Json, JsonApi
 from rehearsal.emulator.authorization.authority import Authority
 
 
 def _repository(request: Json) -> str:
-    """Return the ARN of the repository that a request names; the registry itself is `*` to IAM."""
+    """Return the ARN of the repository in a request; for the registry itself, `*`."""
     name = request.get("repositoryName")
-    return f"arn:aws:ecr:{client.REGION}:{client.ACCOUNT_ID}:repository/{name}" if name else "*"
+    return f"arn:aws:ecr:{sessions.REGION}:{sessions.ACCOUNT_ID}:repository/{name}" if name else "*"
 
 
 class ImageScanApi(JsonApi):
-    """Scans of images that are in a repository, and whether the registry makes them by itself.
+    """Scans of images, and the scanning configuration of the registry.
 
-    `<findings>/<image tag>.json` plants how a scan ends:
-    `{"status": "FAILED"}`, or `{"findings": [{"name": "CVE-2026-0001", "severity": "CRITICAL"}]}`.
-    `<findings>/registry.json` plants the registry's configuration: `{"scanType": "ENHANCED"}`, with which no scan can
-    be started and images end with `enhancedFindings`.
+    `<findings>/<image tag>.json` is the result of a scan: `{"status": "FAILED"}`, or
+    `{"findings": [{"name": "CVE-2026-0001", "severity": "CRITICAL"}]}`. `<findings>/registry.json` is the configuration
+    of the registry: with `{"scanType": "ENHANCED"}` no scan can be started, and results have `enhancedFindings`.
     """
 
     def __init__(self, application: Application, *, port: int, findings: Path, authority: Authority) -> None:
@@ -48,13 +46,13 @@ class ImageScanApi(JsonApi):
         self._port = port
         self._findings = findings
         self._lock = threading.Lock()
-        self._looked_at: dict[tuple[str, str], int] = {}
+        self._polls: dict[tuple[str, str], int] = {}
 
     def _image(self, request: Json) -> Json:
-        """Return the image as ECR describes it; the errors of its own API when there is none."""
+        """Return the image as ECR describes it, or raise ECR's error."""
         try:
             found = (
-                client.session(self._port)
+                sessions.open_session(self._port)
                 .client("ecr")
                 .describe_images(repositoryName=request["repositoryName"], imageIds=[request["imageId"]])
             )
@@ -65,7 +63,10 @@ class ImageScanApi(JsonApi):
     def _configuration(self, _: Json) -> Json:
         file = self._findings / "registry.json"
         planted = json.loads(file.read_text()) if file.exists() else {}
-        return {"registryId": client.ACCOUNT_ID, "scanningConfiguration": {"scanType": "BASIC", "rules": [], **planted}}
+        return {
+            "registryId": sessions.ACCOUNT_ID,
+            "scanningConfiguration": {"scanType": "BASIC", "rules": [], **planted},
+        }
 
     def _is_enhanced(self) -> bool:
         return bool(self._configuration({})["scanningConfiguration"]["scanType"] == "ENHANCED")
@@ -76,37 +77,37 @@ class ImageScanApi(JsonApi):
             raise ApiError("ValidationException", "This feature is disabled")
         key = (image["repositoryName"], image["imageDigest"])
         with self._lock:
-            if key in self._looked_at:
+            if key in self._polls:
                 raise ApiError("LimitExceededException", "The scan quota of once in 24 hours per image is exceeded")
-            self._looked_at[key] = 0
-        return self._answer_for(image, request, {"status": "IN_PROGRESS"})
+            self._polls[key] = 0
+        return self._response(image, request, {"status": "IN_PROGRESS"})
 
     def _describe(self, request: Json) -> Json:
         image = self._image(request)
         key = (image["repositoryName"], image["imageDigest"])
         with self._lock:
             if self._is_enhanced():
-                self._looked_at.setdefault(key, 0)
-            if key not in self._looked_at:
+                self._polls.setdefault(key, 0)
+            if key not in self._polls:
                 reason = f"Image scan does not exist for the image with digest {image['imageDigest']}"
                 raise ApiError("ScanNotFoundException", reason)
-            self._looked_at[key] += 1
-            first = self._looked_at[key] == 1
-        if first:  # a scan takes a while
-            return self._answer_for(image, request, {"status": "IN_PROGRESS"})
+            self._polls[key] += 1
+            first = self._polls[key] == 1
+        if first:  # a scan takes some time
+            return self._response(image, request, {"status": "IN_PROGRESS"})
         planted = self._planted(image)
         kind, end = ("enhancedFindings", "ACTIVE") if self._is_enhanced() else ("findings", "COMPLETE")
         findings = planted.get(kind, [])
         counts = Counter(finding["severity"] for finding in findings)
-        answer = self._answer_for(image, request, {"status": planted.get("status", end)})
-        return answer | {"imageScanFindings": {kind: findings, "findingSeverityCounts": dict(counts)}}
+        response = self._response(image, request, {"status": planted.get("status", end)})
+        return response | {"imageScanFindings": {kind: findings, "findingSeverityCounts": dict(counts)}}
 
     def _planted(self, image: Json) -> Json:
         files = (self._findings / f"{tag}.json" for tag in image.get("imageTags", ()))
         return next((dict(json.loads(file.read_text())) for file in files if file.exists()), {})
 
     @staticmethod
-    def _answer_for(image: Json, request: Json, status: Json) -> Json:
+    def _response(image: Json, request: Json, status: Json) -> Json:
         return {
             "registryId": image["registryId"],
             "repositoryName": image["repositoryName"],

@@ -1,1 +1,1 @@
-"""Who may do what in the emulated account: every call is decided by the deployed policies, and remembered."""
+"""Authorization: every call in the emulated account is decided by the deployed policies, and logged."""

@@ -1,79 +1,75 @@
-"""A call that somebody makes on AWS, and what the policies say of it."""
+"""Calls, policies and decisions."""
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+#: The value of a condition key: one, or several.
 ContextValue = str | Sequence[str]
-"""What a condition key holds in a request: one value, or several."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """One action of one principal on one resource.
+    """An action of a principal on a resource."""
 
-    `principal` is the ARN of a role, a role's session or a user, or a service principal (`sns.amazonaws.com`).
-    `context` holds condition keys beyond those that the evaluation knows by itself (account, region, principal).
-    """
-
+    #: The ARN of a role, role session or user, or a service principal such as `sns.amazonaws.com`.
     principal: str
     action: str
     resource: str = "*"
+    #: Condition keys in addition to account, region and principal.
     context: Mapping[str, ContextValue] = field(default_factory=dict)
 
     @property
     def is_by_service(self) -> bool:
-        """Whether an AWS service makes it in its own name, so that only the resource's own policy can allow it.
+        """Whether an AWS service makes it in its own name, so that only the resource policy can allow it.
 
-        Some services do so from an account of AWS's own, whose root the policy names.
+        Some services call from an account of AWS, whose root the policy names.
         """
         return not self.principal.startswith("arn:") or self.principal.endswith(":root")
 
     def key(self) -> str:
-        """Equal for equal calls."""
+        """Return a key that is equal for equal calls."""
         return json.dumps([self.principal, self.action, self.resource, self.context], sort_keys=True)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Policies:
-    """The documents that decide one call, as they stand in the account.
+    """The policy documents that decide a call."""
 
-    `identity` are the principal's own policies by name, `boundary` limits them, and `resource` is the resource's own
-    policy: None when it has none.
-    """
-
+    #: The identity policies of the principal, by name.
     identity: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    #: The permissions boundary of the principal, if it has one.
     boundary: Mapping[str, object] | None = None
+    #: The resource policy; None without one.
     resource: Mapping[str, object] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """What became of a call; `reason` says which kind of policy decided.
-
-    `lacking_in_resource` says that only the resource's own policy stands in the way.
-    """
+    """The decision about a call."""
 
     call: Call
     allowed: bool
+    #: Which kind of policy decided.
     reason: str
-    lacking_in_resource: bool = False
+    #: Whether only the resource policy does not allow it.
+    missing_in_resource: bool = False
 
 
 class AccessDeniedError(Exception):
-    """A call that the deployed policies do not allow; the message ends with the statement that is missing."""
+    """The deployed policies deny a call; the message ends with the missing statement."""
 
     def __init__(self, decision: Decision) -> None:
         self.decision = decision
         call = decision.call
         super().__init__(
             f"AccessDenied: {call.principal} is not authorized to perform {call.action} on {call.resource}"
-            f" ({decision.reason}). {missing_statement(call, in_resource=decision.lacking_in_resource)}"
+            f" ({decision.reason}). {missing_statement(call, in_resource=decision.missing_in_resource)}"
         )
 
 
 def missing_statement(call: Call, *, in_resource: bool = False) -> str:
-    """Say which statement would allow the call, and where it belongs."""
+    """Return the statement that would allow a call, and the policy that it belongs to."""
     statement: dict[str, object] = {"Effect": "Allow", "Action": call.action, "Resource": call.resource}
     if not call.is_by_service and not in_resource:
         return f"Missing in the policies of {call.principal}: {json.dumps(statement)}"

@@ -1,31 +1,35 @@
-"""CloudFormation's calls for one resource, decided before anything is made, changed or deleted.
+"""Authorization of CloudFormation's calls for a resource, before it is created, updated or deleted.
 
-What is decided, by whom and on what: the actions of `handler_permissions`, as the principal of the stack (its role,
-else whoever changes it), each on the ARNs of `resource_arns`; roles that the resource passes (`passed_roles`); what
-its keys are used for (`key_uses`); and what its dynamic references read.
-
-Nobody is asked where the stack is the emulator's own root's.
+The principal is that of the stack: its role, or whoever deploys it. Authorized are the actions of `handler_permissions`
+on the ARNs of `resource_arns`, the roles that the resource passes (`passed_roles`), the use of its keys (`key_usage`)
+and the reads of its dynamic references. Stacks of the emulator's root are not authorized.
 """
 
 import threading
 from collections.abc import Callable, Sequence
 
-from rehearsal.emulator import backend
 from rehearsal.emulator.authorization.authority import Authority
 from rehearsal.emulator.authorization.calls import AccessDeniedError, Call
 from rehearsal.emulator.authorization.documents import Document
 from rehearsal.emulator.authorization.handler_calls import NEW_KEY, Operation, handler_calls, key_context
 from rehearsal.emulator.authorization.resource_arns import own_arn
+from rehearsal.emulator.core import ministack
 
 _BY = "cloudformation"
 
 
 class LockoutError(Exception):
-    """A key policy under which whoever sets it could not change it again."""
+    """A key policy would lock out the principal that sets it."""
 
 
 class StackAuthorization:
-    """Decides the operations of all stacks; `principal_of` tells who changes a stack, None for the emulator's root."""
+    """Authorizes the operations of all stacks.
+
+    Args:
+        authority: Authorizes the calls.
+        principal_of: Returns the principal of a stack; None for the emulator's root.
+
+    """
 
     def __init__(self, authority: Authority, principal_of: Callable[[str], str | None]) -> None:
         self._authority = authority
@@ -34,31 +38,32 @@ class StackAuthorization:
         self._stacks: dict[tuple[str, str, str], str] = {}
 
     def remember(self, type_name: str, resource_id: str, stack_name: str) -> None:
-        """Learn which stack a resource belongs to: the emulator does not say when it deletes one."""
+        """Remember the stack of a resource, which the emulator does not pass to delete handlers."""
         with self._lock:
-            self._stacks[backend.region(), type_name, resource_id] = stack_name
+            self._stacks[ministack.region(), type_name, resource_id] = stack_name
 
     def stack_of(self, type_name: str, resource_id: str) -> str:
-        """Return the stack that a resource was made for."""
+        """Return the stack of a resource."""
         with self._lock:
-            return self._stacks.get((backend.region(), type_name, resource_id), "")
+            return self._stacks.get((ministack.region(), type_name, resource_id), "")
 
     def applies_to(self, stack_name: str) -> bool:
-        """Tell whether anything of a stack is decided: not what the emulator's own root makes."""
+        """Return whether a stack is authorized: not when it is the root's."""
         return self._principal_of(stack_name) is not None
 
     def require(self, operation: Operation) -> None:
-        """Decide an operation.
+        """Authorize an operation.
 
         Raises:
-            AccessDeniedError: something of it is not allowed.
-            LockoutError: it would set a key policy that its principal could not change again.
+            AccessDeniedError: A call is denied.
+            LockoutError: It would set a key policy that locks out its principal.
+
         """
         principal = self._principal_of(operation.stack_name)
         if principal is None:
             return
-        self._require_lasting_control(principal, operation)
-        policy = _future_policy(operation)
+        self._refuse_lockout(principal, operation)
+        policy = _new_key_policy(operation)
         for alternatives in handler_calls(principal, operation):
             if len(alternatives) > 1:
                 self._authority.require_any(alternatives, by=_BY)
@@ -67,21 +72,22 @@ class StackAuthorization:
             self._authority.require(call, by=_BY, resource_policy=policy if ":key/" in call.resource else None)
 
     def require_references(self, stack_name: str, references: Sequence[str]) -> None:
-        """Decide what a stack's dynamic references (`{{resolve:secretsmanager:<id>:...}}`) read.
+        """Authorize the reads of dynamic references (`{{resolve:secretsmanager:<id>:...}}`).
 
         Raises:
-            AccessDeniedError: a secret or parameter may not be read.
+            AccessDeniedError: A read is denied.
+
         """
         principal = self._principal_of(stack_name)
         if principal is None:
             return
         for reference in references:
-            call = _reading(principal, reference)
+            call = _read_call(principal, reference)
             if call is not None:
                 self._authority.require(call, by=_BY)
 
-    def _require_lasting_control(self, principal: str, operation: Operation) -> None:
-        """Refuse a key policy that nobody who sets it could change again.
+    def _refuse_lockout(self, principal: str, operation: Operation) -> None:
+        """Refuse a key policy that the principal could not change again.
 
         Source: https://docs.aws.amazon.com/kms/latest/APIReference/API_PutKeyPolicy.html
         (BypassPolicyLockoutSafetyCheck)
@@ -100,16 +106,16 @@ class StackAuthorization:
             )
 
 
-def _future_policy(operation: Operation) -> Document | None:
-    """Return the policy of a key that is only about to be made."""
+def _new_key_policy(operation: Operation) -> Document | None:
+    """Return the policy of a key that is about to be created."""
     if operation.type_name != "AWS::KMS::Key" or operation.resource_id is not None:
         return None
     policy: Document | None = operation.properties.get("KeyPolicy")
     return policy
 
 
-def _reading(principal: str, reference: str) -> Call | None:
-    """Return the call behind a dynamic reference."""
+def _read_call(principal: str, reference: str) -> Call | None:
+    """Return the call of a dynamic reference; None if it reads neither a secret nor a parameter."""
     _, service, rest = reference.strip("{}").split(":", 2)
     if service == "secretsmanager":
         secret = ":".join(rest.split(":")[:7]) if rest.startswith("arn:") else rest.split(":")[0]

@@ -1,4 +1,4 @@
-"""The policy documents of the emulated account, as the emulator holds them at this moment."""
+"""The policy documents of the emulated account."""
 
 import importlib
 import json
@@ -6,27 +6,28 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from rehearsal.emulator import backend
 from rehearsal.emulator.authorization.calls import Call, Policies
 from rehearsal.emulator.authorization.evaluation import role_arn
+from rehearsal.emulator.core import ministack
 
 _PRINCIPAL = re.compile(r"^arn:aws[a-z-]*:iam::(\d{12}):(role|user)/(?:.*/)?([^/]+)$")
 
 Document = Mapping[str, object]
 
+#: For an alias identity policies decide alone; for its key the key policy decides as well.
 _ON_ALIASES = frozenset({"kms:CreateAlias", "kms:UpdateAlias", "kms:DeleteAlias"})
-"""Decided on the alias by IAM alone, and on its key by the key policy as well."""
 
 
 class UnknownPrincipalError(Exception):
-    """A role or user that the account does not have."""
+    """The account does not have a role or user."""
 
 
 def policies_for(call: Call) -> Policies:
     """Return the documents that decide a call.
 
     Raises:
-        UnknownPrincipalError: the principal does not exist.
+        UnknownPrincipalError: The principal does not exist.
+
     """
     resource = resource_policy(call.action, call.resource)
     if call.is_by_service:
@@ -42,10 +43,11 @@ def policies_for(call: Call) -> Policies:
 
 
 def principal_of(principal: str) -> tuple[str, str]:
-    """Return `role` or `user`, and its name.
+    """Return `role` or `user`, and the name.
 
     Raises:
-        UnknownPrincipalError: the ARN is neither's.
+        UnknownPrincipalError: The principal is neither.
+
     """
     match = _PRINCIPAL.match(role_arn(principal))
     if match is None:
@@ -54,7 +56,7 @@ def principal_of(principal: str) -> tuple[str, str]:
 
 
 def exists(principal: str) -> bool:
-    """Tell whether a role or user is there."""
+    """Return whether a role or user exists."""
     try:
         _entity(*principal_of(principal))
     except UnknownPrincipalError:
@@ -68,10 +70,11 @@ def roles() -> list[str]:
 
 
 def resources_named_by(principal: str) -> list[str]:
-    """Return the resources of all statements of a principal's own policies, as they stand there, patterns and all.
+    """Return the resources, patterns included, of all statements in the identity policies of a principal.
 
     Raises:
-        UnknownPrincipalError: the principal does not exist.
+        UnknownPrincipalError: The principal does not exist.
+
     """
     kind, name = principal_of(principal)
     found = [
@@ -79,13 +82,13 @@ def resources_named_by(principal: str) -> list[str]:
         for document in _identity(kind, name, _entity(kind, name)).values()
         for statement in _statements(document)
     ]
-    return [one for resources in found for one in ([resources] if isinstance(resources, str) else resources)]
+    return [each for resources in found for each in ([resources] if isinstance(resources, str) else resources)]
 
 
 def resource_policy(action: str, resource: str) -> Document | None:
-    """Return the policy of the resource itself; None where it has none, an empty one where IAM demands one.
+    """Return a resource policy; None without one, or an empty document where IAM requires one.
 
-    CloudWatch Logs keeps its policies by account: all of them together stand for a log group's.
+    CloudWatch Logs has policies of the account, which apply to every log group.
     """
     service = action.partition(":")[0]
     if service == "sts":
@@ -100,7 +103,7 @@ def resource_policy(action: str, resource: str) -> Document | None:
 
 
 def role_tags(role: str) -> dict[str, str]:
-    """Return a role's tags as condition keys, `iam:ResourceTag/<key>`; none when there is no such role."""
+    """Return the tags of a role as condition keys (`iam:ResourceTag/<key>`); none when it does not exist."""
     try:
         tags = _entity(*principal_of(role)).get("Tags") or ()
     except UnknownPrincipalError:
@@ -109,7 +112,7 @@ def role_tags(role: str) -> dict[str, str]:
 
 
 def trust_policy(role: str) -> Document | None:
-    """Return a role's trust policy; None when there is no such role."""
+    """Return the trust policy of a role; None when it does not exist."""
     try:
         return _parsed(_entity(*principal_of(role)).get("AssumeRolePolicyDocument"))
     except UnknownPrincipalError:
@@ -131,7 +134,7 @@ def _identity(kind: str, name: str, entity: Mapping[str, Any]) -> dict[str, Docu
 
 
 def _managed(arn: str) -> Document:
-    return _parsed(_evaluator()._resolve_managed_policy_document(arn, backend.account_id())) or {}
+    return _parsed(_evaluator()._resolve_managed_policy_document(arn, ministack.account_id())) or {}
 
 
 def _log_policies() -> Document | None:
@@ -156,9 +159,9 @@ def _parsed(document: object) -> Document | None:
     return parsed
 
 
-def _iam() -> Any:
+def _iam() -> Any:  # any: ministack is untyped
     return importlib.import_module("ministack.services.iam")
 
 
-def _evaluator() -> Any:
+def _evaluator() -> Any:  # any: ministack is untyped
     return importlib.import_module("ministack.core.iam_evaluator")

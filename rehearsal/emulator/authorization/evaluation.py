@@ -1,7 +1,6 @@
-"""The policy engine: ministack's evaluator, entered with documents instead of an account.
+"""The policy engine: ministack's evaluator as a function of a call and of policy documents.
 
-A pure function of the call and of the documents, so that a remembered call can be decided again with other documents.
-Why this engine: docs/decisions/0404.
+Thus a logged call can be decided again with other documents.
 """
 
 import importlib
@@ -23,37 +22,37 @@ def decide(call: Call, policies: Policies, *, account: str, region: str) -> Deci
     engine = _engine()
     context = _context(call, account=account, region=region)
     if call.is_by_service:
-        found = engine.evaluate_resource_policy(policies.resource, context, service=call.principal)
-        return _decision(call, found, "the resource's own policy")
+        result = engine.evaluate_resource_policy(policies.resource, context, service=call.principal)
+        return _decision(call, result, "the resource policy")
     documents = [engine.parse_policy_document(document) for document in policies.identity.values()]
     limits = [[engine.parse_policy_document(policies.boundary)]] if policies.boundary is not None else []
     result = engine.evaluate(context, documents, *limits)
     by_identity = result.decision == "Allow"
     if policies.resource is not None:
-        # A key policy and a trust policy must allow what the principal's own policies allow.
+        # A key policy or a trust policy must allow the call too.
         required = call.action.startswith(("kms:", "sts:AssumeRole"))
         result = engine.combine_resource_policy(
             result, context, policies.resource, account, required=required, limits=tuple(limits)
         )
-    sources = "identity policies" if policies.resource is None else "identity policies and the resource's own"
+    sources = "identity policies" if policies.resource is None else "identity policies and the resource policy"
     return _decision(call, result, sources, by_identity=by_identity)
 
 
 def role_arn(principal: str) -> str:
-    """Return the role behind a session's ARN; any other principal as it is."""
+    """Return the role of a role session; any other principal unchanged."""
     match = _SESSION.match(principal)
     return f"arn:{match[1]}:iam::{match[2]}:role/{match[3]}" if match else principal
 
 
 def correct_condition_keys() -> None:
-    """Have the engine read two condition keys as AWS does.
+    """Have the engine resolve two condition keys as AWS does.
 
-    `aws:PrincipalArn` is the role, not its session; and what reaches AWS over TLS reaches the emulator by loopback.
+    `aws:PrincipalArn` is the role, not its session; `aws:SecureTransport` is true, although the emulator has no TLS.
     """
     engine = _engine()
     original = engine._resolve_condition_key
 
-    def resolve(key: str, context: Any) -> Any:
+    def resolve(key: str, context: Any) -> Any:  # any: ministack is untyped
         name = key.lower()
         if name == "aws:securetransport":
             return "true"
@@ -63,12 +62,11 @@ def correct_condition_keys() -> None:
     engine._resolve_condition_key = resolve
 
 
-def _engine() -> Any:
-    """The untyped module of the emulator."""
+def _engine() -> Any:  # any: ministack is untyped
     return importlib.import_module("ministack.core.iam_evaluator")
 
 
-def _context(call: Call, *, account: str, region: str) -> Any:
+def _context(call: Call, *, account: str, region: str) -> Any:  # any: ministack is untyped
     keys: dict[str, Any] = {key.lower(): value for key, value in call.context.items()}
     keys.setdefault("aws:tagkeys", None)
     if call.is_by_service:
@@ -96,7 +94,7 @@ def _context(call: Call, *, account: str, region: str) -> Any:
 
 
 def _session_arn(principal: str) -> str:
-    """Return a session of the role: what a call carries."""
+    """Return the ARN of a session of a role, which calls carry; any other principal unchanged."""
     match = _ROLE.match(principal)
     return f"arn:{match[1]}:sts::{match[2]}:assumed-role/{match[3]}/rehearsal" if match else principal
 
@@ -111,5 +109,5 @@ def _decision(call: Call, result: Any, sources: str, *, by_identity: bool = Fals
         call=call,
         allowed=result.decision == "Allow",
         reason=verdict[result.decision],
-        lacking_in_resource=by_identity and result.decision == "ImplicitDeny",
+        missing_in_resource=by_identity and result.decision == "ImplicitDeny",
     )

@@ -1,31 +1,33 @@
-"""The calls that CloudFormation makes for one operation on one resource."""
+"""The calls that CloudFormation makes for an operation on a resource."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from rehearsal.emulator import backend
 from rehearsal.emulator.authorization import documents
 from rehearsal.emulator.authorization.calls import Call, ContextValue
 from rehearsal.emulator.authorization.handler_permissions import CONNECTIONS, CUSTOM, needed_actions
-from rehearsal.emulator.authorization.key_uses import key_calls, uses_keys
+from rehearsal.emulator.authorization.key_usage import key_calls, uses_keys
 from rehearsal.emulator.authorization.passed_roles import linked_role, passed_roles
-from rehearsal.emulator.authorization.properties import Properties, arns_in, service_of, value_at, values_at
 from rehearsal.emulator.authorization.resource_arns import ResourceArns, any_of_its_kind, arns_of
+from rehearsal.emulator.core import ministack
+from rehearsal.emulator.core.properties import Properties, arns_in, service_of, value_at, values_at
 
+#: Calls of which one must be allowed: several only where the resource of the call is not known.
 Alternatives = Sequence[Call]
-"""Calls of which one must be allowed: several only where it is not known what exactly the call is about."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Operation:
-    """`create`, `update` or `delete` of one resource; `before` are an update's old properties."""
+    """An operation on a resource."""
 
+    #: `create`, `update` or `delete`.
     name: str
     type_name: str
     properties: Properties
     stack_name: str = ""
     logical_id: str = ""
     resource_id: str | None = None
+    #: The previous properties of an update.
     before: Properties | None = None
 
 
@@ -40,12 +42,12 @@ class _Caller:
 
 
 def handler_calls(principal: str, operation: Operation) -> Iterator[Alternatives]:
-    """Yield what is asked of the policies for an operation, in the name of `principal`."""
+    """Yield the calls of an operation that a principal makes."""
     kind, properties = operation.type_name, operation.properties
     arns = arns_of(
         kind,
         properties,
-        name=f"{operation.stack_name}-{operation.logical_id}-RANDOM1ID2",  # as CloudFormation makes names up
+        name=f"{operation.stack_name}-{operation.logical_id}-RANDOM1ID2",  # as CloudFormation generates names
         referred=tuple(arns_in(properties)),
         resource_id=operation.resource_id or (NEW_KEY if kind == "AWS::KMS::Key" else None),
     )
@@ -63,13 +65,13 @@ def handler_calls(principal: str, operation: Operation) -> Iterator[Alternatives
             yield [call]
 
 
+#: The id of a key that is about to be created.
 NEW_KEY = "00000000-0000-0000-0000-000000000000"
-"""The id of a key that is about to be made."""
 
 
 def key_context() -> Mapping[str, ContextValue]:
-    """Return what every call on a key carries."""
-    return {"kms:CallerAccount": backend.account_id()}
+    """Return the condition keys of every call on a key."""
+    return {"kms:CallerAccount": ministack.account_id()}
 
 
 def _ordinary(caller: _Caller, action: str) -> Iterator[Alternatives]:
@@ -102,7 +104,7 @@ def _on_attachment(caller: _Caller, action: str) -> Iterator[Alternatives]:
 
 
 def _attached(caller: _Caller) -> Iterator[str]:
-    """Yield the policies that a role gets, or the policy that goes to roles."""
+    """Yield the policies that are attached to a role, or the policy that is attached to roles."""
     if caller.operation.type_name == "AWS::IAM::Role":
         for properties in (caller.operation.properties, caller.operation.before or {}):
             yield from values_at(properties, "ManagedPolicyArns.*")
@@ -111,19 +113,20 @@ def _attached(caller: _Caller) -> Iterator[str]:
 
 
 def _on_connection(caller: _Caller, action: str) -> Iterator[Alternatives]:
-    """Yield the call with the prefix of the connection's ARN: schemas know only the old one."""
+    """Yield the call with the prefix of the connection's ARN; schemas have only the old prefix."""
     for arn in caller.arns.referred:
         if service_of(arn) in CONNECTIONS:
             yield [caller.call(f"{service_of(arn)}:{action.partition(':')[2]}", arn)]
 
 
 def _invocations(caller: _Caller) -> Iterator[Alternatives]:
-    """Yield the call of the function (or the message to the topic) behind a custom resource."""
+    """Yield the call of the function or topic of a custom resource."""
     token = value_at(caller.operation.properties, "ServiceToken")
     if token and token.startswith("arn:"):
         yield [caller.call("sns:Publish" if service_of(token) == "sns" else "lambda:InvokeFunction", token)]
 
 
+#: Actions whose resource is not the resource itself, or that have condition keys.
 _SPECIAL: Mapping[str, Callable[[_Caller, str], Iterator[Alternatives]]] = {
     "codestar-connections:PassConnection": _on_connection,
     "iam:AttachRolePolicy": _on_attachment,
@@ -132,4 +135,3 @@ _SPECIAL: Mapping[str, Callable[[_Caller, str], Iterator[Alternatives]]] = {
     "iam:GetRole": _on_passed_roles,
     "iam:PassRole": _on_passed_roles,
 }
-"""Actions that are about something else than the resource itself, or that carry condition keys."""

@@ -1,15 +1,12 @@
-"""Which actions CloudFormation needs for one operation on one resource.
+"""The actions that CloudFormation needs for an operation on a resource.
 
-The resource schemas name, for each handler, all that a type could be asked for. All of that is decided, also the
-handler that reads (CloudFormation reads a resource after it has made or changed it), except:
+The resource schemas list, for each handler, all actions that a type may need. All of them are authorized, and those of
+the read handler (CloudFormation reads a resource after it has created or updated it), except:
 
-* an action of another service than the type's own counts only when a property holds an ARN of that service (or what
-  `_FOREIGN` says); CloudWatch, EC2, IAM and Logs, whose things are named by ids and names, count always;
-* the actions of `_CONDITIONS` count only with the property that they are for;
-* a name that the service authorization reference does not know is no action (`s3:REST.PUT.OBJECT`), so nothing to
-  decide.
-
-So what this module does not know to be unneeded is decided, and a policy that lacks it is found here.
+* an action of a service other than the type's, unless a property has an ARN of that service (or `_FOREIGN` applies);
+  CloudWatch, EC2, IAM and Logs, whose resources are referred to by ids and names, are always included;
+* the actions in `_CONDITIONS`, unless their property is set;
+* names that the service authorization reference does not know (`s3:REST.PUT.OBJECT`).
 
 Sources: https://docs.aws.amazon.com/cloudformation-cli/latest/userguide/resource-type-schema.html (`handlers`,
 `tagging`) and the schemas themselves.
@@ -17,42 +14,41 @@ Sources: https://docs.aws.amazon.com/cloudformation-cli/latest/userguide/resourc
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from rehearsal.emulator.authorization.properties import Properties, arns_in, has, service_of
 from rehearsal.emulator.authorization.resource_arns import is_action
-from rehearsal.emulator.resource_schemas import schema_of
+from rehearsal.emulator.core.properties import Properties, arns_in, has, service_of
+from rehearsal.emulator.core.resource_schemas import schema_of
 
 Condition = Callable[[Properties], bool]
 
+#: Types of custom resources.
 CUSTOM = ("Custom::", "AWS::CloudFormation::CustomResource")
-"""Types that a function of the account makes."""
 
+#: The new and the old prefix of connections; the schemas have only the old one.
 CONNECTIONS = frozenset({"codeconnections", "codestar-connections"})
-"""The new and the old prefix of connections; the schemas name the old one only."""
 
+#: The service in a type name to its IAM prefix, where that is not the same in lower case.
 _OWN_SERVICES: Mapping[str, str] = {
     "ApplicationAutoScaling": "application-autoscaling",
     "CertificateManager": "acm",
     "CodeStarNotifications": "codestar-notifications",
     "ElasticLoadBalancingV2": "elasticloadbalancing",
-    "EFS": "elasticfilesystem",
 }
-"""The middle of a type's name -> its service's prefix, where that is not the same in lower case."""
 
 _ALWAYS_RELEVANT = frozenset({"cloudwatch", "ec2", "iam", "logs"})
 
 _MISSING_SCHEMAS: Mapping[str, Mapping[str, Sequence[str]]] = {
-    "AWS::CodeBuild::Project": {  # no registry type, so that its schema has no handlers
+    "AWS::CodeBuild::Project": {  # not in the registry, so that its schema has no handlers
         "create": ("codebuild:CreateProject", "codebuild:BatchGetProjects", "iam:PassRole"),
         "update": ("codebuild:UpdateProject", "codebuild:BatchGetProjects", "iam:PassRole"),
         "delete": ("codebuild:DeleteProject",),
     },
 }
 
+#: Actions that AWS requires and no schema lists.
 _UNNAMED: Mapping[str, Mapping[str, Sequence[str]]] = {
     # kubernetes-sigs/aws-load-balancer-controller#3917
     "AWS::ElasticLoadBalancingV2::LoadBalancer": {"create": ("ec2:GetSecurityGroupsForVpc",)},
 }
-"""What AWS asks for and no schema names."""
 
 
 def _with(*paths: str) -> Condition:
@@ -63,9 +59,10 @@ def _never(_properties: Properties) -> bool:
     return False
 
 
+#: Action to the condition under which it is needed.
 _CONDITIONS: Mapping[str, Condition] = {
     "ec2:AcceptAddressTransfer": _with("TransferAddress"),
-    "ecs:PutAccountSetting": _never,  # a setting of the account, which no property of a cluster is
+    "ecs:PutAccountSetting": _never,  # a setting of the account, not of a cluster
     "ecs:PutAccountSettingDefault": _never,
     "iam:AttachGroupPolicy": _with("Groups"),
     "iam:AttachRolePolicy": _with("ManagedPolicyArns", "Roles"),
@@ -86,13 +83,13 @@ _CONDITIONS: Mapping[str, Condition] = {
     "secretsmanager:ReplicateSecretToRegions": _with("ReplicaRegions"),
     "sns:PutDataProtectionPolicy": _with("DataProtectionPolicy"),
 }
-"""Action -> when it is needed."""
 
 
 def _with_connection(properties: Properties) -> bool:
     return any(service_of(arn) in CONNECTIONS for arn in arns_in(properties))
 
 
+#: Type and another service to the condition under which its actions are needed, where no property has an ARN.
 _FOREIGN: Mapping[tuple[str, str], Condition] = {
     ("AWS::CertificateManager::Certificate", "route53"): _with("DomainValidationOptions"),
     ("AWS::CodePipeline::Pipeline", "codestar-connections"): _with_connection,
@@ -100,18 +97,17 @@ _FOREIGN: Mapping[tuple[str, str], Condition] = {
     ("AWS::RDS::DBCluster", "secretsmanager"): _with("ManageMasterUserPassword"),
     ("AWS::RDS::DBInstance", "secretsmanager"): _with("ManageMasterUserPassword"),
 }
-"""Type and another service -> when it is needed, where no ARN tells."""
 
 
 def needed_actions(
     type_name: str, operation: str, properties: Properties, *, before: Properties | None = None
 ) -> list[str]:
-    """Return the actions for `create`, `update` or `delete` of a resource; `before` are an update's old properties."""
+    """Return the actions for an operation (`create`, `update`, `delete`); `before` has an update's old properties."""
     if type_name.startswith(CUSTOM):
         return ["lambda:InvokeFunction"]
     both = {**(before or {}), **properties}
     named = dict.fromkeys(_named(type_name, operation, both))
-    return [action for action in named if _counts(type_name, action, both)]
+    return [action for action in named if _is_needed(type_name, action, both)]
 
 
 def _named(type_name: str, operation: str, properties: Properties) -> Iterator[str]:
@@ -127,7 +123,7 @@ def _named(type_name: str, operation: str, properties: Properties) -> Iterator[s
         yield from tagging.get("permissions", ())
 
 
-def _counts(type_name: str, action: str, properties: Properties) -> bool:
+def _is_needed(type_name: str, action: str, properties: Properties) -> bool:
     if not is_action(action):
         return False
     condition = _CONDITIONS.get(action)
@@ -142,7 +138,7 @@ def _counts(type_name: str, action: str, properties: Properties) -> bool:
 
 
 def _foreign(type_name: str, service: str, properties: Properties) -> bool:
-    """Tell whether a resource has to do with a service that is not its own."""
+    """Return whether a resource uses a service other than that of its type."""
     if service in _ALWAYS_RELEVANT:
         return True
     condition = _FOREIGN.get((type_name, service))

@@ -1,4 +1,4 @@
-"""Calls that another call implies: a service that decrypts or encrypts for its caller uses the key as the caller.
+"""Calls that another call implies: a service that encrypts or decrypts uses the key in the name of its caller.
 
 Sources: https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html,
 https://docs.aws.amazon.com/secretsmanager/latest/userguide/security-encryption.html,
@@ -7,9 +7,9 @@ https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
 
 from collections.abc import Mapping, Sequence
 
-from rehearsal.emulator import backend
 from rehearsal.emulator.authorization.calls import Call
 from rehearsal.emulator.authorization.keys import EncryptionKeys
+from rehearsal.emulator.core import ministack
 
 _KEY_ACTIONS: Mapping[str, Sequence[str]] = {
     "s3:GetObject": ("kms:Decrypt",),
@@ -21,7 +21,7 @@ _KEY_ACTIONS: Mapping[str, Sequence[str]] = {
 
 
 def implied_calls(call: Call, keys: EncryptionKeys) -> list[Call]:
-    """Return what the same principal does with the key of the resource; nothing where it has no key of the account."""
+    """Return the calls of the same principal on the key of the resource, if that has a customer-managed key."""
     actions = _KEY_ACTIONS.get(call.action, ())
     key = keys.key_of(call.resource) if actions else None
     if key is None:
@@ -29,9 +29,9 @@ def implied_calls(call: Call, keys: EncryptionKeys) -> list[Call]:
     service = call.action.partition(":")[0]
     context = {
         **{name: value for name, value in call.context.items() if name.lower().startswith("aws:source")},
-        "kms:ViaService": f"{service}.{backend.region()}.amazonaws.com",
-        "kms:CallerAccount": backend.account_id(),
+        "kms:ViaService": f"{service}.{ministack.region()}.amazonaws.com",
+        "kms:CallerAccount": ministack.account_id(),
     }
-    if call.is_by_service:  # a service that calls in its own name reaches the key directly
+    if call.is_by_service:  # a service that calls in its own name uses the key directly
         del context["kms:ViaService"]
     return [Call(principal=call.principal, action=action, resource=key, context=context) for action in actions]

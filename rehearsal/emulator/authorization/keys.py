@@ -1,12 +1,10 @@
-"""Which key of the account encrypts what: the emulator does not keep that for every kind of resource."""
+"""The customer-managed keys of resources, which the emulator does not keep for every type."""
 
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any
 
-from rehearsal.emulator import backend
-
-Properties = Mapping[str, Any]
+from rehearsal.emulator.core import ministack
+from rehearsal.emulator.core.properties import Properties
 
 
 def _bucket_key(properties: Properties) -> object:
@@ -23,14 +21,14 @@ _KEY_PROPERTY: Mapping[str, Callable[[Properties], object]] = {
 
 
 class EncryptionKeys:
-    """Filled by CloudFormation as it makes resources."""
+    """Keys by the ARN of the resource; CloudFormation adds them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._keys: dict[str, str] = {}
 
     def remember(self, type_name: str, resource_id: str, properties: Properties) -> None:
-        """Take in a resource that was made or changed."""
+        """Remember the key of a resource that was created or updated."""
         find = _KEY_PROPERTY.get(type_name)
         if find is None:
             return
@@ -42,15 +40,15 @@ class EncryptionKeys:
                 self._keys.pop(arn, None)
 
     def key_of(self, arn: str) -> str | None:
-        """Return the ARN of the key of a resource, or of the bucket of an object; None without a key of the account."""
+        """Return the ARN of the customer-managed key of a resource, or of an object's bucket, if it has one."""
         owner = arn.partition("/")[0] if arn.startswith("arn:aws:s3:::") else arn
         with self._lock:
             return self._keys.get(owner)
 
 
 def key_arn(key: str) -> str:
-    """Return the ARN of a key that is named by ARN, id or alias."""
+    """Return the ARN of a key that is given by ARN, id or alias."""
     if key.startswith("arn:"):
         return key
     name = key if key.startswith("alias/") else f"key/{key}"
-    return f"arn:aws:kms:{backend.region()}:{backend.account_id()}:{name}"
+    return f"arn:aws:kms:{ministack.region()}:{ministack.account_id()}:{name}"

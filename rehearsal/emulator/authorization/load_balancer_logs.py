@@ -1,4 +1,4 @@
-"""Who writes the access logs of load balancers.
+"""The principals that write the access logs of load balancers.
 
 Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/application/enable-access-logging.html
 """
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 _SERVICE = "logdelivery.elasticloadbalancing.amazonaws.com"
 
+#: Region to the account of AWS that delivers logs there; regions since August 2022 use the service principal.
 _ACCOUNTS: Mapping[str, str] = {
     "af-south-1": "098369216593",
     "ap-east-1": "754344448648",
@@ -31,10 +32,9 @@ _ACCOUNTS: Mapping[str, str] = {
     "us-west-1": "027434742980",
     "us-west-2": "797873946194",
 }
-"""Region -> the account of AWS that delivers there; regions since August 2022 have the service principal only."""
 
 
 def access_log_principals(region: str) -> list[str]:
-    """Return the principals of which a bucket policy must allow one."""
+    """Return the principals one of which a bucket policy must allow."""
     account = _ACCOUNTS.get(region)
     return [_SERVICE] if account is None else [_SERVICE, f"arn:aws:iam::{account}:root"]

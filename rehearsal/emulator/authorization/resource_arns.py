@@ -1,7 +1,7 @@
-"""The ARN of a resource as an action names it, also before the resource exists.
+"""The ARNs of resources, also of those that do not exist yet.
 
-A create is decided by the ARN that the resource will have: the format of its type, its name (given, or one as
-CloudFormation makes them) and, where AWS adds a random id, a fixed stand-in: a policy cannot know that id either.
+A create is authorized for the ARN that the resource will have: the format of its type, its name (from the template, or
+as CloudFormation generates it) and, where AWS adds a random id, a fixed one: a policy cannot know that id either.
 
 Source of the formats: https://docs.aws.amazon.com/service-authorization/latest/reference/
 """
@@ -10,17 +10,17 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from rehearsal.emulator import backend
 from rehearsal.emulator.authorization.keys import key_arn
-from rehearsal.emulator.authorization.properties import Properties, value_at, values_at
-from rehearsal.emulator.resource_schemas import service_reference
+from rehearsal.emulator.core import ministack
+from rehearsal.emulator.core.properties import Properties, value_at, values_at
+from rehearsal.emulator.core.resource_schemas import service_reference
 
+#: Replaces ids that AWS generates.
 RANDOM_ID = "0a1b2c3d4e5f6a7b8"
-"""Stands for ids that AWS makes up."""
 
+#: Type to the property with its name, and the format of its ARN.
 _FORMATS: Mapping[str, tuple[str, str]] = {
     "AWS::CloudWatch::Alarm": ("AlarmName", "arn:aws:cloudwatch:{region}:{account}:alarm:{name}"),
-    "AWS::CloudWatch::CompositeAlarm": ("AlarmName", "arn:aws:cloudwatch:{region}:{account}:alarm:{name}"),
     "AWS::CloudWatch::Dashboard": ("DashboardName", "arn:aws:cloudwatch::{account}:dashboard/{name}"),
     "AWS::CodeBuild::Project": ("Name", "arn:aws:codebuild:{region}:{account}:project/{name}"),
     "AWS::CodeBuild::ReportGroup": ("Name", "arn:aws:codebuild:{region}:{account}:report-group/{name}"),
@@ -54,13 +54,12 @@ _FORMATS: Mapping[str, tuple[str, str]] = {
     "AWS::S3::Bucket": ("BucketName", "arn:aws:s3:::{name}"),
     "AWS::S3::BucketPolicy": ("Bucket", "arn:aws:s3:::{name}"),
     "AWS::SNS::Topic": ("TopicName", "arn:aws:sns:{region}:{account}:{name}"),
-    "AWS::SQS::Queue": ("QueueName", "arn:aws:sqs:{region}:{account}:{name}"),
     "AWS::SSM::Parameter": ("Name", "arn:aws:ssm:{region}:{account}:parameter/{name}"),
     "AWS::SecretsManager::Secret": ("Name", "arn:aws:secretsmanager:{region}:{account}:secret:{name}-AbCdEf"),
     "AWS::WAFv2::WebACL": ("Name", "arn:aws:wafv2:{region}:{account}:regional/webacl/{name}/{random}"),
 }
-"""Type -> the property with its name, and the format of its ARN."""
 
+#: Type to other resources of its actions: a property that names one, and the format of its ARN.
 _RELATED: Mapping[str, tuple[tuple[str, str], ...]] = {
     "AWS::ApplicationAutoScaling::ScalableTarget": (
         ("ResourceId", "arn:aws:cloudwatch:{region}:{account}:alarm:TargetTracking-{value}-AlarmHigh-{random}"),
@@ -93,26 +92,23 @@ _RELATED: Mapping[str, tuple[tuple[str, str], ...]] = {
         ),
     ),
 }
-"""Type -> what an action on it is decided on as well: a property that names it, and the format of its ARN."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResourceArns:
-    """What an operation of CloudFormation on one resource touches.
+    """The ARNs that an operation on a resource may be about."""
 
-    `own` is the resource's ARN, None for types without one (an attachment, a policy of something else); `related`
-    are ARNs that go with it, and `referred` those that stand in its properties.
-    """
-
+    #: The ARN of the resource; None for types without one, such as attachments.
     own: str | None
+    #: ARNs of other resources of its actions.
     related: tuple[str, ...] = ()
+    #: ARNs in its properties.
     referred: tuple[str, ...] = field(default=())
 
     def for_action(self, action: str) -> list[str]:
-        """Return the ARNs that an action is decided on: all those of a kind that the action takes.
+        """Return the ARNs of a type that an action takes: own and related ones, or else those in the properties.
 
-        What the resource itself is or names comes before what it refers to by ARN. `*` for an action that takes no
-        resource; nothing when nothing of a fitting kind is known.
+        For an action without resource types `*`; nothing when no ARN fits.
         """
         formats = arn_formats(action)
         if not formats:
@@ -129,7 +125,13 @@ def arns_of(
 ) -> ResourceArns:
     """Return the ARNs of a resource.
 
-    `name` is used when neither `resource_id` (the physical id, once there is one) nor the properties name it.
+    Args:
+        type_name: Its type.
+        properties: Its properties.
+        name: Its name, if neither the properties nor `resource_id` have it.
+        referred: The ARNs in its properties.
+        resource_id: Its physical id, once it exists.
+
     """
     own = own_arn(type_name, properties, name=name, resource_id=resource_id)
     return ResourceArns(own=own, related=tuple(_related(type_name, properties)), referred=referred)
@@ -138,10 +140,10 @@ def arns_of(
 def own_arn(
     type_name: str, properties: Properties, *, name: str = RANDOM_ID, resource_id: str | None = None
 ) -> str | None:
-    """Return the ARN of a resource that is there or will be; None for a type without one that is known.
+    """Return the ARN of a resource; None for a type without one.
 
-    A physical id may be the ARN, the name, or several things at once (`<web ACL>|<load balancer>`), hence the name in
-    the properties comes before it.
+    A physical id may be the ARN, the name, or a combination (`<web ACL>|<load balancer>`), so that the name in the
+    properties has precedence.
     """
     if resource_id and resource_id.startswith("arn:") and "|" not in resource_id:
         return resource_id
@@ -152,33 +154,36 @@ def own_arn(
 
 
 def is_action(action: str) -> bool:
-    """Tell whether the service authorization reference knows an action."""
+    """Return whether the service authorization reference has an action."""
     service, _, name = action.partition(":")
     return name.lower() in service_reference().get(service, {}).get("Actions", {})
 
 
 def any_of_its_kind(action: str, patterns: Iterable[str]) -> list[str]:
-    """Return ARNs of things that an action could be about when nothing is known of the one that it is about.
+    """Return ARNs that an action may be about when its resource is not known.
 
-    `patterns` are the resources of the caller's own statements: a policy that allows the action on things of some name
-    must not be refused because of a name that was made up here. The last is one that only `*` allows.
+    Args:
+        action: The action.
+        patterns: The resources of the caller's statements, since a policy that allows the action for some names must
+            not be refused because of a name that was invented here. The last ARN is one that only `*` allows.
+
     """
     formats = arn_formats(action)
-    made_up = [arn for arn in map(_instance, patterns) if any(pattern.fullmatch(arn) for pattern, _ in formats)]
-    return list(dict.fromkeys([*made_up, formats[0][1]]))
+    candidates = [arn for arn in map(_instance, patterns) if any(pattern.fullmatch(arn) for pattern, _ in formats)]
+    return list(dict.fromkeys([*candidates, formats[0][1]]))
 
 
 def _instance(pattern: str) -> str:
-    """Return an ARN that a pattern of a policy matches, in this account and region."""
+    """Return an ARN in this account and region that a pattern of a policy matches."""
     parts = pattern.split(":", 5)
     if len(parts) == 6:
-        parts[3] = backend.region() if parts[3] == "*" else parts[3]
-        parts[4] = backend.account_id() if parts[4] == "*" else parts[4]
+        parts[3] = ministack.region() if parts[3] == "*" else parts[3]
+        parts[4] = ministack.account_id() if parts[4] == "*" else parts[4]
     return ":".join(parts).replace("*", RANDOM_ID)
 
 
 def arn_formats(action: str) -> list[tuple[re.Pattern[str], str]]:
-    """Return, for each kind of resource that an action takes, a pattern of its ARNs and an example."""
+    """Return, for each resource type of an action, a pattern of its ARNs and an example."""
     service, _, name = action.partition(":")
     reference = service_reference().get(service, {})
     kinds = reference.get("Actions", {}).get(name.lower(), {}).get("Resources", ())
@@ -189,11 +194,11 @@ def arn_formats(action: str) -> list[tuple[re.Pattern[str], str]]:
     return [(_pattern(text), _example(text)) for text in formats]
 
 
+#: The formats of the reference do not distinguish objects from buckets.
 _S3: Mapping[str, Mapping[str, Sequence[str]]] = {
     "bucket": {"ARNFormats": ("arn:${Partition}:s3:::[^/]+",)},
     "object": {"ARNFormats": ("arn:${Partition}:s3:::[^/]+/.*",)},
 }
-"""The reference's own formats end before the slash that tells objects from buckets."""
 _VARIABLE = re.compile(r"\$\{\w+\}")
 
 
@@ -202,7 +207,7 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 
 def _example(text: str) -> str:
-    values = {"${Partition}": "aws", "${Region}": backend.region(), "${Account}": backend.account_id()}
+    values = {"${Partition}": "aws", "${Region}": ministack.region(), "${Account}": ministack.account_id()}
     for variable, value in values.items():
         text = text.replace(variable, value)
     return _VARIABLE.sub(RANDOM_ID, text).replace("[^/]+", RANDOM_ID).replace(".*", RANDOM_ID)
@@ -217,7 +222,7 @@ def _related(type_name: str, properties: Properties) -> Iterator[str]:
 
 
 def _listener(type_name: str, properties: Properties) -> str | None:
-    """Return the ARN of a listener or rule, which begins like that of its load balancer or listener."""
+    """Return the ARN of a listener or listener rule, which begins like that of its parent."""
     parent = {
         "AWS::ElasticLoadBalancingV2::Listener": ("LoadBalancerArn", ":loadbalancer/", ":listener/"),
         "AWS::ElasticLoadBalancingV2::ListenerRule": ("ListenerArn", ":listener/", ":listener-rule/"),
@@ -229,8 +234,8 @@ def _listener(type_name: str, properties: Properties) -> str | None:
 
 def _filled(template: str, properties: Properties, **values: str) -> str:
     known = {
-        "region": backend.region(),
-        "account": backend.account_id(),
+        "region": ministack.region(),
+        "account": ministack.account_id(),
         "random": RANDOM_ID,
         "path": value_at(properties, "Path") or "/",
         "cluster": (value_at(properties, "Cluster") or "default").rsplit("/", 1)[-1],

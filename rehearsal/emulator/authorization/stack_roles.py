@@ -1,4 +1,4 @@
-"""Which principal CloudFormation works as in each stack: the role that was passed to it, else the caller.
+"""The principal that CloudFormation acts as in each stack: the role that was passed to it, or the caller.
 
 Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-iam-servicerole.html
 """
@@ -15,24 +15,24 @@ _OPERATIONS = ("CreateStack", "CreateChangeSet", "UpdateStack", "DeleteStack")
 
 
 class StackRoles:
-    """Learns the role of each stack from the requests that name one; CloudFormation keeps it with the stack."""
+    """Tracks the role of each stack, which CloudFormation keeps with the stack."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._roles: dict[str, str] = {}
 
     def principal_of(self, stack_name: str) -> str | None:
-        """Return the ARN of the role or user that changes a stack's resources; None for the emulator's own root."""
+        """Return the ARN of the role or user that deploys a stack; None for the emulator's root."""
         with self._lock:
             return self._roles.get(stack_name)
 
-    def watch(self, pass_role: Callable[[str, str], None]) -> None:
-        """Learn from every request; `pass_role(caller, role)` may raise to refuse one that passes a role."""
+    def track(self, pass_role: Callable[[str, str], None]) -> None:
+        """Track every request; `pass_role(caller, role)` authorizes those that pass a role."""
         module: Any = importlib.import_module("ministack.services.cloudformation")
         for operation in _OPERATIONS:
-            module._ACTION_HANDLERS[operation] = self._learning(module._ACTION_HANDLERS[operation], pass_role)
+            module._ACTION_HANDLERS[operation] = self._tracking(module._ACTION_HANDLERS[operation], pass_role)
 
-    def _learning(
+    def _tracking(
         self, original: Callable[[Mapping[str, Any]], Any], pass_role: Callable[[str, str], None]
     ) -> Callable[[Mapping[str, Any]], Any]:
         engine: Any = importlib.import_module("ministack.core.iam_evaluator")
@@ -56,7 +56,7 @@ class StackRoles:
 
 
 def requested_stack() -> str:
-    """Return the name of the stack that the current request creates or changes; empty in any other request."""
+    """Return the name of the stack that the current request creates or updates; empty in any other request."""
     return _requested.get()
 
 
@@ -66,5 +66,5 @@ def _value(params: Mapping[str, Any], name: str) -> str:
 
 
 def _name(stack: str) -> str:
-    """Return the name of a stack that is named by ARN or name."""
+    """Return the name of a stack that is given by ARN or name."""
     return stack.split("/")[1] if stack.startswith("arn:") else stack

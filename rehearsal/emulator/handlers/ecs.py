@@ -1,24 +1,21 @@
-"""ECS: task definitions and services, made through the emulator's API and run by the compute runtime."""
+"""ECS: task definitions and services, through the emulator's API; the container runtime runs the services."""
 
 from typing import TYPE_CHECKING
 
-from rehearsal.emulator.control import ControlError
-from rehearsal.emulator.handlers.api import api_names, to_api
-from rehearsal.emulator.handlers.base import Handler, Properties, Request, Resource, ResourceError
+from rehearsal.emulator.core.api_shapes import api_names, to_api
+from rehearsal.emulator.core.properties import Properties, ResourceError
+from rehearsal.emulator.core.runtime_client import RuntimeCallError
+from rehearsal.emulator.handlers.base import Handler, Request, Resource
 
 if TYPE_CHECKING:
     from mypy_boto3_ecs.client import ECSClient
-
-
-def _without_tags(properties: Properties) -> Properties:
-    return {name: value for name, value in properties.items() if name != "Tags"}
 
 
 class _EcsHandler(Handler):
     @property
     def ecs(self) -> "ECSClient":
         """The emulator's ECS API."""
-        return self.account.session.client("ecs")
+        return self.context.session.client("ecs")
 
     def _tag(self, arn: str, properties: Properties) -> None:
         self.ecs.tag_resource(
@@ -27,52 +24,54 @@ class _EcsHandler(Handler):
 
 
 class TaskDefinition(_EcsHandler):
-    """A revision of a task definition, complete to the last nested property."""
+    """A revision of a task definition, with every property."""
 
     type_name = "AWS::ECS::TaskDefinition"
 
     def create(self, request: Request) -> Resource:
         """Register a revision."""
         properties = {**request.properties, "Family": request.name("Family")}
-        made = self.ecs.register_task_definition(**to_api(self.ecs, "RegisterTaskDefinition", properties))
-        arn = made["taskDefinition"]["taskDefinitionArn"]
-        return Resource(id=arn, attributes={"TaskDefinitionArn": arn})
+        response = self.ecs.register_task_definition(**to_api(self.ecs, "RegisterTaskDefinition", properties))
+        return self._resource(response["taskDefinition"]["taskDefinitionArn"])
 
     def update(self, resource_id: str, old: Properties, request: Request) -> Resource:
-        """Change the tags; anything else is a new revision."""
-        if _without_tags(old) != _without_tags(request.properties):
+        """Change the tags; for any other change, register a new revision."""
+        if {**old, "Tags": None} != {**request.properties, "Tags": None}:
             return self.create(request)
         self._tag(resource_id, request.properties)
-        return Resource(id=resource_id, attributes={"TaskDefinitionArn": resource_id})
+        return self._resource(resource_id)
 
-    def delete(self, resource_id: str, properties: Properties) -> None:  # noqa: ARG002
-        """Deregister the revision: CloudFormation leaves it INACTIVE and does not delete it."""
+    def delete(self, resource_id: str, properties: Properties) -> None:
+        """Deregister the revision; CloudFormation leaves it INACTIVE."""
         self.ecs.deregister_task_definition(taskDefinition=resource_id)
+
+    @staticmethod
+    def _resource(arn: str) -> Resource:
+        return Resource(id=arn, attributes={"TaskDefinitionArn": arn})
 
 
 class Service(_EcsHandler):
-    """A service; creating or updating it waits until its deployment is steady.
+    """A service; creating and updating it lasts until its deployment is steady.
 
-    A deployment that fails fails the resource, as ECS's circuit breaker does: the stack rolls back, and what served
-    before goes on serving.
+    A failed deployment fails the resource, as with the circuit breaker of ECS: the stack rolls back, and the tasks of
+    the previous deployment still serve.
     """
 
     type_name = "AWS::ECS::Service"
 
     def create(self, request: Request) -> Resource:
-        """Create the service and wait for its tasks; nothing of it stays when they fail."""
+        """Create the service and wait for its deployment; a service whose deployment fails is deleted."""
         properties = {**request.properties, "ServiceName": request.name("ServiceName")}
-        made = self.ecs.create_service(**to_api(self.ecs, "CreateService", properties))["service"]
-        resource = self._resource(made["serviceArn"])
+        arn = self.ecs.create_service(**to_api(self.ecs, "CreateService", properties))["service"]["serviceArn"]
         try:
-            self._deploy(made["serviceArn"])
+            self._deploy(arn)
         except ResourceError:
-            self.delete(resource.id, properties)
+            self.delete(arn, properties)
             raise
-        return resource
+        return self._resource(arn)
 
     def update(self, resource_id: str, old: Properties, request: Request) -> Resource:
-        """Deploy the change and wait for it; when it fails, the service is as it was."""
+        """Update the service and wait for its deployment; if that fails, undo the update."""
         self._apply(resource_id, old, request.properties)
         try:
             self._deploy(resource_id)
@@ -81,14 +80,14 @@ class Service(_EcsHandler):
             raise
         return self._resource(resource_id)
 
-    def delete(self, resource_id: str, properties: Properties) -> None:  # noqa: ARG002
-        """Drain and stop its tasks, then delete it."""
+    def delete(self, resource_id: str, properties: Properties) -> None:
+        """Drain and stop the tasks, and delete the service."""
         cluster, service = _cluster_and_service(resource_id)
-        self.account.control.delete("services", cluster, service)
+        self.context.runtime.delete("services", cluster, service)
         self.ecs.delete_service(cluster=cluster, service=service, force=True)
 
     def _apply(self, arn: str, old: Properties, new: Properties) -> None:
-        """Send what differs through UpdateService; a property that `new` lacks stays as it is."""
+        """Call UpdateService with the properties that differ; properties that `new` lacks are unchanged."""
         known = api_names(self.ecs, "UpdateService")
         changed = {name: value for name, value in new.items() if value != old.get(name) and name.lower() in known}
         cluster, service = _cluster_and_service(arn)
@@ -100,8 +99,8 @@ class Service(_EcsHandler):
 
     def _deploy(self, arn: str) -> None:
         try:
-            self.account.control.put("services", *_cluster_and_service(arn))
-        except ControlError as error:
+            self.context.runtime.put("services", *_cluster_and_service(arn))
+        except RuntimeCallError as error:
             raise ResourceError(f"ECS Deployment Circuit Breaker was triggered: {error}") from error
 
     @staticmethod
@@ -112,6 +111,3 @@ class Service(_EcsHandler):
 def _cluster_and_service(arn: str) -> tuple[str, str]:
     _, cluster, service = arn.split("/")
     return cluster, service
-
-
-HANDLERS: tuple[type[Handler], ...] = (TaskDefinition, Service)

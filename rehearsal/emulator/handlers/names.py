@@ -1,17 +1,17 @@
-"""Names that are taken: CloudFormation refuses to create what exists already, the emulator would overwrite most of it.
+"""Name conflicts: CloudFormation refuses to create a resource that exists, which the emulator would overwrite.
 
-Without this, two installations that collide, or a log group that a service has made again, would pass here and fail
-on AWS.
+Otherwise two installations with the same names, or a log group that a service has created again, would pass here and
+fail on AWS.
 """
 
 from boto3.session import Session
 
-from rehearsal.emulator.handlers.base import Properties, ResourceError
-from rehearsal.emulator.inventory import LISTINGS
+from rehearsal.account.inventory import LISTINGS
+from rehearsal.emulator.core.properties import Properties, ResourceError
 
-NAMED: dict[str, tuple[str, str]] = {
+#: Resource type to the property with its name and the kind in the inventory.
+NAMED_TYPES: dict[str, tuple[str, str]] = {
     "AWS::CloudWatch::Alarm": ("AlarmName", "CloudWatch alarm"),
-    "AWS::CloudWatch::CompositeAlarm": ("AlarmName", "CloudWatch alarm"),
     "AWS::CloudWatch::Dashboard": ("DashboardName", "CloudWatch dashboard"),
     "AWS::ECR::Repository": ("RepositoryName", "ECR repository"),
     "AWS::ECS::Cluster": ("ClusterName", "ECS cluster"),
@@ -30,19 +30,23 @@ NAMED: dict[str, tuple[str, str]] = {
     "AWS::SecretsManager::Secret": ("Name", "secret"),
     "AWS::WAFv2::WebACL": ("Name", "web ACL"),
 }
-"""Resource type -> the property with its name, and how the inventory lists what exists."""
 
 
 def refuse_existing(session: Session, type_name: str, properties: Properties) -> None:
-    """Raise `ResourceError` when a resource of this type with the same explicit name exists."""
-    name_property, kind = NAMED[type_name]
+    """Refuse a resource whose explicit name exists.
+
+    Raises:
+        ResourceError: It exists.
+
+    """
+    name_property, kind = NAMED_TYPES[type_name]
     name = properties.get(name_property)
     if name and any(str(name) in _names(existing) for existing in LISTINGS[kind](session)):
         raise ResourceError(f"Resource of type '{type_name}' with identifier '{name}' already exists.")
 
 
 def _names(listed: str) -> set[str]:
-    """Return what a listed id may be the id of: itself, and the name in an ARN.
+    """Return the names of a listed id: the id itself, or the name in an ARN.
 
     `...:topic`, `...:policy/path/name`, `...:cluster/name`, `...:loadbalancer/app/name/1234`.
     """

@@ -1,18 +1,23 @@
-"""Properties checked against the resource type's schema, which the emulator does not read.
+"""Validation of properties by the schema of their type, which the emulator does not do.
 
-CloudFormation refuses a property that the schema does not know, one that is missing and a value outside its
-enumeration; here a typing mistake would otherwise be ignored.
+CloudFormation refuses unknown properties, missing ones and values outside an enumeration; otherwise a typo would be
+ignored here.
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rehearsal.emulator.handlers.base import Properties, ResourceError
-from rehearsal.emulator.resource_schemas import schema_of
+from rehearsal.emulator.core.properties import Properties, ResourceError
+from rehearsal.emulator.core.resource_schemas import schema_of
 
 
 def refuse_invalid(type_name: str, properties: Properties) -> None:
-    """Raise `ResourceError` when resolved properties do not fit the schema of their type."""
+    """Refuse properties that do not match the schema of their type.
+
+    Raises:
+        ResourceError: They do not; the message lists all problems.
+
+    """
     schema = schema_of(type_name)
     problems = list(_problems(properties, schema, schema, "#"))
     if problems:
@@ -46,7 +51,7 @@ def _object_problems(
 
 
 def _resolved(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Follow references to the schema's own definitions."""
+    """Return the schema that references to definitions lead to."""
     while str(schema.get("$ref", "")).startswith("#/definitions/"):
         schema = root.get("definitions", {}).get(schema["$ref"].rsplit("/", 1)[-1], {})
     return schema

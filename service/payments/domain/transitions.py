@@ -64,7 +64,7 @@ def apply_result(
     """Return what the result of an attempt changes.
 
     ``operation`` is ``None`` for the attempt that creates the payment. ``announced`` says whether an event has already
-    told that the outcome is open.
+    reported that the outcome is open.
     """
     if operation is None:
         return _apply_to_payment(payment, result, now, authorization_validity, announced=announced)

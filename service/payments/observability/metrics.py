@@ -8,6 +8,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from typing import Any
 
 NAMESPACE = "Payments"
 #: Values of one metric per document, a limit of the format.
@@ -33,8 +34,8 @@ class Metrics:
         with self._lock:
             self._samples[name, unit].append(value)
 
-    def drain(self, now: float | None = None) -> Iterator[dict[str, object]]:
-        """Yield the EMF documents of everything recorded since the last call."""
+    def drain(self, now: float | None = None) -> Iterator[dict[str, Any]]:
+        """Yield the EMF documents (JSON) of everything recorded since the last call."""
         with self._lock:
             counts, self._counts = self._counts, defaultdict(int)
             samples, self._samples = self._samples, defaultdict(list)
@@ -52,7 +53,7 @@ class Metrics:
 
     def _document(
         self, timestamp: int, name: str, unit: str, value: float | list[float], dimensions: dict[str, str]
-    ) -> dict[str, object]:
+    ) -> dict[str, Any]:
         return {
             "_aws": {
                 "Timestamp": timestamp,

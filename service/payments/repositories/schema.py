@@ -9,6 +9,8 @@ from typing import Any
 import psycopg
 from psycopg.rows import tuple_row
 
+#: A connection with any row factory.
+AnyConnection = psycopg.Connection[Any]
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
 
 
@@ -21,7 +23,7 @@ def known_versions() -> tuple[str, ...]:
     return tuple(sorted(file.name.partition("_")[0] for file in (MIGRATIONS / "versions").glob("[0-9]*_*.py")))
 
 
-def current_versions(connection: psycopg.Connection[Any]) -> set[str]:
+def current_versions(connection: AnyConnection) -> set[str]:
     """Return the versions recorded in the database; empty for an empty database."""
     with connection.cursor(row_factory=tuple_row) as cursor:
         if cursor.execute("SELECT to_regclass('alembic_version')").fetchone() == (None,):
@@ -34,7 +36,7 @@ def is_newer(current: set[str]) -> bool:
     return bool(current - set(known_versions()))
 
 
-def require_current(connection: psycopg.Connection[Any]) -> None:
+def require_current(connection: AnyConnection) -> None:
     """Reject a schema that is older than this release. Leaves the connection outside a transaction.
 
     Raises:

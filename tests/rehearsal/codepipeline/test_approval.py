@@ -1,15 +1,14 @@
-"""The approver reads what the real one would read, decides, and a rejection stops the pipeline."""
+"""Manual approvals."""
 
-import threading
 from pathlib import Path
 
 import pytest
 
-from rehearsal.codepipeline.actions import Surroundings
-from rehearsal.codepipeline.approval import Approval, RejectedError, Request
-from rehearsal.codepipeline.artifacts import Artifacts
+from rehearsal.codepipeline.approval import ApprovalExecutor, RejectedError
 from rehearsal.codepipeline.definition import Action
-from rehearsal.codepipeline.variables import Variables
+from rehearsal.codepipeline.run_context import RunContext
+from tests.rehearsal.codepipeline.run_contexts import run_context
+from tests.rehearsal.conftest import Decider
 
 ACTION = Action(
     name="ApproveProd",
@@ -19,43 +18,24 @@ ACTION = Action(
 )
 
 
-class Decider:
-    """Decides as the test says and remembers what it was asked."""
-
-    def __init__(self, *, approves: bool) -> None:
-        self.approves = approves
-        self.asked: list[Request] = []
-
-    def approve(self, request: Request) -> bool:
-        self.asked.append(request)
-        return self.approves
+@pytest.fixture
+def context(tmp_path: Path) -> RunContext:
+    context = run_context(tmp_path, stage="ApproveProd", log="ApproveProd.ApproveProd.log")
+    context.variables.export("report", {"SUMMARY": "1 replaced", "URL": "https://console.example/build/1"})
+    return context
 
 
-def around(folder: Path) -> Surroundings:
-    variables = Variables({})
-    variables.export("report", {"SUMMARY": "1 replaced", "URL": "https://console.example/build/1"})
-    return Surroundings(
-        stage="ApproveProd",
-        execution_id="e",
-        artifacts=Artifacts(folder / "artifacts"),
-        variables=variables,
-        log=folder / "ApproveProd.ApproveProd.log",
-        progress=lambda _: None,
-        cancelled=threading.Event(),
-    )
-
-
-def test_the_approver_reads_the_actions_own_text_and_link_and_where_the_report_is_here(tmp_path: Path) -> None:
+def test_the_approver_gets_text_link_and_logs(context: RunContext, tmp_path: Path) -> None:
     report, other = tmp_path / "ApproveProd.ChangeReportProd.log", tmp_path / "Dev.SmokeDev.log"
     for log in (report, other):
         log.touch()
     decider = Decider(approves=True)
-    Approval(approver=decider).run(ACTION, around(tmp_path))
-    (asked,) = decider.asked
-    assert (asked.text, asked.link) == ("prod: 1 replaced", "https://console.example/build/1")
-    assert asked.logs == (report,)
+    ApprovalExecutor(approver=decider).execute(ACTION, context)
+    (request,) = decider.requests
+    assert (request.text, request.link) == ("prod: 1 replaced", "https://console.example/build/1")
+    assert request.logs == (report,)
 
 
-def test_a_rejection_stops_the_pipeline_and_says_that_nothing_was_touched(tmp_path: Path) -> None:
-    with pytest.raises(RejectedError, match="nothing behind it was touched"):
-        Approval(approver=Decider(approves=False)).run(ACTION, around(tmp_path))
+def test_a_rejection_fails_the_action(context: RunContext) -> None:
+    with pytest.raises(RejectedError, match="ApproveProd was rejected; no later action was started"):
+        ApprovalExecutor(approver=Decider(approves=False)).execute(ACTION, context)

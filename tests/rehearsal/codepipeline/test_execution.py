@@ -1,4 +1,4 @@
-"""An execution walks a pipeline as CodePipeline does."""
+"""An execution runs a pipeline as CodePipeline does."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -6,24 +6,24 @@ from pathlib import Path
 
 import pytest
 
-from rehearsal.codepipeline.actions import ActionError, CancelledError, Surroundings
 from rehearsal.codepipeline.definition import Action, Pipeline, Stage
 from rehearsal.codepipeline.execution import Execution, PipelineChangedError, StageFailedError
-from rehearsal.timeline import Status, Timeline
+from rehearsal.codepipeline.run_context import ActionError, CancelledError, RunContext
+from rehearsal.codepipeline.timeline import Status, Timeline
 
 
-class Script:
-    """A provider that does what the test says for each action, and remembers the order."""
+class ScriptExecutor:
+    """An executor that does what the test says for each action, and records the order."""
 
-    def __init__(self, **steps: Callable[[Surroundings], Mapping[str, str] | None]) -> None:
+    def __init__(self, **steps: Callable[[RunContext], Mapping[str, str] | None]) -> None:
         self.steps = steps
         self.ran: list[str] = []
 
-    def run(self, action: Action, around: Surroundings) -> Mapping[str, str]:
+    def execute(self, action: Action, context: RunContext) -> Mapping[str, str]:
         self.ran.append(action.name)
-        around.configuration(action)
+        context.configuration(action)
         step = self.steps.get(action.name)
-        return (step(around) if step else None) or {}
+        return (step(context) if step else None) or {}
 
 
 def action(name: str, order: int = 1, *, namespace: str | None = None, **configuration: str) -> Action:
@@ -38,7 +38,7 @@ def action(name: str, order: int = 1, *, namespace: str | None = None, **configu
 
 
 def execution(
-    tmp_path: Path, script: Script, *stages: Stage, changed: Callable[[], bool] = lambda: False
+    tmp_path: Path, script: ScriptExecutor, *stages: Stage, has_changed: Callable[[], bool] = lambda: False
 ) -> tuple[Execution, Timeline]:
     timeline = Timeline(tmp_path / "timeline.json")
     return (
@@ -47,133 +47,138 @@ def execution(
             commit_id="c0ffee",
             artifacts=tmp_path / "artifacts",
             logs=tmp_path,
-            providers={"Script": script},
+            executors={"Script": script},
             timeline=timeline,
             cancelled=threading.Event(),
-            changed=changed,
+            has_changed=has_changed,
         ),
         timeline,
     )
 
 
-def fail(_: Surroundings) -> None:
-    cause = "it broke"
-    raise ActionError(cause)
+def fail(_: RunContext) -> None:
+    raise ActionError("broken")
 
 
 def test_stages_and_run_orders_run_in_order(tmp_path: Path) -> None:
-    script = Script()
-    walk, _ = execution(
+    script = ScriptExecutor()
+    pipeline, _ = execution(
         tmp_path,
         script,
         Stage(name="One", actions=(action("b", 2), action("a", 1))),
         Stage(name="Two", actions=(action("c"),)),
     )
-    walk.run()
+    pipeline.run()
     assert script.ran == ["a", "b", "c"]
 
 
-def test_actions_of_equal_run_order_run_side_by_side(tmp_path: Path) -> None:
+def test_actions_of_equal_run_order_run_in_parallel(tmp_path: Path) -> None:
     meeting = threading.Barrier(2, timeout=10)
 
-    def meet(_: Surroundings) -> None:
+    def meet(_: RunContext) -> None:
         meeting.wait()
 
-    script = Script(a=meet, b=meet)
-    walk, _ = execution(tmp_path, script, Stage(name="One", actions=(action("a"), action("b"))))
-    walk.run()
+    script = ScriptExecutor(a=meet, b=meet)
+    pipeline, _ = execution(tmp_path, script, Stage(name="One", actions=(action("a"), action("b"))))
+    pipeline.run()
     assert sorted(script.ran) == ["a", "b"]
 
 
-def test_a_failed_action_stops_the_pipeline_and_names_stage_action_and_cause(tmp_path: Path) -> None:
-    script = Script(a=fail)
-    walk, timeline = execution(
+def test_a_failed_action_stops_the_pipeline(tmp_path: Path) -> None:
+    script = ScriptExecutor(a=fail)
+    pipeline, timeline = execution(
         tmp_path, script, Stage(name="Dev", actions=(action("a"),)), Stage(name="Prod", actions=(action("b"),))
     )
-    with pytest.raises(StageFailedError, match="stage Dev, action a: it broke"):
-        walk.run()
+    with pytest.raises(StageFailedError, match="stage Dev, action a: broken"):
+        pipeline.run()
     assert script.ran == ["a"]
     assert [entry.status for entry in timeline.entries()] == [Status.FAILED, Status.ABANDONED]
 
 
-@pytest.mark.parametrize(("result", "told"), [("ROLLBACK", True), ("FAIL", False)])
-def test_a_failure_says_what_only_codepipeline_would_do_now(tmp_path: Path, result: str, told: bool) -> None:
-    walk, _ = execution(tmp_path, Script(a=fail), Stage(name="Dev", actions=(action("a"),), on_failure=result))
+@pytest.mark.parametrize(("result", "noted"), [("ROLLBACK", True), ("FAIL", False)])
+def test_a_rollback_is_noted(tmp_path: Path, result: str, noted: bool) -> None:
+    pipeline, _ = execution(
+        tmp_path, ScriptExecutor(a=fail), Stage(name="Dev", actions=(action("a"),), on_failure=result)
+    )
     with pytest.raises(StageFailedError) as caught:
-        walk.run()
-    assert ("A rehearsal shows no such rollback" in str(caught.value)) == told
+        pipeline.run()
+    assert ("CodePipeline would now roll the stage back" in str(caught.value)) is noted
 
 
-def test_the_siblings_of_a_failed_action_end_before_the_stage_does(tmp_path: Path) -> None:
+def test_a_stage_waits_for_all_of_its_actions(tmp_path: Path) -> None:
     failed = threading.Event()
 
-    def slow(_: Surroundings) -> None:
+    def slow(_: RunContext) -> None:
         assert failed.wait(10)
 
-    def failing(around: Surroundings) -> None:
+    def failing(context: RunContext) -> None:
         failed.set()
-        fail(around)
+        fail(context)
 
-    walk, timeline = execution(
-        tmp_path, Script(a=failing, b=slow), Stage(name="Dev", actions=(action("a"), action("b")))
+    pipeline, timeline = execution(
+        tmp_path, ScriptExecutor(a=failing, b=slow), Stage(name="Dev", actions=(action("a"), action("b")))
     )
     with pytest.raises(StageFailedError):
-        walk.run()
+        pipeline.run()
     assert [entry.status for entry in timeline.entries()] == [Status.FAILED, Status.SUCCEEDED]
 
 
 def test_exported_variables_reach_later_actions(tmp_path: Path) -> None:
     seen = []
-    script = Script(
+    script = ScriptExecutor(
         a=lambda _: {"URL": "https://localhost:1"},
-        b=lambda around: seen.append(around.variables.resolve("#{Dev.URL}/healthz")),
+        b=lambda context: seen.append(context.variables.resolve("#{Dev.URL}/healthz")),
     )
-    walk, _ = execution(
+    pipeline, _ = execution(
         tmp_path, script, Stage(name="Dev", actions=(action("a", 1, namespace="Dev"), action("b", 2, x="#{Dev.URL}")))
     )
-    walk.run()
+    pipeline.run()
     assert seen == ["https://localhost:1/healthz"]
 
 
-def test_an_unknown_variable_fails_the_action_and_says_what_is_known(tmp_path: Path) -> None:
-    walk, _ = execution(tmp_path, Script(), Stage(name="Dev", actions=(action("a", x="#{Nowhere.URL}"),)))
-    with pytest.raises(StageFailedError, match=r"#\{Nowhere.URL\} was not exported .* \['codepipeline'\]"):
-        walk.run()
+def test_an_unknown_variable_fails_the_action(tmp_path: Path) -> None:
+    pipeline, _ = execution(tmp_path, ScriptExecutor(), Stage(name="Dev", actions=(action("a", x="#{Nowhere.URL}"),)))
+    with pytest.raises(
+        StageFailedError, match=r"no earlier action exported the variable #\{Nowhere.URL\}; .*\['codepipeline'\]"
+    ):
+        pipeline.run()
 
 
-def test_an_unknown_provider_is_a_failure_not_a_skip(tmp_path: Path) -> None:
-    strange = Action(name="a", category="Invoke", provider="Lambda", configuration={})
-    walk, _ = execution(tmp_path, Script(), Stage(name="Dev", actions=(strange,)))
-    with pytest.raises(StageFailedError, match="does not know how to run Invoke actions of provider Lambda"):
-        walk.run()
+def test_an_unknown_provider_fails_the_action(tmp_path: Path) -> None:
+    unknown = Action(name="a", category="Invoke", provider="Lambda", configuration={})
+    pipeline, _ = execution(tmp_path, ScriptExecutor(), Stage(name="Dev", actions=(unknown,)))
+    with pytest.raises(StageFailedError, match="Invoke actions of provider Lambda are not supported"):
+        pipeline.run()
 
 
-def test_a_changed_definition_supersedes_the_execution_before_the_next_stage(tmp_path: Path) -> None:
-    script = Script()
-    walk, _ = execution(
+def test_a_changed_definition_supersedes_the_execution(tmp_path: Path) -> None:
+    script = ScriptExecutor()
+    pipeline, _ = execution(
         tmp_path,
         script,
         Stage(name="UpdatePipeline", actions=(action("a"),)),
         Stage(name="Dev", actions=(action("b"),)),
-        changed=lambda: script.ran == ["a"],
+        has_changed=lambda: script.ran == ["a"],
     )
     with pytest.raises(PipelineChangedError):
-        walk.run()
+        pipeline.run()
     assert script.ran == ["a"]
 
 
-def test_nothing_starts_once_the_rehearsal_is_being_stopped(tmp_path: Path) -> None:
-    script = Script(a=lambda _: walk.cancelled.set())
-    walk, _ = execution(tmp_path, script, Stage(name="Dev", actions=(action("a", 1), action("b", 2))))
+def test_no_action_starts_after_cancellation(tmp_path: Path) -> None:
+    script = ScriptExecutor(a=lambda _: pipeline.cancelled.set())
+    pipeline, _ = execution(tmp_path, script, Stage(name="Dev", actions=(action("a", 1), action("b", 2))))
     with pytest.raises(CancelledError):
-        walk.run()
+        pipeline.run()
     assert script.ran == ["a"]
 
 
-def test_the_timeline_file_tells_what_ran_and_how_it_ended(tmp_path: Path) -> None:
-    walk, _ = execution(tmp_path, Script(b=fail), Stage(name="Dev", actions=(action("a", 1), action("b", 2))))
+def test_the_timeline_is_written_to_a_file(tmp_path: Path) -> None:
+    pipeline, _ = execution(
+        tmp_path, ScriptExecutor(b=fail), Stage(name="Dev", actions=(action("a", 1), action("b", 2)))
+    )
     with pytest.raises(StageFailedError):
-        walk.run()
+        pipeline.run()
     text = (tmp_path / "timeline.json").read_text()
     assert '"status": "Succeeded"' in text
-    assert '"cause": "it broke"' in text
+    assert '"cause": "broken"' in text

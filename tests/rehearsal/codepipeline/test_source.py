@@ -1,17 +1,14 @@
-"""The source artifact is the committed state, whatever lies in the working tree."""
+"""The source artifact is a commit, whatever the working tree has."""
 
 import subprocess
-import threading
 from pathlib import Path
 
 import pytest
 
-from rehearsal.codepipeline.actions import Surroundings
-from rehearsal.codepipeline.artifacts import Artifacts
 from rehearsal.codepipeline.definition import Action
-from rehearsal.codepipeline.source import Commit, RevisionError, Source
-from rehearsal.codepipeline.variables import Variables
-from tests.rehearsal.codepipeline.roles import action_roles
+from rehearsal.codepipeline.source import Commit, RevisionError, SourceExecutor
+from tests.rehearsal.codepipeline.authorization_stub import action_roles
+from tests.rehearsal.codepipeline.run_contexts import run_context
 
 MESSAGE = "First commit\n\nReplaces: database/Cluster"
 
@@ -27,7 +24,6 @@ def repository(tmp_path: Path) -> Path:
 
 
 def produce(repository: Path, tmp_path: Path, output_format: str) -> tuple[Path, dict[str, str]]:
-    artifacts = Artifacts(tmp_path / "artifacts")
     commit = Commit.resolve(repository, "HEAD")
     action = Action(
         name="Source",
@@ -41,17 +37,9 @@ def produce(repository: Path, tmp_path: Path, output_format: str) -> tuple[Path,
         },
         outputs=("Source",),
     )
-    around = Surroundings(
-        stage="Source",
-        execution_id="e",
-        artifacts=artifacts,
-        variables=Variables({}),
-        log=tmp_path / "log",
-        progress=lambda _: None,
-        cancelled=threading.Event(),
-    )
-    exported = Source(commit=commit, roles=action_roles()).run(action, around)
-    return artifacts.folder("Source"), dict(exported)
+    context = run_context(tmp_path)
+    exported = SourceExecutor(commit=commit, roles=action_roles()).execute(action, context)
+    return context.artifacts.folder("Source"), dict(exported)
 
 
 def test_uncommitted_changes_are_not_part_of_the_source(repository: Path, tmp_path: Path) -> None:
@@ -62,7 +50,7 @@ def test_uncommitted_changes_are_not_part_of_the_source(repository: Path, tmp_pa
     assert (folder / "file").read_text() == "first"
 
 
-def test_the_message_is_told_whole_and_its_first_line_is_the_subject(repository: Path, tmp_path: Path) -> None:
+def test_the_whole_message_is_exported(repository: Path, tmp_path: Path) -> None:
     assert produce(repository, tmp_path, "CODE_ZIP")[1]["CommitMessage"] == MESSAGE
     assert Commit.resolve(repository, "HEAD").subject == "First commit"
 
@@ -74,6 +62,6 @@ def test_only_a_full_clone_has_history(repository: Path, tmp_path: Path) -> None
     assert log.stdout.split() == [exported["CommitId"]]
 
 
-def test_an_unknown_revision_is_named(repository: Path) -> None:
+def test_an_unknown_revision_is_refused(repository: Path) -> None:
     with pytest.raises(RevisionError, match="nonsense is not a commit of"):
         Commit.resolve(repository, "nonsense")

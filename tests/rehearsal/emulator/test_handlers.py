@@ -1,4 +1,4 @@
-"""Resources of the types that the emulator lacks really exist after a deployment, and are gone after a deletion."""
+"""Resources of types that the emulator lacks exist after a deployment, and are gone after a deletion."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 import boto3.session
 import pytest
 
-from rehearsal.emulator import client
+from rehearsal.account import sessions
 from rehearsal.emulator.process import EmulatorProcess
 from tests.rehearsal.emulator.stacks import StackFailedError, Stacks, get, ref, resource
 
@@ -31,53 +31,53 @@ def stacks(emulator: EmulatorProcess) -> Stacks:
 
 @pytest.fixture
 def session(emulator: EmulatorProcess) -> boto3.session.Session:
-    return client.session(emulator.port)
+    return sessions.open_session(emulator.port)
 
 
 def record(emulator: EmulatorProcess, kind: str, name: str) -> Path:
     return emulator.data / "records" / kind / f"{name}.json"
 
 
-def test_a_nat_gateway_with_its_address(stacks: Stacks, session: boto3.session.Session) -> None:
+def test_a_nat_gateway_has_its_address(stacks: Stacks, session: boto3.session.Session) -> None:
     ec2 = session.client("ec2")
     nat = resource("AWS::EC2::NatGateway", SubnetId=ref("Subnet"), AllocationId=get("Eip", "AllocationId"))
     resources = {**NETWORK, "Eip": resource("AWS::EC2::EIP", Domain="vpc"), "Nat": nat}
 
-    made = stacks.deploy("nat", resources, {"Ip": ref("Eip"), "Nat": ref("Nat")})
+    outputs = stacks.deploy("nat", resources, {"Ip": ref("Eip"), "Nat": ref("Nat")})
 
-    assert made["Ip"] in [address["PublicIp"] for address in ec2.describe_addresses()["Addresses"]]
-    assert ec2.describe_nat_gateways(NatGatewayIds=[made["Nat"]])["NatGateways"][0]["State"] == "available"
+    assert outputs["Ip"] in [address["PublicIp"] for address in ec2.describe_addresses()["Addresses"]]
+    assert ec2.describe_nat_gateways(NatGatewayIds=[outputs["Nat"]])["NatGateways"][0]["State"] == "available"
     stacks.delete("nat")
-    assert made["Ip"] not in [address["PublicIp"] for address in ec2.describe_addresses()["Addresses"]]
-    assert ec2.describe_nat_gateways(NatGatewayIds=[made["Nat"]])["NatGateways"][0]["State"] == "deleted"
+    assert outputs["Ip"] not in [address["PublicIp"] for address in ec2.describe_addresses()["Addresses"]]
+    assert ec2.describe_nat_gateways(NatGatewayIds=[outputs["Nat"]])["NatGateways"][0]["State"] == "deleted"
 
 
-def test_security_group_rules_change_their_groups(stacks: Stacks, session: boto3.session.Session) -> None:
+def test_a_security_group_rule_changes_its_group(stacks: Stacks, session: boto3.session.Session) -> None:
     ec2 = session.client("ec2")
     rule = {"IpProtocol": "tcp", "FromPort": 8443, "ToPort": 8443}
     ingress = resource("AWS::EC2::SecurityGroupIngress", GroupId=ref("Api"), SourceSecurityGroupId=ref("Alb"), **rule)
     egress = resource(
         "AWS::EC2::SecurityGroupEgress", GroupId=ref("Alb"), DestinationSecurityGroupId=ref("Api"), **rule
     )
-    outputs = {"Api": get("Api", "GroupId"), "Alb": get("Alb", "GroupId")}
+    declared = {"Api": get("Api", "GroupId"), "Alb": get("Alb", "GroupId")}
 
-    made = stacks.deploy("rules", {**GROUPS, "In": ingress, "Out": egress}, outputs)
+    outputs = stacks.deploy("rules", {**GROUPS, "In": ingress, "Out": egress}, declared)
 
     def permissions() -> tuple[list[Any], list[Any]]:
-        groups = ec2.describe_security_groups(GroupIds=[made["Api"], made["Alb"]])["SecurityGroups"]
+        groups = ec2.describe_security_groups(GroupIds=[outputs["Api"], outputs["Alb"]])["SecurityGroups"]
         by_id = {group["GroupId"]: group for group in groups}
-        into_api, out_of_alb = by_id[made["Api"]]["IpPermissions"], by_id[made["Alb"]]["IpPermissionsEgress"]
-        return into_api, [one for one in out_of_alb if one["UserIdGroupPairs"]]
+        into_api, out_of_alb = by_id[outputs["Api"]]["IpPermissions"], by_id[outputs["Alb"]]["IpPermissionsEgress"]
+        return into_api, [each for each in out_of_alb if each["UserIdGroupPairs"]]
 
     into_api, out_of_alb = permissions()
-    assert [(p["FromPort"], p["UserIdGroupPairs"][0]["GroupId"]) for p in into_api] == [(8443, made["Alb"])]
-    assert [(p["FromPort"], p["UserIdGroupPairs"][0]["GroupId"]) for p in out_of_alb] == [(8443, made["Api"])]
-    stacks.deploy("rules", GROUPS, outputs)
+    assert [(p["FromPort"], p["UserIdGroupPairs"][0]["GroupId"]) for p in into_api] == [(8443, outputs["Alb"])]
+    assert [(p["FromPort"], p["UserIdGroupPairs"][0]["GroupId"]) for p in out_of_alb] == [(8443, outputs["Api"])]
+    stacks.deploy("rules", GROUPS, declared)
     assert permissions() == ([], [])
     stacks.delete("rules")
 
 
-def test_the_same_rule_twice_is_refused(stacks: Stacks) -> None:
+def test_a_duplicate_rule_is_refused(stacks: Stacks) -> None:
     rule = resource(
         "AWS::EC2::SecurityGroupIngress",
         GroupId=ref("Api"),
@@ -94,7 +94,7 @@ def test_the_same_rule_twice_is_refused(stacks: Stacks) -> None:
     stacks.delete("twice")
 
 
-def test_a_generated_secret_keeps_all_of_its_rules(stacks: Stacks, session: boto3.session.Session) -> None:
+def test_a_secret_is_generated_by_its_rules(stacks: Stacks, session: boto3.session.Session) -> None:
     rules = {
         "SecretStringTemplate": json.dumps({"id": "smokedev"}),
         "GenerateStringKey": "secret",
@@ -126,7 +126,7 @@ def test_a_generated_secret_keeps_all_of_its_rules(stacks: Stacks, session: boto
     assert not manager.list_secrets()["SecretList"]
 
 
-def test_a_task_definition_is_complete_to_the_last_property(stacks: Stacks, session: boto3.session.Session) -> None:
+def test_a_task_definition_has_all_of_its_properties(stacks: Stacks, session: boto3.session.Session) -> None:
     containers = [
         {
             "Name": "migrate",
@@ -137,7 +137,7 @@ def test_a_task_definition_is_complete_to_the_last_property(stacks: Stacks, sess
         {
             "Name": "api",
             "Image": "image",
-            "DependsOn": [{"ContainerName": "migrate", "Condition": "SUCCESS"}],
+            "DependsOn": [{"ContainerName": "migrate", "Condition": "COMPLETE"}],
             "HealthCheck": {"Command": ["CMD", "true"], "Interval": 5, "StartPeriod": 10},
             "LinuxParameters": {"Tmpfs": [{"ContainerPath": "/tmp", "Size": 64, "MountOptions": ["noexec"]}]},
             "LogConfiguration": {"LogDriver": "awslogs", "Options": {"awslogs-group": "g", "Mode": "non-blocking"}},
@@ -157,7 +157,7 @@ def test_a_task_definition_is_complete_to_the_last_property(stacks: Stacks, sess
     ecs = session.client("ecs")
     migrate, api = ecs.describe_task_definition(taskDefinition=arn)["taskDefinition"]["containerDefinitions"]
     assert migrate["secrets"] == [{"name": "PGUSER", "valueFrom": "arn:s:username::"}]
-    assert api["dependsOn"] == [{"containerName": "migrate", "condition": "SUCCESS"}]
+    assert api["dependsOn"] == [{"containerName": "migrate", "condition": "COMPLETE"}]
     assert api["healthCheck"] == {"command": ["CMD", "true"], "interval": 5, "startPeriod": 10}
     assert api["linuxParameters"]["tmpfs"] == [{"containerPath": "/tmp", "size": 64, "mountOptions": ["noexec"]}]
     assert api["logConfiguration"]["options"] == {"awslogs-group": "g", "Mode": "non-blocking"}
@@ -168,7 +168,7 @@ def test_a_task_definition_is_complete_to_the_last_property(stacks: Stacks, sess
     assert not ecs.list_task_definitions(familyPrefix="task-api")["taskDefinitionArns"]
 
 
-def test_a_bucket_is_not_deleted_with_its_objects(stacks: Stacks, session: boto3.session.Session) -> None:
+def test_a_bucket_with_objects_is_not_deleted(stacks: Stacks, session: boto3.session.Session) -> None:
     name = stacks.deploy("full", {"Bucket": resource("AWS::S3::Bucket")}, {"Name": ref("Bucket")})["Name"]
     session.client("s3").put_object(Bucket=name, Key="late-log", Body=b"")
 
@@ -179,7 +179,7 @@ def test_a_bucket_is_not_deleted_with_its_objects(stacks: Stacks, session: boto3
     stacks.delete("full")
 
 
-def test_deleting_a_bucket_that_empties_itself(stacks: Stacks, session: boto3.session.Session) -> None:
+def test_an_auto_delete_bucket_is_deleted_with_its_objects(stacks: Stacks, session: boto3.session.Session) -> None:
     resources = {
         "Bucket": resource("AWS::S3::Bucket", VersioningConfiguration={"Status": "Enabled"}),
         "Empty": resource("Custom::S3AutoDeleteObjects", ServiceToken="unused", BucketName=ref("Bucket")),
@@ -203,8 +203,8 @@ def pipeline(**changes: Any) -> dict[str, Any]:
             "Name": name,
             "ActionTypeId": {"Category": "Build", "Owner": "AWS", "Provider": provider, "Version": "1"},
             "Configuration": {"ProjectName": ref("Project")} if provider == "CodeBuild" else {},
-            "InputArtifacts": [{"Name": one} for one in inputs],
-            "OutputArtifacts": [{"Name": one} for one in outputs],
+            "InputArtifacts": [{"Name": each} for each in inputs],
+            "OutputArtifacts": [{"Name": each} for each in outputs],
         }
 
     stages = [
@@ -233,12 +233,12 @@ def pipeline(**changes: Any) -> dict[str, Any]:
     }
 
 
-def test_a_pipeline_is_recorded_with_everything_resolved(stacks: Stacks, emulator: EmulatorProcess) -> None:
-    made = stacks.deploy("pipeline", pipeline(), {"Project": ref("Project"), "Pipeline": ref("Pipeline")})
+def test_a_pipeline_is_recorded_with_resolved_properties(stacks: Stacks, emulator: EmulatorProcess) -> None:
+    outputs = stacks.deploy("pipeline", pipeline(), {"Project": ref("Project"), "Pipeline": ref("Pipeline")})
 
-    written = record(emulator, "AWS-CodePipeline-Pipeline", made["Pipeline"])
+    written = record(emulator, "AWS-CodePipeline-Pipeline", outputs["Pipeline"])
     stages = json.loads(written.read_text())["Stages"]
-    assert stages[1]["Actions"][0]["Configuration"]["ProjectName"] == made["Project"]
+    assert stages[1]["Actions"][0]["Configuration"]["ProjectName"] == outputs["Project"]
     stacks.delete("pipeline")
     assert not written.exists()
 
@@ -247,16 +247,17 @@ def test_a_pipeline_is_recorded_with_everything_resolved(stacks: Stacks, emulato
     ("changes", "reason"),
     [
         ({"stages": 1}, "minimum of 2 stages"),
-        ({"inputs": ("Elsewhere",)}, "Input artifact Elsewhere of action Synth in stage Build"),
+        ({"inputs": ("Other",)}, "Input artifact Other of action Synth in stage Build"),
     ],
+    ids=["stages", "artifact"],
 )
-def test_a_pipeline_that_codepipeline_refuses_is_refused(stacks: Stacks, changes: dict[str, Any], reason: str) -> None:
+def test_an_invalid_pipeline_is_refused(stacks: Stacks, changes: dict[str, Any], reason: str) -> None:
     with pytest.raises(StackFailedError, match=reason):
         stacks.deploy("refused", pipeline(**changes))
     stacks.delete("refused")
 
 
-def test_a_firewall_logs_only_where_it_can(stacks: Stacks) -> None:
+def test_a_web_acl_logs_only_to_a_waf_log_group(stacks: Stacks) -> None:
     def logging(group: str) -> dict[str, Any]:
         return {
             "Group": resource("AWS::Logs::LogGroup", LogGroupName=group),
@@ -274,22 +275,22 @@ def test_a_firewall_logs_only_where_it_can(stacks: Stacks) -> None:
     stacks.delete("waf-logs")
 
 
-def test_a_resource_is_made_where_its_stack_is(emulator: EmulatorProcess) -> None:
+def test_a_resource_is_in_the_account_and_region_of_its_stack(emulator: EmulatorProcess) -> None:
     account, region = "111111111111", "eu-west-1"
     stacks = Stacks(emulator.port, account=account, region=region)
 
-    made = stacks.deploy("elsewhere", {"Eip": resource("AWS::EC2::EIP", Domain="vpc")}, {"Ip": ref("Eip")})
+    outputs = stacks.deploy("regional", {"Eip": resource("AWS::EC2::EIP", Domain="vpc")}, {"Ip": ref("Eip")})
 
     def addresses(**where: str) -> list[str]:
-        ec2 = client.session(
+        ec2 = sessions.open_session(
             emulator.port,
-            account=where.get("account", client.ACCOUNT_ID),
-            region=where.get("region", client.REGION),
+            account=where.get("account", sessions.ACCOUNT_ID),
+            region=where.get("region", sessions.REGION),
         ).client("ec2")
         return [address["PublicIp"] for address in ec2.describe_addresses()["Addresses"]]
 
-    assert made["Ip"] in addresses(account=account, region=region)
-    assert made["Ip"] not in addresses(account=account)
-    assert made["Ip"] not in addresses(region=region)
-    stacks.delete("elsewhere")
-    assert made["Ip"] not in addresses(account=account, region=region)
+    assert outputs["Ip"] in addresses(account=account, region=region)
+    assert outputs["Ip"] not in addresses(account=account)
+    assert outputs["Ip"] not in addresses(region=region)
+    stacks.delete("regional")
+    assert outputs["Ip"] not in addresses(account=account, region=region)

@@ -1,11 +1,11 @@
-"""A name that is taken is refused, as CloudFormation refuses it."""
+"""Names that exist are refused, as by CloudFormation."""
 
 from typing import Any
 
 import pytest
 
-from rehearsal.emulator import client
-from rehearsal.emulator.handlers.names import NAMED
+from rehearsal.account import sessions
+from rehearsal.emulator.handlers.names import NAMED_TYPES
 from rehearsal.emulator.process import EmulatorProcess
 from tests.rehearsal.emulator.stacks import StackFailedError, Stacks, resource
 
@@ -30,7 +30,6 @@ PROPERTIES: dict[str, dict[str, Any]] = {
         "Statistic": "Sum",
         "Threshold": 1,
     },
-    "AWS::CloudWatch::CompositeAlarm": {"AlarmRule": "FALSE"},
     "AWS::CloudWatch::Dashboard": {"DashboardBody": "{}"},
     "AWS::ECR::Repository": {},
     "AWS::ECS::Cluster": {},
@@ -65,16 +64,16 @@ PROPERTIES: dict[str, dict[str, Any]] = {
 }
 
 
-def test_every_named_type_has_a_test() -> None:
-    assert PROPERTIES.keys() == NAMED.keys()
+def test_every_named_type_is_tested() -> None:
+    assert PROPERTIES.keys() == NAMED_TYPES.keys()
 
 
 @pytest.mark.parametrize("type_name", sorted(PROPERTIES))
-def test_a_taken_name_is_refused_and_what_had_it_stays(emulator: EmulatorProcess, type_name: str) -> None:
-    client.session(emulator.port).client("ec2").describe_subnets()  # makes the default network
+def test_an_existing_name_is_refused(emulator: EmulatorProcess, type_name: str) -> None:
+    sessions.open_session(emulator.port).client("ec2").describe_subnets()  # creates the default network
     stacks = Stacks(emulator.port)
     name = "alias/name" if type_name == "AWS::KMS::Alias" else "name"
-    resources = {"One": resource(type_name, **{NAMED[type_name][0]: name}, **PROPERTIES[type_name])}
+    resources = {"One": resource(type_name, **{NAMED_TYPES[type_name][0]: name}, **PROPERTIES[type_name])}
     kind = type_name.replace("::", "-")
     stacks.deploy(f"first-{kind}", resources, tags={"release": "1"})
 

@@ -1,4 +1,4 @@
-"""The emulator starts on loopback only, answers, leaves the person's configuration alone, and dies with its parent."""
+"""The emulator listens on loopback only, is independent of the user's configuration, and ends with its parent."""
 
 import json
 import os
@@ -13,16 +13,16 @@ from pathlib import Path
 import psutil
 import pytest
 
-from rehearsal.emulator import client
+from rehearsal.account import sessions
 from rehearsal.emulator.process import EmulatorError, EmulatorProcess
 
 pytestmark = pytest.mark.rehearsal
 
 
-def test_it_serves_the_account_on_loopback_and_on_nothing_else(emulator: EmulatorProcess) -> None:
-    identity = client.session(emulator.port).client("sts").get_caller_identity()
+def test_it_listens_on_loopback_only(emulator: EmulatorProcess) -> None:
+    identity = sessions.open_session(emulator.port).client("sts").get_caller_identity()
 
-    assert identity["Account"] == client.ACCOUNT_ID
+    assert identity["Account"] == sessions.ACCOUNT_ID
     assert emulator.pid is not None
     sockets = psutil.Process(emulator.pid).net_connections()
     listening = [(s.laddr.ip, s.laddr.port) for s in sockets if s.status == psutil.CONN_LISTEN]
@@ -30,17 +30,17 @@ def test_it_serves_the_account_on_loopback_and_on_nothing_else(emulator: Emulato
     assert not [s for s in sockets if s.type == socket.SOCK_DGRAM]
 
 
-def test_a_profile_of_the_person_does_not_reach_it(emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_PROFILE", "somebody-elses-production")
+def test_sessions_ignore_the_profile_of_the_user(emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "production")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
 
-    assert client.session(emulator.port).client("sts").get_caller_identity()["Account"] == client.ACCOUNT_ID
+    assert sessions.open_session(emulator.port).client("sts").get_caller_identity()["Account"] == sessions.ACCOUNT_ID
 
 
-def test_a_subprocess_gets_the_emulator_and_a_home_of_its_own(tmp_path: Path) -> None:
+def test_a_subprocess_uses_the_emulator_and_its_own_home(tmp_path: Path) -> None:
     base = {"PATH": "/bin", "HOME": "/home/me", "AWS_PROFILE": "mine", "AWS_SESSION_TOKEN": "t", "CDK_OUTDIR": "x"}
 
-    environment = client.environment(4566, home=tmp_path / "home", base=base)
+    environment = sessions.subprocess_environment(4566, home=tmp_path / "home", base=base)
 
     assert environment["PATH"] == "/bin"
     assert environment["HOME"] == environment["CDK_HOME"] == str(tmp_path / "home")
@@ -48,11 +48,11 @@ def test_a_subprocess_gets_the_emulator_and_a_home_of_its_own(tmp_path: Path) ->
     assert not {"AWS_PROFILE", "AWS_SESSION_TOKEN", "CDK_OUTDIR"} & environment.keys()
 
 
-def test_a_port_in_use_is_an_error_that_says_so(tmp_path: Path) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
+def test_a_port_in_use_is_reported(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
         with pytest.raises(EmulatorError, match=rf"127\.0\.0\.1:{port}: Address already in use"):
             EmulatorProcess(data=tmp_path, port=port).start()
 
@@ -68,14 +68,14 @@ def error_of(emulator: EmulatorProcess) -> str:
     raise AssertionError("it still runs")
 
 
-def test_a_death_is_reported_with_the_end_of_the_log(tmp_path: Path) -> None:
+def test_an_exit_is_reported_with_the_end_of_the_log(tmp_path: Path) -> None:
     with EmulatorProcess(data=tmp_path) as emulator:
         assert emulator.pid is not None
         os.kill(emulator.pid, signal.SIGKILL)
 
         message = error_of(emulator)
 
-    assert message.startswith(f"The emulator ended with exit status -9.\nEnd of {tmp_path / 'emulator.log'}:\n")
+    assert message.startswith(f"The emulator exited with status -9.\nEnd of {tmp_path / 'emulator.log'}:\n")
     assert "Ready" in message
 
 

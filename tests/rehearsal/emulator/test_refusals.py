@@ -1,4 +1,4 @@
-"""A template that AWS would refuse is refused, and says why."""
+"""Templates that AWS refuses are refused with the same reason."""
 
 from typing import Any
 
@@ -11,9 +11,9 @@ from tests.rehearsal.emulator.stacks import StackFailedError, Stacks, resource
 pytestmark = pytest.mark.rehearsal
 
 
-def test_an_unknown_type_is_refused_before_anything_is_made(emulator: EmulatorProcess) -> None:
-    with pytest.raises(ClientError, match=r"Unrecognized resource types: \[AWS::EC2::NoSuchThing\]"):
-        Stacks(emulator.port).deploy("unknown", {"Thing": resource("AWS::EC2::NoSuchThing")})
+def test_an_unknown_type_is_refused_before_the_deployment(emulator: EmulatorProcess) -> None:
+    with pytest.raises(ClientError, match=r"Unrecognized resource types: \[AWS::EC2::Unknown\]"):
+        Stacks(emulator.port).deploy("unknown", {"Thing": resource("AWS::EC2::Unknown")})
 
 
 @pytest.mark.parametrize(
@@ -23,10 +23,9 @@ def test_an_unknown_type_is_refused_before_anything_is_made(emulator: EmulatorPr
         ({"SubnetMappings": [{"AllocationId": "e"}]}, r"#/SubnetMappings/0: required key \[SubnetId\] not found"),
         ({"Type": "applicaton"}, "#/Type: applicaton is not a valid enum value"),
     ],
+    ids=["unknown", "missing", "value"],
 )
-def test_a_property_that_the_schema_does_not_know_is_refused(
-    emulator: EmulatorProcess, properties: dict[str, Any], reason: str
-) -> None:
+def test_an_invalid_property_is_refused(emulator: EmulatorProcess, properties: dict[str, Any], reason: str) -> None:
     stacks = Stacks(emulator.port)
     kind = "AWS::ElasticLoadBalancingV2::LoadBalancer"
 
@@ -37,7 +36,7 @@ def test_a_property_that_the_schema_does_not_know_is_refused(
     stacks.delete("invalid")
 
 
-def test_an_update_is_checked_too(emulator: EmulatorProcess) -> None:
+def test_an_update_is_validated(emulator: EmulatorProcess) -> None:
     stacks = Stacks(emulator.port)
     stacks.deploy("update", {"Topic": resource("AWS::SNS::Topic", DisplayName="Alarms")})
 

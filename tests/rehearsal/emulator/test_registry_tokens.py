@@ -1,34 +1,34 @@
-"""Whoever asks for a registry token is who pushes with it."""
+"""A registry token carries the credentials of its caller."""
 
 import base64
 
 import pytest
 
-from rehearsal.emulator import client
+from rehearsal.account import sessions
+from rehearsal.account.registry_tokens import decode_password
 from rehearsal.emulator.process import EmulatorProcess
-from rehearsal.emulator.registry_tokens import credentials_of
-from tests.rehearsal.emulator.acting import Account, statement
+from tests.rehearsal.emulator.roles import Account, statement
 
 pytestmark = pytest.mark.rehearsal
 
 
-def test_a_token_is_its_callers(account: Account, emulator: EmulatorProcess) -> None:
-    pusher = account.act_as(account.role("pusher", statement("ecr:GetAuthorizationToken")))
+def test_a_token_has_the_identity_of_its_caller(account: Account, emulator: EmulatorProcess) -> None:
+    pusher = account.session_of(account.create_role("pusher", statement("ecr:GetAuthorizationToken")))
     token = pusher.client("ecr").get_authorization_token()["authorizationData"][0]["authorizationToken"]
     user, _, password = base64.b64decode(token).decode().partition(":")
     assert user == "AWS"
-    found = credentials_of(password)
-    acting = client.session(
+    credentials = decode_password(password)
+    session = sessions.open_session(
         emulator.port,
-        credentials=client.Credentials(
-            access_key_id=found["aws_access_key_id"],
-            secret_access_key=found["aws_secret_access_key"],
-            session_token=found["aws_session_token"],
+        credentials=sessions.Credentials(
+            access_key_id=credentials["aws_access_key_id"],
+            secret_access_key=credentials["aws_secret_access_key"],
+            session_token=credentials["aws_session_token"],
         ),
     )
-    assert acting.client("sts").get_caller_identity()["Arn"].endswith(":assumed-role/pusher/test")
+    assert session.client("sts").get_caller_identity()["Arn"].endswith(":assumed-role/pusher/test")
 
 
-def test_a_password_of_another_registry_is_nobodys() -> None:
-    assert credentials_of("hunter2") == {}
-    assert credentials_of(base64.b64encode(b'["AWS"]').decode()) == {}
+def test_other_passwords_have_no_credentials() -> None:
+    assert decode_password("hunter2") == {}
+    assert decode_password(base64.b64encode(b'["AWS"]').decode()) == {}

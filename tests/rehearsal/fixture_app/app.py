@@ -23,12 +23,6 @@ CLI_VERSION = "2.1148.1"
 SETTINGS = json.loads(Path("environments.json").read_text())
 
 
-def tag(scope: Construct, suffix: str) -> None:
-    """Tag as the real app does; `make destroy` finds stacks by these."""
-    cdk.Tags.of(scope).add("project", "payment-pipeline")
-    cdk.Tags.of(scope).add("environment-suffix", suffix)
-
-
 class ServiceStack(cdk.Stack):
     """A load balancer, a Fargate service with its migration, and a database."""
 
@@ -51,7 +45,7 @@ class ServiceStack(cdk.Stack):
             cluster_identifier=f"aurora-cluster-{environment}",
             engine=rds.DatabaseClusterEngine.aurora_postgres(version=rds.AuroraPostgresEngineVersion.VER_16_6),
             credentials=rds.Credentials.from_generated_secret("owner", secret_name=f"db-credentials-{environment}"),
-            default_database_name="payments",
+            default_database_name="app",
             writer=rds.ClusterInstance.serverless_v2("writer"),
             vpc=vpc,
             vpc_subnets=ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_ISOLATED),
@@ -88,7 +82,7 @@ class ServiceStack(cdk.Stack):
             image=image,
             command=["python", "-m", "fixture", "migrate"],
             essential=False,
-            environment={"PGHOST": database.cluster_endpoint.hostname, "PGPORT": "5432", "PGDATABASE": "payments"},
+            environment={"PGHOST": database.cluster_endpoint.hostname, "PGPORT": "5432", "PGDATABASE": "app"},
             secrets={
                 "PGUSER": ecs.Secret.from_secrets_manager(database.secret, "username"),
                 "PGPASSWORD": ecs.Secret.from_secrets_manager(database.secret, "password"),
@@ -134,8 +128,7 @@ class FixtureStage(cdk.Stage):
         stack = ServiceStack(self, "Service", environment=environment, stack_name=f"fixture-service-{environment}")
         self.url = stack.url
         if SETTINGS["refused_template"]:
-            cdk.CfnResource(stack, "Refused", type="AWS::EC2::NoSuchThing", properties={"Name": "refused"})
-        tag(self, environment)
+            cdk.CfnResource(stack, "Refused", type="AWS::EC2::Unknown", properties={"Name": "refused"})
 
 
 class PipelineStack(cdk.Stack):
@@ -162,7 +155,7 @@ class PipelineStack(cdk.Stack):
             ),
             cli_version=CLI_VERSION,
             publish_assets_in_parallel=False,
-            # The CLI asks for the bootstrap's version as the deploy role, which cdk-assets has no use for.
+            # The CLI reads the bootstrap's version as the deploy role.
             asset_publishing_code_build_defaults=pipelines.CodeBuildOptions(
                 role_policy=[
                     iam.PolicyStatement(actions=["sts:AssumeRole"], resources=[f"arn:aws:iam::{ACCOUNT}:role/cdk-*"])
@@ -185,11 +178,10 @@ class PipelineStack(cdk.Stack):
             approval = [pipelines.ManualApprovalStep(f"Approve{name.title()}")] if settings["approval"] else []
             pipeline.add_stage(stage, pre=approval, post=[smoke])
         pipeline.build_pipeline()
-        self._publish_with_the_cli()
-        tag(self, "main")
+        self._publish_with_cli()
 
-    def _publish_with_the_cli(self) -> None:
-        """Let the CLI publish the assets: no release of cdk-assets reads this library's assembly schema."""
+    def _publish_with_cli(self) -> None:
+        """Publish assets with the CLI: no release of cdk-assets reads this library's cloud assembly schema."""
         publish = "cdk publish-assets 'PipelineStack/**' --app . --unstable=publish-assets"
         install = f"npm install -g aws-cdk@{CLI_VERSION}"
         phases = {"install": {"commands": [install]}, "build": {"commands": [publish]}}

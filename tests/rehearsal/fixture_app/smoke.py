@@ -1,4 +1,4 @@
-"""The smoke check: over verified HTTPS, `BASE_URL` answers 200 as the environment it was deployed to."""
+"""The smoke check: `BASE_URL` returns 200 over verified HTTPS, and the environment it was deployed to."""
 
 import json
 import os
@@ -13,7 +13,7 @@ try:
     with urllib.request.urlopen(f"{url}/", timeout=10, context=context) as response:
         body = json.loads(response.read())
 except urllib.error.HTTPError as error:
-    sys.exit(f"SMOKE FAILED: GET {url}/ answered {error.code}: {error.read().decode()}")
+    sys.exit(f"SMOKE FAILED: GET {url}/ returned {error.code}: {error.read().decode()}")
 if body["environment"] != os.environ["ENVIRONMENT"]:
-    sys.exit(f"SMOKE FAILED: {url} is {body['environment']}, expected {os.environ['ENVIRONMENT']}")
+    sys.exit(f"SMOKE FAILED: {url} is {body['environment']}, not {os.environ['ENVIRONMENT']}")
 sys.stdout.write(f"smoke passed: release {body['release']} in {body['environment']}\n")

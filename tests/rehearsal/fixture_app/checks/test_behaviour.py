@@ -10,4 +10,4 @@ class Release(unittest.TestCase):
 
     def test_is_named(self) -> None:
         behaviour = json.loads(pathlib.Path("service/behaviour.json").read_text())
-        assert behaviour["release"], "service/behaviour.json names no release"
+        assert behaviour["release"], "service/behaviour.json has no release"

@@ -1,0 +1,1 @@
+"""`make soak`: leave a deployed stage alone, then use it lightly, to find what only time reveals."""

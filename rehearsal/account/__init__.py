@@ -1,0 +1,1 @@
+"""The emulated account as its users see it: sessions, authorization, inventory and recorded resources."""

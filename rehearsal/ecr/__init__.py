@@ -1,0 +1,1 @@
+"""Images: built from Dockerfiles into folders, or by a container engine, and pushed to a local registry."""

@@ -1,0 +1,1 @@
+"""ECS on Fargate: task definitions, containers, tasks and services."""

@@ -1,0 +1,1 @@
+"""Processes, certificates and sockets of the machine."""

@@ -1,0 +1,1 @@
+"""Checks on the permissions that the last rehearsal used."""

@@ -1,0 +1,1 @@
+"""Aurora clusters: an embedded PostgreSQL server behind a TLS gateway for each."""

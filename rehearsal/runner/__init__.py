@@ -1,0 +1,1 @@
+"""One rehearsal: bootstrap an emulated account, deploy the pipeline stack, run the pipeline, destroy everything."""

@@ -1,0 +1,1 @@
+"""Runs what the emulated account describes: databases, services and load balancers, on loopback addresses only."""

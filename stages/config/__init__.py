@@ -1,0 +1,1 @@
+"""The configuration of one environment, and the physical names derived from it."""
