@@ -106,7 +106,7 @@ node-dependencies: setup ## known vulnerabilities of the Node packages
 templates: setup ## synthesis with its rule packs, then cfn-lint
 	$(GATE).templates
 
-# checkov pins many packages: an environment of its own, kept with the caches, which builds share: hence made aside.
+# checkov pins many packages, so it has its own environment. Concurrent builds share it: it is built aside, then moved into place.
 SCANNERS := $(CACHE)/scanners
 .PHONY: scanners
 scanners: setup templates ## a second opinion on templates and Dockerfile, after `templates`

@@ -37,10 +37,11 @@ def broken_links(document: Path, text: str) -> Iterator[str]:
 
 
 def missing_paths(text: str) -> Iterator[str]:
-    """Paths in backticks, from the root of the repository; the last part may have wildcards."""
-    for path in re.findall(r"`((?:[\w.-]+/)+[\w.*-]*)`", text):
-        known = any(each.match(path.rstrip("/")) for each in EXISTING)
-        if path.split("/")[0] in ROOT_FOLDERS and not known:
+    """Paths in backticks, and ends of paths of Python files; the last part may have wildcards."""
+    for path in re.findall(r"`([\w./*-]+)`", text):
+        folder, slash, _ = path.partition("/")
+        is_path = path.endswith(".py") or (slash and folder in ROOT_FOLDERS)
+        if is_path and not any(each.match(path.rstrip("/")) for each in EXISTING):
             yield path
 
 
@@ -52,6 +53,7 @@ def test_every_link_and_path_of_a_document_exists(document: Path) -> None:
 
 
 def test_a_planted_link_and_path_are_found() -> None:
-    text = "[a](operations.md#no-such-section) [b](no-such-file.md) `docs/gone.py` [c](operations.md#alarms) `docs/`"
+    text = "[a](operations.md#no-such-section) [b](no-such-file.md) `docs/gone` `web/gone.py` `gone.py`"
+    text += " [c](operations.md#alarms) `docs/` `docs/test_links.py`"
     assert list(broken_links(Path("docs/api.md"), text)) == ["operations.md#no-such-section", "no-such-file.md"]
-    assert list(missing_paths(text)) == ["docs/gone.py"]
+    assert list(missing_paths(text)) == ["docs/gone", "web/gone.py", "gone.py"]

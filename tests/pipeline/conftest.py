@@ -13,8 +13,11 @@ from pipeline.config import PipelineConfig, read_config
 from pipeline.pipeline_stack import PipelineStack
 from tests.pipeline.model import CONFIGURED, ELSEWHERE, PROJECT, TOOLING, VARIANTS, Synthesized
 
+#: In place of the project's own, so that these tests hold whatever environments that one has.
+CDK_JSON = Path(__file__).with_name("cdk.json")
 
-def configure(overrides: Mapping[str, Any], file: Path = PROJECT / "cdk.json") -> PipelineConfig:
+
+def configure(overrides: Mapping[str, Any], file: Path = CDK_JSON) -> PipelineConfig:
     """The configuration with `overrides` passed with `-c`."""
     context = {**json.loads(file.read_text())["context"], **overrides}
     return read_config(context, file=file, environ={"CDK_DEFAULT_ACCOUNT": TOOLING})

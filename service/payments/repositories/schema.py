@@ -11,7 +11,8 @@ from psycopg.rows import tuple_row
 
 #: A connection with any row factory.
 AnyConnection = psycopg.Connection[Any]
-_MIGRATION_LOCK = 7_236_401
+#: Advisory lock of the session that migrates.
+MIGRATION_LOCK = 7_236_401
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
 
 
@@ -69,9 +70,9 @@ def limit_lock_waits(connection: AnyConnection, milliseconds: int) -> None:
 
 def lock_migrations(connection: AnyConnection) -> None:
     """Become the only session that migrates, until :func:`unlock_migrations`."""
-    connection.execute("SELECT pg_advisory_lock(%s)", [_MIGRATION_LOCK])
+    connection.execute("SELECT pg_advisory_lock(%s)", [MIGRATION_LOCK])
 
 
 def unlock_migrations(connection: AnyConnection) -> None:
     """Let another session migrate."""
-    connection.execute("SELECT pg_advisory_unlock(%s)", [_MIGRATION_LOCK])
+    connection.execute("SELECT pg_advisory_unlock(%s)", [MIGRATION_LOCK])

@@ -6,7 +6,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from payments.cli.migrate import _ADVISORY_LOCK, MigrationError, MigrationInputs, connect, migrate
+from payments.cli.migrate import MigrationError, MigrationInputs, connect, migrate
+from payments.repositories.schema import MIGRATION_LOCK
 from tests.service.conftest import Postgres, make_database
 
 INPUTS = MigrationInputs(
@@ -134,7 +135,7 @@ def test_gives_up_waiting_for_a_table_lock(empty: Postgres, monkeypatch: pytest.
 def test_waiting_for_another_migration_is_bounded(empty: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("payments.cli.migrate.MIGRATOR_TIMEOUT", 100)
     with psycopg.connect(empty.owner) as holder:
-        holder.execute("SELECT pg_advisory_lock(%s)", [_ADVISORY_LOCK])
+        holder.execute("SELECT pg_advisory_lock(%s)", [MIGRATION_LOCK])
         with pytest.raises(MigrationError, match="Another migration holds the lock"):
             migrate(INPUTS, conninfo=empty.owner)
     assert migrate(INPUTS, conninfo=empty.owner)
