@@ -39,7 +39,12 @@ def account(tmp_path: Path) -> Iterator[EmulatedAccount]:
     (tmp_path / ".run" / "cache").symlink_to(PROJECT / ".run" / "cache")
     workspace = Workspace(checkout=tmp_path)
     workspace.empty()
-    account = EmulatedAccount(workspace=workspace, ports=Ports(0), time_scale=OPTIONS.time_scale)
+    account = EmulatedAccount(
+        workspace=workspace,
+        ports=Ports(0),
+        time_scale=OPTIONS.time_scale,
+        extra_environment=OPTIONS.environment,
+    )
     yield account
     account.close()
 
