@@ -222,7 +222,11 @@ def _constraint(value: object) -> str:
 
 def _code(text: str) -> Markup:
     """Escape ``text`` and show what is between backticks as code."""
-    return Markup(re.sub(r"`+([^`]+)`+", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped
+    prose_and_code = re.split(r"`+([^`]+)`+", text)  # alternately
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if number % 2 else escape(part)
+        for number, part in enumerate(prose_and_code)
+    )
 
 
 def errors() -> list[type[ApiError]]:
