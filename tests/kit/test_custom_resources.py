@@ -50,7 +50,7 @@ def event(kind: str, request: str, **properties: str) -> dict[str, Any]:
 @contextmanager
 def stubbed(monkeypatch: pytest.MonkeyPatch, service: str) -> Iterator[Stubber]:
     client = boto3.client(
-        service,  # type: ignore[call-overload]
+        service,  # type: ignore[call-overload]  # the stubs want a literal
         region_name="us-east-1",
         aws_access_key_id="test",
         aws_secret_access_key="test",

@@ -69,7 +69,7 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
     fake = Registry()
     monkeypatch.setattr(boto3, "client", lambda *_, **__: fake)
     monkeypatch.setattr(boto3, "Session", lambda **_: SimpleNamespace(client=lambda _: fake))
-    monkeypatch.setattr(scans.time, "sleep", lambda _: None)  # type: ignore[attr-defined]
+    monkeypatch.setattr(scans.time, "sleep", lambda _: None)  # type: ignore[attr-defined]  # the module is replaced through its user
     return fake
 
 

@@ -18,7 +18,7 @@ def rows() -> Mapping[str, Row]:
     lines = re.findall(
         r"^\| ([A-Z][^|]+?) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$", _text(), re.M
     )
-    return {item.partition(" (")[0]: tuple(map(Decimal, numbers)) for item, *numbers in lines}  # type: ignore[misc]
+    return {item.partition(" (")[0]: tuple(map(Decimal, numbers)) for item, *numbers in lines}  # type: ignore[misc]  # the table has exactly these columns
 
 
 def _text() -> str:

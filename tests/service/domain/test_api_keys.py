@@ -139,7 +139,7 @@ def test_a_key_stands_for_its_merchant_with_its_own_rights() -> None:
 
 
 _SCOPES = st.frozensets(st.sampled_from(list(Scope)))
-_TIMES = st.none() | st.datetimes(datetime(2026, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
+_TIMES = st.none() | st.datetimes(datetime(2026, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - bounds are naive
 
 
 def holder(scopes: frozenset[Scope], expires_at: datetime | None) -> Principal:
@@ -169,4 +169,4 @@ def test_overlaps_of_a_rotation_are_the_published_ones() -> None:
 def test_versions_are_dates_and_new_keys_get_the_latest() -> None:
     assert list(API_VERSIONS) == sorted(API_VERSIONS)
     assert max(API_VERSIONS) == CURRENT_API_VERSION
-    assert all(datetime.strptime(version, "%Y-%m-%d") for version in API_VERSIONS)  # noqa: DTZ007
+    assert all(datetime.strptime(version, "%Y-%m-%d") for version in API_VERSIONS)  # noqa: DTZ007 - a date

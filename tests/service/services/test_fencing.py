@@ -33,7 +33,7 @@ def test_an_attempt_claimed_after_preparing_is_not_confirmed(
         execute(postgres, "UPDATE attempts SET generation = generation + 1")
         return Result(outcome=Outcome.PREPARED, reference="pi_1")
 
-    processor.prepare = prepare  # type: ignore[method-assign]
+    processor.prepare = prepare  # type: ignore[method-assign]  # this test scripts it
     assert Client(context_with(database, processor), key).create("pm").status_code == 202
     assert processor.called() == []
 
@@ -49,7 +49,7 @@ def test_the_outcome_of_a_lost_attempt_is_not_recorded(client: Client, processor
         seen.append(call.payment_id)
         return APPROVED
 
-    processor.authorize = authorize  # type: ignore[method-assign]
+    processor.authorize = authorize  # type: ignore[method-assign]  # this test scripts it
     assert client.create("pm").status_code == 202
     payment = client.payment(seen[0])
     assert (payment["status"], payment["amount_captured"]) == ("failed", 0)
@@ -64,7 +64,7 @@ def test_the_outcome_is_left_to_the_current_holder(client: Client, processor: Sc
         execute(postgres, "UPDATE attempts SET generation = generation + 1")
         return APPROVED
 
-    processor.authorize = authorize  # type: ignore[method-assign]
+    processor.authorize = authorize  # type: ignore[method-assign]  # this test scripts it
     response = client.create("pm")
     assert (response.status_code, response.get_json()["status"]) == (202, "processing")
     payment_id = response.get_json()["id"]

@@ -38,7 +38,7 @@ def test_nothing_is_confirmed_after_the_deadline(
         monkeypatch.setattr("payments.services.execution.PROCESSOR_DEADLINE", timedelta(0))
         return PREPARED
 
-    processor.prepare = prepare  # type: ignore[method-assign]
+    processor.prepare = prepare  # type: ignore[method-assign]  # this test scripts it
     response = Client(context_with(database, processor), key).create("pm")
     assert (response.status_code, response.get_json()["status"]) == (202, "processing")
     assert processor.called() == ["prepare"]

@@ -96,7 +96,7 @@ def test_there_is_no_look_up_while_the_request_may_be_sending(
     def crash(call: Call) -> Result:
         raise Crash
 
-    processor.authorize = crash  # type: ignore[method-assign]
+    processor.authorize = crash  # type: ignore[method-assign]  # this test scripts it
     with pytest.raises(Crash):
         client.create("pm")
     assert recover_due(client.context) is False
@@ -122,7 +122,7 @@ def test_a_prepared_id_is_committed_before_confirmation(database: Database, key:
         assert (call.charge_reference, call.reference) == ("pi_1", "pi_1")
         return replace(APPROVED, reference="pi_1")
 
-    processor.authorize = authorize  # type: ignore[method-assign]
+    processor.authorize = authorize  # type: ignore[method-assign]  # this test scripts it
     assert Client(context_with(database, processor), key).create("pm").status_code == 201
     assert seen == [[("pi_1",)]]
 
@@ -236,5 +236,5 @@ def test_a_sandbox_without_its_journal_knows_nothing(database: Database, key: Ap
 def test_the_sandbox_prepares_nothing(journal: Database) -> None:
     sandbox = SandboxProcessor(journal, public_base_url="https://x")
     with pytest.raises(NotImplementedError):
-        sandbox.prepare(None)  # type: ignore[arg-type]
+        sandbox.prepare(None)  # type: ignore[arg-type]  # it must be refused
     assert sandbox.is_available()

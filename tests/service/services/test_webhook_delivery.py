@@ -448,7 +448,7 @@ def test_held_messages_are_deleted_after_30_days(
     add_event(postgres, "mer_alice")
     _run(context, deliverer)
     for days, kept in ((29, 1), (31, 0)):
-        webhook_delivery.clean_up(replace(context, now=lambda days=days: datetime.now(UTC) + timedelta(days=days)))  # type: ignore[misc]
+        webhook_delivery.clean_up(replace(context, now=lambda days=days: datetime.now(UTC) + timedelta(days=days)))  # type: ignore[misc]  # mypy cannot infer it
         assert len(_messages(postgres)) == kept
 
 

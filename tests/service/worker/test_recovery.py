@@ -119,7 +119,7 @@ def test_an_attempt_that_always_fails_backs_off(client: Client, processor: Scrip
             raise RuntimeError("a bug")
         return replace(APPROVED, reference=f"ref_{call.attempt_id}")
 
-    processor.look_up = look_up  # type: ignore[method-assign]
+    processor.look_up = look_up  # type: ignore[method-assign]  # this test scripts it
     look_up_now(client, postgres)
     assert [client.payment(other)["status"] for other in others] == ["succeeded"] * 3
     assert client.payment(poison)["status"] == "processing"
@@ -141,7 +141,7 @@ def test_an_attempt_claimed_by_another_is_not_rescheduled(database: Database, ke
         execute(postgres, "UPDATE attempts SET generation = generation + 1")
         raise RuntimeError("a bug")
 
-    processor.look_up = look_up  # type: ignore[method-assign]
+    processor.look_up = look_up  # type: ignore[method-assign]  # this test scripts it
     look_up_now(client, postgres)
     assert execute(postgres, "SELECT looks, stuck_reason FROM attempts") == [(1, None)]
 
