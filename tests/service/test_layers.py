@@ -39,7 +39,7 @@ def imports() -> Mapping[str, list[str]]:
     return dict(json.loads(output))
 
 
-@pytest.mark.parametrize("package", _LEVELS)
+@pytest.mark.parametrize("package", sorted(_LEVELS))
 def test_imports_point_down(imports: Mapping[str, list[str]], package: str) -> None:
     files = [file for file in imports if _package(file) == package]
     assert files
