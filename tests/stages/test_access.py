@@ -220,7 +220,7 @@ def test_only_the_intended_service_or_account_assumes_a_role(environments: dict[
                 case "vpc-flow-logs.amazonaws.com":
                     assert condition == {"StringEquals": {"aws:SourceAccount": account}}
                 case "lambda.amazonaws.com":
-                    assert role["RoleName"].split("-")[1] in ("close", "empty")
+                    assert role["RoleName"].split("-")[1] in ("restrict", "empty")
                 case _:
                     assert str(role["RoleName"]).startswith("role-smoke-reader-")
                     arn = str(templates.resolve(role.stack, principal))
