@@ -7,7 +7,6 @@ import socket
 import ssl
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +14,8 @@ from typing import Any
 
 import psutil
 import pytest
+
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.rehearsal
 
@@ -46,13 +47,18 @@ class Server:
         return self.folder / "serve.json"
 
     def wait_until_ready(self) -> dict[str, Any]:
-        deadline = time.monotonic() + 120
-        while not self.facts_file.exists():
-            assert self.process.poll() is None, self.output.read_text()
-            assert time.monotonic() < deadline, self.output.read_text()
-            time.sleep(0.05)
+        self.wait_for(self.facts_file)
         facts: dict[str, Any] = json.loads(self.facts_file.read_text())
         return facts
+
+    def wait_for(self, file: Path) -> None:
+        """Wait until a file has content."""
+
+        def has_content() -> bool:
+            assert self.process.poll() is None, self.output.read_text()
+            return file.exists() and file.stat().st_size > 0
+
+        wait_until(has_content, f"{file.name} of `make serve`", timeout=120)
 
     def stop(self, number: signal.Signals) -> int:
         self.process.send_signal(number)
@@ -169,12 +175,9 @@ def test_the_log_of_a_failing_migration_is_printed(serve: Callable[..., Server],
 def test_it_can_be_stopped_while_it_starts(serve: Callable[..., Server], tmp_path: Path) -> None:
     package = tmp_path / "source" / "payments"
     package.mkdir(parents=True)
-    (package / "__main__.py").write_text("import time; print('migrating', flush=True); time.sleep(600)\n")
+    (package / "__main__.py").write_text("import signal; print('migrating', flush=True); signal.pause()\n")
     server = serve(source=package.parent)
-    log = tmp_path / "serve" / "logs" / "migrate.log"
-    while not (log.exists() and log.read_text()):
-        assert server.process.poll() is None, server.output.read_text()
-        time.sleep(0.05)
+    server.wait_for(tmp_path / "serve" / "logs" / "migrate.log")
     assert server.stop(signal.SIGTERM) == 0
     assert server.processes() == []
 
@@ -191,7 +194,7 @@ def test_an_invalid_port_is_refused(port: str, tmp_path: Path) -> None:
 def test_it_stops_cleanly_after_its_output_was_closed(tmp_path: Path) -> None:
     package = tmp_path / "source" / "payments"
     package.mkdir(parents=True)
-    (package / "__main__.py").write_text("import time; time.sleep(600)\n")
+    (package / "__main__.py").write_text("import signal; signal.pause()\n")
     environment = {**os.environ, "PORT": "0", "SERVE_DIRECTORY": str(tmp_path), "SERVE_SOURCE": str(package.parent)}
     command = [sys.executable, "-m", "local.serve"]
     with subprocess.Popen(
@@ -200,9 +203,7 @@ def test_it_stops_cleanly_after_its_output_was_closed(tmp_path: Path) -> None:
         assert process.stdout is not None
         assert process.stdout.readline().startswith(b"Starting")
         process.stdout.close()
-        while not (tmp_path / "serve" / "logs" / "migrate.log").exists():
-            assert process.poll() is None
-            time.sleep(0.05)
+        wait_until((tmp_path / "serve" / "logs" / "migrate.log").exists, "the start of the migration")
         process.terminate()
         process.wait(60)
     assert not list((tmp_path / "serve" / "processes").iterdir())

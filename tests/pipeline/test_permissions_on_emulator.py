@@ -4,7 +4,6 @@ Without one action, or one statement of a key policy, the deployment fails and n
 """
 
 import json
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ from rehearsal.account.sessions import ACCOUNT_ID, Credentials
 from rehearsal.emulator.process import EmulatorProcess
 from tests.pipeline.conftest import synthesize
 from tests.pipeline.model import CONFIGURED, TOOLING
+from tests.rehearsal.emulator.stacks import wait_for_stack
 
 pytestmark = [pytest.mark.rehearsal, pytest.mark.xdist_group("permissions"), pytest.mark.takes_minutes]
 
@@ -109,10 +109,7 @@ class Bootstrapped:
 
     @staticmethod
     def _failures(cloudformation: Any, stack: str) -> str:
-        deadline = time.monotonic() + 180
-        while cloudformation.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"].endswith("_IN_PROGRESS"):
-            assert time.monotonic() < deadline, f"{stack} does not end"
-            time.sleep(0.05)
+        wait_for_stack(cloudformation, stack)
         events = cloudformation.describe_stack_events(StackName=stack)["StackEvents"]
         failed = [event for event in events if event["ResourceStatus"].endswith("_FAILED")]
         return "\n".join(f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason')}" for event in failed)

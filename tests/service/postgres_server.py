@@ -9,13 +9,14 @@ import pwd
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import mkdtemp
 
 import psycopg
 from psycopg.conninfo import make_conninfo
+
+from tests.waiting import wait_until
 
 #: Durability is not what these tests are about: the kill tests end the service, not the server.
 FAST: Mapping[str, str] = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
@@ -48,7 +49,7 @@ class PostgresServer:
         return make_conninfo(host=str(self._socket), user="postgres", dbname="postgres")
 
     def start(self) -> None:
-        """Start, and wait until it answers."""
+        """Start, and wait until it accepts connections."""
         options = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -58,16 +59,7 @@ class PostgresServer:
                 user=self._user,
                 cwd=self.directory,
             )
-        end = time.monotonic() + 20
-        while True:
-            try:
-                psycopg.connect(self.conninfo).close()
-            except psycopg.OperationalError as error:
-                if self._process.poll() is not None or time.monotonic() > end:
-                    raise RuntimeError((self.directory / "log").read_text()[-2000:]) from error
-                time.sleep(0.02)
-            else:
-                return
+        wait_until(self._accepts_connections, "a connection to PostgreSQL")
 
     def halt(self) -> None:
         """Stop at once, keeping the data: what a failover looks like to clients."""
@@ -81,6 +73,15 @@ class PostgresServer:
         self.halt()
         shutil.rmtree(self.directory, ignore_errors=True)
         shutil.rmtree(self._socket, ignore_errors=True)
+
+    def _accepts_connections(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, (self.directory / "log").read_text()[-2000:]
+        try:
+            psycopg.connect(self.conninfo).close()
+        except psycopg.OperationalError:
+            return False
+        return True
 
     def _run(self, name: str, *arguments: str) -> None:
         subprocess.run(

@@ -27,6 +27,8 @@ class Receiver:
     url: str
     port: int
     requests: list[Received] = field(default_factory=list)
+    #: Set once there is a request.
+    arrived: threading.Event = field(default_factory=threading.Event)
     #: Statuses of the next responses; the last one is repeated.
     statuses: list[int] = field(default_factory=lambda: [200])
     response_headers: dict[str, str] = field(default_factory=dict)
@@ -41,6 +43,7 @@ def receiver(tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             headers = {name.lower(): value for name, value in self.headers.items()}
             found.requests.append(Received(path=self.path, headers=headers, body=body))
+            found.arrived.set()
             if found.misbehave is not None:
                 found.misbehave(self)
                 return

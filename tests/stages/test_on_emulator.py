@@ -5,7 +5,6 @@ One of them is switched to canary deployments and back in between.
 
 import json
 import re
-import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 from rehearsal.account import sessions
 from rehearsal.account.inventory import difference, take_inventory
 from rehearsal.emulator.process import EmulatorProcess
+from tests.rehearsal.emulator.stacks import wait_for_stack
 from tests.stages.conftest import read, synthesize
 from tests.stages.model import Templates
 
@@ -90,14 +90,8 @@ class Account:
         return next(str(each["OutputValue"]) for each in outputs if each["OutputKey"] == name)
 
     def _wait(self, stack: str, wanted: str) -> None:
-        deadline = time.monotonic() + 120
-        while (status := self._status(stack)).endswith("_IN_PROGRESS"):
-            assert time.monotonic() < deadline, f"{stack} is still {status}"
-            time.sleep(0.05)
+        status = wait_for_stack(self._cloudformation, stack)
         assert status == wanted, f"{stack} is {status}: {self._failures(stack)}"
-
-    def _status(self, stack: str) -> str:
-        return str(self._cloudformation.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"])
 
     def _failures(self, stack: str) -> list[str]:
         events = self._cloudformation.describe_stack_events(StackName=stack)["StackEvents"]

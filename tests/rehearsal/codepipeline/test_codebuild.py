@@ -1,9 +1,8 @@
 """CodeBuild actions run real commands in a copy of their input artifact."""
 
 import json
-import threading
-import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from rehearsal.codepipeline.definition import Action
 from rehearsal.codepipeline.run_context import ActionError, CancelledError
 from tests.rehearsal.codepipeline.authorization_stub import BUILD_ROLE, PIPELINE_ROLE, AuthorizationStub, action_roles
 from tests.rehearsal.codepipeline.run_contexts import run_context
+from tests.waiting import wait_until
 
 
 class Build:
@@ -158,18 +158,14 @@ def test_a_cached_folder_is_kept_between_builds(tmp_path: Path) -> None:
 
 def test_a_cancelled_build_leaves_no_process(tmp_path: Path) -> None:
     build = Build(tmp_path, commands("sleep 600 & echo $! > ../pid; sleep 600"))
-
-    def stop() -> None:
-        _wait_for(tmp_path / "builds/Build.Synth/pid")
+    written = tmp_path / "builds/Build.Synth/pid"
+    with ThreadPoolExecutor() as threads:
+        run = threads.submit(build.run)
+        wait_until(lambda: written.exists() and written.read_text().strip(), "the build's background process")
         build.context.cancelled.set()
-
-    stopper = threading.Thread(target=stop)
-    stopper.start()
-    with pytest.raises(CancelledError):
-        build.run()
-    stopper.join()
-    pid = int((tmp_path / "builds/Build.Synth/pid").read_text())
-    assert not _alive(pid)
+        with pytest.raises(CancelledError):
+            run.result()
+    assert not _alive(int(written.read_text()))
     assert not _alive(build.pids[0])
 
 
@@ -177,13 +173,6 @@ def test_background_processes_end_with_the_build(tmp_path: Path) -> None:
     build = Build(tmp_path, commands("sleep 600 & echo $! > ../pid"))
     build.run()
     assert not _alive(int((tmp_path / "builds/Build.Synth/pid").read_text()))
-
-
-def _wait_for(file: Path) -> None:
-    deadline = time.monotonic() + 20
-    while not (file.exists() and file.read_text().strip()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def _alive(pid: int) -> bool:

@@ -94,12 +94,6 @@ class Harness:
 Scenario = Callable[[Harness], Coroutine[Any, Any, None]]
 
 
-async def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait for something that other processes do; the deadline of the scenario ends it."""
-    while not condition():  # noqa: ASYNC110 - nothing signals it
-        await asyncio.sleep(0.02)
-
-
 class Load:
     """A client with several connections, each sending requests back to back."""
 

@@ -1,5 +1,6 @@
 """An image whose containers run a script of the test, and a host for their tasks."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,24 +17,29 @@ IMAGE = "000000000000.dkr.ecr.us-east-1.amazonaws.com/assets:stand-in"
 
 STAND_IN = '''
 """`python -m stand_in SCRIPT`: run a script with these names in scope."""
-import http.server, json, os, signal, ssl, sys, tempfile, threading, time
+import http.server, json, os, signal, ssl, sys, threading
 from pathlib import Path
 
-def stop_on_sigterm(*, code=0, after=0.0):
+def stop_on_sigterm():
     def stop(*_):
-        time.sleep(after)
         print("stopped", flush=True)
-        os._exit(code)
+        os._exit(0)
     signal.signal(signal.SIGTERM, stop)
 
-def serve(status=200, release="1", delay=0.0):
-    """Serve HTTPS on BIND_HOST:PORT until SIGTERM, then finish the requests in flight."""
+def wait_at(gate):
+    """Wait until the test opens a gate."""
+    with open(gate, "rb", buffering=0) as fifo:
+        fifo.read(1)
+
+def serve(status=200, release="1", gate=None):
+    """Serve HTTPS on BIND_HOST:PORT until SIGTERM, which aborts the requests in flight; `/slow` waits at the gate."""
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         def respond(self):
             length = int(self.headers.get("Content-Length", 0))
             received = self.rfile.read(length)
-            time.sleep(delay if self.path != "/healthz" else 0)
+            if self.path == "/slow":
+                wait_at(gate)
             body = {"release": release, "path": self.path, "headers": dict(self.headers), "body": received.decode()}
             content = json.dumps(body).encode()
             self.send_response(status if self.path == "/healthz" else 200)
@@ -45,19 +51,36 @@ def serve(status=200, release="1", delay=0.0):
         def log_message(self, *_):
             pass
     server = http.server.ThreadingHTTPServer((os.environ["BIND_HOST"], int(os.environ["PORT"])), Handler)
-    server.daemon_threads = False
-    server.block_on_close = False
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain("server.pem")
     server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
+    stop_on_sigterm()
     print("serving", flush=True)
-    server.serve_forever(poll_interval=0.05)
-    os._exit(0)
+    server.serve_forever()
 
 if __name__ == "__main__":
     exec(sys.argv[1])
 '''
+
+
+class Gate:
+    """A FIFO at which one script at a time waits until the test opens it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        os.mkfifo(path)
+        # Open at both ends, so that neither side waits for the other to open it.
+        self._descriptor = os.open(path, os.O_RDWR)
+
+    def __str__(self) -> str:
+        return str(self._path)
+
+    def open(self) -> None:
+        """Let a script pass, whether it waits already or not."""
+        os.write(self._descriptor, b".")
+
+    def close(self) -> None:
+        os.close(self._descriptor)
 
 
 def build_images(folder: Path) -> ImageStore:

@@ -12,9 +12,11 @@ import pytest
 from rehearsal.ecs import replicas
 from rehearsal.ecs.containers import Health
 from rehearsal.ecs.tasks import TaskHost
-from rehearsal.elbv2.target_groups import TargetGroupSettings
+from rehearsal.elbv2.target_groups import TargetGroupSettings, TargetHealth
 from rehearsal.host.errors import DeploymentError
-from tests.rehearsal.ecs.service_harness import GROUP, Harness, Load, Scenario, wait_until
+from tests.rehearsal.ecs.service_harness import GROUP, Harness, Load, Scenario
+from tests.rehearsal.ecs.stand_in import Gate
+from tests.waiting import wait_until_async
 
 pytestmark = pytest.mark.rehearsal
 
@@ -42,16 +44,16 @@ def run(host: TaskHost, tmp_path: Path) -> Run:
 
 def test_a_rolling_deployment_loses_no_request(run: Run) -> None:
     async def scenario(harness: Harness) -> None:
-        await harness.service.deploy(harness.spec("serve(release='1', delay=0.05)", revision=1, desired=2))
+        await harness.service.deploy(harness.spec("serve(release='1')", revision=1, desired=2))
         async with harness.client() as session:
             load = Load(harness, session)
             async with load.running():
                 for revision in (2, 3):
-                    await wait_until(lambda: len(load.releases) % 50 > 40)
-                    script = f"serve(release='{revision}', delay=0.05)"
+                    await wait_until_async(lambda: len(load.releases) % 50 > 40, "requests")
+                    script = f"serve(release='{revision}')"
                     await harness.service.deploy(harness.spec(script, revision=revision, desired=2))
                     load.releases.append("steady")
-                    await wait_until(lambda: load.releases[-20:].count("steady") == 0)
+                    await wait_until_async(lambda: "steady" not in load.releases[-20:], "20 more requests")
         assert load.problems == []
         assert set(load.releases) == {"1", "2", "3", "steady"}
         assert set(load.releases[-20:]) == {"3"}, "once a deployment is steady no request reaches the previous release"
@@ -76,7 +78,7 @@ def test_a_failed_deployment_does_not_affect_the_running_tasks(run: Run) -> None
         assert "RuntimeError: unknown setting" in reason
         assert load.problems == []
         assert set(load.releases) == {"1"}
-        await wait_until(lambda: harness.status().pids == before)
+        await wait_until_async(lambda: harness.status().pids == before, "the end of the failed tasks")
         assert harness.status().task_definition == "task-api:1"
         # CloudFormation's rollback deploys the previous task definition again.
         await harness.service.deploy(harness.spec("serve(release='1')", revision=1))
@@ -111,7 +113,9 @@ def test_a_killed_task_is_replaced(run: Run) -> None:
         await harness.service.deploy(harness.spec("serve()", revision=1))
         (pid,) = harness.status().pids
         psutil.Process(pid).kill()
-        await wait_until(lambda: harness.status().started == 2 and harness.status().running == 1)
+        await wait_until_async(
+            lambda: harness.status().started == 2 and harness.status().running == 1, "the replacement"
+        )
         assert pid not in harness.status().pids
         assert any("exited with code 137" in event for event in harness.events)
         async with harness.client() as session, session.get(harness.url) as response:
@@ -138,7 +142,9 @@ def test_an_unhealthy_task_is_replaced(run: Run, maximum_percent: int) -> None:
             load = Load(harness, session)
             async with load.running(connections=2):
                 psutil.Process(pid).send_signal(signal.SIGUSR1)
-                await wait_until(lambda: pid not in harness.status().pids and harness.status().running == 1)
+                await wait_until_async(
+                    lambda: pid not in harness.status().pids and harness.status().running == 1, "the replacement"
+                )
         assert (harness.status().started, len(harness.status().failures)) == (2, 1)
         (failure,) = harness.status().failures
         assert "essential container api failed its health checks" in failure
@@ -166,22 +172,25 @@ def test_the_scalable_target_sets_the_minimum_number_of_tasks(run: Run) -> None:
     async def scenario(harness: Harness) -> None:
         await harness.service.deploy(harness.spec("serve()", revision=1))
         harness.service.set_minimum_capacity(3)
-        await wait_until(lambda: harness.status().running == 3)
+        await wait_until_async(lambda: harness.status().running == 3, "three tasks")
         harness.service.set_minimum_capacity(1)
-        await wait_until(lambda: len(harness.status().pids) == 1)
+        await wait_until_async(lambda: len(harness.status().pids) == 1, "one task")
         assert harness.status().desired == 1
 
     run(scenario)
 
 
-def test_a_task_stops_after_its_requests_in_flight(run: Run) -> None:
+def test_a_task_stops_after_its_requests_in_flight(run: Run, gate: Gate) -> None:
     async def scenario(harness: Harness) -> None:
-        await harness.service.deploy(harness.spec("serve(release='1', delay=2)", revision=1))
+        await harness.service.deploy(harness.spec(f"serve(release='1', gate='{gate}')", revision=1))
         async with harness.client() as session:
             slow = asyncio.create_task(session.get(f"{harness.url}/slow"))
             (target,) = harness.spec("", revision=1).registrations[0].group.targets
-            await wait_until(lambda: target.in_flight == 1)
-            await harness.service.deploy(harness.spec("serve(release='2')", revision=2))
+            await wait_until_async(lambda: target.in_flight == 1, "the request")
+            deployment = asyncio.create_task(harness.service.deploy(harness.spec("serve(release='2')", revision=2)))
+            await wait_until_async(lambda: target.health is TargetHealth.DRAINING, "the deregistration")
+            gate.open()
+            await deployment
             async with await slow as response:
                 assert json.loads(await response.read())["release"] == "1"
 
@@ -201,8 +210,8 @@ def test_an_immediate_stop_does_not_wait_for_the_stop_timeout(run: Run, monkeypa
 
 def test_a_deployment_can_be_cancelled(run: Run) -> None:
     async def scenario(harness: Harness) -> None:
-        deployment = asyncio.create_task(harness.service.deploy(harness.spec("time.sleep(600)", revision=1)))
-        await wait_until(lambda: bool(harness.service.status() and harness.status().pids))
+        deployment = asyncio.create_task(harness.service.deploy(harness.spec("signal.pause()", revision=1)))
+        await wait_until_async(lambda: harness.service.status() and harness.status().pids, "the first task")
         await harness.service.delete(immediately=True)
         with pytest.raises(DeploymentError, match="the deployment was cancelled"):
             await deployment

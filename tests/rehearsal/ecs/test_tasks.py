@@ -14,11 +14,12 @@ import pytest
 from rehearsal.ecs.task_definitions import parse_task_definition
 from rehearsal.ecs.tasks import Task, TaskHost
 from rehearsal.host.errors import TaskFailedError
-from tests.rehearsal.ecs.stand_in import container
+from tests.rehearsal.ecs.stand_in import Gate, container
+from tests.waiting import wait_until_async
 
 pytestmark = pytest.mark.rehearsal
 
-FOREVER = "stop_on_sigterm(); print('running', flush=True); time.sleep(600)"
+FOREVER = "stop_on_sigterm(); print('running', flush=True); signal.pause()"
 COMPLETE = [{"containerName": "migrate", "condition": "COMPLETE"}]
 
 
@@ -49,13 +50,19 @@ def run(host: TaskHost) -> Callable[..., None]:
 
 
 def log_of(task: Task, name: str) -> str:
-    (found,) = [entry for entry in task.containers if entry.name == name]
-    return found.log.read_text() if found.log.exists() else ""
+    logs = [entry.log for entry in task.containers if entry.name == name]
+    return "".join(log.read_text() for log in logs if log.exists())
 
 
 async def wait_for_log(task: Task, name: str, text: str) -> None:
-    while text not in log_of(task, name):  # noqa: ASYNC110 - another process writes it
-        await asyncio.sleep(0.01)
+    await wait_until_async(lambda: text in log_of(task, name), f"{text!r} in the log of {name}")
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 async def failure(task: Task) -> str:
@@ -64,14 +71,20 @@ async def failure(task: Task) -> str:
     return str(info.value)
 
 
-def test_a_container_starts_after_its_dependency_has_exited(run: Callable[..., None], tmp_path: Path) -> None:
+def test_a_container_starts_after_its_dependency_has_exited(
+    run: Callable[..., None], gate: Gate, tmp_path: Path
+) -> None:
     async def scenario(task: Task) -> None:
+        await wait_for_log(task, "migrate", "migrating")
+        assert len(task.pids) == 1
+        gate.open()
         await task.wait_until_ready()
         await wait_for_log(task, "api", "migrated: True")
         assert task.is_ready
 
     file = tmp_path / "migrated"
-    migrate = container("migrate", f"time.sleep(0.3); Path('{file}').touch()", essential=False)
+    script = f"print('migrating', flush=True); wait_at('{gate}'); Path('{file}').touch()"
+    migrate = container("migrate", script, essential=False)
     api = container("api", f"print('migrated:', Path('{file}').exists(), flush=True); {FOREVER}", dependsOn=COMPLETE)
     run(scenario, api, migrate)
 
@@ -112,27 +125,26 @@ def test_a_killed_process_has_the_exit_code_of_its_signal(run: Callable[..., Non
     run(scenario, container("api", "os.kill(os.getpid(), signal.SIGKILL)"))
 
 
-def test_the_exit_of_an_essential_container_stops_the_task(run: Callable[..., None], tmp_path: Path) -> None:
+def test_the_exit_of_an_essential_container_stops_the_task(run: Callable[..., None], gate: Gate) -> None:
     async def scenario(task: Task) -> None:
         await task.stopped.wait()
         assert log_of(task, "sidecar").split() == ["running", "stopped"]
         assert task.stop_reason is not None
         assert "essential container api exited with code 0" in task.stop_reason
 
-    file = tmp_path / "running"
-    api = container("api", f"while not Path('{file}').exists(): time.sleep(0.01)")
-    sidecar = f"stop_on_sigterm(); print('running', flush=True); Path('{file}').touch(); time.sleep(600)"
-    run(scenario, api, container("sidecar", sidecar, essential=False))
+    sidecar = f"stop_on_sigterm(); print('running', flush=True); Path('{gate}').write_text('.'); signal.pause()"
+    run(scenario, container("api", f"wait_at('{gate}')"), container("sidecar", sidecar, essential=False))
 
 
-def test_a_task_is_ready_once_its_containers_are_healthy(run: Callable[..., None]) -> None:
+def test_a_task_is_ready_once_its_containers_are_healthy(run: Callable[..., None], gate: Gate) -> None:
     async def scenario(task: Task) -> None:
+        await wait_until_async(lambda: task.containers and task.containers[0].record.checks, "a failed health check")
+        assert not task.is_ready
+        gate.open()
         await task.wait_until_ready()
-        assert "warm" in log_of(task, "api")
 
-    warm_up = "time.sleep(1.5); Path(os.environ['TMPDIR'], 'warm').touch(); print('warm', flush=True)"
-    script = f"stop_on_sigterm(); {warm_up}; time.sleep(600)"
-    check = {"command": ["CMD-SHELL", "test -e $TMPDIR/warm"], "interval": 5, "retries": 3}
+    script = f"stop_on_sigterm(); wait_at('{gate}'); Path(os.environ['TMPDIR'], 'warm').touch(); signal.pause()"
+    check = {"command": ["CMD-SHELL", "test -e $TMPDIR/warm"], "interval": 0.1, "retries": 1, "startPeriod": 60}
     run(scenario, container("api", script, healthCheck=check))
 
 
@@ -182,23 +194,25 @@ def test_a_time_scale_shortens_the_intervals_of_health_checks(host: TaskHost, tm
     assert events[-1].endswith("is UNHEALTHY")
 
 
-def test_the_health_of_a_stopping_container_is_not_checked(host: TaskHost) -> None:
-    events: list[str] = []
-    check = {"command": ["CMD-SHELL", "test ! -e $TMPDIR/fail"], "interval": 0.1, "retries": 1}
-    drain = "Path(os.environ['TMPDIR'], 'fail').touch(), time.sleep(1.5), os._exit(0)"
-    script = f"signal.signal(signal.SIGTERM, lambda *_: ({drain})); time.sleep(600)"
-    description = {"taskDefinitionArn": "task:1", "containerDefinitions": [container("api", script, healthCheck=check)]}
-
-    async def run_task() -> None:
-        task = Task(parse_task_definition(description), replace(host, notify=events.append), group="api")
-        task.start()
-        async with asyncio.timeout(60):
-            await task.wait_until_ready()
-            await task.stop("replaced")
+def test_the_health_of_a_stopping_container_is_not_checked(run: Callable[..., None], gate: Gate) -> None:
+    async def scenario(task: Task) -> None:
+        await task.wait_until_ready()
+        await wait_for_log(task, "api", "running")
+        sidecar, api = (container.record for container in task.containers)
+        stop = asyncio.create_task(task.stop("replaced"))
+        await wait_for_log(task, "api", "draining")
+        before = api.checks
+        later = sidecar.checks + 3  # it stops after the api: its checks go on, and show that time passes
+        await wait_until_async(lambda: sidecar.checks >= later, "three health checks of the sidecar")
+        assert api.checks == before
+        gate.open()
+        await stop
         assert task.stop_reason == "replaced"
 
-    asyncio.run(run_task())
-    assert [event.rpartition(" is ")[2] for event in events] == ["HEALTHY"]
+    check = {"healthCheck": {"command": ["CMD-SHELL", "true"], "interval": 0.1}}
+    drain = f"print('draining', flush=True), wait_at('{gate}'), os._exit(0)"
+    script = f"signal.signal(signal.SIGTERM, lambda *_: ({drain})); print('running', flush=True); signal.pause()"
+    run(scenario, container("sidecar", FOREVER, **check), container("api", script, **check))
 
 
 def test_a_container_has_only_its_declared_environment(
@@ -268,7 +282,7 @@ def test_a_container_that_ignores_sigterm_is_killed(run: Callable[..., None]) ->
         assert task.stop_reason == "replaced"
 
     ignore = "signal.signal(signal.SIGTERM, lambda *_: print('ignored', flush=True))"
-    script = f"{ignore}; print('running', flush=True); [time.sleep(1) for _ in range(600)]"
+    script = f"{ignore}; print('running', flush=True); threading.Event().wait()"
     run(scenario, container("api", script, stopTimeout=1))
 
 
@@ -276,9 +290,9 @@ def test_child_processes_end_with_their_container(run: Callable[..., None]) -> N
     async def scenario(task: Task) -> None:
         await task.stopped.wait()
         child = int(log_of(task, "api"))
-        assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
+        await wait_until_async(lambda: not is_running(child), "the end of the child process")
 
-    script = "import subprocess; print(subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']).pid)"
+    script = "import subprocess; print(subprocess.Popen([sys.executable, '-c', 'import signal; signal.pause()']).pid)"
     run(scenario, container("api", script))
 
 

@@ -234,7 +234,7 @@ def test_an_aborted_connection_to_the_target_is_a_502(run: Run) -> None:
 
 def test_a_target_that_does_not_respond_is_a_504(run: Run) -> None:
     async def hang(_request: web.BaseRequest) -> web.StreamResponse:
-        await asyncio.sleep(20)
+        await asyncio.Event().wait()
         return web.Response()
 
     async def scenario(harness: Harness) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rehearsal.account import sessions
+from tests.waiting import wait_until
 
 
 class StackFailedError(Exception):
@@ -52,7 +53,7 @@ class Stacks:
             **self._role,
         )["Id"]
         self._cloudformation.execute_change_set(ChangeSetName=change_set)
-        status = self._wait(name)
+        status = wait_for_stack(self._cloudformation, name)
         if status not in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}:
             failed = [e for e in self._events(name)[before:] if e["ResourceStatus"].endswith("_FAILED")]
             reasons = [f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', '')}" for event in failed]
@@ -64,20 +65,13 @@ class Stacks:
         """Delete a stack."""
         stack_id = self._cloudformation.describe_stacks(StackName=name)["Stacks"][0]["StackId"]
         self._cloudformation.delete_stack(StackName=name)
-        status = self._wait(stack_id)
+        status = wait_for_stack(self._cloudformation, stack_id)
         if status != "DELETE_COMPLETE":
             raise StackFailedError(status, [])
 
     def status(self, name: str) -> str:
         """Return a stack's status."""
-        return self._cloudformation.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"]
-
-    def _wait(self, name: str) -> str:
-        deadline = time.monotonic() + 60
-        while (status := self.status(name)).endswith("_IN_PROGRESS"):
-            assert time.monotonic() < deadline, f"{name} is still {status}"
-            time.sleep(0.05)
-        return status
+        return stack_status(self._cloudformation, name)
 
     def _exists(self, name: str) -> bool:
         pages = self._cloudformation.get_paginator("list_stacks").paginate()
@@ -88,6 +82,19 @@ class Stacks:
         """Return the stack's events, oldest first."""
         pages = self._cloudformation.get_paginator("describe_stack_events").paginate(StackName=name)
         return [dict(event) for page in pages for event in page["StackEvents"]][::-1]
+
+
+def stack_status(cloudformation: Any, name: str) -> str:
+    """Return a stack's status."""
+    return str(cloudformation.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"])
+
+
+def wait_for_stack(cloudformation: Any, name: str) -> str:
+    """Wait until no operation of a stack is in progress, and return its status."""
+    wait_until(
+        lambda: not stack_status(cloudformation, name).endswith("_IN_PROGRESS"), f"the end of {name}", timeout=180
+    )
+    return stack_status(cloudformation, name)
 
 
 def resource(kind: str, **properties: Any) -> dict[str, Any]:

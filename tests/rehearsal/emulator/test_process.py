@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import psutil
@@ -57,24 +56,16 @@ def test_a_port_in_use_is_reported(tmp_path: Path) -> None:
             EmulatorProcess(data=tmp_path, port=port).start()
 
 
-def error_of(emulator: EmulatorProcess) -> str:
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        try:
-            emulator.check()
-        except EmulatorError as error:
-            return str(error)
-        time.sleep(0.01)
-    raise AssertionError("it still runs")
-
-
 def test_an_exit_is_reported_with_the_end_of_the_log(tmp_path: Path) -> None:
     with EmulatorProcess(data=tmp_path) as emulator:
         assert emulator.pid is not None
         os.kill(emulator.pid, signal.SIGKILL)
+        os.waitid(os.P_PID, emulator.pid, os.WEXITED | os.WNOWAIT)  # leaves the status to the emulator's check
 
-        message = error_of(emulator)
+        with pytest.raises(EmulatorError) as info:
+            emulator.check()
 
+    message = str(info.value)
     assert message.startswith(f"The emulator exited with status -9.\nEnd of {tmp_path / 'emulator.log'}:\n")
     assert "Ready" in message
 
@@ -85,11 +76,11 @@ def test_it_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
             sys.executable,
             "-c",
             textwrap.dedent(f"""
-                import pathlib, time
+                import pathlib, signal
                 from rehearsal.emulator.process import EmulatorProcess
                 EmulatorProcess(data=pathlib.Path({str(tmp_path)!r})).start()
                 print("started", flush=True)
-                time.sleep(60)
+                signal.pause()
             """),
         ],
         stdout=subprocess.PIPE,
@@ -97,12 +88,9 @@ def test_it_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     )
     assert parent.stdout is not None
     assert parent.stdout.readline() == b"started\n"
-    pid = json.loads((tmp_path / "ready.json").read_text())["pid"]
+    emulator = psutil.Process(json.loads((tmp_path / "ready.json").read_text())["pid"])
 
     parent.kill()
     parent.communicate()
 
-    deadline = time.monotonic() + 10
-    while psutil.pid_exists(pid) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not psutil.pid_exists(pid)
+    emulator.wait(60)

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -86,20 +86,14 @@ def test_clients_need_tls_and_the_password(tmp_path: Path) -> None:
 
 
 def cancel_a_query(server: DatabaseServer, authority: Path) -> None:
-    with connect(server, authority) as sleeper, connect(server, authority, dbname="postgres") as observer:
-        observer.autocommit = True
-
-        def cancel_once_it_runs() -> None:
-            running = "select count(*) from pg_stat_activity where query = 'select pg_sleep(60)' and state = 'active'"
-            while observer.execute(running).fetchone() == (0,):
-                time.sleep(0.01)
-            sleeper.cancel_safe()
-
-        canceller = threading.Thread(target=cancel_once_it_runs)
-        canceller.start()
+    running = threading.Event()
+    with connect(server, authority) as sleeper, ThreadPoolExecutor() as threads:
+        sleeper.add_notice_handler(lambda _: running.set())
+        query = threads.submit(sleeper.execute, "do $$ begin raise notice 'running'; perform pg_sleep(60); end $$")
+        assert running.wait(60)
+        sleeper.cancel_safe()
         with pytest.raises(psycopg.errors.QueryCanceled):
-            sleeper.execute("select pg_sleep(60)")
-        canceller.join()
+            query.result()
 
 
 def test_a_running_query_can_be_cancelled(tmp_path: Path) -> None:

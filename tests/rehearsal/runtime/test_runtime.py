@@ -3,7 +3,6 @@
 import json
 import ssl
 import threading
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ from tests.rehearsal.runtime.account_resources import (
     describe_service,
     push_image,
 )
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.rehearsal
 
@@ -254,8 +254,7 @@ def test_stopping_while_a_database_starts_leaves_nothing(
     request = threading.Thread(target=put)
     request.start()
     log = tmp_path / "compute" / "logs" / "database-aurora-cluster-dev.log"
-    while not log.exists():
-        time.sleep(0.005)
+    wait_until(log.exists, "the start of the database")
     runtime.stop()
     request.join(30)
     assert responses, "the client gets a response"

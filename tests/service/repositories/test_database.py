@@ -1,6 +1,5 @@
 """Connections: lost ones are replaced, rejected credentials are detected, and what was not started gets 503."""
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +15,7 @@ from payments.repositories.database import Database, DatabaseUnavailable
 from tests.service.api import Client, context_with, sandbox_context
 from tests.service.conftest import RUN, ApiKey, Postgres
 from tests.service.postgres_server import FAST, PostgresServer
+from tests.waiting import wait_until
 
 
 def end_connections(postgres: Postgres) -> None:
@@ -236,10 +236,7 @@ def test_the_service_recovers_from_a_database_restart() -> None:
         server.halt()
         assert not database.is_ready()
         server.start()
-        end = time.monotonic() + 20
-        while not database.is_ready():
-            assert time.monotonic() < end
-            time.sleep(0.1)
+        wait_until(database.is_ready, "a connection to the restarted server")
     finally:
         if database is not None:
             database.close()

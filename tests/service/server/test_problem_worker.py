@@ -8,7 +8,6 @@ import socket
 import ssl
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -21,6 +20,7 @@ from psycopg.conninfo import conninfo_to_dict
 from payments.server import problem_worker
 from payments.server.problem_worker import ProblemWorker
 from tests.service.conftest import ApiKey, Postgres
+from tests.waiting import wait_until
 
 _SERVICE = Path(__file__).parents[3] / "service"
 _CARD = b"4111111111111111"
@@ -70,16 +70,14 @@ def server(migrated: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iter
         process = subprocess.Popen(
             [sys.executable, "-m", "payments", "api"], cwd=_SERVICE, env=environment, stdout=log, stderr=log
         )
+
+    def is_listening() -> bool:
+        assert process.poll() is None, running.log.read_text()
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", running.port)) == 0
+
     try:
-        end = time.monotonic() + 30
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", running.port), timeout=1).close()
-                break
-            except OSError:
-                assert process.poll() is None, running.log.read_text()
-                assert time.monotonic() < end
-                time.sleep(0.1)
+        wait_until(is_listening, "the api's port")
         yield running
     finally:
         process.terminate()

@@ -21,6 +21,7 @@ import urllib3
 from psycopg.conninfo import conninfo_to_dict
 
 from tests.service.conftest import ApiKey, Postgres
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.rehearsal
 
@@ -93,12 +94,9 @@ def healthcheck(started: Started) -> int:
     return subprocess.run(command, cwd=SERVICE, env=dict(started.environment), check=False).returncode
 
 
-def wait_until_well(started: Started) -> None:
-    end = time.monotonic() + 40
-    while healthcheck(started) != 0:
-        assert started.process.poll() is None, started.log.read_text()
-        assert time.monotonic() < end, started.log.read_text()
-        time.sleep(0.2)
+def is_healthy(started: Started) -> bool:
+    assert started.process.poll() is None, started.log.read_text()
+    return healthcheck(started) == 0
 
 
 @pytest.fixture
@@ -107,7 +105,7 @@ def api(postgres: Postgres, tmp_path: Path) -> Iterator[Started]:
     variables = environment(postgres, tmp_path, DB_POOL_SIZE="80", MAX_IN_FLIGHT=str(IN_FLIGHT), PGOPTIONS=patient)
     started = start("api", variables, tmp_path)
     try:
-        wait_until_well(started)
+        wait_until(lambda: is_healthy(started), "the api's health check")
         yield started
     finally:
         started.stop()
@@ -142,11 +140,11 @@ def test_the_api_serves_drains_and_exits(api: Started, postgres: Postgres, key: 
     with psycopg.connect(postgres.superuser) as holder, ThreadPoolExecutor(IN_FLIGHT) as threads:
         holder.execute("SELECT 1 FROM merchant_modes FOR UPDATE")  # every payment waits for its merchant
         responses = [threads.submit(post_again, api.url, key, f"key-{number}") for number in range(IN_FLIGHT)]
-        wait_for_blocked(postgres, IN_FLIGHT)
+        wait_until(lambda: count_blocked(postgres) >= IN_FLIGHT, f"{IN_FLIGHT} requests in flight")
         assert post(api.url, key, "one too many").status_code == 429
         assert healthcheck(api) == 0, "a full process is not a dead one"
         api.process.send_signal(signal.SIGTERM)
-        time.sleep(0.5)
+        wait_until(lambda: not accepts_connections(api), "the drain")
         holder.rollback()
         statuses = [response.result().status_code for response in responses]
         assert set(statuses) <= {201, 202}, "all are served, on a busy machine some before their outcome is known"
@@ -172,16 +170,16 @@ def test_the_api_requires_tls_1_2(api: Started) -> None:
         old.wrap_socket(raw)
 
 
-def wait_for_blocked(postgres: Postgres, number: int) -> None:
-    end = time.monotonic() + 60
+def count_blocked(postgres: Postgres) -> int:
     with psycopg.connect(postgres.superuser, autocommit=True) as connection:
-        while True:
-            row = connection.execute("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'").fetchone()
-            assert row is not None
-            if row[0] >= number:
-                return
-            assert time.monotonic() < end, f"only {row[0]} requests are in flight"
-            time.sleep(0.02)
+        row = connection.execute("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def accepts_connections(started: Started) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", int(started.environment["PORT"]))) == 0
 
 
 def test_the_worker_settles_open_attempts_and_exits(api: Started, key: ApiKey, tmp_path: Path) -> None:
@@ -189,17 +187,17 @@ def test_the_worker_settles_open_attempts_and_exits(api: Started, key: ApiKey, t
     body = {**PAYMENT, "payment_method": "tok_lost_approved"}
     made = requests.post(f"{api.url}/v1/payments", json=body, headers=headers, verify=False, timeout=10).json()
     assert made["status"] == "processing"
+
+    def status() -> str:
+        url = f"{api.url}/v1/payments/{made['id']}"
+        return str(requests.get(url, headers=key.headers, verify=False, timeout=5).json()["status"])
+
     folder = tmp_path / "worker"
     folder.mkdir()
     worker = start("worker", {**api.environment, "TMPDIR": str(folder)}, folder)
     try:
-        end = time.monotonic() + 40
-        while made["status"] == "processing":
-            assert time.monotonic() < end, worker.log.read_text()
-            time.sleep(0.2)
-            url = f"{api.url}/v1/payments/{made['id']}"
-            made = requests.get(url, headers=key.headers, verify=False, timeout=5).json()
-        assert made["status"] == "succeeded"
+        wait_until(lambda: status() != "processing", "the worker's look-up")
+        assert status() == "succeeded"
         assert healthcheck(worker) == 0
     finally:
         assert worker.stop() == 0

@@ -1,7 +1,6 @@
 """Webhook endpoints over HTTP: public addresses only, secrets shown once, held messages delivered later."""
 
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -50,7 +49,6 @@ def _patch(client: Client, endpoint: str, body: dict[str, Any]) -> TestResponse:
 
 def _deliver(client: Client) -> None:
     deliverer = DeliveryPool(client.context, Sender(allow_local=True, timeout=timedelta(seconds=2)), threads=4)
-    time.sleep(0.01)
     while fan_out(client.context):
         pass
     while deliverer.run():

@@ -2,7 +2,6 @@
 
 import queue
 import threading
-import time
 from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
@@ -160,7 +159,7 @@ def test_the_workers_deadline_is_never_after_the_databases(
 
     monkeypatch.setattr(attempts, "claim_due", slow)
     for module in (pool, execution):
-        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock[0], sleep=time.sleep))
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     look_up_now(client, postgres)
     ((_, call),) = [made for made in processor.calls if made[0] == "look_up"]
     # Two statements were slow: one for new attempts, one for old.
