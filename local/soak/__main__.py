@@ -21,7 +21,7 @@ from rich.table import Table
 from local.soak.findings import Finding
 from local.soak.options import Options
 from local.soak.soak import Soak
-from rehearsal.cli.rehearse import interrupt
+from rehearsal.cli.session import interrupt
 from rehearsal.codepipeline.run_context import CancelledError
 from rehearsal.ecr.container_engine import find_engine
 from rehearsal.host.errors import RehearsalError

@@ -6,9 +6,7 @@ of `make rehearse-remote`. Ctrl-C stops everything.
 
 import io
 import json
-import os
 import shlex
-import signal
 import socket
 import socketserver
 import subprocess
@@ -20,20 +18,13 @@ from typing import TextIO
 
 from rich.console import Console
 
-from rehearsal.cli.approver import TerminalApprover, run_in_background
 from rehearsal.cli.display import PlainDisplay
-from rehearsal.cli.options import Options
-from rehearsal.cli.rehearse import USAGE_ERRORS, interrupt
+from rehearsal.cli.session import Session, run_session
 from rehearsal.codepipeline.execution import StageFailedError
 from rehearsal.codepipeline.run_context import CancelledError
 from rehearsal.codepipeline.source import Commit, RevisionError
-from rehearsal.codepipeline.timeline import Timeline
-from rehearsal.ecr.container_engine import find_engine
-from rehearsal.runner.emulated_account import EmulatedAccount, SetupError
-from rehearsal.runner.ports import Ports
-from rehearsal.runner.project import Project
+from rehearsal.runner.emulated_account import SetupError
 from rehearsal.runner.rehearsal import Rehearsal
-from rehearsal.runner.workspace import Workspace
 
 
 @dataclass(kw_only=True)
@@ -135,35 +126,13 @@ class _SocketOutput(io.StringIO):
 
 def main() -> int:
     """Deploy the pipeline stack, then run the pipeline for every push until Ctrl-C; return the exit status."""
-    console = Console()
-    workspace = Workspace(checkout=Path.cwd())
-    try:
-        options = Options.read()
-        project = Project.read(workspace.checkout)
-        deployed = Commit.resolve(workspace.checkout, options.deployed_revision)
-        with workspace.lock():
-            workspace.empty()
-            ports = Ports(options.rehearse_port)
-            ports.check()
-            for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background jobs ignore SIGINT otherwise
-                signal.signal(number, interrupt)
-            timeline = Timeline(workspace.timeline)
-            approver = TerminalApprover(mode=options.approval_mode)
-            display = PlainDisplay(timeline, console)
-            account = EmulatedAccount(
-                workspace=workspace, ports=ports, engine=find_engine(os.environ), notify=display.say
-            )
-            rehearsal = Rehearsal(project=project, account=account, timeline=timeline, approver=approver)
-            return _serve(Remote(rehearsal=rehearsal), deployed, approver, display)
-    except USAGE_ERRORS as error:
-        console.print(f"rehearsal: {error}", markup=False, highlight=False, soft_wrap=True)
-        return 2
+    return run_session(PlainDisplay, _serve)
 
 
-def _serve(remote: Remote, deployed: Commit, approver: TerminalApprover, display: PlainDisplay) -> int:
-    account = remote.rehearsal.account
+def _serve(session: Session) -> int:
+    remote, display = Remote(rehearsal=session.rehearsal), session.display
     try:
-        run_in_background(lambda: remote.rehearsal.prepare(deployed), approver, display, account.cancelled)
+        session.run_in_background(lambda: session.rehearsal.prepare(session.deployed))
         remote.create()
         with _Server(remote) as server:
             display.say("ready. Add the remote once, then push as often as you like; Ctrl-C stops everything:")
@@ -171,14 +140,14 @@ def _serve(remote: Remote, deployed: Commit, approver: TerminalApprover, display
             display.say(f"  git push rehearsal {remote.branch}")
             threading.Thread(target=server.serve_forever, name="pushes", daemon=True).start()
             while True:
-                approver.ask_next(display)
+                session.approver.ask_next(display)
     except SetupError as error:
         display.fail("The rehearsal failed", str(error), error.log)
         return 1
     except KeyboardInterrupt:
         display.say("stopping everything")
     finally:
-        account.close()
+        session.rehearsal.account.close()
     return 0
 
 

@@ -1,6 +1,5 @@
 """A processor that returns scripted results, and helpers that let time pass for the worker."""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -20,7 +19,7 @@ class Scripted:
 
     name = "scripted"
     capabilities = Capabilities(
-        multicapture=False, prepares=False, key_validity=timedelta(hours=23), authorization_validity=timedelta(days=7)
+        multicapture=False, key_validity=timedelta(hours=23), authorization_validity=timedelta(days=7)
     )
 
     def __init__(self, **results: Result) -> None:
@@ -40,8 +39,8 @@ class Scripted:
         self.calls.append((name, call))
         return self.results.get(name, UNKNOWN)
 
-    def prepare(self, call: Call) -> Result:
-        return self._return("prepare", call)
+    def prepare(self, call: Call) -> Result | None:
+        return None
 
     def authorize(self, call: Call) -> Result:
         return self._return("authorize", call)
@@ -65,7 +64,8 @@ class Scripted:
 class Preparing(Scripted):
     """Prepares an object first, like Stripe."""
 
-    capabilities = replace(Scripted.capabilities, prepares=True)
+    def prepare(self, call: Call) -> Result:
+        return self._return("prepare", call)
 
 
 def execute(postgres: Postgres, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:

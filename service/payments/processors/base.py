@@ -21,8 +21,6 @@ class Capabilities:
 
     #: A capture may leave the rest of the authorization open (``final: false``).
     multicapture: bool
-    #: :meth:`Processor.prepare` creates an object that moves no money, whose id is committed before ``authorize``.
-    prepares: bool
     #: How long the processor honours an idempotency key; ``None`` if forever.
     key_validity: timedelta | None
     #: How long an authorization can be captured.
@@ -78,8 +76,12 @@ class Processor(Protocol):
     def is_available(self) -> bool:
         """Return whether calls are let through: ``False`` while the circuit breaker is open, and nothing is started."""
 
-    def prepare(self, call: Call) -> Result:
-        """Create the object that ``authorize`` will confirm. Moves no money, repeatable. Returns ``PREPARED``."""
+    def prepare(self, call: Call) -> Result | None:
+        """Create the object that ``authorize`` will confirm, whose id is committed before. Moves no money, repeatable.
+
+        Returns:
+            ``PREPARED`` with the id; ``None`` from a processor that authorizes in one step.
+        """
 
     def authorize(self, call: Call) -> Result:
         """Authorize a payment, and capture it at once if ``call.final``."""

@@ -44,9 +44,7 @@ class SandboxProcessor:
     """The sandbox. ``public_base_url`` is where its 3-D Secure page is served."""
 
     name = "sandbox"
-    capabilities = Capabilities(
-        multicapture=True, prepares=False, key_validity=None, authorization_validity=timedelta(days=7)
-    )
+    capabilities = Capabilities(multicapture=True, key_validity=None, authorization_validity=timedelta(days=7))
 
     def __init__(self, database: Database, *, public_base_url: str, settles_after: timedelta = SETTLES_AFTER) -> None:
         self._database = database
@@ -61,9 +59,8 @@ class SandboxProcessor:
         """Return ``True``: its own failures are outcomes."""
         return True
 
-    def prepare(self, call: Call) -> Result:
-        """Not supported: see ``capabilities``."""
-        raise NotImplementedError("The sandbox does not prepare payments.")
+    def prepare(self, call: Call) -> None:
+        """Prepare nothing: the sandbox authorizes in one step."""
 
     def authorize(self, call: Call) -> Result:
         """Decide as the token says."""

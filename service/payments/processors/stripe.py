@@ -48,7 +48,6 @@ class StripeProcessor:
     name = "stripe"
     capabilities = Capabilities(
         multicapture=False,  # depends on the eligibility of account and card
-        prepares=True,
         key_validity=KEY_VALIDITY,
         authorization_validity=AUTHORIZATION_VALIDITY,
     )

@@ -82,11 +82,11 @@ def send(context: Context, processor: Processor, in_flight: InFlightAttempt) -> 
 
 
 def _authorize(context: Context, processor: Processor, in_flight: InFlightAttempt, call: Call) -> Result:
-    if not processor.capabilities.prepares:
-        return processor.authorize(call)
     reference = call.reference
     if reference is None:
         prepared = processor.prepare(call)
+        if prepared is None:
+            return processor.authorize(call)
         if prepared.outcome is not Outcome.PREPARED or prepared.reference is None:
             return prepared
         reference = prepared.reference

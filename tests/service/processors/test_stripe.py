@@ -92,7 +92,6 @@ def _settle(processor: StripeProcessor, call: Call, result: Result) -> Result:
 
 def test_stripe_implements_the_processor_interface(processor: StripeProcessor) -> None:
     found: Processor = processor
-    assert found.capabilities.prepares
     assert not found.capabilities.multicapture
 
 

@@ -9,7 +9,6 @@ import pytest
 from payments.domain.operations import FIRST_LOOKUP_DELAY, MAX_LOOKUP_DELAY, lookup_delay
 from payments.domain.outcomes import DeclineCode, Outcome, Result
 from payments.processors.base import Call
-from payments.processors.sandbox import SandboxProcessor
 from payments.repositories.database import Database
 from payments.services import stuck_attempts
 from payments.services.housekeeping import measure_backlog
@@ -231,10 +230,3 @@ def test_a_sandbox_without_its_journal_knows_nothing(database: Database, key: Ap
         assert client.create().status_code == 202
     finally:
         unreachable.close()
-
-
-def test_the_sandbox_prepares_nothing(journal: Database) -> None:
-    sandbox = SandboxProcessor(journal, public_base_url="https://x")
-    with pytest.raises(NotImplementedError):
-        sandbox.prepare(None)  # type: ignore[arg-type]  # it must be refused
-    assert sandbox.is_available()
