@@ -157,7 +157,7 @@ class Rehearsal:
             "Approval": ApprovalExecutor(approver=self.approver),
         }
 
-    def _read_project(self, name: str) -> Mapping[str, Any]:  # any: see `CodeBuildExecutor`
+    def _read_project(self, name: str) -> Mapping[str, object]:
         project = self.account.session.client("codebuild").batch_get_projects(names=[name])["projects"][0]
         record = json.loads((self.account.records / "AWS-CodeBuild-Project" / f"{name}.json").read_text("utf-8"))
         group = record.get("LogsConfig", {}).get("CloudWatchLogs", {}).get("GroupName")

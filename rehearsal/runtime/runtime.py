@@ -120,7 +120,7 @@ class ContainerRuntime:
             raise RehearsalError("the container runtime is not running")
         return self._controller
 
-    def _call(self, work: Coroutine[Any, Any, _Result]) -> _Result:
+    def _call(self, work: Coroutine[None, None, _Result]) -> _Result:
         if self._loop is None:
             work.close()
             raise RehearsalError("the container runtime is not running")

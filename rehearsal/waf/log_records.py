@@ -12,7 +12,7 @@ from rehearsal.waf.web_request import WebRequest
 _REDACTED = "REDACTED"
 
 
-def log_record(acl: WebAcl, request: WebRequest, evaluation: Evaluation) -> dict[str, Any]:
+def log_record(acl: WebAcl, request: WebRequest, evaluation: Evaluation) -> dict[str, object]:
     """Return the log record of a request."""
     terminating = evaluation.terminating
     group_matches = [match for match in (*evaluation.counted, terminating) if match is not None and match.group]

@@ -18,7 +18,7 @@ from tests.pipeline.model import PROJECT
 
 pytestmark = pytest.mark.rehearsal  # whole tools run here, some for half a minute
 
-SOUND_TEMPLATE: Mapping[str, Any] = {
+SOUND_TEMPLATE: Mapping[str, object] = {
     "Resources": {"Key": {"Type": "AWS::KMS::Key", "Properties": {"KeyPolicy": {"Statement": []}}}}
 }
 

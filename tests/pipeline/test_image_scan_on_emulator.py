@@ -30,7 +30,7 @@ class Step:
     command: str
     emulator: EmulatorProcess
 
-    def publish(self, tag: str, *, pushed: bool = True, result: Mapping[str, Any] | None = None) -> None:
+    def publish(self, tag: str, *, pushed: bool = True, result: Mapping[str, object] | None = None) -> None:
         """Make the assembly publish one image; `result` is the result of its scan."""
         if pushed:
             ecr = sessions.open_session(self.emulator.port).client("ecr")

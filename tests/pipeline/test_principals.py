@@ -38,7 +38,7 @@ def in_order_of_deployment(synthesized: Synthesized) -> list[tuple[str, str, Tem
     return found
 
 
-def principals(value: Any) -> Iterator[str]:
+def principals(value: object) -> Iterator[str]:
     """Every principal in the policies inside `value`."""
     if isinstance(value, dict):
         named = value.get("Principal", {}) if "Effect" in value else {}

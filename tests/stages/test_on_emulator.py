@@ -20,7 +20,7 @@ from tests.stages.model import Templates
 pytestmark = pytest.mark.rehearsal
 
 CERTIFICATE = f"arn:aws:acm:us-east-1:{sessions.ACCOUNT_ID}:certificate/00000000-0000-0000-0000-000000000000"
-INSTALLATIONS: Mapping[str, Mapping[str, Any]] = {
+INSTALLATIONS: Mapping[str, Mapping[str, object]] = {
     name: {
         "environment_suffix": suffix,
         "account": sessions.ACCOUNT_ID,

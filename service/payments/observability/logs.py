@@ -20,7 +20,7 @@ _QUOTED_ROWS = re.compile(r"(?m)^DETAIL: .*$")
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 #: Fields of the request that this thread serves; None outside a request. Values are whatever JSON can hold.
-_fields: ContextVar[dict[str, Any] | None] = ContextVar("fields", default=None)
+_fields: ContextVar[dict[str, object] | None] = ContextVar("fields", default=None)
 
 
 def begin_request() -> None:
@@ -38,7 +38,7 @@ def annotate(**fields: object) -> None:
         current.update(fields)
 
 
-def request_fields() -> dict[str, Any]:
+def request_fields() -> dict[str, object]:
     """Return the fields of the current request."""
     return _fields.get() or {}
 

@@ -90,7 +90,7 @@ class Stacks:
         return [dict(event) for page in pages for event in page["StackEvents"]][::-1]
 
 
-def resource(kind: str, **properties: Any) -> dict[str, Any]:
+def resource(kind: str, **properties: object) -> dict[str, Any]:
     """Return one resource of a template."""
     return {"Type": kind, "Properties": properties}
 

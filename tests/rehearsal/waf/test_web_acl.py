@@ -78,7 +78,7 @@ def test_a_statement_may_be_negated() -> None:
         (statement_rule("r", header_is("x", "1"), CaptchaConfig={}), "setting CaptchaConfig"),
     ],
 )
-def test_the_unsupported_is_refused(rule: dict[str, Any], named: str) -> None:
+def test_the_unsupported_is_refused(rule: dict[str, object], named: str) -> None:
     with pytest.raises(RehearsalError, match=f"web ACL waf-acl-dev, rule .*: the {named}.* is not supported"):
         WebAcl.parse(acl(rule))
 
