@@ -2,7 +2,6 @@
 
 import secrets
 import time
-from typing import Any
 
 import requests
 
@@ -71,7 +70,7 @@ def _wait_for(client: ApiClient, identifier: str, **wanted: object) -> None:
         time.sleep(1.0)
 
 
-def _pending(payment: dict[str, Any]) -> bool:  # Any: JSON
+def _pending(payment: dict[str, object]) -> bool:  # Any: JSON
     """Return whether the outcome of an operation is still unknown."""
     return bool(
         payment.get("status") == "processing"

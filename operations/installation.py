@@ -125,7 +125,7 @@ def read_stack(session: Session, region: str, stack_id: str) -> Stack:
 def _template(session: Session, region: str, stack_id: str) -> Mapping[str, Any]:
     """Return the stack's template; empty if the stack is in review, or its template is not JSON."""
     try:
-        body: Any = session.client("cloudformation", region_name=region).get_template(StackName=stack_id)[
+        body: object = session.client("cloudformation", region_name=region).get_template(StackName=stack_id)[
             "TemplateBody"
         ]
     except ClientError as error:

@@ -54,7 +54,7 @@ def delete_validation_records(
         if record.name in needed:
             report(f"kept record {record.name}: another certificate needs it to renew")
         elif existing is not None:
-            change: Any = {"Changes": [{"Action": "DELETE", "ResourceRecordSet": existing}]}
+            change: object = {"Changes": [{"Action": "DELETE", "ResourceRecordSet": existing}]}
             route53.change_resource_record_sets(HostedZoneId=record.zone_id, ChangeBatch=change)
             report(f"deleted validation record {record.name}")
 

@@ -56,7 +56,7 @@ def deployed_alarms(cloudformation: "CloudFormationClient") -> list[Mapping[str,
     for stack in cloudformation.describe_stacks()["Stacks"]:
         if stack["StackName"] == _BOOTSTRAP:
             continue
-        template: Any = cloudformation.get_template(StackName=stack["StackName"])["TemplateBody"]  # any: text or parsed
+        template: Any = cloudformation.get_template(StackName=stack["StackName"])["TemplateBody"]
         parsed = json.loads(template) if isinstance(template, str) else template
         resources = parsed.get("Resources", {}).values()
         found += [each["Properties"] for each in resources if each["Type"] == "AWS::CloudWatch::Alarm"]

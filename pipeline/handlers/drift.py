@@ -17,7 +17,7 @@ TOPIC, NAME = os.environ["TOPIC"], os.environ["NAME"]
 POLL_SECONDS = 5.0
 
 
-def client_for(role: str, region: str) -> Any:
+def client_for(role: str, region: str) -> object:
     """Return a CloudFormation client with the permissions of `role`."""
     credentials = boto3.client("sts").assume_role(RoleArn=role, RoleSessionName="drift")["Credentials"]
     return boto3.client(
@@ -53,7 +53,7 @@ def drift_of(client: Any, stack: str, deadline: float) -> list[str]:
     ]
 
 
-def handler(event: dict[str, Any], context: Any) -> None:  # noqa: ARG001 - Lambda's signature
+def handler(event: dict[str, object], context: Any) -> None:  # noqa: ARG001 - Lambda's signature
     """Check every stack and publish the drift, if there is any."""
     deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - 30
     lines = []

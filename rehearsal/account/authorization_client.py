@@ -89,7 +89,7 @@ class AuthorizationClient:
         policies: Mapping[str, Any] = self._post("policies", {})
         return policies
 
-    def _post(self, operation: str, body: Mapping[str, Any]) -> Any:  # any: JSON
+    def _post(self, operation: str, body: Mapping[str, Any]) -> Any:
         request = urllib.request.Request(  # noqa: S310 - the emulator's loopback address
             f"{endpoint_url(self.port)}/_rehearsal/{operation}", data=json.dumps(body).encode(), method="POST"
         )

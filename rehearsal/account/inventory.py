@@ -86,7 +86,7 @@ def describe(inventory: Inventory) -> str:
 
 def _entries(session: Session, service: str, operation: str, key: str, **arguments: Any) -> Iterator[Any]:
     """Yield all entries of a listing, page by page where the operation has pages."""
-    clients: Any = session  # any: the typed overloads take service names as literals only
+    clients: Any = session
     client = clients.client(service)
     if client.can_paginate(operation):
         pages: Iterable[Mapping[str, Any]] = client.get_paginator(operation).paginate(**arguments)

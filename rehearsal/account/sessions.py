@@ -71,22 +71,22 @@ class _EmulatorSession(botocore.session.Session):
     def __init__(self, url: str, credentials: "Credentials") -> None:
         super().__init__()
         self._url = url
-        self._clients: dict[tuple[Any, ...], Any] = {}
+        self._clients: dict[tuple[object, ...], object] = {}
         self._lock = threading.Lock()
         self.register_component("data_loader", _LOADER)
         self.set_credentials(credentials.access_key_id, credentials.secret_access_key, credentials.session_token)
         self.set_default_client_config(_CONFIG)
 
     @property
-    def full_config(self) -> dict[str, Any]:
+    def full_config(self) -> dict[str, object]:
         """A configuration without profiles, whatever AWS_PROFILE names."""
         return {"profiles": {}}
 
-    def get_scoped_config(self) -> dict[str, Any]:
+    def get_scoped_config(self) -> dict[str, object]:
         """Return the configuration of no profile."""
         return {}
 
-    def create_client(self, service_name: str, *args: Any, **kwargs: Any) -> Any:  # any: the signature of botocore
+    def create_client(self, service_name: str, *args: Any, **kwargs: Any) -> Any:
         """Create a client of the emulator, unless the caller names another endpoint."""
         kwargs["endpoint_url"] = kwargs.get("endpoint_url") or self._url
         key = (service_name, args, *sorted((name, value) for name, value in kwargs.items() if value is not None))

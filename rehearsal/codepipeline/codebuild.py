@@ -36,7 +36,7 @@ class CodeBuildExecutor:
     #: Returns the environment of the build image for the credentials of the service role.
     environment: Callable[[Credentials], Mapping[str, str]]
     #: Returns a project in the form of BatchGetProjects, with its `logGroup`.
-    project: Callable[[str], Mapping[str, Any]]  # any: a CodeBuild project has dozens of members
+    project: Callable[[str], Mapping[str, Any]]
     #: Called with the process group id and the name of every build.
     on_start: Callable[[int, str], object]
 

@@ -79,7 +79,7 @@ class Listener:
 class _HttpServer(web.Server):
     """A server whose connections are instances of `_Connection`."""
 
-    def __init__(self, listener: Listener, **options: Any) -> None:  # any: the options of aiohttp
+    def __init__(self, listener: Listener, **options: Any) -> None:
         super().__init__(listener.handle)
         self.listener = listener
         self._options = options
@@ -91,7 +91,7 @@ class _HttpServer(web.Server):
 class _Connection(web.RequestHandler):
     """A connection whose malformed requests get the page of a load balancer: nothing of the request or of aiohttp."""
 
-    def __init__(self, server: _HttpServer, **options: Any) -> None:  # any: the options of aiohttp
+    def __init__(self, server: _HttpServer, **options: Any) -> None:
         super().__init__(server, loop=asyncio.get_running_loop(), **options)
         self._listener = server.listener
 

@@ -4,7 +4,6 @@ import fnmatch
 import re
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
-from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,4 +112,4 @@ class LoadBalancerSettings:
     idle_timeout: float = 60
     drop_invalid_headers: bool = False
     #: The web ACL in the form of WAFv2's API, if there is one.
-    web_acl: Mapping[str, Any] | None = None
+    web_acl: Mapping[str, object] | None = None

@@ -142,7 +142,7 @@ async def _serve(listener: socket.socket, data: Path, *, exit_with_parent: bool)
     config.graceful_timeout = 1
     config.loglevel = "WARNING"
     scans = ImageScanApi(ministack.application(), port=port, findings=data / "findings", authority=authority)
-    # any: hypercorn expects an application with its own types
+
     application: Any = AuthorizationApi(CodePipelineApi(scans, records, authority), authority, service_calls)
     serving = asyncio.create_task(serve(application, config, shutdown_trigger=stopped.wait))
     # The connection is in the backlog of the socket until the application is up.

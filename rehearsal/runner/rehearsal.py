@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rehearsal.account.authorization_client import Decisions
 from rehearsal.account.sessions import ACCOUNT_ID, REGION
@@ -157,7 +156,7 @@ class Rehearsal:
             "Approval": ApprovalExecutor(approver=self.approver),
         }
 
-    def _read_project(self, name: str) -> Mapping[str, Any]:  # any: see `CodeBuildExecutor`
+    def _read_project(self, name: str) -> Mapping[str, object]:
         project = self.account.session.client("codebuild").batch_get_projects(names=[name])["projects"][0]
         record = json.loads((self.account.records / "AWS-CodeBuild-Project" / f"{name}.json").read_text("utf-8"))
         group = record.get("LogsConfig", {}).get("CloudWatchLogs", {}).get("GroupName")

@@ -114,7 +114,7 @@ class ControlApi:
 
 
 @web.middleware
-async def _explain_errors(request: web.Request, handler: Any) -> web.StreamResponse:  # any: untyped in aiohttp
+async def _explain_errors(request: web.Request, handler: Any) -> web.StreamResponse:
     """Turn exceptions into responses with a reason."""
     try:
         response: web.StreamResponse = await handler(request)

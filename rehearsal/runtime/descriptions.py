@@ -117,7 +117,7 @@ def read_load_balancers(session: boto3.session.Session) -> list[LoadBalancerSett
     return balancers
 
 
-def _read_web_acl(wafv2: Any, load_balancer: str) -> Mapping[str, Any] | None:  # any: client by its exceptions
+def _read_web_acl(wafv2: Any, load_balancer: str) -> Mapping[str, Any] | None:
     try:
         acl: Mapping[str, Any] = wafv2.get_web_acl_for_resource(ResourceArn=load_balancer)["WebACL"]
     except wafv2.exceptions.WAFNonexistentItemException:  # the emulator; the response of AWS has no web ACL
@@ -125,7 +125,7 @@ def _read_web_acl(wafv2: Any, load_balancer: str) -> Mapping[str, Any] | None:  
     return acl
 
 
-def _read_listener(elbv2: Any, listener: Mapping[str, Any]) -> ListenerSettings:  # any: response of a typed client
+def _read_listener(elbv2: Any, listener: Mapping[str, Any]) -> ListenerSettings:
     arn = listener["ListenerArn"]
     attributes = _attributes(elbv2.describe_listener_attributes(ListenerArn=arn)["Attributes"])
     headers = {key: re.fullmatch(r"routing\.http\.response\.(\w+)\.header_value", key) for key in attributes}

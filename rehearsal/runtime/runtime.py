@@ -5,7 +5,7 @@ import shutil
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import boto3.session
 
@@ -120,7 +120,7 @@ class ContainerRuntime:
             raise RehearsalError("the container runtime is not running")
         return self._controller
 
-    def _call(self, work: Coroutine[Any, Any, _Result]) -> _Result:
+    def _call(self, work: Coroutine[None, None, _Result]) -> _Result:
         if self._loop is None:
             work.close()
             raise RehearsalError("the container runtime is not running")

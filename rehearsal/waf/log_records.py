@@ -4,7 +4,6 @@ Source: "Log fields for web ACL traffic", AWS WAF Developer Guide. Bodies are no
 """
 
 import time
-from typing import Any
 
 from rehearsal.waf.web_acl import Evaluation, Match, WebAcl
 from rehearsal.waf.web_request import WebRequest
@@ -12,7 +11,7 @@ from rehearsal.waf.web_request import WebRequest
 _REDACTED = "REDACTED"
 
 
-def log_record(acl: WebAcl, request: WebRequest, evaluation: Evaluation) -> dict[str, Any]:
+def log_record(acl: WebAcl, request: WebRequest, evaluation: Evaluation) -> dict[str, object]:
     """Return the log record of a request."""
     terminating = evaluation.terminating
     group_matches = [match for match in (*evaluation.counted, terminating) if match is not None and match.group]

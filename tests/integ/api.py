@@ -47,7 +47,7 @@ class Api(ThreadingHTTPServer):
             raise
         return secured, address
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
+    def handle_error(self, request: object, client_address: object) -> None:
         """Ignore errors: some checks expect a rejected handshake."""
 
 
@@ -81,7 +81,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: Api
     protocol_version = "HTTP/1.1"
 
-    def log_message(self, *_: Any) -> None:
+    def log_message(self, *_: object) -> None:
         pass
 
     def version_string(self) -> str:

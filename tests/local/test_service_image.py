@@ -4,7 +4,6 @@ import asyncio
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,7 +15,7 @@ from rehearsal.ecs.tasks import Task
 from tests.rehearsal.ecs.stand_in import create_host
 
 SERVICE = Path(__file__).parents[2] / "service"
-HARDENED: dict[str, Any] = {
+HARDENED: dict[str, object] = {
     "user": "10001:10001",
     "readonlyRootFilesystem": True,
     "linuxParameters": {

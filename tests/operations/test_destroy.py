@@ -236,7 +236,7 @@ def test_validation_records_are_deleted_unless_still_needed(account: Account) ->
     for name, arn in made.items():
         option = acm.describe_certificate(CertificateArn=arn)["Certificate"]["DomainValidationOptions"][0]
         records[name] = option["ResourceRecord"]
-        change: Any = {
+        change: object = {
             "Action": "CREATE",
             "ResourceRecordSet": {
                 "Name": option["ResourceRecord"]["Name"],

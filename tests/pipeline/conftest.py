@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 from aws_cdk import App
@@ -17,13 +16,13 @@ from tests.pipeline.model import CONFIGURED, ELSEWHERE, PROJECT, TOOLING, VARIAN
 CDK_JSON = Path(__file__).with_name("cdk.json")
 
 
-def configure(overrides: Mapping[str, Any], file: Path = CDK_JSON) -> PipelineConfig:
+def configure(overrides: Mapping[str, object], file: Path = CDK_JSON) -> PipelineConfig:
     """The configuration with `overrides` passed with `-c`."""
     context = {**json.loads(file.read_text())["context"], **overrides}
     return read_config(context, file=file, environ={"CDK_DEFAULT_ACCOUNT": TOOLING})
 
 
-def synthesize(folder: Path, overrides: Mapping[str, Any], *, rules: bool = False) -> Synthesized:
+def synthesize(folder: Path, overrides: Mapping[str, object], *, rules: bool = False) -> Synthesized:
     """Synthesize the app as `app.py` does."""
     flags = {
         key: value for key, value in json.loads((PROJECT / "cdk.json").read_text())["context"].items() if "@" in key

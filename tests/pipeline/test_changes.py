@@ -80,7 +80,7 @@ def test_another_type_under_the_same_logical_id_replaces() -> None:
 
 
 def test_pointers_into_objects_and_arrays_are_followed() -> None:
-    def subnet(**properties: Any) -> dict[str, Any]:
+    def subnet(**properties: object) -> dict[str, Any]:
         return template(Subnet=("AWS::EC2::Subnet", properties))
 
     same = subnet(Options={"Kind": "a", "Free": 1}, Tags=[{"Key": "x"}])

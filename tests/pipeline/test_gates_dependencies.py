@@ -102,7 +102,7 @@ def test_no_requirements_are_a_failure(folder: Path) -> None:
 def test_the_output_of_pip_audit_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     commands: list[list[str]] = []
 
-    def run(command: list[str], **_: Any) -> SimpleNamespace:
+    def run(command: list[str], **_: object) -> SimpleNamespace:
         commands.append(command)
         return SimpleNamespace(stdout='{"dependencies": [{"name": "one", "vulns": []}]}', stderr="")
 
@@ -154,7 +154,7 @@ def test_any_other_licence_fails(expression: str) -> None:
     assert not licences.is_allowed(expression)
 
 
-def package(**fields: Any) -> Any:
+def package(**fields: object) -> Any:
     return SimpleNamespace(metadata=SimpleNamespace(json=fields))
 
 

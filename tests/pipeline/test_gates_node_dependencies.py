@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,7 +20,7 @@ CODEBUILD = {"CODEBUILD_BUILD_ID": "project-synth-main:1"}
 REHEARSAL = {**CODEBUILD, "AWS_ENDPOINT_URL": "http://127.0.0.1:4566"}
 
 
-def advisory(identifier: str) -> Mapping[str, Any]:
+def advisory(identifier: str) -> Mapping[str, object]:
     return {
         "id": 1,
         "url": f"https://github.com/advisories/{identifier}",
@@ -36,7 +35,7 @@ class Service:
     """A fake advisory service: its advisories by package, and the packages that it was asked about."""
 
     url: str = ""
-    advisories: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
+    advisories: dict[str, list[Mapping[str, object]]] = field(default_factory=dict)
     requested: list[str] = field(default_factory=list)
 
 
@@ -56,7 +55,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
             name = self.path.strip("/")
             self._respond({"name": name, "versions": {"1.0.0": {"name": name, "version": "1.0.0"}}})
 
-        def _respond(self, content: Mapping[str, Any]) -> None:
+        def _respond(self, content: Mapping[str, object]) -> None:
             body = json.dumps(content).encode()
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
@@ -64,7 +63,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *_: Any) -> None:
+        def log_message(self, *_: object) -> None:
             """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,9 +18,9 @@ from tests.pipeline.model import PROJECT
 pytestmark = [pytest.mark.rehearsal, pytest.mark.xdist_group("scanners")]
 
 FUNCTION = "PipelineStack/Dev/Function"
-SOUND: Mapping[str, Any] = {"Type": "AWS::SNS::Topic", "Properties": {"KmsMasterKeyId": "alias/key"}}
-OPEN_BUCKET: Mapping[str, Any] = {"Type": "AWS::S3::Bucket", "Metadata": {"aws:cdk:path": f"{FUNCTION}/Resource"}}
-EVERYTHING: Mapping[str, Any] = {
+SOUND: Mapping[str, object] = {"Type": "AWS::SNS::Topic", "Properties": {"KmsMasterKeyId": "alias/key"}}
+OPEN_BUCKET: Mapping[str, object] = {"Type": "AWS::S3::Bucket", "Metadata": {"aws:cdk:path": f"{FUNCTION}/Resource"}}
+EVERYTHING: Mapping[str, object] = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Action": ["iam:CreateAccessKey", "s3:GetObject"], "Resource": "*"}],
 }
@@ -52,7 +51,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def write(folder: Path, **resources: Mapping[str, Any]) -> None:
+def write(folder: Path, **resources: Mapping[str, object]) -> None:
     (folder / "assembly" / "stack.template.json").write_text(json.dumps({"Resources": resources}))
 
 
@@ -144,7 +143,7 @@ def test_the_scan_needs_no_network(folder: Path, python: str) -> None:
     ids=["unknown", "inapplicable"],
 )
 def test_an_unknown_or_inapplicable_action_is_found(
-    folder: Path, capsys: pytest.CaptureFixture[str], statement: Mapping[str, Any], rule: str
+    folder: Path, capsys: pytest.CaptureFixture[str], statement: Mapping[str, object], rule: str
 ) -> None:
     policies = folder / "policies"
     policies.mkdir()

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 from junitparser import JUnitXml, TestSuite
@@ -18,7 +17,7 @@ from tests.pipeline.model import PROJECT
 
 pytestmark = pytest.mark.rehearsal  # whole tools run here, some for half a minute
 
-SOUND_TEMPLATE: Mapping[str, Any] = {
+SOUND_TEMPLATE: Mapping[str, object] = {
     "Resources": {"Key": {"Type": "AWS::KMS::Key", "Properties": {"KeyPolicy": {"Statement": []}}}}
 }
 

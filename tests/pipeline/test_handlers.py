@@ -23,7 +23,7 @@ class CodePipeline:
         self.revisions = revisions
         self.kind = kind
 
-    def get_pipeline_execution(self, **request: Any) -> Any:
+    def get_pipeline_execution(self, **request: object) -> object:
         assert request == {"pipelineName": "pipeline-main", "pipelineExecutionId": EXECUTION}
         return {"pipelineExecution": {"artifactRevisions": self.revisions, "executionType": self.kind}}
 
@@ -141,12 +141,12 @@ class CloudFormation:
         self.stacks = stacks
         self.status_checks = 0
 
-    def detect_stack_drift(self, **request: str) -> Any:
+    def detect_stack_drift(self, **request: str) -> object:
         if self.stacks[request["StackName"]] == "missing":
             raise ClientError({"Error": {"Code": "ValidationError", "Message": "does not exist"}}, "DetectStackDrift")
         return {"StackDriftDetectionId": request["StackName"]}
 
-    def describe_stack_drift_detection_status(self, **request: str) -> Any:
+    def describe_stack_drift_detection_status(self, **request: str) -> object:
         self.status_checks += 1
         found = self.stacks[request["StackDriftDetectionId"]]
         if found == "slow" or self.status_checks == 1:
@@ -155,14 +155,14 @@ class CloudFormation:
             return {"DetectionStatus": "DETECTION_FAILED", "DetectionStatusReason": "access denied"}
         return {"DetectionStatus": "DETECTION_COMPLETE", "StackDriftStatus": "DRIFTED" if found else "IN_SYNC"}
 
-    def describe_stack_resource_drifts(self, **request: Any) -> Any:
+    def describe_stack_resource_drifts(self, **request: Any) -> object:
         return {"StackResourceDrifts": self.stacks[request["StackName"]]}
 
 
 class Sts:
     """Returns credentials of the lookup role."""
 
-    def assume_role(self, **request: str) -> Any:
+    def assume_role(self, **request: str) -> object:
         assert request["RoleArn"] == "lookup"
         return {"Credentials": {"AccessKeyId": "a", "SecretAccessKey": "b", "SessionToken": "c"}}
 

@@ -40,7 +40,7 @@ class Registry:
         self.missing = False
         self.scan_type = "BASIC"
 
-    def get_registry_scanning_configuration(self) -> Any:
+    def get_registry_scanning_configuration(self) -> object:
         return {"scanningConfiguration": {"scanType": self.scan_type, "rules": []}}
 
     def start_image_scan(self, **request: Any) -> None:
@@ -59,7 +59,7 @@ class Registry:
         found = {"findings": self.findings, "enhancedFindings": self.enhanced}
         return [{"imageScanStatus": {"status": status}, "imageScanFindings": found}]
 
-    def assume_role(self, **request: Any) -> Any:
+    def assume_role(self, **request: Any) -> object:
         assert request["RoleArn"].startswith(f"arn:aws:iam::{PRODUCTION}:role/cdk-hnb659fds-lookup-role-")
         return {"Credentials": {"AccessKeyId": "a", "SecretAccessKey": "b", "SessionToken": "c"}}
 

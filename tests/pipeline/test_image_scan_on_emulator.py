@@ -6,7 +6,6 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -30,7 +29,7 @@ class Step:
     command: str
     emulator: EmulatorProcess
 
-    def publish(self, tag: str, *, pushed: bool = True, result: Mapping[str, Any] | None = None) -> None:
+    def publish(self, tag: str, *, pushed: bool = True, result: Mapping[str, object] | None = None) -> None:
         """Make the assembly publish one image; `result` is the result of its scan."""
         if pushed:
             ecr = sessions.open_session(self.emulator.port).client("ecr")

@@ -28,7 +28,7 @@ class Aws:
         self.certificates: dict[str, tuple[str, str, str]] = {}
         self.denied = ""
 
-    def client(self, service: str, **_: Any) -> Any:
+    def client(self, service: str, **_: object) -> Any:
         return type(service, (), {"__getattr__": lambda _, call: getattr(self, call)})()
 
     def assume_role(self, **request: Any) -> Any:
@@ -38,7 +38,7 @@ class Aws:
         self.assumed.append(role)
         return {"Credentials": {"AccessKeyId": "a", "SecretAccessKey": "b", "SessionToken": "c"}}
 
-    def describe_stacks(self, **request: Any) -> Any:
+    def describe_stacks(self, **request: object) -> object:
         name = request["StackName"]
         if name not in self.stacks:
             message = f"Stack with id {name} does not exist"
@@ -47,18 +47,18 @@ class Aws:
             raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "DescribeStacks")
         return {"Stacks": [{"StackStatus": self.stacks[name][0]}]}
 
-    def get_template(self, **request: Any) -> Any:
+    def get_template(self, **request: Any) -> object:
         assert request["TemplateStage"] == "Original"
         return {"TemplateBody": self.stacks[request["StackName"]][1]}
 
-    def describe_certificate(self, **request: Any) -> Any:
+    def describe_certificate(self, **request: Any) -> object:
         kind, name, _ = self.certificates[request["CertificateArn"]]
         return {"Certificate": {"Type": kind, "DomainName": name}}
 
-    def get_certificate(self, **request: Any) -> Any:
+    def get_certificate(self, **request: Any) -> object:
         return {"Certificate": self.certificates[request["CertificateArn"]][2]}
 
-    def get_secret_value(self, **request: Any) -> Any:
+    def get_secret_value(self, **request: Any) -> object:
         return {"SecretString": self.secrets[request["SecretId"]]}
 
 

@@ -116,7 +116,7 @@ class Use:
     key: Key
 
 
-def _list(value: Any) -> list[Any]:
+def _list(value: object) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
@@ -155,7 +155,7 @@ def exports_of(templates: Mapping[str, Template]) -> Exports:
     }
 
 
-def held(template: str, value: Any, exports: Exports) -> Iterator[tuple[str, str]]:
+def held(template: str, value: object, exports: Exports) -> Iterator[tuple[str, str]]:
     """Template and logical id of everything that a value refers to, imports followed."""
     if isinstance(value, dict):
         if "Ref" in value:

@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from tests.pipeline.model import PRODUCTION, TOOLING, Synthesized, Template, resolve
 
@@ -38,7 +37,7 @@ def in_order_of_deployment(synthesized: Synthesized) -> list[tuple[str, str, Tem
     return found
 
 
-def principals(value: Any) -> Iterator[str]:
+def principals(value: object) -> Iterator[str]:
     """Every principal in the policies inside `value`."""
     if isinstance(value, dict):
         named = value.get("Principal", {}) if "Effect" in value else {}

@@ -49,7 +49,7 @@ class Registry:
             {},
         )
 
-    def respond(self, status: str, **findings: Any) -> None:
+    def respond(self, status: str, **findings: object) -> None:
         response = {**REQUEST, "imageScanStatus": {"status": status}, "imageScanFindings": findings}
         self.stubber.add_response(READ, response, REQUEST)
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import psutil
 import pytest
@@ -65,7 +65,7 @@ class Checkout:
         self.git("commit", "--quiet", "--message", message)
         return Commit.resolve(self.folder, "HEAD")
 
-    def change(self, file: str, **values: Any) -> Commit:
+    def change(self, file: str, **values: object) -> Commit:
         """Change values of a JSON file and commit."""
         path = self.folder / file
         path.write_text(json.dumps(json.loads(path.read_text()) | values, indent=2))

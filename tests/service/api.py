@@ -63,7 +63,7 @@ class Client:
     def get(self, path: str, **query: Any) -> TestResponse:
         return self.http().get(path, query_string=query, headers=self.key.headers)
 
-    def post(self, path: str, body: Any = None, *, key: str | None = None) -> TestResponse:
+    def post(self, path: str, body: object = None, *, key: str | None = None) -> TestResponse:
         headers = {**self.key.headers, "Idempotency-Key": key or uuid.uuid4().hex}
         data = json.dumps({} if body is None else body)
         return self.http().post(path, data=data, headers=headers, content_type="application/json")

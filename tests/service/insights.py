@@ -206,7 +206,7 @@ def _aggregated(query: Query, lines: Sequence[Row]) -> list[Row]:
     ]
 
 
-def _group(name: str, row: Row) -> Any:
+def _group(name: str, row: Row) -> object:
     period = _BIN.fullmatch(name)
     if period is None:
         return row.get(name)
@@ -214,7 +214,7 @@ def _group(name: str, row: Row) -> Any:
     return datetime.fromisoformat(row["@timestamp"]).timestamp() // seconds * seconds
 
 
-def _aggregate(function: str, argument: str, members: Sequence[Row]) -> Any:
+def _aggregate(function: str, argument: str, members: Sequence[Row]) -> object:
     if function == "latest":
         return max(members, key=lambda row: row["@timestamp"]).get(argument)
     return len(members) if argument == "*" else sum(argument in row for row in members)

@@ -68,7 +68,7 @@ class Preparing(Scripted):
         return self._return("prepare", call)
 
 
-def execute(postgres: Postgres, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+def execute(postgres: Postgres, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
     with psycopg.connect(postgres.superuser, autocommit=True) as connection:
         cursor = connection.execute(statement, parameters or None)
         return cursor.fetchall() if cursor.description else []

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import pytest
 from aws_cdk import App
@@ -21,7 +20,7 @@ CERTIFICATE = f"arn:aws:acm:us-east-1:{TOOLING}:certificate/00000000-0000-0000-0
 
 #: The minimal configuration; another account with its own domain; the longest suffix; canary deployments, also with the
 #: longest suffix.
-ENVIRONMENTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+ENVIRONMENTS: Mapping[str, Mapping[str, object]] = MappingProxyType(
     {
         "Dev": {"environment_suffix": "dev", "account": TOOLING, "certificate_arn": CERTIFICATE},
         "Prod": {
@@ -64,13 +63,13 @@ CONTEXT = {
 }
 
 
-def flags() -> dict[str, Any]:
+def flags() -> dict[str, object]:
     """The feature flags of the app, which affect what constructs synthesize."""
     context = json.loads((PROJECT / "cdk.json").read_text())["context"]
     return {name: value for name, value in context.items() if name.startswith("@aws-cdk")}
 
 
-def synthesize(environments: Mapping[str, Mapping[str, Any]], outdir: Path) -> None:
+def synthesize(environments: Mapping[str, Mapping[str, object]], outdir: Path) -> None:
     """Synthesize a stage for each configuration."""
     app = App(context=flags(), outdir=str(outdir), analytics_reporting=False)
     for name, values in environments.items():

@@ -80,7 +80,7 @@ class Templates:
             and each.stack.startswith(stack)
         ]
 
-    def one(self, resource_type: str, **properties: Any) -> Resource:
+    def one(self, resource_type: str, **properties: object) -> Resource:
         """The only resource of a type with these properties."""
         found = [
             each
@@ -143,7 +143,7 @@ def name_property(resource_type: str) -> str | None:
     return None
 
 
-def walk(value: Any, visit: Callable[[Any], None]) -> None:
+def walk(value: object, visit: Callable[[Any], None]) -> None:
     """Call `visit` for everything inside a template."""
     visit(value)
     for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():

@@ -58,13 +58,13 @@ def test_another_region_needs_only_its_zones() -> None:
 
 
 @pytest.mark.parametrize("values", ENVIRONMENTS.values(), ids=ENVIRONMENTS)
-def test_the_configurations_of_other_tests_are_valid(values: dict[str, Any]) -> None:
+def test_the_configurations_of_other_tests_are_valid(values: dict[str, object]) -> None:
     assert EnvironmentConfig.from_mapping(values).environment_suffix == values["environment_suffix"]
 
 
 DOMAIN = {"domain_name": "api.x.example", "hosted_zone_id": "Z0123456789AB", "hosted_zone_name": "x.example"}
 
-INVALID: dict[str, tuple[dict[str, Any], str]] = {
+INVALID: dict[str, tuple[dict[str, object], str]] = {
     "suffix missing": ({"environment_suffix": "absent"}, "environment_suffix is missing"),
     "suffix too long": ({"environment_suffix": "prod-alice123"}, "at most 12 characters"),
     "suffix in capitals": ({"environment_suffix": "Dev"}, "lower-case letters"),
@@ -119,7 +119,7 @@ INVALID: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("changes", "message"), INVALID.values(), ids=INVALID)
-def test_an_error_is_explained(changes: dict[str, Any], message: str) -> None:
+def test_an_error_is_explained(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         read(**changes)
     assert message in str(caught.value)
@@ -132,6 +132,6 @@ def test_every_error_has_its_own_message() -> None:
 
 
 @pytest.mark.parametrize(("key", "value"), [("region", "here"), ("backup_retention_days", 0)])
-def test_messages_name_the_environment_and_the_key(key: str, value: Any) -> None:
+def test_messages_name_the_environment_and_the_key(key: str, value: object) -> None:
     with pytest.raises(ConfigurationError, match=rf"^environment dev: {key}: "):
         read(**{key: value})

@@ -6,7 +6,6 @@ One of them is switched to canary deployments and back in between.
 import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import pytest
 
@@ -20,7 +19,7 @@ from tests.stages.model import Templates
 pytestmark = pytest.mark.rehearsal
 
 CERTIFICATE = f"arn:aws:acm:us-east-1:{sessions.ACCOUNT_ID}:certificate/00000000-0000-0000-0000-000000000000"
-INSTALLATIONS: Mapping[str, Mapping[str, Any]] = {
+INSTALLATIONS: Mapping[str, Mapping[str, object]] = {
     name: {
         "environment_suffix": suffix,
         "account": sessions.ACCOUNT_ID,

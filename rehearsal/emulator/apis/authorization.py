@@ -18,7 +18,7 @@ from rehearsal.emulator.core import ministack
 
 _PREFIX = "/_rehearsal/"
 
-Operation = Callable[[Mapping[str, Any]], Mapping[str, Any]]  # any: JSON
+Operation = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 
 class AuthorizationApi:

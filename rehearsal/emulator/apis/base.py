@@ -12,7 +12,7 @@ from rehearsal.emulator.authorization.authority import Authority
 from rehearsal.emulator.authorization.calls import AccessDeniedError, Call
 from rehearsal.emulator.authorization.requests import signer
 
-Json = dict[str, Any]  # any: JSON
+Json = dict[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]

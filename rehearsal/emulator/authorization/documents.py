@@ -159,9 +159,9 @@ def _parsed(document: object) -> Document | None:
     return parsed
 
 
-def _iam() -> Any:  # any: ministack is untyped
+def _iam() -> Any:
     return importlib.import_module("ministack.services.iam")
 
 
-def _evaluator() -> Any:  # any: ministack is untyped
+def _evaluator() -> Any:
     return importlib.import_module("ministack.core.iam_evaluator")

@@ -52,7 +52,7 @@ def correct_condition_keys() -> None:
     engine = _engine()
     original = engine._resolve_condition_key
 
-    def resolve(key: str, context: Any) -> Any:  # any: ministack is untyped
+    def resolve(key: str, context: Any) -> Any:
         name = key.lower()
         if name == "aws:securetransport":
             return "true"
@@ -62,11 +62,11 @@ def correct_condition_keys() -> None:
     engine._resolve_condition_key = resolve
 
 
-def _engine() -> Any:  # any: ministack is untyped
+def _engine() -> Any:
     return importlib.import_module("ministack.core.iam_evaluator")
 
 
-def _context(call: Call, *, account: str, region: str) -> Any:  # any: ministack is untyped
+def _context(call: Call, *, account: str, region: str) -> object:
     keys: dict[str, Any] = {key.lower(): value for key, value in call.context.items()}
     keys.setdefault("aws:tagkeys", None)
     if call.is_by_service:

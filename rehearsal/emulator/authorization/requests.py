@@ -30,7 +30,7 @@ def authorize_requests(authority: Authority) -> None:
         region: str,
         resource_arn: str = "*",
         service_context: Mapping[str, Any] | None = None,
-    ) -> Any:  # any: ministack is untyped
+    ) -> Any:
         if action == "sts:AssumeRole":
             service_context = {**(service_context or {}), **role_tags(resource_arn)}
         denied = original(
@@ -78,7 +78,7 @@ def _identify_listed_resources() -> None:
         query: Mapping[str, Any],
         region: str,
         account: str,
-    ) -> Any:  # any: ministack is untyped
+    ) -> object:
         arn = original(service, method, path, headers, body, query, region, account)
         member, prefix = _LISTS.get(service, ("", ""))
         if arn != "*" or not member or not body.startswith(b"{"):
@@ -94,7 +94,7 @@ def _log_undecided(authority: Authority) -> None:
     actions: Any = importlib.import_module("ministack.core.iam_actions")
     original = actions.extract_iam_action
 
-    def extract(service: str, method: str, path: str, headers: Mapping[str, str], *rest: Any) -> Any:  # any: untyped
+    def extract(service: str, method: str, path: str, headers: Mapping[str, str], *rest: object) -> object:
         action = original(service, method, path, headers, *rest)
         if action is None:
             authority.decision_log.add_undecided(f"{service} {method} {headers.get('x-amz-target') or path}")

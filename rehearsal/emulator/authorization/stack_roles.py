@@ -37,7 +37,7 @@ class StackRoles:
     ) -> Callable[[Mapping[str, Any]], Any]:
         engine: Any = importlib.import_module("ministack.core.iam_evaluator")
 
-        def handle(params: Mapping[str, Any]) -> Any:
+        def handle(params: Mapping[str, Any]) -> object:
             caller = engine.caller_arn()
             stack, role = _value(params, "StackName"), _value(params, "RoleARN")
             if role and not caller.endswith(":root"):

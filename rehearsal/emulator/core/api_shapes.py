@@ -30,7 +30,7 @@ def api_names(client: BaseClient, operation: str) -> frozenset[str]:
     return frozenset(name.lower() for name in shape.members) if shape else frozenset()
 
 
-def _convert(value: Any, shape: Shape | None, path: str) -> Any:  # any: JSON
+def _convert(value: Any, shape: Shape | None, path: str) -> Any:
     if isinstance(shape, StructureShape):
         return _structure(value, shape, path)
     if isinstance(shape, ListShape):
@@ -53,7 +53,7 @@ def _structure(value: object, shape: StructureShape, path: str) -> dict[str, Any
     return converted
 
 
-def _scalar(value: Any, kind: str) -> Any:  # any: JSON
+def _scalar(value: Any, kind: str) -> object:
     if kind in {"integer", "long"}:
         return int(value)
     if kind in {"float", "double"}:

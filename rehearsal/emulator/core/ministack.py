@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from typing import Any
 
 
-def application() -> Any:  # any: ministack is untyped
+def application() -> Any:
     """Return the ASGI application that serves every emulated API."""
     return importlib.import_module("ministack.app").app
 
@@ -111,8 +111,8 @@ def before_custom_resources(check: Callable[[str, Mapping[str, Any], str], None]
         stack_name: str,
         stack_id: str,
         resource_type: str,
-        **others: Any,
-    ) -> Any:
+        **others: object,
+    ) -> object:
         check(resource_type, properties, stack_name)
         return original(request_type, logical_id, properties, stack_name, stack_id, resource_type, **others)
 
@@ -124,7 +124,7 @@ def refuse_unknown_images() -> None:
     ecr: Any = importlib.import_module("ministack.services.ecr")
     describe: Callable[[dict[str, Any]], Any] = ecr._describe_images
 
-    def describe_images(request: dict[str, Any]) -> Any:
+    def describe_images(request: dict[str, Any]) -> object:
         repository = request.get("repositoryName", "")
         for image in request.get("imageIds") or ():
             if repository in ecr._repositories and ecr._find_image(repository, image) is None:
@@ -148,12 +148,12 @@ def keep_whole_web_acls() -> None:
             if name in properties:
                 record[name] = properties[name]
 
-    def create_web_acl_record(name: str, scope: str, properties: dict[str, Any]) -> Any:
+    def create_web_acl_record(name: str, scope: str, properties: dict[str, Any]) -> object:
         created = create(name, scope, properties)
         copy_dropped(created[2], properties)
         return created
 
-    def update_web_acl_record(record: dict[str, Any], properties: dict[str, Any]) -> Any:
+    def update_web_acl_record(record: dict[str, Any], properties: dict[str, Any]) -> object:
         updated = update(record, properties)
         copy_dropped(updated, properties)
         return updated

@@ -19,7 +19,7 @@ def identify_tokens() -> None:
     evaluator: Any = importlib.import_module("ministack.core.iam_evaluator")
     sts: Any = importlib.import_module("ministack.services.sts")
 
-    def get_authorization_token(_request: Mapping[str, Any]) -> Any:
+    def get_authorization_token(_request: Mapping[str, object]) -> object:
         access_key = evaluator._verified_key.get()
         session = sts._sessions.get(access_key) or {}
         keys = {_NAMES[name]: session[name] for name in _NAMES if name in session}

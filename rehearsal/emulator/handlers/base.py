@@ -127,7 +127,7 @@ class RecordedHandler(Handler):
 class EmulatedHandler:
     """A handler of the emulator itself, in the form of `Handler`."""
 
-    def __init__(self, functions: Mapping[str, Any]) -> None:  # any: ministack is untyped
+    def __init__(self, functions: Mapping[str, Any]) -> None:
         self._functions = functions
 
     def create(self, request: Request) -> Resource:

@@ -39,7 +39,7 @@ class Checks:
         self._authorization = authorization
         self._service_calls = service_calls
 
-    def wrap(self, type_name: str, functions: Mapping[str, Any]) -> dict[str, Any]:  # any: ministack is untyped
+    def wrap(self, type_name: str, functions: Mapping[str, Any]) -> dict[str, Any]:
         """Return the functions of a type's handler with the checks around them."""
 
         def create(logical_id: str, properties: dict[str, Any], stack_name: str) -> Any:

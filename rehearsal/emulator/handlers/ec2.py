@@ -1,7 +1,7 @@
 """EC2: addresses, NAT gateways, security-group rules and flow logs, through the emulator's API."""
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 from rehearsal.emulator.core.properties import Properties, ResourceError
 from rehearsal.emulator.handlers.base import Handler, Request, Resource
@@ -83,7 +83,7 @@ class _SecurityGroupRule(_Ec2Handler):
         return {rule["SecurityGroupRuleId"] for rule in rules["SecurityGroupRules"]}
 
     def _permission(self, properties: Properties) -> "IpPermissionTypeDef":
-        permission: dict[str, Any] = {"IpProtocol": str(properties["IpProtocol"])}
+        permission: dict[str, object] = {"IpProtocol": str(properties["IpProtocol"])}
         permission |= {port: int(properties[port]) for port in ("FromPort", "ToPort") if port in properties}
         description = {"Description": properties["Description"]} if properties.get("Description") else {}
         peers = {

@@ -101,7 +101,7 @@ def _require_pass_role(authority: Authority, caller: str, role: str) -> None:
     authority.require(Call(principal=service, action="sts:AssumeRole", resource=role), by="service")
 
 
-def _functions(handler: Handler) -> dict[str, Any]:  # any: ministack is untyped
+def _functions(handler: Handler) -> dict[str, Any]:
     """Return a handler in the form of the emulator."""
 
     def create(logical_id: str, properties: dict[str, Any], stack_name: str) -> tuple[str, dict[str, str]]:

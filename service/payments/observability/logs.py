@@ -10,7 +10,7 @@ import sys
 import traceback
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import TextIO
 
 #: API keys and signing secrets, ours and the processors'. Callers never log them, but an exception may quote one.
 _SECRETS = re.compile(r"\b([sr]k_(?:test|live)_|whsec_)[A-Za-z0-9+/=_-]{8,}")
@@ -20,7 +20,7 @@ _QUOTED_ROWS = re.compile(r"(?m)^DETAIL: .*$")
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 #: Fields of the request that this thread serves; None outside a request. Values are whatever JSON can hold.
-_fields: ContextVar[dict[str, Any] | None] = ContextVar("fields", default=None)
+_fields: ContextVar[dict[str, object] | None] = ContextVar("fields", default=None)
 
 
 def begin_request() -> None:
@@ -38,7 +38,7 @@ def annotate(**fields: object) -> None:
         current.update(fields)
 
 
-def request_fields() -> dict[str, Any]:
+def request_fields() -> dict[str, object]:
     """Return the fields of the current request."""
     return _fields.get() or {}
 

@@ -64,7 +64,7 @@ def _classify_payment(intent: stripe.PaymentIntent) -> Result:
 
 def _classify_canceled(intent: stripe.PaymentIntent) -> Result:
     """Classify a PaymentIntent canceled before it took money: declined if a card was refused, otherwise not done."""
-    error: Any = intent.last_payment_error  # Any: the SDK declares no codes on it
+    error: object = intent.last_payment_error  # Any: the SDK declares no codes on it
     if error is None:
         return Result(outcome=Outcome.NOT_DONE, reference=intent.id, detail="PaymentIntent canceled")
     code = _first_known(str(getattr(error, "decline_code", "")), str(getattr(error, "code", "")))

@@ -54,7 +54,7 @@ class ProblemWorker(ThreadWorker):
         super().load_wsgi()
         self.wsgi = wrap(self.wsgi)
 
-    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:  # noqa: ARG002 - gunicorn's
+    def handle_error(self, req: object, client: Any, addr: object, exc: BaseException) -> None:  # noqa: ARG002 - gunicorn's
         """Respond to a request that could not be parsed or served, and end the connection."""
         request_id = f"req_{uuid.uuid4().hex}"
         if isinstance(exc, _CLIENT_ERRORS) and not isinstance(exc, _SERVER_ERRORS):
@@ -84,7 +84,7 @@ def wrap(app: Callable[..., Any]) -> Callable[..., Any]:
         response.version = SERVER
         environ["wsgi.input"] = _Body(environ["wsgi.input"])
 
-        def start(status: str, *rest: Any) -> Any:
+        def start(status: str, *rest: object) -> object:
             if status >= "400" and _may_leave_too_much(environ):
                 response.force_close()
             return start_response(status, *rest)

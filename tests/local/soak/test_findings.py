@@ -79,10 +79,10 @@ def test_alarms_are_read_from_the_stacks_of_the_app() -> None:
     }
 
     class CloudFormation:
-        def describe_stacks(self) -> Any:
+        def describe_stacks(self) -> object:
             return {"Stacks": [{"StackName": name} for name in templates]}
 
-        def get_template(self, *, StackName: str) -> Any:  # noqa: N803 - the name in boto3
+        def get_template(self, *, StackName: str) -> object:  # noqa: N803 - the name in boto3
             return {"TemplateBody": templates[StackName]}
 
     cloudformation: Any = CloudFormation()

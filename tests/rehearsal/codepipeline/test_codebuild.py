@@ -62,7 +62,7 @@ class Build:
         return self.context.log.read_text()
 
 
-def commands(*lines: str, **more: Any) -> str:
+def commands(*lines: str, **more: object) -> str:
     return json.dumps({"version": "0.2", "phases": {"build": {"commands": list(lines)}}, **more})
 
 

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 
@@ -58,7 +57,7 @@ class Harness:
         return f"https://{self._balancer.endpoint.https}"
 
     def spec(
-        self, script: str, *, revision: int, desired: int = 1, maximum_percent: int = 200, **members: Any
+        self, script: str, *, revision: int, desired: int = 1, maximum_percent: int = 200, **members: object
     ) -> ServiceSpec:
         variables = {"BIND_HOST": "0.0.0.0", "PORT": "8443"}
         entry = container(
@@ -91,7 +90,7 @@ class Harness:
             yield session
 
 
-Scenario = Callable[[Harness], Coroutine[Any, Any, None]]
+Scenario = Callable[[Harness], Coroutine[None, None, None]]
 
 
 class Load:

@@ -136,6 +136,6 @@ def create_host(folder: Path, images: ImageStore) -> TaskHost:
     )
 
 
-def container(name: str, script: str, **more: Any) -> dict[str, Any]:
+def container(name: str, script: str, **more: object) -> dict[str, Any]:
     """Return a container of a task definition that runs a script."""
     return {"name": name, "image": IMAGE, "command": ["python", "-m", "stand_in", script], **more}

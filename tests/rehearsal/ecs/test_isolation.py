@@ -3,7 +3,6 @@
 import asyncio
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,7 +16,7 @@ from rehearsal.host.errors import ContainerEngineError
 from tests.rehearsal.ecs.stand_in import IMAGE
 
 LABEL = "rehearsal=/tasks"
-HARDENED: dict[str, Any] = {
+HARDENED: dict[str, object] = {
     "user": "10001:10001",
     "readonlyRootFilesystem": True,
     "linuxParameters": {
@@ -28,7 +27,7 @@ HARDENED: dict[str, Any] = {
 }
 
 
-def isolation(images: ImageStore, host: TaskHost, **more: Any) -> EngineIsolation:
+def isolation(images: ImageStore, host: TaskHost, **more: object) -> EngineIsolation:
     entry = {
         "name": "api",
         "image": IMAGE,

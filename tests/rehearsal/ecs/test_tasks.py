@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -27,7 +26,7 @@ COMPLETE = [{"containerName": "migrate", "condition": "COMPLETE"}]
 def run(host: TaskHost) -> Callable[..., None]:
     """Return a function that runs a scenario with a task of these containers, and checks that nothing is left."""
 
-    def runner(scenario: Callable[[Task], Coroutine[Any, Any, None]], *containers: dict[str, Any]) -> None:
+    def runner(scenario: Callable[[Task], Coroutine[None, None, None]], *containers: dict[str, object]) -> None:
         async def run_task() -> None:
             description = {"taskDefinitionArn": "task:1", "containerDefinitions": list(containers)}
             task = Task(parse_task_definition(description), host, group="api")
@@ -305,7 +304,9 @@ def test_child_processes_end_with_their_container(run: Callable[..., None]) -> N
     ],
     ids=["image", "command", "secret"],
 )
-def test_a_task_that_cannot_start_is_reported(run: Callable[..., None], change: dict[str, Any], message: str) -> None:
+def test_a_task_that_cannot_start_is_reported(
+    run: Callable[..., None], change: dict[str, object], message: str
+) -> None:
     async def scenario(task: Task) -> None:
         with pytest.raises(TaskFailedError, match=message):
             await task.wait_until_ready()

@@ -100,10 +100,10 @@ class Harness:
         await asyncio.sleep(0.05)
 
 
-Scenario = Callable[[Harness], Coroutine[Any, Any, None]]
+Scenario = Callable[[Harness], Coroutine[None, None, None]]
 
 
-def run_scenario(folder: Path, scenario: Scenario, **settings: Any) -> None:
+def run_scenario(folder: Path, scenario: Scenario, **settings: object) -> None:
     """Run a scenario with a load balancer whose files are in `folder`."""
 
     async def run() -> None:

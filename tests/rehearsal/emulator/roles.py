@@ -14,7 +14,7 @@ ROOT = f"arn:aws:iam::{ACCOUNT_ID}:root"
 BUILD = "codebuild.amazonaws.com"
 
 
-def statement(action: str | list[str], resource: str = "*", **more: Any) -> dict[str, Any]:
+def statement(action: str | list[str], resource: str = "*", **more: object) -> dict[str, Any]:
     return {"Effect": "Allow", "Action": action, "Resource": resource, **more}
 
 

@@ -236,7 +236,7 @@ BALANCER, OTHER = (
 BODIES = {"blocked": {"ContentType": "APPLICATION_JSON", "Content": "{}"}}
 
 
-def web_acl(balancer: str = BALANCER, *, limit: int = 100, **acl: Any) -> dict[str, Any]:
+def web_acl(balancer: str = BALANCER, *, limit: int = 100, **acl: object) -> dict[str, Any]:
     metric = {"CloudWatchMetricsEnabled": False, "SampledRequestsEnabled": False, "MetricName": "acl"}
     return {
         "Acl": resource(

@@ -1,7 +1,5 @@
 """Names that exist are refused, as by CloudFormation."""
 
-from typing import Any
-
 import pytest
 
 from rehearsal.account import sessions
@@ -20,7 +18,7 @@ TRUST = {
     "Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}],
 }
 METRIC = {"SampledRequestsEnabled": False, "CloudWatchMetricsEnabled": False, "MetricName": "name"}
-PROPERTIES: dict[str, dict[str, Any]] = {
+PROPERTIES: dict[str, dict[str, object]] = {
     "AWS::CloudWatch::Alarm": {
         "MetricName": "m",
         "Namespace": "n",

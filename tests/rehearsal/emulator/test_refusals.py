@@ -1,7 +1,5 @@
 """Templates that AWS refuses are refused with the same reason."""
 
-from typing import Any
-
 import pytest
 from botocore.exceptions import ClientError
 
@@ -25,7 +23,7 @@ def test_an_unknown_type_is_refused_before_the_deployment(emulator: EmulatorProc
     ],
     ids=["unknown", "missing", "value"],
 )
-def test_an_invalid_property_is_refused(emulator: EmulatorProcess, properties: dict[str, Any], reason: str) -> None:
+def test_an_invalid_property_is_refused(emulator: EmulatorProcess, properties: dict[str, object], reason: str) -> None:
     stacks = Stacks(emulator.port)
     kind = "AWS::ElasticLoadBalancingV2::LoadBalancer"
 

@@ -44,7 +44,7 @@ def document(*statements: Mapping[str, Any]) -> dict[str, Any]:
     return {"Version": "2012-10-17", "Statement": [*statements]}
 
 
-def service_statement(service: str, *actions: str, **more: Any) -> dict[str, Any]:
+def service_statement(service: str, *actions: str, **more: object) -> dict[str, Any]:
     principal = {"Service": service}
     return {"Effect": "Allow", "Principal": principal, "Action": [*actions], "Resource": "*", **more}
 

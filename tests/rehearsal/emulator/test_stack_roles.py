@@ -42,7 +42,7 @@ def refused(stacks: Stacks, resources: Mapping[str, Any]) -> str:
     return str(failure.value)
 
 
-def function(**properties: Any) -> dict[str, Any]:
+def function(**properties: object) -> dict[str, Any]:
     code = {"ZipFile": "def handler(event, context): pass"}
     common = {"Code": code, "Handler": "index.handler", "Runtime": "python3.12", "FunctionName": "function-one"}
     return resource("AWS::Lambda::Function", **{**common, "Role": get("Role", "Arn"), **properties})
@@ -52,7 +52,7 @@ def role(*services: str, name: str = "role-one") -> dict[str, Any]:
     return resource("AWS::IAM::Role", RoleName=name, AssumeRolePolicyDocument=trust(*services))
 
 
-def key(*actions: str, **more: Any) -> dict[str, Any]:
+def key(*actions: str, **more: object) -> dict[str, Any]:
     """Return a key whose policy allows these actions and its administration to the account."""
     statement = {"Effect": "Allow", "Principal": {"AWS": ROOT}, "Action": [*actions], "Resource": "*"}
     administration = [

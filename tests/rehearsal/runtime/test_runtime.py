@@ -44,7 +44,7 @@ class ControlClient:
     def __init__(self, url: str) -> None:
         self._url = url
 
-    def __call__(self, method: str, path: str, body: Any = None) -> tuple[int, str]:
+    def __call__(self, method: str, path: str, body: object = None) -> tuple[int, str]:
         data = body.encode() if isinstance(body, str) else json.dumps(body or {}).encode()
         request = urllib.request.Request(self._url + path, method=method, data=data)
         try:
@@ -234,7 +234,9 @@ def test_a_missing_service_is_named(call: ControlClient, account: boto3.session.
     ],
     ids=["member", "JSON", "name", "minimum", "account"],
 )
-def test_a_request_that_fails_has_a_reason(call: ControlClient, path: str, body: Any, status: int, reason: str) -> None:
+def test_a_request_that_fails_has_a_reason(
+    call: ControlClient, path: str, body: object, status: int, reason: str
+) -> None:
     actual, message = call("PUT", path, body)
     assert actual == status
     assert reason in message

@@ -1,7 +1,5 @@
 """A web ACL is evaluated as by AWS WAF, and refused if it uses what is not implemented."""
 
-from typing import Any
-
 import pytest
 
 from rehearsal.host.errors import RehearsalError
@@ -78,7 +76,7 @@ def test_a_statement_may_be_negated() -> None:
         (statement_rule("r", header_is("x", "1"), CaptchaConfig={}), "setting CaptchaConfig"),
     ],
 )
-def test_the_unsupported_is_refused(rule: dict[str, Any], named: str) -> None:
+def test_the_unsupported_is_refused(rule: dict[str, object], named: str) -> None:
     with pytest.raises(RehearsalError, match=f"web ACL waf-acl-dev, rule .*: the {named}.* is not supported"):
         WebAcl.parse(acl(rule))
 

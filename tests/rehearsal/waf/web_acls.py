@@ -16,18 +16,18 @@ SQL_INJECTION = "/v1/orders?reference=1'%20UNION%20SELECT%20password%20FROM%20us
 SCRIPT = "<script>alert(1)</script>"
 
 
-def acl(*rules: dict[str, Any], default: str = "Allow", **members: Any) -> dict[str, Any]:
+def acl(*rules: dict[str, Any], default: str = "Allow", **members: object) -> dict[str, Any]:
     numbered = [{"Priority": number, **rule} for number, rule in enumerate(rules)]
     return {"Name": "waf-acl-dev", "ARN": "arn:acl", "DefaultAction": {default: {}}, "Rules": numbered, **members}
 
 
 def statement_rule(
-    name: str, statement: dict[str, Any], action: dict[str, Any] = BLOCK, **members: Any
+    name: str, statement: dict[str, Any], action: dict[str, Any] = BLOCK, **members: object
 ) -> dict[str, Any]:
     return {"Name": name, "Statement": statement, "Action": action, **members}
 
 
-def group(name: str, *, override: str = "None", **settings: Any) -> dict[str, Any]:
+def group(name: str, *, override: str = "None", **settings: object) -> dict[str, Any]:
     statement = {"ManagedRuleGroupStatement": {"VendorName": "AWS", "Name": name, **settings}}
     return {"Name": name, "Statement": statement, "OverrideAction": {override: {}}}
 

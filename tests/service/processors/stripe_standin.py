@@ -42,7 +42,7 @@ class Refused(Exception):  # noqa: N818 - a response
         self.status, self.error = status, error
 
 
-def _invalid(message: str, code: str = "", status: int = 400, **more: Any) -> Refused:
+def _invalid(message: str, code: str = "", status: int = 400, **more: object) -> Refused:
     return Refused(status, {"type": "invalid_request_error", "code": code, "message": message, **more})
 
 

@@ -56,7 +56,7 @@ def _call(kind: CallKind = CallKind.PAYMENT, **changes: Any) -> Call:
     return Call(**{**values, **changes})
 
 
-def _with(call: Call, **changes: Any) -> Call:
+def _with(call: Call, **changes: object) -> Call:
     return Call(**{**vars(call), **changes})
 
 

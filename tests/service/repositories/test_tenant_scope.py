@@ -174,7 +174,7 @@ def callers(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     seen: set[str] = set()
     original = Database.transaction
 
-    def spy(self: Database) -> Any:
+    def spy(self: Database) -> object:
         seen.add(sys._getframe(1).f_code.co_qualname)
         return original(self)
 

@@ -15,7 +15,7 @@ from tests.service.conftest import ApiKey, Postgres
 from tests.service.services import victim
 
 
-def killed(target: Callable[..., None], *arguments: Any) -> int:
+def killed(target: Callable[..., None], *arguments: object) -> int:
     """Run ``target`` in a fork, which starts in milliseconds and shares no connection; returns its exit code."""
     pid = os.fork()
     if pid == 0:

@@ -83,7 +83,7 @@ def test_an_outcome_with_an_unconfirmed_commit_is_recorded_once(
     processor.results = {"authorize": APPROVED}
     original, answers = execution._record_once, []
 
-    def unconfirmed(*arguments: Any, **named: Any) -> Any:
+    def unconfirmed(*arguments: Any, **named: Any) -> object:
         answers.append(original(*arguments, **named))
         if len(answers) == 1:
             raise psycopg.OperationalError("server closed the connection unexpectedly")

@@ -47,7 +47,7 @@ def _send(client: Client, message: tuple[bytes, dict[str, str]]) -> TestResponse
     return client.http().post(_PATH, data=body, headers=headers)
 
 
-def _inbox(postgres: Postgres) -> list[tuple[Any, ...]]:
+def _inbox(postgres: Postgres) -> list[tuple[object, ...]]:
     with psycopg.connect(postgres.superuser) as connection:
         return connection.execute("SELECT event_id, handled_at IS NOT NULL FROM processor_inbox").fetchall()
 

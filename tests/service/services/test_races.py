@@ -105,7 +105,7 @@ def test_an_authorization_captured_as_it_expires_is_not_voided(
     execute(postgres, "UPDATE payments SET expires_at = now()")
     find = payments.expired_authorizations
 
-    def find_too_early(*arguments: Any, **named: Any) -> Any:
+    def find_too_early(*arguments: Any, **named: Any) -> object:
         found = find(*arguments, **named)
         client.json(client.post(f"/v1/payments/{payment_id}/capture"))
         return found
@@ -127,7 +127,7 @@ def test_an_attempt_that_cannot_be_rescheduled_is_retried(
     client = Client(context_with(database, processor), key)
     payment_id = client.json(client.create("pm"))["id"]
 
-    def fail(*_: Any, **__: Any) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise psycopg.OperationalError("gone")
 
     execute(postgres, "UPDATE attempts SET next_look_at = now()")

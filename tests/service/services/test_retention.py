@@ -19,7 +19,7 @@ def client(database: Database, journal: Database, key: ApiKey) -> Client:
     return Client(sandbox_context(database, journal), key)
 
 
-def execute(postgres: Postgres, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+def execute(postgres: Postgres, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
     with psycopg.connect(postgres.superuser, autocommit=True) as connection:
         cursor = connection.execute(statement, parameters or None)
         return cursor.fetchall() if cursor.description else []

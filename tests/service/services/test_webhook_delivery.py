@@ -60,7 +60,7 @@ def _request() -> IdempotentRequest:
     return IdempotentRequest(key_hash=number.to_bytes(32), fingerprint=bytes(32), request_id="req_1")
 
 
-def _register(context: Context, url: str, principal: Principal = _ALICE, **changes: Any) -> dict[str, Any]:
+def _register(context: Context, url: str, principal: Principal = _ALICE, **changes: object) -> dict[str, Any]:
     values: dict[str, Any] = {"url": url, "description": None, "event_types": ["*"], **changes}
     found: dict[str, Any] = json.loads(webhook_endpoints.create(context, principal, _request(), **values).body)
     return found
@@ -256,7 +256,7 @@ def test_a_success_resets_failing_since(
 
 
 # ---- leases and fairness --------------------------------------------------------------------------------------------
-def _claim(context: Context, **changes: Any) -> Any:
+def _claim(context: Context, **changes: object) -> Any:
     values: dict[str, Any] = {"limit": 100, "per_endpoint": 4, "busy": {}, "lease": timedelta(seconds=60), **changes}
     with context.database.transaction() as tx:
         found = webhook_messages.claim_due(tx, **values)

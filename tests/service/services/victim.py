@@ -15,17 +15,17 @@ from tests.service.conftest import ApiKey
 KILLED = 9
 
 
-def _die_before(owner: Any, name: str) -> None:
-    def die(*_: Any, **__: Any) -> None:
+def _die_before(owner: object, name: str) -> None:
+    def die(*_: object, **__: object) -> None:
         os._exit(KILLED)
 
     setattr(owner, name, die)
 
 
-def _die_after(owner: Any, name: str) -> None:
+def _die_after(owner: object, name: str) -> None:
     original: Callable[..., Any] = getattr(owner, name)
 
-    def die(*args: Any, **kwargs: Any) -> None:
+    def die(*args: object, **kwargs: object) -> None:
         original(*args, **kwargs)
         os._exit(KILLED)
 

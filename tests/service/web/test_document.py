@@ -25,7 +25,7 @@ _PLAIN = _ALWAYS | _SECURITY | {"Referrer-Policy", "Cross-Origin-Resource-Policy
 class Documented(Client):
     """A client that checks every response against the document."""
 
-    def call(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
+    def call(self, method: str, path: str, body: object = None, **headers: str) -> Any:
         sent = {**self.key.headers, "Idempotency-Key": uuid.uuid4().hex, **headers}
         data = body if isinstance(body, bytes | None) else json.dumps(body)
         response = self.http().open(
@@ -57,7 +57,7 @@ def client(database: Database, journal: Database, key: ApiKey) -> Documented:
     return Documented(sandbox_context(database, journal), key)
 
 
-def _body(token: str = "tok_visa", **fields: Any) -> dict[str, Any]:
+def _body(token: str = "tok_visa", **fields: object) -> dict[str, Any]:
     return {"amount": 1000, "currency": "EUR", "payment_method": token, **fields}
 
 

@@ -1,7 +1,5 @@
 """An invalid request gets errors that say which field is wrong and what to send instead, without repeating values."""
 
-from typing import Any
-
 import pytest
 
 from payments.repositories.database import Database
@@ -18,7 +16,7 @@ def client(database: Database, journal: Database, key: ApiKey) -> Client:
     return Client(sandbox_context(database, journal), key)
 
 
-def _first_error(client: Client, path: str, body: Any) -> tuple[str, str]:
+def _first_error(client: Client, path: str, body: object) -> tuple[str, str]:
     response = client.post(path, body)
     problem = response.get_json(force=True)
     assert (response.status_code, problem["code"]) == (422, "validation_failed"), problem
@@ -67,7 +65,7 @@ def _first_error(client: Client, path: str, body: Any) -> tuple[str, str]:
         ),
     ],
 )
-def test_a_payment(client: Client, change: dict[str, Any], pointer: str, detail: str) -> None:
+def test_a_payment(client: Client, change: dict[str, object], pointer: str, detail: str) -> None:
     error = _first_error(client, "/v1/payments", {**_VALID, **change})
     assert error[0] == pointer
     assert error[1].startswith(detail)
@@ -82,7 +80,7 @@ def test_all_missing_fields_are_listed(client: Client) -> None:
 def test_other_bodies(client: Client) -> None:
     payment = client.json(client.create(capture_method="manual"))["id"]
 
-    def detail(path: str, body: Any) -> str:
+    def detail(path: str, body: object) -> str:
         return _first_error(client, path, body)[1]
 
     assert detail(f"/v1/payments/{payment}/capture", {"final": "no"}) == "Must be true or false, without quotes."

@@ -65,7 +65,7 @@ def app() -> Flask:
 
     @api.get("/things/<string:thing_id>", responses=responses({200: None}, NotFound))
     @guards.requires(Scope.PAYMENTS_READ)
-    def get_thing(path: ThingPath) -> dict[str, Any]:
+    def get_thing(path: ThingPath) -> dict[str, object]:
         """Get a thing
 
         With all
@@ -75,22 +75,22 @@ def app() -> Flask:
 
     @api.get("/things", responses=responses({200: None}))
     @guards.requires(Scope.PAYMENTS_READ)
-    def list_things(query: ThingQuery) -> dict[str, Any]:
+    def list_things(query: ThingQuery) -> dict[str, object]:
         return {"limit": query.limit}
 
     @api.post("/things", responses=responses({201: None}, *WITH_BODY))
     @guards.requires(Scope.PAYMENTS_READ)
-    def make_thing(body: ThingBody) -> dict[str, Any]:
+    def make_thing(body: ThingBody) -> dict[str, object]:
         return body.model_dump()
 
     @api.post("/secrets", responses=responses({201: None}))
     @guards.requires(Scope.API_KEYS_WRITE)
-    def make_secret(body: ThingBody) -> dict[str, Any]:
+    def make_secret(body: ThingBody) -> dict[str, object]:
         return {}
 
     @api.get("/health", responses=responses({200: None}))
     @guards.public
-    def health() -> dict[str, Any]:
+    def health() -> dict[str, object]:
         return {"keys": sorted(request.args)}
 
     app.register_api(api)
@@ -150,14 +150,14 @@ def test_a_valid_request_reaches_its_view(client: FlaskClient) -> None:
         ({"amount": 5, "parts": {}}, "#/parts"),
     ],
 )
-def test_nothing_is_coerced(client: FlaskClient, body: Any, pointer: str) -> None:
+def test_nothing_is_coerced(client: FlaskClient, body: object, pointer: str) -> None:
     response = client.post("/v1/things", json=body, headers=_HEADERS)
     assert _code(response) == (422, "validation_failed")
     assert response.get_json(force=True)["errors"][0]["pointer"] == pointer
 
 
 @pytest.mark.parametrize("body", ["[]", "5", "null", '"x"', '"{\\"amount\\": 5}"'])
-def test_a_body_must_be_an_object(client: FlaskClient, body: Any) -> None:
+def test_a_body_must_be_an_object(client: FlaskClient, body: object) -> None:
     response = client.post("/v1/things", data=body, content_type="application/json", headers=_HEADERS)
     assert _code(response) == (422, "validation_failed")
 

@@ -24,7 +24,7 @@ _VALUES = st.recursive(
 )
 
 
-def _depth(value: Any) -> int:
+def _depth(value: object) -> int:
     if isinstance(value, dict):
         return 1 + max(map(_depth, value.values()), default=0)
     if isinstance(value, list):
@@ -33,7 +33,7 @@ def _depth(value: Any) -> int:
 
 
 @given(_VALUES, st.booleans())
-def test_json_is_read_as_sent(value: Any, escaped: bool) -> None:
+def test_json_is_read_as_sent(value: object, escaped: bool) -> None:
     body = json.dumps(value, ensure_ascii=escaped).encode()
     if _depth(value) <= strict_json.MAX_DEPTH:
         assert strict_json.parse(body) == value

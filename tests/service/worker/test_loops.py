@@ -1,7 +1,6 @@
 """The worker's loops continue while there is work and after failures, and run on an empty database."""
 
 import threading
-from typing import Any
 
 import psycopg
 import pytest
@@ -16,7 +15,7 @@ from tests.service.api import sandbox_context
 def test_a_loop_continues_while_there_is_work_and_after_failures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("payments.worker.loops._AFTER_FAILURE", 0.0)
     stop = threading.Event()
-    script: list[Any] = [
+    script: list[object] = [
         True,
         DatabaseUnavailable(),
         psycopg.OperationalError(),

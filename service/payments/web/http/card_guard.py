@@ -7,7 +7,6 @@ one in a few thousand would match by chance.
 
 import re
 from itertools import accumulate
-from typing import Any
 
 from flask import Request
 
@@ -123,7 +122,7 @@ def refuse_in_url(request: Request) -> None:
     _refuse(any(has_card_number(text) for text in texts), "URL")
 
 
-def refuse_in_body(value: Any) -> None:
+def refuse_in_body(value: object) -> None:
     """Refuse a card number in any string of a JSON body, including field names."""
     _refuse(any(has_card_number(text) for text in strings(value)), "body")
 

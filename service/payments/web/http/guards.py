@@ -35,7 +35,7 @@ def public(view: _View) -> _View:
     return view
 
 
-def scopes_of(view: Callable[..., Any]) -> frozenset[Scope] | None:
+def scopes_of(view: Callable[..., object]) -> frozenset[Scope] | None:
     """Return the scopes that ``view`` requires, None if it is public.
 
     Raises:

@@ -1,7 +1,5 @@
 """The request class of the application."""
 
-from typing import Any
-
 from flask import Request
 
 from payments.core.problems import ValidationFailed
@@ -11,7 +9,7 @@ from payments.web.http import card_guard, strict_json
 class StrictRequest(Request):
     """A request whose JSON body is parsed strictly and checked for card numbers, wherever it is read."""
 
-    def get_json(self, force: bool = False, silent: bool = False, cache: bool = True) -> Any:  # noqa: ARG002, FBT001, FBT002 - Flask's signature
+    def get_json(self, force: bool = False, silent: bool = False, cache: bool = True) -> object:  # noqa: ARG002, FBT001, FBT002 - Flask's signature
         """Return the body, an object. An invalid body is always an error, whatever the arguments."""
         if not hasattr(self, "_body"):
             body = strict_json.read(self)

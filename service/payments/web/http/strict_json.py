@@ -59,7 +59,7 @@ def _too_large(limit: int) -> ContentTooLarge:
     return ContentTooLarge(f"The request body is too large. Send at most {limit} bytes.")
 
 
-def parse(body: bytes) -> Any:
+def parse(body: bytes) -> object:
     """Parse ``body``.
 
     Raises:
@@ -100,7 +100,7 @@ def _check_depth(body: bytes) -> None:
             depth -= 1
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     result = dict(pairs)
     if len(result) != len(pairs):
         raise MalformedRequest("An object in the body repeats a field name. Names must be unique.")
@@ -117,13 +117,13 @@ def _bounded_int(digits: str) -> int:
     return int(digits)
 
 
-def _check_strings(value: Any) -> None:
+def _check_strings(value: object) -> None:
     for text in strings(value):
         if _SURROGATE_OR_NUL.search(text):
             raise MalformedRequest("A string in the body contains a NUL character or an unpaired surrogate.")
 
 
-def strings(value: Any) -> Iterable[str]:
+def strings(value: object) -> Iterable[str]:
     """Yield every string in a JSON value, including field names."""
     pending = [value]
     while pending:

@@ -16,7 +16,7 @@ def resolve(document: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[s
     return schema
 
 
-def sample(document: Mapping[str, Any], schema: Mapping[str, Any], *, is_request: bool) -> Any:
+def sample(document: Mapping[str, Any], schema: Mapping[str, Any], *, is_request: bool) -> object:
     """Return a value that ``schema`` accepts. A request omits fields with a default; a response has all of them."""
     schema = resolve(document, schema)
     values = [*schema.get("examples", ()), *(schema[name] for name in ("const", "default") if name in schema)]
