@@ -15,7 +15,7 @@ from tests.stages.conftest import ENVIRONMENTS, synthesize
 from tests.stages.model import PROJECT, Resource, Templates, create_only, name_property, schema, walk
 from tests.stages.replacement import named, replaced_in_place
 
-SUFFIXES = {name: values["environment_suffix"] for name, values in ENVIRONMENTS.items()}
+SUFFIXES = {name: str(values["environment_suffix"]) for name, values in ENVIRONMENTS.items()}
 #: Maximum lengths of names that the schemas lack, from the services' documentation.
 LIMITS = {
     "AWS::ElasticLoadBalancingV2::LoadBalancer": 32,
