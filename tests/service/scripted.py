@@ -18,6 +18,7 @@ class Scripted:
     """A processor that returns the given results, and records its calls."""
 
     name = "scripted"
+    payment_method_pattern = "^tok_"
     capabilities = Capabilities(
         multicapture=False, key_validity=timedelta(hours=23), authorization_validity=timedelta(days=7)
     )

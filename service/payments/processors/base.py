@@ -70,6 +70,10 @@ class Processor(Protocol):
     def capabilities(self) -> Capabilities:
         """What it can do beyond the minimum."""
 
+    @property
+    def payment_method_pattern(self) -> str:
+        """A regular expression of what it takes as a payment method, as the OpenAPI document shows it."""
+
     def payment_method_error(self, payment_method: str) -> str | None:
         """Return why ``payment_method`` is not valid here, or ``None`` if it is. Makes no call."""
 

@@ -35,7 +35,7 @@ from payments.processors.stripe_outcomes import (
 KEY_VALIDITY = timedelta(hours=23)
 #: How long Stripe allows the authorization of a card to be captured.
 AUTHORIZATION_VALIDITY = timedelta(days=7)
-_METHOD = re.compile(r"pm_[A-Za-z0-9_]{1,250}")
+_METHOD = re.compile(r"^pm_[A-Za-z0-9_]{1,250}$")
 _LIVE_KEY = re.compile(r"[rs]k_live_.+")
 #: Share of a call's time that the request itself may take; the rest is reserved for looking up its outcome.
 _SEND_SHARE = 0.6
@@ -46,6 +46,7 @@ class StripeProcessor:
     """Moves money through one Stripe account in one mode."""
 
     name = "stripe"
+    payment_method_pattern = _METHOD.pattern
     capabilities = Capabilities(
         multicapture=False,  # depends on the eligibility of account and card
         key_validity=KEY_VALIDITY,

@@ -16,6 +16,7 @@ from payments.domain.ids import Prefix, new_id
 from payments.domain.operations import PROCESSOR_DEADLINE, STUCK_AFTER, Attempt, CallKind, Operation, lookup_delay
 from payments.domain.outcomes import Outcome, Result
 from payments.domain.payments import CaptureMethod, Payment, PaymentStatus
+from payments.domain.return_urls import with_payment_id
 from payments.domain.transitions import Transition, Verdict, apply_result
 from payments.observability import logs, timing
 from payments.processors.base import Call, Processor
@@ -118,7 +119,7 @@ def call_for(in_flight: InFlightAttempt, *, reference: str | None = None) -> Cal
         charge_reference=own if operation is None else payment.processor_reference,
         reference=own,
         amount_captured=payment.amount_captured,
-        return_url=payment.return_url,
+        return_url=payment.return_url and with_payment_id(payment.return_url, payment.id),
         description=payment.description,
         reason=None if operation is None else operation.reason,
         attempted_at=attempt.created_at,

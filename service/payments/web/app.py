@@ -52,7 +52,9 @@ _ENDPOINTS = (
 
 def create_app(service: Context, settings: Settings) -> Api:
     """Create the application with all its endpoints."""
-    app = Api(__name__, info=_INFO)
+    routed = dict.fromkeys(service.routes.values())
+    payment_methods = [service.processors[name].payment_method_pattern for name in routed]
+    app = Api(__name__, info=_INFO, payment_methods=payment_methods)
     app.before_request(timing.begin)
     app.before_request(logs.begin_request)
     context.register(app, service)

@@ -38,6 +38,18 @@ _SEQUENCE_CURSOR: Cursor[StoredEvent, int] = Cursor(
 )
 
 
+class EventsQuery(PageQuery):
+    """Which events."""
+
+    cursor: str | None = _CURSOR.field()
+
+
+class PaymentEventsQuery(PageQuery):
+    """Which events of a payment."""
+
+    cursor: str | None = _SEQUENCE_CURSOR.field()
+
+
 class EventPath(Parameters):
     """Identifies an event."""
 
@@ -81,7 +93,7 @@ api = APIBlueprint("events", __name__, url_prefix="/v1", abp_security=API_KEY, a
 
 @api.get("/events", responses=responses({200: Page[Event]}, ValidationFailed))
 @requires(Scope.EVENTS_READ)
-def list_events(query: PageQuery) -> Response:
+def list_events(query: EventsQuery) -> Response:
     """List events, newest first.
 
     Events are in commit order: a client that reads back to the newest event it knows has missed none.
@@ -105,7 +117,7 @@ def get_event(path: EventPath) -> Response:
 
 @api.get("/payments/<payment_id>/events", responses=responses({200: Page[Event]}, NotFound, ValidationFailed))
 @requires(Scope.EVENTS_READ)
-def list_payment_events(path: PaymentPath, query: PageQuery) -> Response:
+def list_payment_events(path: PaymentPath, query: PaymentEventsQuery) -> Response:
     """List a payment's events, newest first."""
     before = _SEQUENCE_CURSOR.read(query)
     with context().database.tenant_transaction(principal()) as tx:

@@ -48,13 +48,25 @@ IDEMPOTENT: tuple[type[ApiError], ...] = (
     IdempotencyMismatch,
     RequestInProgress,
 )
-_REQUEST_ID = {"description": "Identifies this request in our logs.", "schema": {"type": "string"}}
+#: Problems of every operation that anybody may call.
+PUBLIC: tuple[type[ApiError], ...] = (
+    MalformedRequest,
+    CardNumberRefused,
+    TooManyRequests,
+    InternalError,
+    ServiceUnavailable,
+)
+#: Header of every response.
+REQUEST_ID = {"description": "Identifies this request in our logs.", "schema": {"type": "string"}}
 _RETRY_AFTER = {
     "Retry-After": {
         "description": "Seconds to wait before sending the same request again with the same Idempotency-Key. Absent "
         "where a retry cannot help.",
         "schema": {"type": "integer", "minimum": 1},
     }
+}
+_AUTHENTICATE = {
+    "WWW-Authenticate": {"description": "How to authenticate.", "schema": {"type": "string"}},
 }
 _RETRYABLE = frozenset({HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 _EXAMPLE_ID = "req_0b2f6c8e5d6f4b0c9a1f3f1f7c2f9d11"
@@ -109,7 +121,10 @@ def responses(
 def _error_response(status: int, kinds: list[type[ApiError]]) -> dict[str, Any]:
     return {
         "description": "; ".join(f"`{kind.code}`: {kind.title}" for kind in kinds),
-        "headers": {"Request-Id": _REQUEST_ID, **(_RETRY_AFTER if status in _RETRYABLE else {})},
+        "headers": {
+            **(_RETRY_AFTER if status in _RETRYABLE else {}),
+            **(_AUTHENTICATE if status == HTTPStatus.UNAUTHORIZED else {}),
+        },
         "content": {
             MEDIA_TYPE: {
                 "schema": {"$ref": "#/components/schemas/Problem"},
