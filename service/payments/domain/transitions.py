@@ -157,6 +157,7 @@ def _captured(payment: Payment, operation: Operation, result: Result, now: datet
         _to(payment, _S.SUCCEEDED if complete else _S.PARTIALLY_CAPTURED),
         amount_captured=captured,
         pending_operation=None,
+        last_error=None,
         expires_at=None if complete else payment.expires_at,
     )
     return Transition(
@@ -176,12 +177,14 @@ def _apply_to_void(payment: Payment, operation: Operation, result: Result, now: 
     """Apply the result of a void, requested by the merchant or by the authorization's expiry."""
     if not result.is_final:
         return _unresolved(payment, operation, result)
-    if result.outcome not in (Outcome.APPROVED, Outcome.EXPIRED):
-        changed = replace(payment, pending_operation=None, last_error=error_details(result))
-        return _refused(changed, operation, result, now, (EventType.PAYMENT_VOID_FAILED,))
-    # The payment may have ended meanwhile (declined, expired): then there is nothing to release or to announce.
+    # The payment may have ended meanwhile (declined, completed, expired): then there is nothing to release or to
+    # announce, and what it ended with stays true.
     ended = not TRANSITIONS[payment.status]
-    changed = replace(payment if ended else _released(payment), pending_operation=None)
+    if result.outcome not in (Outcome.APPROVED, Outcome.EXPIRED):
+        last_error = payment.last_error if ended else error_details(result)
+        changed = replace(payment, pending_operation=None, last_error=last_error)
+        return _refused(changed, operation, result, now, (EventType.PAYMENT_VOID_FAILED,))
+    changed = replace(payment if ended else replace(_released(payment), last_error=None), pending_operation=None)
     return Transition(
         payment=changed,
         operation=_succeeded(operation, result, now),

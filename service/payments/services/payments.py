@@ -119,7 +119,7 @@ def capture_payment(
         if not params.final and not processor.capabilities.multicapture:
             raise NotSupported("The processor does not support multiple captures of a payment. Use final: true.")
         operation = _operation(context, payment, CallKind.CAPTURE, operation_id, amount=amount, final=params.final)
-        return replace(payment, pending_operation=CallKind.CAPTURE.value), operation
+        return payment.with_pending(CallKind.CAPTURE), operation
 
     return _operate(context, tenant, request, payment_id, CallKind.CAPTURE, start)
 
@@ -184,7 +184,7 @@ def _operate(
 def start_void(context: Context, payment: Payment, operation_id: str) -> tuple[Payment, Operation]:
     """Return ``payment`` with a void in progress, and the void."""
     operation = _operation(context, payment, CallKind.VOID, operation_id, amount=payment.check_void())
-    return replace(payment, pending_operation=CallKind.VOID.value), operation
+    return payment.with_pending(CallKind.VOID), operation
 
 
 def start_operation(

@@ -6,6 +6,7 @@ import re
 import psycopg
 from flask import Response, g, request
 from flask_openapi3.models.info import Info
+from flask_openapi3.models.license import License
 
 from payments.core.problems import ServiceUnavailable
 from payments.core.settings import Settings
@@ -34,7 +35,12 @@ from payments.web.openapi.guide import GUIDE
 
 _log = logging.getLogger("payments.access")
 _PAYMENT_ID = re.compile(patterns.identifier(Prefix.PAYMENT))
-_INFO = Info(title="Payments", version=CURRENT_API_VERSION, description=GUIDE)
+_INFO = Info(
+    title="Payments",
+    version=CURRENT_API_VERSION,
+    description=GUIDE,
+    license=License(name="Apache-2.0", identifier="Apache-2.0"),
+)
 #: In the order of the reference.
 _ENDPOINTS = (
     payments,

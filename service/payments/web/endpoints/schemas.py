@@ -182,8 +182,10 @@ class Payment(BaseModel):
     pending_operation: Literal["capture", "void"] | None = Field(
         description="The operation that is in progress or whose outcome is still unknown."
     )
-    last_error: Failure | None
-    next_action: NextAction | None
+    last_error: Failure | None = Field(
+        description="Why the latest of its creation, captures and voids failed; null once another begins or succeeds."
+    )
+    next_action: NextAction | None = Field(description="Set while the status is `requires_action`.")
     created: int = Field(description="Unix seconds.")
     livemode: bool
 
