@@ -18,8 +18,6 @@ from payments.processors.stripe_reasons import Reason
 ATTEMPT_METADATA = "attempt_id"
 #: Metadata key that names the attempt that captured a PaymentIntent.
 CAPTURE_METADATA = "capture_attempt_id"
-#: States in which a PaymentIntent is not authorized, or no longer.
-_UNAUTHORIZED = frozenset({"requires_payment_method", "requires_confirmation", "requires_action"})
 #: Codes of a refund for which the balance with Stripe does not suffice, which a later one may find filled up.
 _NO_BALANCE = frozenset({"balance_insufficient", "insufficient_funds"})
 
@@ -94,7 +92,7 @@ def _classify_capture(call: Call, intent: stripe.PaymentIntent, refused: Reason 
         return _refused_operation(refused)
     if intent.status == "processing":
         return Result(outcome=Outcome.PENDING, detail=detail)
-    return _not_found(intent, detail)
+    return Result(outcome=Outcome.NOT_FOUND, detail=detail)
 
 
 def _classify_void(intent: stripe.PaymentIntent, refused: Reason | None) -> Result:
@@ -104,14 +102,7 @@ def _classify_void(intent: stripe.PaymentIntent, refused: Reason | None) -> Resu
         return Result(outcome=Outcome.APPROVED, reference=intent.id, detail=detail)
     if intent.status == "succeeded":
         return Result(outcome=Outcome.DECLINED, decline_code=DeclineCode.ALREADY_CAPTURED, detail=detail)
-    return _not_found(intent, detail) if refused is None else _refused_operation(refused)
-
-
-def _not_found(intent: stripe.PaymentIntent, detail: str) -> Result:
-    """Return that an operation has left no trace on a PaymentIntent, unless we do not know the state it is in."""
-    if intent.status in _UNAUTHORIZED | {"requires_capture", "processing"}:
-        return Result(outcome=Outcome.NOT_FOUND, detail=detail)
-    return unknown_result(None, detail)
+    return Result(outcome=Outcome.NOT_FOUND, detail=detail) if refused is None else _refused_operation(refused)
 
 
 def _refused_operation(reason: Reason) -> Result:
