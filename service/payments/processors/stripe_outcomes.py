@@ -80,6 +80,8 @@ def _classify_capture(call: Call, intent: stripe.PaymentIntent) -> Result:
         return Result(
             outcome=Outcome.EXPIRED, decline_code=DeclineCode.AUTHORIZATION_EXPIRED, detail="PaymentIntent canceled"
         )
+    if intent.status == "succeeded":
+        return Result(outcome=Outcome.DECLINED, detail=f"PaymentIntent succeeded, {received} received")
     if received == 0:
         return Result(outcome=Outcome.NOT_FOUND, detail=f"PaymentIntent {intent.status}, nothing received")
     return unknown_result(intent.id, f"received {received} instead of {call.amount}")
@@ -88,6 +90,8 @@ def _classify_capture(call: Call, intent: stripe.PaymentIntent) -> Result:
 def _classify_void(intent: stripe.PaymentIntent) -> Result:
     if intent.status == "canceled":
         return Result(outcome=Outcome.APPROVED, reference=intent.id, detail="PaymentIntent canceled")
+    if intent.status == "succeeded":
+        return Result(outcome=Outcome.DECLINED, detail="PaymentIntent succeeded, and can only be refunded")
     if intent.status == "requires_capture":
         return Result(outcome=Outcome.NOT_FOUND, detail="PaymentIntent still requires_capture")
     return unknown_result(intent.id, f"PaymentIntent {intent.status} instead of canceled")

@@ -63,6 +63,7 @@ def follow(context: Context, processor: SendsWebhooks, *, livemode: bool, refere
         verdict = _identify(context, processor, snapshot) if known is None else _book(context, known, snapshot)
         if verdict is not None:
             return verdict
+        references = [snapshot.reference, *references]  # it is ours, by an id that the events did not name
     return Verdict(state=EventState.OPEN, reason="the payment keeps changing")
 
 
