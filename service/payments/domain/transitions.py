@@ -16,6 +16,8 @@ from payments.domain.payments import TRANSITIONS, CaptureMethod, Payment, Paymen
 
 #: How long a customer has to act.
 ACTION_VALIDITY = timedelta(hours=24)
+#: When the void of an expired authorization is tried again after a refusal.
+VOID_AGAIN_AFTER = timedelta(hours=24)
 
 
 class Verdict(Enum):
@@ -184,6 +186,9 @@ def _apply_to_void(payment: Payment, operation: Operation, result: Result, now: 
         return _unresolved(payment, operation, result)
     if result.outcome not in (Outcome.APPROVED, Outcome.EXPIRED):
         changed = replace(payment, pending_operation=None, last_error=error_details(result))
+        if changed.expires_at is not None and changed.expires_at <= now:
+            # Voided for its expiry. What has become of it instead will be learnt; until then, not at every turn.
+            changed = replace(changed, expires_at=now + VOID_AGAIN_AFTER)
         return _refused(changed, operation, result, now, (EventType.PAYMENT_VOID_FAILED,))
     # The payment may have ended meanwhile (declined, expired): then there is nothing to release or to announce.
     ended = not TRANSITIONS[payment.status]

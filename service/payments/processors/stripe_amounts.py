@@ -70,10 +70,15 @@ def from_stripe(amount: int, currency: str) -> int:
     return _scale(amount, currency, -_shift(currency))
 
 
+def currency_error(currency: str) -> str | None:
+    """Return why Stripe cannot take ``currency`` at all; ``None`` if it can."""
+    return None if currency in SUPPORTED else f"Stripe does not support {currency}."
+
+
 def amount_error(amount: int, currency: str) -> str | None:
     """Return why Stripe cannot take ``amount`` (ISO 4217 minor units), in whatever kind of call; ``None`` if it can."""
     if currency not in SUPPORTED:
-        return f"Stripe does not support {currency}."
+        return currency_error(currency)
     step = _step(currency)
     if amount % step:
         return f"Stripe takes amounts in {currency} only in multiples of {step} minor units."

@@ -11,7 +11,7 @@ from payments.processors.circuit import CircuitBreaker
 from payments.processors.inbound import RetrievalFailed
 from payments.processors.stripe_amounts import UnitError, from_stripe
 from payments.processors.stripe_api import Indeterminate, RequestRefused, StripeApi
-from payments.processors.stripe_outcomes import ATTEMPT_METADATA, describe, refund_result
+from payments.processors.stripe_outcomes import ATTEMPT_METADATA, refund_result
 
 _PROGRESS = {
     "requires_payment_method": Progress.OPEN,
@@ -47,9 +47,9 @@ class StripeSnapshots(StripeApi):
             intent_id = self._intent_of(references, deadline)
             return None if intent_id is None else self._snapshot(intent_id, deadline)
         except RequestRefused as refusal:
-            if refusal.code == _MISSING:
+            if refusal.reason.code == _MISSING:
                 return None
-            raise RetrievalFailed(describe(refusal)) from refusal
+            raise RetrievalFailed(refusal.reason.describe()) from refusal
         except Indeterminate as error:
             raise RetrievalFailed(f"no response ({error})") from error
         except UnitError as error:

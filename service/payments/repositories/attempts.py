@@ -164,6 +164,18 @@ def settle_creation(tx: Connection, tenant: TenantScope, payment_id: str, *, out
     )
 
 
+def look_up_creation_soon(tx: Connection, tenant: TenantScope, payment_id: str) -> None:
+    """Make the attempt that created a payment due as soon as nobody can be sending it."""
+    tx.execute(
+        """
+        UPDATE attempts SET next_look_at = least(next_look_at, greatest(clock_timestamp(), deadline_at))
+        WHERE merchant_id = %(merchant_id)s AND livemode = %(livemode)s AND payment_id = %(payment_id)s
+            AND kind = 'payment' AND status = 'open'
+        """,
+        scope(tenant, payment_id=payment_id),
+    )
+
+
 def look_up_soon(tx: Connection, *, processor: str, livemode: bool, reference: str) -> None:
     """Make the attempts concerning a processor's object due now.
 

@@ -117,12 +117,14 @@ def call_for(in_flight: InFlightAttempt, *, reference: str | None = None) -> Cal
         payment_method=payment.payment_method,
         timeout=in_flight.time_left(),
         final=payment.capture_method is CaptureMethod.AUTOMATIC if operation is None else operation.final,
+        merchant_reference=payment.reference,
         charge_reference=own if operation is None else payment.processor_reference,
         reference=own,
         amount_captured=payment.amount_captured,
         return_url=payment.return_url,
         description=payment.description,
         reason=None if operation is None else operation.reason,
+        metadata=payment.metadata,
         attempted_at=attempt.created_at,
     )
 
@@ -133,6 +135,11 @@ def record(context: Context, attempt: Attempt, result: Result, *, evidence: str 
     Returns:
         The response, ``None`` if the attempt was claimed by another holder or settled meanwhile.
     """
+    if result.outcome is Outcome.MISCONFIGURED:
+        context.metrics.sample("ProcessorMisconfigured", 1, unit="Count")
+        _log.error(
+            "the processor refuses our configuration", extra={**_log_identifiers(attempt), "reason": result.detail}
+        )
     tries = 0
     while True:
         tries += 1
@@ -171,7 +178,7 @@ def _record_once(context: Context, attempt: Attempt, result: Result, *, evidence
             if transition.verdict is Verdict.REFUSED and operation is not None:
                 _look_elsewhere(tx, context, attempt, payment)
             if attempt.kind is CallKind.VOID:
-                _close_creation(tx, attempt, payment, changed)
+                _settle_creation(tx, attempt, payment, changed, transition.verdict)
             response = _response(changed, attempt, transition, request_id=key.request_id if key else "none")
             if key and key.response_status is None and attempt.idempotency_key_hash:
                 _respond_to_key(tx, attempt, attempt.idempotency_key_hash, transition, response)
@@ -225,10 +232,14 @@ def _save_attempt(
     )
 
 
-def _close_creation(tx: Connection, attempt: Attempt, before: Payment, after: Payment) -> None:
-    """Close the attempt that created a payment once a void has ended its wait for the customer."""
-    if before.status is PaymentStatus.REQUIRES_ACTION and after.status is PaymentStatus.CANCELED:
+def _settle_creation(tx: Connection, attempt: Attempt, before: Payment, after: Payment, verdict: Verdict) -> None:
+    """Settle the attempt that created a payment once a void has ended its wait for the customer, or found it over."""
+    if before.status is not PaymentStatus.REQUIRES_ACTION:
+        return
+    if after.status is PaymentStatus.CANCELED:
         attempts.settle_creation(tx, attempt, after.id, outcome="not_done", evidence=f"void {attempt.id}")
+    elif verdict is Verdict.REFUSED:
+        attempts.look_up_creation_soon(tx, attempt, after.id)  # it must have ended otherwise: usually it was approved
 
 
 def _look_elsewhere(tx: Connection, context: Context, attempt: Attempt, payment: Payment) -> None:

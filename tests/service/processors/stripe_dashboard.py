@@ -9,7 +9,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.service.processors.stripe_standin import StripeStandin, _invalid
+from tests.service.processors.stripe_rules import invalid
+from tests.service.processors.stripe_standin import StripeStandin
 
 #: What Stripe takes for a dispute, in the units of the account's currency.
 DISPUTE_FEE = 1500
@@ -47,7 +48,7 @@ class StripeDashboard(StripeStandin):
         with self._lock:
             before, self.refund_status = self.refund_status, status
             form: dict[str, Any] = {"payment_intent": intent_id}
-            refund = self.refund("", form if amount is None else {**form, "amount": amount})
+            refund = self.refund("", form if amount is None else {**form, "amount": str(amount)})
             self.refund_status = before
             self._announce(refund, "refund.created")
             self._announce(self._charge(self.intents[intent_id]), "charge.refunded")
@@ -61,7 +62,7 @@ class StripeDashboard(StripeStandin):
 
     def dashboard_capture(self, intent_id: str, amount: int | None = None) -> None:
         with self._lock:
-            intent = self.capture(intent_id, {} if amount is None else {"amount_to_capture": amount})
+            intent = self.capture(intent_id, {} if amount is None else {"amount_to_capture": str(amount)})
             self._announce(intent, "payment_intent.succeeded")
             self._announce(self._charge(intent), "charge.captured")
 
@@ -134,14 +135,14 @@ class StripeDashboard(StripeStandin):
 
     def get_dispute(self, dispute_id: str, _: dict[str, Any]) -> dict[str, Any]:
         if dispute_id not in self.disputes:
-            raise _invalid("No such dispute", "resource_missing", 404)
+            raise invalid("No such dispute", "resource_missing", 404)
         return self.disputes[dispute_id]
 
     def get_charge(self, charge_id: str, _: dict[str, Any]) -> dict[str, Any]:
         for intent in self.intents.values():
             if intent["latest_charge"] == charge_id:
                 return self._charge(intent)
-        raise _invalid("No such charge", "resource_missing", 404)
+        raise invalid("No such charge", "resource_missing", 404)
 
     _ROUTES = (
         *StripeStandin._ROUTES,

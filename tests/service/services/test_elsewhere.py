@@ -11,7 +11,8 @@ from payments.services import comparison, inbox
 from tests.service.conftest import ApiKey, Postgres
 from tests.service.elsewhere import Shop
 from tests.service.processors.stripe_dashboard import StripeDashboard
-from tests.service.processors.stripe_standin import Refused, stripe_standin
+from tests.service.processors.stripe_rules import Refused
+from tests.service.processors.stripe_standin import stripe_standin
 from tests.waiting import wait_until
 
 
@@ -167,11 +168,11 @@ def test_a_refused_void_tells_of_a_capture_elsewhere(shop: Shop, stripe: StripeD
     assert shop.payment(payment)["pending_operation"] is None
 
 
-def test_a_payment_canceled_before_it_was_decided_fails(shop: Shop, stripe: StripeDashboard) -> None:
-    payment = shop.create("pm_processing").get_json()["id"]
-    stripe.dashboard_cancel(shop.intent(payment))
+def test_a_payment_canceled_before_its_customer_acts_ends(shop: Shop, stripe: StripeDashboard) -> None:
+    created = shop.create("pm_card_authenticationRequired", return_url="https://shop.example/back").get_json()
+    stripe.dashboard_cancel(shop.intent(created["id"]))
     shop.deliver()
-    assert shop.payment(payment)["status"] == "failed"
+    assert shop.event_types(created["id"]) == ["payment.requires_action", "payment.canceled"]
     assert shop.states() == {"followed"}
 
 

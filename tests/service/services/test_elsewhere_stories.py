@@ -20,7 +20,8 @@ from payments.repositories.database import Database
 from tests.service.conftest import ApiKey, Postgres, make_key
 from tests.service.elsewhere import Shop
 from tests.service.processors.stripe_dashboard import StripeDashboard
-from tests.service.processors.stripe_standin import Refused, stripe_standin
+from tests.service.processors.stripe_rules import Refused
+from tests.service.processors.stripe_standin import stripe_standin
 
 _AMOUNT = 1000
 _AMOUNTS = st.sampled_from([1, 100, 400, 600, 1000])
