@@ -20,12 +20,13 @@ from payments.observability import logs
 from payments.repositories import database
 from payments.repositories.database import DatabaseUnavailable
 from payments.repositories.schema import SchemaOutdated
+from payments.services.inbox import EventNotFoundError
 from payments.services.reconciliation import ReportError
 from payments.services.stuck_attempts import ResolutionError
 
 _log = logging.getLogger("payments.cli")
 #: Errors whose message is meant for the operator; any other is a bug and ends in a traceback.
-_OPERATOR_ERRORS = (CommandError, SettingsError, ResolutionError, ReportError, ApiError)
+_OPERATOR_ERRORS = (CommandError, SettingsError, ResolutionError, EventNotFoundError, ReportError, ApiError)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -133,6 +134,11 @@ _COMMANDS = {
     "stuck": Command(run=oncall.stuck, description="list attempts that only a person can settle"),
     "resolve": Command(
         run=oncall.resolve, description="settle an attempt by evidence", add_arguments=oncall.add_resolve_arguments
+    ),
+    "unmapped": Command(
+        run=oncall.unmapped,
+        description="list, retry and resolve processor events that cannot be mapped",
+        add_arguments=oncall.add_unmapped_arguments,
     ),
     "ledger": Command(run=oncall.ledger, description="verify the ledger", add_arguments=oncall.add_ledger_arguments),
     "reconcile": Command(

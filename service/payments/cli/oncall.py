@@ -1,4 +1,4 @@
-"""On-call commands: `payments stuck`, `resolve`, `ledger verify`, `reconcile`. Each prints JSON lines."""
+"""On-call commands: `payments stuck`, `resolve`, `unmapped`, `ledger verify`, `reconcile`. Each prints JSON lines."""
 
 import argparse
 
@@ -6,7 +6,7 @@ from payments.cli import common, report_sources
 from payments.cli.common import EXIT_FOUND, EXIT_OK, CommandError
 from payments.core.settings import PROCESSORS, Settings
 from payments.domain.outcomes import Outcome
-from payments.services import ledger_integrity, reconciliation, stuck_attempts
+from payments.services import inbox, ledger_integrity, reconciliation, stuck_attempts
 from payments.services.reconciliation import SettlementReport
 from payments.services.stuck_attempts import RESOLUTIONS, Resolution
 
@@ -40,6 +40,36 @@ def resolve(settings: Settings, arguments: argparse.Namespace) -> int:
     )
     common.print_result(stuck_attempts.resolve(common.command_context(settings, name="resolve"), resolution))
     return EXIT_OK
+
+
+def add_unmapped_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `unmapped`."""
+    actions = parser.add_subparsers(dest="action", required=True)
+    actions.add_parser("list", help="list the processor events that cannot be mapped")
+    retry = actions.add_parser("retry", help="have the worker look at one again")
+    retry.add_argument("event", help="the event's ID, from `payments unmapped list`")
+    resolve_event = actions.add_parser("resolve", help="mark one as dealt with")
+    resolve_event.add_argument("event", help="the event's ID, from `payments unmapped list`")
+    resolve_event.add_argument("--evidence", required=True, help="how the difference was dealt with")
+    common.add_actor_argument(resolve_event)
+
+
+def unmapped(settings: Settings, arguments: argparse.Namespace) -> int:
+    """List, retry or resolve the processor events that cannot be mapped."""
+    context = common.command_context(settings, name="unmapped")
+    if arguments.action == "retry":
+        inbox.retry(context, arguments.event)
+        common.print_result({"event": arguments.event, "state": "open"})
+        return EXIT_OK
+    if arguments.action == "resolve":
+        inbox.resolve(context, arguments.event, evidence=arguments.evidence, actor=common.actor(arguments))
+        common.print_result({"event": arguments.event, "state": "resolved"})
+        return EXIT_OK
+    found = inbox.list_unmapped(context)
+    for event in found:
+        common.print_result(vars(event))
+    common.print_summary(f"payments unmapped: {len(found)} processor events need a person.")
+    return EXIT_FOUND if found else EXIT_OK
 
 
 def add_ledger_arguments(parser: argparse.ArgumentParser) -> None:

@@ -33,6 +33,13 @@ class PostingKind(StrEnum):
     FEE = "fee"
     REFUND = "refund"
     REFUND_REVERSAL = "refund_reversal"
+    #: Funds withdrawn because of a dispute, and returned after it was won.
+    DISPUTE = "dispute"
+    DISPUTE_REVERSAL = "dispute_reversal"
+    #: The part of a lost dispute that was not returned.
+    DISPUTE_LOSS = "dispute_loss"
+    DISPUTE_FEE = "dispute_fee"
+    DISPUTE_FEE_REVERSAL = "dispute_fee_reversal"
 
 
 @dataclass(frozen=True, kw_only=True)

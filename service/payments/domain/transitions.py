@@ -84,6 +84,12 @@ def resume_after_action(payment: Payment) -> Payment:
     return replace(_to(payment, _S.PROCESSING), next_action=None, expires_at=None)
 
 
+def release(payment: Payment) -> Transition:
+    """Return what the release of the authorization changes that the processor has made on its own."""
+    changed = _released(payment)
+    return Transition(payment=changed, events=(_STATUS_EVENTS[changed.status],), verdict=Verdict.COMPLETED)
+
+
 def _apply_to_payment(
     payment: Payment, result: Result, now: datetime, authorization_validity: timedelta, *, announced: bool
 ) -> Transition:

@@ -10,13 +10,14 @@
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import stripe
 
 from payments.domain.outcomes import DeclineCode, Outcome, Result
+from payments.domain.snapshots import PaymentSnapshot
 from payments.processors import stripe_amounts, stripe_webhooks
 from payments.processors.base import Call, CallKind, Capabilities
 from payments.processors.circuit import CircuitBreaker, CircuitOpen
@@ -36,6 +37,7 @@ from payments.processors.stripe_outcomes import (
     unknown_result,
 )
 from payments.processors.stripe_reasons import Reason
+from payments.processors.stripe_snapshots import StripeSnapshots
 
 #: Stripe forgets idempotency keys after 24 hours; one hour is a safety margin for clocks and queues.
 KEY_VALIDITY = timedelta(hours=23)
@@ -64,6 +66,7 @@ class StripeProcessor:
         self._livemode = _LIVE_KEY.fullmatch(api_key) is not None
         self._breaker = CircuitBreaker()
         self._api = StripeApi(api_key=api_key, breaker=self._breaker, base_url=base_url)
+        self._snapshots = StripeSnapshots(api_key=api_key, base_url=base_url)
 
     def payment_method_error(self, payment_method: str) -> str | None:
         """Accept PaymentMethods only, which Stripe's own form creates in the customer's browser."""
@@ -95,6 +98,15 @@ class StripeProcessor:
             InvalidSignature: The message is not from Stripe, or too old.
         """
         return stripe_webhooks.read(body, headers.get(stripe_webhooks.SIGNATURE_HEADER), secret=self._webhook_secret)
+
+    def retrieve(self, references: Sequence[str], *, timeout: float) -> PaymentSnapshot | None:
+        """Return the payment that one of Stripe's objects belongs to, with everything done to it.
+
+        Raises:
+            RetrievalFailed: Stripe did not respond, or refused.
+            Contradiction: Its object makes no sense to us.
+        """
+        return self._snapshots.retrieve_payment(references, timeout=timeout)
 
     def prepare(self, call: Call) -> Result:
         """Create the unconfirmed PaymentIntent. Without it nothing can be charged: a failure is ``NOT_DONE``."""

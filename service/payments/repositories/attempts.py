@@ -179,15 +179,12 @@ def look_up_creation_soon(tx: Connection, tenant: TenantScope, payment_id: str) 
 def look_up_soon(tx: Connection, *, processor: str, livemode: bool, reference: str) -> None:
     """Make the attempts concerning a processor's object due now.
 
-    ``reference`` is the object's id: that of a payment (which includes its captures and voids) or of a refund. A refund
-    that had succeeded is looked up once more: it may have failed since.
+    ``reference`` is the object's id: that of a payment, which includes all its operations, or of a refund.
     """
     tx.execute(
         """
-        UPDATE attempts SET status = 'open',
-            next_look_at = least(next_look_at, greatest(clock_timestamp(), deadline_at))
-        WHERE processor = %(processor)s AND livemode = %(livemode)s
-            AND (status = 'open' OR (kind = 'refund' AND outcome = 'approved' AND processor_reference = %(reference)s))
+        UPDATE attempts SET next_look_at = least(next_look_at, greatest(clock_timestamp(), deadline_at))
+        WHERE processor = %(processor)s AND livemode = %(livemode)s AND status = 'open'
             AND (processor_reference = %(reference)s OR (merchant_id, livemode, payment_id) IN (
                 SELECT merchant_id, livemode, payment_id FROM attempts
                 WHERE processor = %(processor)s AND livemode = %(livemode)s AND kind = 'payment'

@@ -17,10 +17,12 @@ from payments.domain.operations import PROCESSOR_DEADLINE, STUCK_AFTER, Attempt,
 from payments.domain.outcomes import Outcome, Result
 from payments.domain.payments import CaptureMethod, Payment, PaymentStatus
 from payments.domain.return_urls import with_payment_id
+from payments.domain.tenancy import TenantScope
 from payments.domain.transitions import Transition, Verdict, apply_result
 from payments.observability import logs, timing
 from payments.processors.base import Call, Processor
-from payments.repositories import attempts, idempotency, ledger, payments
+from payments.processors.inbound import SendsWebhooks
+from payments.repositories import attempts, idempotency, inbox, ledger, payments
 from payments.repositories.database import Connection, DatabaseUnavailable
 from payments.services import events
 from payments.services.context import Context
@@ -172,8 +174,10 @@ def _record_once(context: Context, attempt: Attempt, result: Result, *, evidence
             announced=attempt.outcome is not None,
         )
         with tx.pipeline():  # all writes and the commit are sent together
-            changed = _save(tx, attempt, payment, transition, now=now)
+            changed = save(tx, attempt, attempt.id, payment, transition, now=now)
             _save_attempt(tx, attempt, changed, result, evidence=evidence, now=now)
+            if transition.verdict is Verdict.REFUSED and operation is not None:
+                _look_elsewhere(tx, context, attempt, payment)
             if attempt.kind is CallKind.VOID:
                 _settle_creation(tx, attempt, payment, changed, transition.verdict)
             response = _response(changed, attempt, transition, request_id=key.request_id if key else "none")
@@ -185,17 +189,19 @@ def _record_once(context: Context, attempt: Attempt, result: Result, *, evidence
     return response
 
 
-def _save(tx: Connection, attempt: Attempt, before: Payment, transition: Transition, *, now: datetime) -> Payment:
+def save(
+    tx: Connection, tenant: TenantScope, attempt_id: str, before: Payment, transition: Transition, *, now: datetime
+) -> Payment:
     """Store the payment, operation, postings and events of one transition; returns the stored payment."""
     for index, posting in enumerate(transition.postings):
         ledger.insert(
             tx,
-            attempt,
+            tenant,
             posting,
             transfer_id=new_id(Prefix.TRANSFER, now + index * _TICK),
             currency=before.currency,
             payment_id=before.id,
-            attempt_id=attempt.id,
+            attempt_id=attempt_id,
         )
     payment = events.record(tx, transition.payment, transition.operation, transition.events, now=now)
     if payment != before:
@@ -235,6 +241,13 @@ def _settle_creation(tx: Connection, attempt: Attempt, before: Payment, after: P
         attempts.settle_creation(tx, attempt, after.id, outcome="not_done", evidence=f"void {attempt.id}")
     elif verdict is Verdict.REFUSED:
         attempts.look_up_creation_soon(tx, attempt, after.id)  # it must have ended otherwise: usually it was approved
+
+
+def _look_elsewhere(tx: Connection, context: Context, attempt: Attempt, payment: Payment) -> None:
+    """Have the payment compared with the processor's: what it refused to us may have been done elsewhere."""
+    if isinstance(context.processors[attempt.processor], SendsWebhooks) and payment.processor_reference:
+        reference = payment.processor_reference
+        inbox.enqueue_refused(tx, attempt, processor=attempt.processor, attempt_id=attempt.id, reference=reference)
 
 
 def _response(payment: Payment, attempt: Attempt, transition: Transition, *, request_id: str) -> ApiResponse:

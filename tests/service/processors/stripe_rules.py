@@ -27,6 +27,9 @@ _PARAMETERS = {
     "refund": stripe.params.RefundCreateParams,
     "get_refund": stripe.params.RefundRetrieveParams,
     "list_refunds": stripe.params.RefundListParams,
+    "get_charge": stripe.params.ChargeRetrieveParams,
+    "get_dispute": stripe.params.DisputeRetrieveParams,
+    "list_disputes": stripe.params.DisputeListParams,
 }
 
 

@@ -389,8 +389,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def stripe_standin() -> Iterator[StripeStandin]:
-    standin = StripeStandin()
+def stripe_standin(standin: StripeStandin | None = None) -> Iterator[StripeStandin]:
+    standin = standin or StripeStandin()
 
     class Server(http.server.ThreadingHTTPServer):
         daemon_threads = True
