@@ -15,6 +15,7 @@ from tests.proof.clients import Shop
 from tests.proof.history import Entry, History, Json, Verdict, now
 from tests.proof.linearizability import explain
 from tests.proof.world import World
+from tests.service.processors.stripe_standin import StripeStandin
 from tests.service.receivers import Receiver
 
 #: Events of which a payment has one at most.
@@ -110,9 +111,7 @@ def _one_truth(outcome: Outcome) -> Iterator[Broken]:
 def _linearizable(outcome: Outcome) -> Iterator[Broken]:
     for history in outcome.histories:
         if history.payment_id and explain(history.entries) is None:
-            yield Broken(
-                promise="linearizability", what="no order explains the answers", payment_id=history.payment_id
-            )
+            yield Broken(promise="linearizability", what="no order explains the answers", payment_id=history.payment_id)
 
 
 def _settled(outcome: Outcome) -> Iterator[Broken]:
@@ -157,9 +156,7 @@ def _wrong_events(payment: Json, events: Sequence[Json]) -> Iterator[str]:
     states = [event["data"]["object"] for event in events if event["type"].startswith("payment.")]
     if not states or states[-1]["status"] != payment["status"]:
         yield f"the last event does not say {payment['status']}"
-    refunded = sum(
-        event["data"]["object"]["amount"] for event in events if event["type"] == "refund.succeeded"
-    )
+    refunded = sum(event["data"]["object"]["amount"] for event in events if event["type"] == "refund.succeeded")
     if refunded != payment["amount_refunded"]:
         yield f"events refund {refunded}, the payment says {payment['amount_refunded']}"
     if states and states[-1]["amount_captured"] != payment["amount_captured"]:
@@ -266,3 +263,19 @@ def _sandbox_truth(rows: Sequence[Json]) -> Truth:
         refunded=sum(row["amount"] for row in done if row["kind"] == "refund"),
         charges=len(charges),
     )
+
+
+def stripe_truths(standin: StripeStandin) -> dict[str, Truth]:
+    """Return what Stripe's stand-in says, by the payment in its metadata."""
+    found: dict[str, Truth] = {}
+    for intent in list(standin.intents.values()):
+        payment_id = intent["metadata"]["payment_id"]
+        refunds = [r for r in standin.refunds.values() if r["payment_intent"] == intent["id"]]
+        before = found.get(payment_id, Truth(captured=0, refunded=0, charges=0))
+        is_charge = intent["status"] in ("succeeded", "requires_capture")
+        found[payment_id] = Truth(
+            captured=before.captured + intent["amount_received"],
+            refunded=before.refunded + sum(r["amount"] for r in refunds if r["status"] == "succeeded"),
+            charges=before.charges + is_charge,
+        )
+    return found

@@ -6,7 +6,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import requests
 
@@ -41,13 +41,14 @@ class Shop:
     urls: Sequence[str]
     methods: dict[str, int]
     multicapture: bool
-    _local: threading.local = threading.local()
+    _local: threading.local = field(default_factory=threading.local)
 
     def send(self, method: str, url: str, path: str, **more: object) -> requests.Response:
         """Send one request, on this thread's own connections."""
         if not hasattr(self._local, "session"):
             self._local.session = requests.Session()
             self._local.session.verify = False
+            self._local.session.trust_env = False
         session: requests.Session = self._local.session
         return session.request(method, url + path, timeout=_TIMEOUT, allow_redirects=False, **more)  # type: ignore[arg-type]  # passed on
 
@@ -216,9 +217,9 @@ class Client:
             with ThreadPoolExecutor(2) as threads:
                 pair = [threads.submit(self._insist, kind, path, arguments, key, invoked) for _ in range(2)]
                 first, second = (done.result() for done in pair)
-            if (first.verdict, second.verdict) == (Verdict.FINAL, Verdict.FINAL):
-                if (first.status, first.text) != (second.status, second.text):
-                    self.history.breaks(f"two final answers under key {key}: {first} and {second}")
+            both_final = first.verdict is second.verdict is Verdict.FINAL
+            if both_final and (first.status, first.text) != (second.status, second.text):
+                self.history.breaks(f"two final answers under key {key}: {first} and {second}")
             return self.history.add(first)
         return self.history.add(self._insist(kind, path, arguments, key, invoked))
 

@@ -66,22 +66,22 @@ def explain(recorded: Sequence[Entry]) -> list[Entry] | None:
 def _apply(entry: Entry, state: State, entries: Sequence[Entry]) -> Iterator[State]:
     """Yield the states that `entry` can leave behind, none if its answer does not fit `state`."""
     if entry.kind == "look":
-        if _shows(entry, state):
-            yield state
-    elif entry.kind == "create":
-        yield from _create(entry, state)
-    elif entry.kind == "decide":
-        yield from _decide(entry, state)
-    elif entry.kind == "settle":
-        yield from _settle(state)
-    elif entry.verdict is Verdict.REFUSED:
-        yield from _refused(entry, state, entries)
-    elif entry.status == 402:
-        yield from _declined(entry, state)
-    else:
-        after = _effect(entry, state)
-        if after is not None and _answers(entry, after):
-            yield after
+        return iter([state] if _shows(entry, state) else [])
+    if entry.kind == "create":
+        return _create(entry, state)
+    if entry.kind == "decide":
+        return _decide(entry, state)
+    if entry.kind == "settle":
+        return _settle(state)
+    if entry.verdict is Verdict.REFUSED:
+        return _refused(entry, state, entries)
+    return _declined(entry, state) if entry.status == 402 else _done(entry, state)
+
+
+def _done(entry: Entry, state: State) -> Iterator[State]:
+    after = _effect(entry, state)
+    if after is not None and _answers(entry, after):
+        yield after
 
 
 def _shows(entry: Entry, state: State) -> bool:

@@ -2,10 +2,11 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,8 +31,6 @@ AHEAD = 3600
 
 def free_port() -> int:
     """Return a port that nothing listens on."""
-    import socket
-
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -68,10 +67,8 @@ def children(pid: int) -> list[int]:
 
 
 def _signal(pid: int, number: signal.Signals) -> None:
-    try:
+    with suppress(ProcessLookupError):  # it has just ended
         os.kill(pid, number)
-    except ProcessLookupError:
-        pass  # it has just ended
 
 
 @dataclass(kw_only=True)
@@ -108,10 +105,8 @@ class Victim:
     def signal(self, number: signal.Signals) -> None:
         """Signal the whole group."""
         assert self._process is not None
-        try:
+        with suppress(ProcessLookupError):  # it has ended by itself
             os.killpg(self._process.pid, number)
-        except ProcessLookupError:
-            pass  # it has ended by itself
 
     def kill(self) -> None:
         """End it as the kernel does when memory is short."""
