@@ -133,6 +133,21 @@ def count_after(tx: Connection, position: Position) -> int:
     return int(row["transfers"])
 
 
+def transaction_ids_ahead(tx: Connection) -> Sequence[str]:
+    """Return the append-only tables that have transaction IDs which this server has not reached yet.
+
+    A dump restores rows and not the server's counter: readers that follow it would skip what is written from now on.
+    """
+    rows = tx.execute(
+        """
+        SELECT name FROM (VALUES ('ledger_transfers', (SELECT max(xid) FROM ledger_transfers)),
+            ('events', (SELECT max(xid) FROM events))) AS tables (name, latest)
+        WHERE latest >= pg_snapshot_xmax(pg_current_snapshot())
+        """
+    )
+    return [str(row["name"]) for row in rows]
+
+
 def wrong_rollups(tx: Connection) -> Sequence[DictRow]:
     """Return roll-ups that are not the sum of the transfers up to the cursor."""
     return tx.execute(

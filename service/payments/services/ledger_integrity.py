@@ -77,7 +77,7 @@ class IntegrityReport:
 
 
 def verify(context: Context, *, expected_head: str | None = None) -> IntegrityReport:
-    """Recompute every seal and roll-up, and what every payment has captured, refunded and paid in fees, in one snapshot.
+    """Recompute every seal and roll-up, and what payments have captured, refunded and paid in fees, in one snapshot.
 
     ``expected_head``, in hexadecimal, is a head from the log, which the chain must contain. Nothing else detects a
     chain that was rewritten as a whole.
@@ -88,6 +88,8 @@ def verify(context: Context, *, expected_head: str | None = None) -> IntegrityRe
         heads = _verify_chain(tx, report)
         if expected_head is not None and expected_head.lower() not in heads:
             report.problems.append({"problem": "head_not_in_chain", "head": expected_head})
+        for table in ledger_integrity.transaction_ids_ahead(tx):
+            report.problems.append({"problem": "transaction_ids_ahead", "table": table})
         for row in ledger_integrity.wrong_rollups(tx):
             report.problems.append({"problem": "rollup_differs", **row})
         for row in ledger_integrity.wrong_payments(tx):
