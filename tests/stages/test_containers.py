@@ -9,7 +9,7 @@ import pytest
 from payments import healthcheck
 from payments.cli import main as cli
 from payments.core.settings import Settings
-from payments.server import gunicorn_server as server
+from payments.server import https_server as server
 from payments.worker import heartbeat
 from payments.worker import main as worker
 from tests.stages.model import PROJECT, Resource, Templates

@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TextIO
+from typing import NoReturn, TextIO
 
 import psycopg
 
@@ -77,13 +77,11 @@ def _schema_is_current(process: str) -> bool:
 
 
 def _api(settings: Settings, _: argparse.Namespace) -> int:
-    from payments.server.gunicorn_server import serve
-    from payments.server.main import make_app
+    from payments.server.main import run
 
     if not _schema_is_current("api"):
         return database.EXIT_DATABASE_UNUSABLE
-    serve(settings, lambda: make_app(settings))
-    return 0
+    return _exit_now(run(settings))
 
 
 def _worker(settings: Settings, _: argparse.Namespace) -> int:
@@ -95,10 +93,13 @@ def _worker(settings: Settings, _: argparse.Namespace) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    code = run(make_context(settings, name="worker"), stop, time_scale=settings.time_scale)
+    return _exit_now(run(make_context(settings, name="worker"), stop, time_scale=settings.time_scale))
+
+
+def _exit_now(code: int) -> NoReturn:
+    """Exit without joining threads, which takes forever if one hangs; the process has already waited for them."""
     logging.shutdown()
     sys.stdout.flush()
-    # A normal exit would join the pools' threads, forever if one hangs; the worker has already waited for them.
     os._exit(code)
 
 
