@@ -15,7 +15,7 @@ from payments.cli.secret_destinations import DESTINATION_HELP, Deliver, destinat
 from payments.core.settings import Settings
 from payments.domain.api_keys import ALL_SCOPES, DEFAULT_OVERLAP, MAX_OVERLAP, Scope
 from payments.domain.ids import Prefix, new_id
-from payments.repositories import api_keys, audit
+from payments.repositories import api_keys, audit, database
 from payments.repositories.database import Connection
 from payments.services import api_keys as use_cases
 from payments.services.context import Context
@@ -111,9 +111,10 @@ def _create_key(context: Context, settings: Settings, arguments: argparse.Namesp
         raise CommandError("--expires-in-days must be at least 1.")
     scopes = _scopes(arguments.scopes)
     deliver = destination(arguments.to)
-    actor, now = common.actor(arguments), context.now()
+    actor = common.actor(arguments)
     tenant = _Tenant(arguments.merchant, livemode)
     with context.database.transaction() as tx:
+        now = database.now(tx)
         if not api_keys.merchant_exists(tx, tenant.merchant_id):
             raise CommandError("No such merchant. Create one with `payments merchant create`.")
         issued = use_cases.issue_key(
@@ -136,17 +137,20 @@ def _rotate_key(context: Context, _: Settings, arguments: argparse.Namespace) ->
     actor = common.actor(arguments)
     with context.database.transaction() as tx:
         tenant = _tenant_of(tx, arguments.key)
-        old = api_keys.get(tx, tenant, arguments.key, lock=True)
+        api_keys.lock(tx, tenant, [arguments.key])
+        old = api_keys.get(tx, tenant, arguments.key)
         if old is None:
             raise _no_such_key()
-        issued = use_cases.replace_key(tx, tenant, old, actor=actor, overlap=overlap, now=context.now())
+        issued = use_cases.replace_key(tx, tenant, old, actor=actor, overlap=overlap)
         return _deliver_and_commit(tx, tenant, issued, deliver)
 
 
 def _revoke_key(context: Context, _: Settings, arguments: argparse.Namespace) -> dict[str, str]:
     actor = common.actor(arguments)
     with context.database.transaction() as tx:
-        use_cases.revoke_key(tx, _tenant_of(tx, arguments.key), arguments.key, actor=actor, now=context.now())
+        tenant = _tenant_of(tx, arguments.key)
+        api_keys.lock(tx, tenant, [arguments.key])
+        use_cases.revoke_key(tx, tenant, arguments.key, actor=actor)
         tx.commit()
     return {"revoked": arguments.key}
 

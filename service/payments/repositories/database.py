@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
@@ -160,6 +161,14 @@ class Database:
         except (DatabaseUnavailable, psycopg.Error):
             return False
         return True
+
+
+def now(tx: Connection) -> datetime:
+    """Return the time by the database's clock, the only one that stored times are compared with."""
+    row = tx.execute("SELECT clock_timestamp() AS now").fetchone()
+    assert row is not None  # noqa: S101 - this SELECT returns a row
+    moment: datetime = row["now"]
+    return moment
 
 
 def fatal_conditions(database: Database) -> tuple[tuple[threading.Event, str], ...]:

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import timedelta
 from typing import cast
 
 from flask import Flask, Request, current_app, g, request
@@ -40,7 +40,7 @@ class Authenticator:
         self._clock = clock
         self._lock = threading.Lock()
         self._cache: dict[str, tuple[float, StoredKey]] = {}
-        self._used: dict[str, datetime] = {}
+        self._used: dict[str, float] = {}
 
     def authenticate(self, request: Request) -> Principal:
         """Return the principal of ``request``.
@@ -54,9 +54,9 @@ class Authenticator:
             raise Unauthenticated(_REJECTED)
         if token.livemode and not self._allow_live_keys:
             raise Unauthenticated("This environment accepts test keys (sk_test_...) only.")
-        now = datetime.now(UTC)
-        stored = self._stored(token.key_id)
-        if not token.matches(stored) or stored is None or not stored.is_live_at(now):
+        read_at, stored = self._stored(token.key_id)
+        now = self._clock()
+        if not token.matches(stored) or stored is None or not stored.is_live(age=now - read_at):
             raise Unauthenticated(_REJECTED)
         self._used[stored.id] = now
         return stored.principal()
@@ -66,16 +66,18 @@ class Authenticator:
         with self._lock:
             self._cache.pop(key_id, None)
 
-    def take_used(self) -> dict[str, datetime]:
-        """Return the keys used since the last call, with the times of their last use."""
+    def take_used(self) -> dict[str, timedelta]:
+        """Return the keys used since the last call, and how long ago each was last used."""
         used, self._used = self._used, {}
-        return used
+        now = self._clock()
+        return {key_id: timedelta(seconds=now - at) for key_id, at in used.items()}
 
-    def _stored(self, key_id: str) -> StoredKey | None:
+    def _stored(self, key_id: str) -> tuple[float, StoredKey | None]:
+        """Return when the key was read, and the key."""
         now = self._clock()
         cached = self._cache.get(key_id)
         if cached is not None and now - cached[0] < CACHE_SECONDS:
-            return cached[1]
+            return cached
         stored = self._load(key_id)
         with self._lock:
             if stored is None:
@@ -85,7 +87,7 @@ class Authenticator:
                     self._cache.clear()
                 # The time before the read, so an entry is never trusted for longer than the limit.
                 self._cache[key_id] = (now, stored)
-        return stored
+        return now, stored
 
 
 def register(app: Flask, authenticator: Authenticator) -> None:
