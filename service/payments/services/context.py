@@ -25,7 +25,7 @@ class Context:
     #: Whether webhooks may be sent to this machine. For development only.
     allow_local_webhooks: bool = False
     metrics: Metrics = field(default_factory=Metrics)
-    #: Clock for identifiers and records; leases and deadlines use the database's clock.
+    #: Clock for identifiers and records only: whatever is compared with stored times is `repositories.database.now`.
     now: Callable[[], datetime] = _now
 
     def processor_for(self, *, livemode: bool) -> Processor:

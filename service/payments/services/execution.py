@@ -143,7 +143,6 @@ def record(context: Context, attempt: Attempt, result: Result, *, evidence: str 
 
 
 def _record_once(context: Context, attempt: Attempt, result: Result, *, evidence: str) -> ApiResponse | None:
-    now = context.now()
     with context.database.tenant_transaction(attempt) as tx:
         # Lock order everywhere: key, payment, operation, attempt, ledger, outbox.
         key = attempt.idempotency_key_hash and idempotency.get(tx, attempt, attempt.idempotency_key_hash, lock=True)
@@ -151,7 +150,8 @@ def _record_once(context: Context, attempt: Attempt, result: Result, *, evidence
         operation = (
             payments.get_operation(tx, attempt, attempt.operation_id, lock=True) if attempt.operation_id else None
         )
-        if payment is None or not attempts.lock_if_held(tx, attempt):
+        now = attempts.lock_if_held(tx, attempt)
+        if payment is None or now is None:
             extra = {**_log_identifiers(attempt), "generation": attempt.generation}
             _log.info("attempt was claimed by another holder", extra=extra)
             return None
