@@ -51,11 +51,11 @@ class InFlightAttempt:
 def execute(context: Context, in_flight: InFlightAttempt) -> ApiResponse:
     """Send the attempt, record its outcome, and return the response to the request."""
     attempt = in_flight.attempt
-    result = send(context, context.processors[attempt.processor], in_flight)
     try:
+        result = send(context, context.processors[attempt.processor], in_flight)
         response = record(context, attempt, result)
     except (psycopg.Error, DatabaseUnavailable) as error:
-        # The processor was called, and its response cannot be stored. The worker will look it up.
+        # What the processor has done, or will do, cannot be stored. The worker will look it up.
         _log.error("outcome not recorded", exc_info=error, extra=_log_identifiers(attempt))
         response = None
     if response is not None:

@@ -1,10 +1,13 @@
 """Authentication: only the right key, only while it is valid, and cached for at most five seconds."""
 
+import base64
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import werkzeug.http
 from flask import Flask
 from flask.testing import FlaskClient
 
@@ -101,6 +104,55 @@ def test_a_malformed_key_is_401(client: FlaskClient, keys: Keys, header: str) ->
     response = client.get("/read", headers={"Authorization": header})
     assert response.status_code == 401
     assert "WWW-Authenticate" in response.headers
+
+
+# ---- HTTP Basic, as in `curl -u sk_test_...:` ----------------------------------------
+def basic(text: str | bytes) -> str:
+    return "Basic " + base64.b64encode(text.encode() if isinstance(text, str) else text).decode()
+
+
+@pytest.mark.parametrize("scheme", ["Basic", "basic", "BASIC"])
+def test_a_key_is_accepted_as_a_user_name(client: FlaskClient, keys: Keys, scheme: str) -> None:
+    key = keys.add()
+    header = basic(f"{key}:").replace("Basic", scheme)
+    assert client.get("/read", headers={"Authorization": header}).get_json() == {"merchant": "mer_1"}
+    assert client.get("/read", auth=(key, "")).status_code == 200, "as an HTTP library sends it"
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda key: basic(f"{key}:secret"), "leave the password empty"),
+        (lambda key: basic(f"{key}::"), "leave the password empty"),
+        (lambda key: basic(f":{key}"), "leave the password empty"),
+        (lambda key: basic(key), "base64 of the key and a colon"),
+        (lambda key: basic(f"{key}:")[:-1] + "!", "base64 of the key and a colon"),
+        (lambda key: basic(f"{key}:").rstrip("=") + "A", "base64 of the key and a colon"),
+        (lambda _: "Basic", "base64 of the key and a colon"),
+        (lambda _: basic(b"\xff\xfe:"), "base64 of the key and a colon"),
+        (lambda key: f"Basic {key}:", "base64 of the key and a colon"),
+        (lambda key: f"{basic(f'{key}:')},Bearer {key}", "one Authorization header"),
+        (lambda key: f"Bearer {key},{basic(f'{key}:')}", "one Authorization header"),
+        (lambda key: f"Bearer {key}, Bearer {key}", "one Authorization header"),
+        (lambda key: basic(f"{key}x:"), "neither expired nor revoked"),
+        (lambda key: basic(f"user{key}:"), "neither expired nor revoked"),
+        (lambda _: basic(":"), "neither expired nor revoked"),
+        (lambda key: f"Digest {key}", "neither expired nor revoked"),
+    ],
+)
+def test_other_forms_say_what_to_send(client: FlaskClient, keys: Keys, make: Callable[[str], str], said: str) -> None:
+    key = keys.add()
+    refused = client.get("/read", headers={"Authorization": make(key)})
+    assert refused.status_code == 401
+    assert said in refused.get_json(force=True)["detail"]
+    assert key not in refused.text
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer x"}, {"Authorization": "Basic x"}])
+def test_the_challenges_are_those_that_are_met(client: FlaskClient, headers: dict[str, str]) -> None:
+    """RFC 9110, 11.6.1: a list of challenges; RFC 7617: the user name is UTF-8."""
+    found = werkzeug.http.parse_list_header(client.get("/read", headers=headers).headers["WWW-Authenticate"])
+    assert found == ['Bearer realm="payments"', 'Basic realm="payments"', 'charset="UTF-8"']
 
 
 def test_no_header_is_401(client: FlaskClient) -> None:

@@ -8,7 +8,7 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from pydantic import Field
 
-from payments.core.problems import MalformedRequest, NotFound
+from payments.core.problems import MalformedRequest, NotFound, OutcomeUnknown
 from payments.domain.money import currencies
 from payments.processors.sandbox import Challenge, SandboxProcessor
 from payments.services.three_d_secure import complete
@@ -58,7 +58,9 @@ def show_challenge(path: ChallengePath) -> Response:
 
 @api.post(
     "/sandbox/3ds/<token>",
-    responses=responses({200: _PAGE_RESPONSE, 303: _REDIRECT_RESPONSE}, NotFound, MalformedRequest, always=()),
+    responses=responses(
+        {200: _PAGE_RESPONSE, 303: _REDIRECT_RESPONSE}, NotFound, MalformedRequest, OutcomeUnknown, always=()
+    ),
 )
 @public
 def answer_challenge(path: ChallengePath) -> Response:

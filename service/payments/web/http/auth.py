@@ -1,5 +1,7 @@
-"""Authentication: ``Authorization: Bearer sk_...``, verified against the stored hash."""
+"""Authentication: ``Authorization: Bearer sk_...``, or ``curl -u sk_...:``, verified against the stored hash."""
 
+import base64
+import binascii
 import threading
 import time
 from collections.abc import Callable
@@ -48,8 +50,7 @@ class Authenticator:
         Raises:
             Unauthenticated: The key is missing or not valid here and now.
         """
-        scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
-        token = parse(credentials.strip()) if scheme.lower() == "bearer" else None
+        token = parse(_credentials(request.headers.get("Authorization", "")))
         if token is None:
             raise Unauthenticated(_REJECTED)
         if token.livemode and not self._allow_live_keys:
@@ -88,6 +89,30 @@ class Authenticator:
                 # The time before the read, so an entry is never trusted for longer than the limit.
                 self._cache[key_id] = (now, stored)
         return now, stored
+
+
+def _credentials(header: str) -> str:
+    """Return the key in an ``Authorization`` header; empty if it has another scheme, or there is none.
+
+    Raises:
+        Unauthenticated: It is sent as the user name of HTTP Basic, but not as it should be; or there are two headers.
+    """
+    if "," in header:  # servers join repeated headers with a comma, which is in no key and no base64
+        raise Unauthenticated("Send one Authorization header.")
+    scheme, _, credentials = header.partition(" ")
+    if scheme.lower() == "bearer":
+        return credentials.strip()
+    if scheme.lower() != "basic":
+        return ""
+    try:
+        user, colon, password = base64.b64decode(credentials.strip(), validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        user = colon = password = ""
+    if not colon:
+        raise Unauthenticated("Send 'Authorization: Basic ' followed by the base64 of the key and a colon, 'sk_...:'.")
+    if password:
+        raise Unauthenticated("Send the API key as the user name, and leave the password empty.")
+    return user
 
 
 def register(app: Flask, authenticator: Authenticator) -> None:
