@@ -1,24 +1,27 @@
 """`python -m payments COMMAND`."""
 
 import argparse
+import errno
 import logging
 import os
+import re
 import signal
 import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NoReturn, TextIO
+from typing import Any, NoReturn, TextIO
 
 import psycopg
 
 from payments.cli import admin, oncall
-from payments.cli.common import EXIT_FAILED, CommandError
+from payments.cli.common import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_UNKNOWN, CommandError
 from payments.core.problems import ApiError
 from payments.core.settings import Settings, SettingsError
 from payments.observability import logs
 from payments.repositories import database
-from payments.repositories.database import DatabaseUnavailable
+from payments.repositories.connection_failures import ConnectionFailure
+from payments.repositories.database import CommitUnanswered, DatabaseUnavailable
 from payments.repositories.schema import SchemaOutdated
 from payments.services.inbox import EventNotFoundError
 from payments.services.reconciliation import ReportError
@@ -26,18 +29,64 @@ from payments.services.stuck_attempts import ResolutionError
 
 _log = logging.getLogger("payments.cli")
 #: Errors whose message is meant for the operator; any other is a bug and ends in a traceback.
-_OPERATOR_ERRORS = (CommandError, SettingsError, ResolutionError, EventNotFoundError, ReportError, ApiError)
+_OPERATOR_ERRORS = (
+    CommandError,
+    SettingsError,
+    ResolutionError,
+    EventNotFoundError,
+    ReportError,
+    ApiError,
+    SchemaOutdated,
+)
+#: The values in argparse's messages, after what they are said about.
+_VALUES = re.compile(
+    r"(unrecognized arguments|invalid choice|ignored explicit argument)(: .*(?= \(choose)|:? .*)", re.DOTALL
+)
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors never repeat what was passed: it may be a secret, and errors are logged."""
+
+    def __init__(self, **options: Any) -> None:  # Any: argparse's own options
+        super().__init__(**{"allow_abbrev": False, **options})
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with the usage and ``message``, without the values in it."""
+        super().error(_VALUES.sub(r"\1", message))
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; return the exit code."""
-    parser = argparse.ArgumentParser(prog="payments", description=__doc__)
+    """Run a command; return the exit code.
+
+    Raises:
+        SystemExit: The arguments are wrong; standard error says what they take.
+    """
+    parser = _Parser(prog="payments", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     for name, command in _COMMANDS.items():
         sub_parser = commands.add_parser(name, help=command.description)
         command.add_arguments(sub_parser)
         sub_parser.set_defaults(run=command.run, log_stream=command.log_stream)
     parsed = parser.parse_args(arguments)
+    try:
+        code = _run(parsed)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        _fail(parsed.command, "interrupted. What it has not reported may have been done.")
+        return EXIT_INTERRUPTED
+    except OSError as error:
+        if error.errno not in {errno.EPIPE, errno.ENOSPC}:
+            raise
+        # Nobody reads the output, or it is full: Python would otherwise try to write the rest at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _fail(parsed.command, f"the output cannot be written ({error.strerror}). What it would say may have been done.")
+        return EXIT_UNKNOWN
+    return code
+
+
+def _run(parsed: argparse.Namespace) -> int:
+    """Run the command; return its exit code. What its operator has to know goes to standard error."""
     try:
         settings = Settings.from_environment()
         logs.configure(
@@ -49,6 +98,11 @@ def main(arguments: list[str] | None = None) -> int:
         code: int = parsed.run(settings, parsed)
     except _OPERATOR_ERRORS as error:
         return _fail(parsed.command, str(error))
+    except ConnectionFailure as error:
+        return _fail(parsed.command, f"no connection to the database: {error}")
+    except CommitUnanswered:
+        _fail(parsed.command, "the database did not confirm it: it may have been done. Look before you repeat it.")
+        return EXIT_UNKNOWN
     except (psycopg.Error, DatabaseUnavailable) as error:
         reason = (str(error).splitlines() or [""])[0]  # the following lines may quote rows
         return _fail(parsed.command, f"database error ({type(error).__name__}): {reason}")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from psycopg.rows import DictRow
 
@@ -60,13 +60,18 @@ def get(tx: Connection, attempt_id: str) -> Attempt | None:
     return None if row is None else _attempt(row)
 
 
-def lock_if_held(tx: Connection, attempt: Attempt) -> bool:
-    """Lock the attempt if the caller still holds it; whoever lost it may record nothing."""
+def lock_if_held(tx: Connection, attempt: Attempt) -> datetime | None:
+    """Lock the attempt if the caller still holds it; whoever lost it may record nothing.
+
+    Returns:
+        The database's time, from which what is recorded counts; ``None`` if the caller no longer holds the attempt.
+    """
     row = tx.execute(
-        "SELECT 1 FROM attempts WHERE id = %s AND generation = %s AND status = 'open' FOR NO KEY UPDATE",
+        "SELECT clock_timestamp() AS now FROM attempts WHERE id = %s AND generation = %s AND status = 'open'"
+        " FOR NO KEY UPDATE",
         [attempt.id, attempt.generation],
     ).fetchone()
-    return row is not None
+    return None if row is None else row["now"]
 
 
 def claim_due(tx: Connection, *, processor: str, early: bool, limit: int) -> Sequence[Attempt]:

@@ -54,11 +54,11 @@ class InFlightAttempt:
 def execute(context: Context, in_flight: InFlightAttempt) -> ApiResponse:
     """Send the attempt, record its outcome, and return the response to the request."""
     attempt = in_flight.attempt
-    result = send(context, context.processors[attempt.processor], in_flight)
     try:
+        result = send(context, context.processors[attempt.processor], in_flight)
         response = record(context, attempt, result)
     except (psycopg.Error, DatabaseUnavailable) as error:
-        # The processor was called, and its response cannot be stored. The worker will look it up.
+        # What the processor has done, or will do, cannot be stored. The worker will look it up.
         _log.error("outcome not recorded", exc_info=error, extra=_log_identifiers(attempt))
         response = None
     if response is not None:
@@ -153,7 +153,6 @@ def record(context: Context, attempt: Attempt, result: Result, *, evidence: str 
 
 
 def _record_once(context: Context, attempt: Attempt, result: Result, *, evidence: str) -> ApiResponse | None:
-    now = context.now()
     with context.database.tenant_transaction(attempt) as tx:
         # Lock order everywhere: key, payment, operation, attempt, ledger, outbox.
         key = attempt.idempotency_key_hash and idempotency.get(tx, attempt, attempt.idempotency_key_hash, lock=True)
@@ -161,7 +160,8 @@ def _record_once(context: Context, attempt: Attempt, result: Result, *, evidence
         operation = (
             payments.get_operation(tx, attempt, attempt.operation_id, lock=True) if attempt.operation_id else None
         )
-        if payment is None or not attempts.lock_if_held(tx, attempt):
+        now = attempts.lock_if_held(tx, attempt)
+        if payment is None or now is None:
             extra = {**_log_identifiers(attempt), "generation": attempt.generation}
             _log.info("attempt was claimed by another holder", extra=extra)
             return None

@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from payments.core.problems import NotFound, ValidationFailed
 from payments.delivery.addresses import AddressRefused, check_url
-from payments.domain.api_keys import Principal
+from payments.domain.api_keys import Principal, Scope
 from payments.domain.ids import Prefix, new_id
 from payments.domain.tenancy import TenantScope
 from payments.domain.webhooks import new_secret
@@ -15,6 +15,7 @@ from payments.repositories import audit, events, webhook_endpoints, webhook_mess
 from payments.repositories.database import Connection
 from payments.repositories.webhook_endpoints import Endpoint
 from payments.repositories.webhook_messages import Delivery
+from payments.services.api_keys import hold
 from payments.services.context import Context
 from payments.services.idempotency import ApiResponse, IdempotentRequest, LocalResponse, run_local
 from payments.services.presentation import Json, timestamp
@@ -85,6 +86,7 @@ def create(
     _check_url(context, url)
 
     def work(tx: Connection) -> LocalResponse:
+        hold(tx, principal, Scope.WEBHOOKS_WRITE)
         if webhook_endpoints.count(tx, principal) >= MAX_ENDPOINTS:
             raise ValidationFailed(f"You can have at most {MAX_ENDPOINTS} webhook endpoints. Delete one first.")
         endpoint = Endpoint(
@@ -136,6 +138,7 @@ def update(context: Context, principal: Principal, endpoint_id: str, changes: En
     if changes.url is not None:
         _check_url(context, changes.url)
     with context.database.tenant_transaction(principal) as tx:
+        hold(tx, principal, Scope.WEBHOOKS_WRITE)
         old = _get(tx, principal, endpoint_id, lock=True)
         status = changes.status or old.status
         updated = replace(
@@ -165,6 +168,7 @@ def delete(context: Context, principal: Principal, endpoint_id: str) -> None:
         NotFound: The caller has no such endpoint.
     """
     with context.database.tenant_transaction(principal) as tx:
+        hold(tx, principal, Scope.WEBHOOKS_WRITE)
         if not webhook_endpoints.delete(tx, principal, endpoint_id):
             raise NotFound.of("webhook endpoint")
         _audit(context, tx, principal, "webhook_endpoint.delete", endpoint_id)
@@ -181,6 +185,7 @@ def rotate_secret(
     """
 
     def work(tx: Connection) -> LocalResponse:
+        hold(tx, principal, Scope.WEBHOOKS_WRITE)
         old = _get(tx, principal, endpoint_id, lock=True)
         overlaps = overlap > timedelta(0)
         rotated = replace(

@@ -33,8 +33,9 @@ def client(database: Database, journal: Database, key: ApiKey) -> Client:
 def run(client: Client, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Run a command in this process; return its exit code, its lines on standard output, and standard error."""
 
-    def context(_: Settings, *, name: str) -> Context:
-        return client.context
+    @contextmanager
+    def context(_: Settings, *, name: str) -> Iterator[Context]:
+        yield client.context
 
     monkeypatch.setattr(common, "command_context", context)
     monkeypatch.setattr(logs, "configure", lambda **_: None)
@@ -42,7 +43,10 @@ def run(client: Client, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         monkeypatch.delenv(name, raising=False)
 
     def command(*arguments: str) -> tuple[int, list[dict[str, Any]], str]:
-        code = main(list(arguments))
+        try:
+            code = main(list(arguments))
+        except SystemExit as stopped:  # argparse has said why
+            code = int(str(stopped.code))
         written = capsys.readouterr()
         return code, [json.loads(line) for line in written.out.splitlines()], written.err
 
