@@ -11,7 +11,7 @@ from payments.domain.api_keys import Principal, Scope
 from payments.domain.ids import Prefix, new_id
 from payments.domain.tenancy import TenantScope
 from payments.domain.webhooks import new_secret
-from payments.repositories import audit, events, webhook_endpoints, webhook_messages
+from payments.repositories import audit, clock, events, webhook_endpoints, webhook_messages
 from payments.repositories.database import Connection
 from payments.repositories.webhook_endpoints import Endpoint
 from payments.repositories.webhook_messages import Delivery
@@ -82,11 +82,12 @@ def create(
     Raises:
         ValidationFailed: The URL must not be called, or there are :data:`MAX_ENDPOINTS` already.
     """
-    now = context.now()
     _check_url(context, url)
 
     def work(tx: Connection) -> LocalResponse:
         hold(tx, principal, Scope.WEBHOOKS_WRITE)
+        webhook_endpoints.lock_count(tx, principal)
+        now = clock.now(tx)
         if webhook_endpoints.count(tx, principal) >= MAX_ENDPOINTS:
             raise ValidationFailed(f"You can have at most {MAX_ENDPOINTS} webhook endpoints. Delete one first.")
         endpoint = Endpoint(
@@ -192,7 +193,7 @@ def rotate_secret(
             old,
             secret=new_secret(),
             previous_secret=old.secret if overlaps else None,
-            previous_secret_until=context.now() + overlap if overlaps else None,
+            previous_secret_until=clock.now(tx) + overlap if overlaps else None,
         )
         webhook_endpoints.update(tx, rotated)
         _audit(context, tx, principal, "webhook_endpoint.rotate_secret", endpoint_id)
@@ -207,14 +208,15 @@ def redeliver(context: Context, principal: Principal, request: IdempotentRequest
     Raises:
         NotFound: The caller has no such event.
     """
-    now = context.now()
 
     def work(tx: Connection) -> LocalResponse:
         if events.get(tx, principal, event_id) is None:
             raise NotFound.of("event")
-        ids = [new_id(Prefix.WEBHOOK_MESSAGE, now) for _ in range(MAX_ENDPOINTS)]
-        endpoints = webhook_messages.redeliver(tx, principal, event_id, message_ids=ids)
-        body = {"object": "event_redelivery", "event": event_id, "webhook_endpoints": list(endpoints)}
+        subscribed = webhook_messages.subscriptions(tx, principal, event_id)
+        webhook_messages.insert(tx, subscribed)
+        webhook_messages.restart(tx, principal, subscribed)
+        endpoints = [each.endpoint_id for each in subscribed]
+        body = {"object": "event_redelivery", "event": event_id, "webhook_endpoints": endpoints}
         return LocalResponse(status=HTTPStatus.ACCEPTED, body=body)
 
     return run_local(context, principal, request, work)
