@@ -95,4 +95,10 @@ def _business(metrics: ServiceMetrics) -> list[cloudwatch.IWidget]:
             metrics.business("WebhookBacklogAge", statistic="Maximum"),
             unit="seconds, oldest",
         ),
+        _graph(
+            "Attempts that need a person",
+            metrics.business("StuckAttempts", statistic="Maximum"),
+            metrics.business("MisconfiguredAttempts", statistic="Maximum"),
+            unit="attempts",
+        ),
     ]
