@@ -67,7 +67,7 @@ def create_app(service: Context, settings: Settings) -> Api:
     context.register(app, service)
     problems.register(app)
     headers.register(app)
-    overload.register(app, max_in_flight=settings.max_in_flight, exempt=health.api.name)
+    overload.register(app, max_in_flight=settings.max_in_flight, liveness=health.LIVENESS, readiness=health.READINESS)
 
     def load(key_id: str) -> StoredKey | None:
         with service.database.transaction() as tx:

@@ -5,7 +5,13 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel
 
-from payments.core.problems import CardNumberRefused, InternalError, MalformedRequest, ServiceUnavailable
+from payments.core.problems import (
+    CardNumberRefused,
+    InternalError,
+    MalformedRequest,
+    ServiceUnavailable,
+    TooManyRequests,
+)
 from payments.web.http.context import context
 from payments.web.http.guards import public
 from payments.web.http.responses import json_response
@@ -23,6 +29,8 @@ class Health(BaseModel):
 
 
 api = APIBlueprint("health", __name__, abp_tags=[_TAG])
+#: Flask's names of the endpoints.
+LIVENESS, READINESS = "health.healthz", "health.readyz"
 
 
 @api.get("/healthz", responses=responses({200: Health}, always=_ERRORS))
@@ -32,7 +40,7 @@ def healthz() -> Response:
     return json_response({"status": "ok"})
 
 
-@api.get("/readyz", responses=responses({200: Health}, ServiceUnavailable, always=_ERRORS))
+@api.get("/readyz", responses=responses({200: Health}, ServiceUnavailable, TooManyRequests, always=_ERRORS))
 @public
 def readyz() -> Response:
     """Check that the database is reachable."""
