@@ -29,6 +29,11 @@ _CAUSES = [
         True,
     ),
     (
+        "closed the connection unexpectedly|reset by peer|received invalid response|lost synchronization",
+        "what answers there is not PostgreSQL, or it went away. Check PGHOST and PGPORT",
+        True,
+    ),
+    (
         "root certificate file|SSL|certificate|TLS",
         "the TLS handshake failed. Check PGSSLMODE and PGSSLROOTCERT, and that the certificate names PGHOST",
         False,
@@ -58,11 +63,6 @@ _CAUSES = [
         "a PG* variable is malformed",
         False,
     ),
-    (
-        "closed the connection unexpectedly|reset by peer|received invalid response|lost synchronization",
-        "what answers there is not PostgreSQL, or it went away. Check PGHOST and PGPORT",
-        True,
-    ),
 ]
 
 
@@ -82,7 +82,7 @@ class ConnectionFailure(Exception):  # noqa: N818 - a condition, not a fault
 def explain(error: psycopg.Error) -> ConnectionFailure:
     """Return what ``error``, raised by connecting, means. libpq's messages contain no password."""
     text = str(error)
-    said = " ".join(text.split())
+    said = " ".join(text.split()).replace("host None", "host $PGHOST")  # psycopg does not read the variable
     for pattern, meaning, is_transient in _CAUSES:
         if re.search(pattern, text):
             return ConnectionFailure(f"{meaning} ({said}).", is_transient=is_transient)

@@ -34,7 +34,8 @@ _INVALID_AUTHORIZATION = "28"
 _CHECK_AFTER_IDLE = 1.0
 #: Milliseconds. No statement of a request should take as long; below the processor's deadline.
 _STATEMENT_TIMEOUT = 5_000
-_LOCK_TIMEOUT = 3_000
+#: How long it waits for a lock. Whatever else takes locks for longer stalls payments.
+LONGEST_LOCK_WAIT = 3_000
 _IDLE_TIMEOUT = 15_000
 
 
@@ -273,7 +274,7 @@ def _defaults(name: str) -> dict[str, str | int]:
         "keepalives_interval": 2,
         "keepalives_count": 3,
         "tcp_user_timeout": 10_000,
-        "options": f"-c statement_timeout={_STATEMENT_TIMEOUT} -c lock_timeout={_LOCK_TIMEOUT} "
+        "options": f"-c statement_timeout={_STATEMENT_TIMEOUT} -c lock_timeout={LONGEST_LOCK_WAIT} "
         f"-c idle_in_transaction_session_timeout={_IDLE_TIMEOUT} -c timezone=UTC " + os.environ.get("PGOPTIONS", ""),
         # libpq would ignore PGOPTIONS in favour of this option; appended, it takes precedence.
     }

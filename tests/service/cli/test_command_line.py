@@ -127,7 +127,7 @@ CAUSES: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
     "no password": ({"PGPASSWORD": ""}, ("refuses the credentials", "PGPASSWORD")),
     "user": ({"PGUSER": "nobody_here"}, ("refuses the credentials", "PGUSER")),
     "database": ({"PGDATABASE": "nowhere"}, ("no such database", "PGDATABASE")),
-    "host": ({"PGHOST": "nowhere.invalid"}, ("PGHOST is unknown", "nowhere.invalid")),
+    "host": ({"PGHOST": "nowhere.invalid"}, ("PGHOST is unknown", "host $PGHOST")),
     "refused": ({"PGHOST": "127.0.0.1", "PGPORT": "1"}, ("nothing listens there", "PGPORT")),
     "socket": ({"PGHOST": "/nowhere"}, ("Unix socket", "PGHOST")),
     "port": ({"PGPORT": "eighty"}, ("malformed", "eighty")),
