@@ -130,3 +130,4 @@ def _work(postgres: Postgres, context: Context, broken: Context) -> None:
         deliverer.wait_until_idle()
     deliverer.close()
     housekeeping.measure_webhook_backlog(context)
+    housekeeping.measure_readers(context)

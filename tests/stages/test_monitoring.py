@@ -20,6 +20,7 @@ ALARMS = {
     "recovery-backlog",
     "stuck-payments",
     "webhook-backlog",
+    "readers-held-back",
 }
 
 
@@ -148,6 +149,7 @@ def test_the_dashboard_searches_all_target_groups(each: Templates) -> None:
         ("stuck-payments", "StuckAttempts", 0),
         ("recovery-backlog", "RecoveryBacklogAge", 600),
         ("webhook-backlog", "WebhookBacklogAge", 900),
+        ("readers-held-back", "OldestUnreadAge", 300),
     ],
     ids=lambda value: value if isinstance(value, str) and "-" in value else "",
 )

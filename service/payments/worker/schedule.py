@@ -25,6 +25,7 @@ def all_loops(context: Context) -> list[Loop]:
         Loop(name="webhook_delivery", interval=0.25, run=deliveries.run, close=deliveries.close),
         Loop(name="webhook_clean_up", interval=300.0, run=lambda: webhook_delivery.clean_up(context)),
         Loop(name="webhook_metrics", interval=15.0, run=lambda: housekeeping.measure_webhook_backlog(context)),
+        Loop(name="reader_metrics", interval=15.0, run=lambda: housekeeping.measure_readers(context)),
         Loop(name="processor_inbox", interval=1.0, run=lambda: inbox.match_pending(context)),
         Loop(name="inbox_clean_up", interval=300.0, run=lambda: inbox.clean_up(context)),
         Loop(name="metrics", interval=30.0, run=lambda: flush_metrics(context)),
