@@ -93,6 +93,7 @@ def _business(metrics: ServiceMetrics) -> list[cloudwatch.IWidget]:
             "Backlogs",
             metrics.business("RecoveryBacklogAge", statistic="Maximum"),
             metrics.business("WebhookBacklogAge", statistic="Maximum"),
+            metrics.business("OldestUnreadAge", statistic="Maximum"),
             unit="seconds, oldest",
         ),
         _graph(

@@ -30,7 +30,7 @@ class Crowd:
         return f"http://127.0.0.1:{self.port}/{behavior}/{number}"
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+        try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             behavior = head.split("/")[1]
             self.requests[behavior] = self.requests.get(behavior, 0) + 1
@@ -40,7 +40,10 @@ class Crowd:
                 await self._behave(behavior, head, reader, writer)
             finally:
                 self.open[behavior] -= 1
-        writer.close()
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            writer.transport.abort()
+        else:
+            writer.close()
 
     async def _behave(
         self, behavior: str, head: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -78,8 +81,11 @@ def crowd() -> Iterator[Crowd]:
         ready.set()
         await end.wait()
         server.close()
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
-            task.cancel()
+        while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.sleep(0.05)  # transports are closed a moment later
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(serve()), daemon=True)
     thread.start()
@@ -89,5 +95,4 @@ def crowd() -> Iterator[Crowd]:
     finally:
         loop.call_soon_threadsafe(end.set)
         thread.join()
-        loop.run_until_complete(asyncio.sleep(0.05))  # lets the cancelled ones close their connections
         loop.close()

@@ -14,6 +14,7 @@ import pytest
 from payments.domain.ids import Prefix, new_id
 from payments.domain.webhooks import new_secret
 from payments.repositories.database import Database
+from payments.services import housekeeping
 from payments.services.context import Context
 from payments.worker.loops import run_loop
 from payments.worker.schedule import all_loops
@@ -32,7 +33,9 @@ PROMISED = 2.0
 #: Endpoints that a merchant can have.
 ENDPOINTS = 16
 #: Events of the honest merchant, and seconds between two of them.
-EVENTS, PAUSE = 20, 0.1
+EVENTS, PAUSE = 15, 0.1
+#: Messages among which there are those that cannot be sent.
+MANY = 800
 _LOOPS = ("webhook_fan_out", "webhook_delivery")
 _numbers = count()
 
@@ -99,13 +102,13 @@ def hostile(postgres: Postgres, receivers: Crowd, behaviors: Sequence[str], *, m
         add_events(postgres, name, events)
 
 
-def delays(postgres: Postgres, receivers: Crowd) -> list[float]:
-    """Create events of an honest merchant one after the other; return how long each took to arrive, in seconds."""
+def delays(postgres: Postgres, receivers: Crowd, number: int) -> list[float]:
+    """Create events of an honest merchant one after the other; return how many seconds each took to arrive, sorted."""
     merchant = f"mer_honest{next(_numbers)}"
     with psycopg.connect(postgres.superuser) as connection:
         add_endpoints(connection, merchant, [receivers.url("honest")])
     created: dict[str, float] = {}
-    for _ in range(EVENTS):
+    for _ in range(number):
         (event,) = add_events(postgres, merchant, 1)
         created[event] = time.monotonic()
         time.sleep(PAUSE)
@@ -115,33 +118,61 @@ def delays(postgres: Postgres, receivers: Crowd) -> list[float]:
     return sorted(receivers.arrived.get(event, end) - at for event, at in created.items())
 
 
-@pytest.fixture
-def receivers() -> Iterator[Crowd]:
-    with crowd() as found:
-        yield found
-
-
-@pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize(
-    ("behaviors", "merchants", "events"),
+    ("behaviors", "merchants", "events", "workers"),
     [
-        pytest.param(["hang"], 1, 30, id="hang"),
-        pytest.param(["slow"], 1, 30, id="slow"),
-        pytest.param(["drip"], 1, 30, id="drip"),
-        pytest.param(["reset"], 1, 30, id="reset"),
-        pytest.param(["hang"], 1, 1000, id="queue"),
-        pytest.param(["hang", "slow", "drip", "reset"], 20, 30, id="many"),
+        pytest.param(["hang"], 1, 30, 1, id="hang"),
+        pytest.param(["slow"], 1, 30, 1, id="slow"),
+        pytest.param(["drip"], 1, 30, 1, id="drip"),
+        pytest.param(["reset"], 1, 30, 1, id="reset"),
+        pytest.param(["hang"], 1, 1000, 1, id="queue"),
+        pytest.param(["hang", "slow", "drip", "reset"], 20, 30, 1, id="many"),
+        pytest.param(["hang", "slow", "drip", "reset"], 20, 30, 2, id="many, two workers"),
     ],
 )
 def test_nobody_delays_another_merchant(
-    postgres: Postgres, behaviors: list[str], merchants: int, events: int, workers: int
+    postgres: Postgres,
+    caplog: pytest.LogCaptureFixture,
+    behaviors: list[str],
+    merchants: int,
+    events: int,
+    workers: int,
 ) -> None:
     with contextlib.ExitStack() as stack:
         for _ in range(workers):
             stack.enter_context(worker(postgres))
         receivers = stack.enter_context(crowd())
+        alone = delays(postgres, receivers, 5)
         hostile(postgres, receivers, behaviors, merchants=merchants, events=events)
         wait_until(lambda: receivers.requests, "the hostile receivers to be called", timeout=10)
-        found = delays(postgres, receivers)
-        print(f"delays: median {found[len(found) // 2]:.2f} s, longest {found[-1]:.2f} s; at once: {receivers.most}")  # noqa: T201 - shown with -s
-        assert found[-1] < PROMISED, f"delayed by up to {found[-1]:.1f} s"
+        found = delays(postgres, receivers, EVENTS)
+        print(f"delays: {alone[-1]:.2f} s alone, then up to {found[-1]:.2f} s; at once: {receivers.most}")  # noqa: T201 - shown with -s
+        failures = [(record.__dict__.get("loop"), record.__dict__.get("reason")) for record in caplog.records]
+        assert found[-1] - alone[-1] < PROMISED, f"more than this machine takes in any case; failures: {failures}"
+
+
+def test_a_poison_among_many_is_contained(postgres: Postgres) -> None:
+    """A message that raises inside our own code: all others arrive, it is seen, and arrives after a repair alone."""
+    with worker(postgres) as context, crowd() as receivers:
+        with psycopg.connect(postgres.superuser) as connection:
+            add_endpoints(connection, "mer_many", [receivers.url("honest", number) for number in range(ENDPOINTS)])
+            connection.execute("UPDATE webhook_endpoints SET secret = 'whsec_*' WHERE url LIKE '%/honest/7'")
+        events = add_events(postgres, "mer_many", MANY // ENDPOINTS)
+
+        def left(condition: str) -> int:
+            with psycopg.connect(postgres.superuser) as connection:
+                joined = "webhook_messages m JOIN webhook_endpoints e ON e.id = m.endpoint_id"
+                row = connection.execute(f"SELECT count(*) FROM {joined} WHERE {condition}").fetchone()
+                assert row is not None
+                return int(row[0])
+
+        delivered = len(events) * (ENDPOINTS - 1)
+        wait_until(lambda: left("m.status = 'delivered'") == delivered, "all others", timeout=120)
+        assert left("url LIKE '%/honest/7' AND attempts > 0") > 0
+        housekeeping.measure_webhook_backlog(context)
+        (backlog,) = (each["WebhookBacklog"] for each in context.metrics.drain() if "WebhookBacklog" in each)
+        assert backlog[0] > 0, "the operator sees what is left"
+        with psycopg.connect(postgres.superuser) as connection:
+            connection.execute("UPDATE webhook_endpoints SET secret = %s WHERE url LIKE '%%/honest/7'", [new_secret()])
+            connection.execute("UPDATE webhook_messages SET next_attempt_at = now() WHERE status = 'pending'")
+        wait_until(lambda: left("m.status <> 'delivered'") == 0, "the rest", timeout=120)

@@ -131,3 +131,4 @@ def _work(postgres: Postgres, context: Context, broken: Context) -> None:
     deliverer.close()
     housekeeping.measure_webhook_backlog(context)
     inbox.measure_unmapped(context)
+    housekeeping.measure_readers(context)

@@ -22,6 +22,7 @@ ALARMS = {
     "unmapped-events",
     "processor-configuration",
     "webhook-backlog",
+    "readers-held-back",
 }
 
 
@@ -152,6 +153,7 @@ def test_the_dashboard_searches_all_target_groups(each: Templates) -> None:
         ("processor-configuration", "MisconfiguredAttempts", 0),
         ("recovery-backlog", "RecoveryBacklogAge", 600),
         ("webhook-backlog", "WebhookBacklogAge", 900),
+        ("readers-held-back", "OldestUnreadAge", 300),
     ],
     ids=lambda value: value if isinstance(value, str) and "-" in value else "",
 )

@@ -68,7 +68,7 @@ def dequeue(tx: Connection, upto: Position, *, merchants: int, messages: int) ->
                 SELECT count(*) AS number FROM webhook_endpoints AS endpoint WHERE deleted_at IS NULL
                     AND (endpoint.merchant_id, endpoint.livemode) = (backlog.merchant_id, backlog.livemode)
             ) AS endpoints
-            ORDER BY served_at NULLS FIRST LIMIT %(merchants)s
+            ORDER BY served_at NULLS FIRST, next_xid, next_id LIMIT %(merchants)s
         ), next AS (  -- one more than the share: where to go on
             SELECT event.*, share,
                 row_number() OVER (PARTITION BY event.merchant_id, event.livemode ORDER BY event.xid, event.id) AS nth

@@ -32,7 +32,7 @@ class Endpoint:
 
 
 #: First key of the advisory locks of merchants whose endpoints are counted.
-_COUNT_LOCK = 7_236_403
+_COUNT_LOCK = 7_236_404
 _COLUMNS = ", ".join(column.name for column in fields(Endpoint))
 _PLACEHOLDERS = ", ".join(f"%({column.name})s" for column in fields(Endpoint))
 

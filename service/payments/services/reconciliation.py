@@ -78,6 +78,8 @@ def reconcile(
             settlement_lines.store(
                 tx, processor=report.processor, livemode=report.livemode, name=report.name, lines=lines
             )
+        tx.commit()  # before the comparison, which takes long and would hold back the readers of events and ledger
+        settlement_lines.lock(tx)
         found = settlement_lines.differences(
             tx,
             processor=report.processor,

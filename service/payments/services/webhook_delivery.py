@@ -26,7 +26,7 @@ _PER_ENDPOINT = 4
 #: Of a worker's free deliveries, a merchant's are at most this fraction (1 / n) of what is then still free.
 _SHARE = 8
 #: What one pass of the fan-out does: events to look at, merchants to serve, and messages to create for each of them.
-_FAN_OUT_EVENTS, _FAN_OUT_MERCHANTS, _FAN_OUT_MESSAGES = 1000, 32, 32
+_FAN_OUT_EVENTS, _FAN_OUT_MERCHANTS, _FAN_OUT_MESSAGES = 1000, 32, 16
 _CLEAN_UP_BATCH = 1000
 _log = logging.getLogger("payments.webhooks")
 

@@ -33,6 +33,7 @@ def all_loops(context: Context) -> list[Loop]:
             if isinstance(processor, SendsWebhooks)
         ),
         Loop(name="inbox_metrics", interval=15.0, run=lambda: inbox.measure_unmapped(context)),
+        Loop(name="reader_metrics", interval=15.0, run=lambda: housekeeping.measure_readers(context)),
         Loop(name="inbox_clean_up", interval=300.0, run=lambda: inbox.clean_up(context)),
         Loop(name="metrics", interval=30.0, run=lambda: flush_metrics(context)),
     ]

@@ -67,7 +67,11 @@ def create_payment(body: CreatePayment) -> Response:
 @api.get("/payments", responses=responses({200: Page[Payment]}, ValidationFailed))
 @requires(Scope.PAYMENTS_READ)
 def list_payments(query: PaymentsQuery) -> Response:
-    """List payments, newest first."""
+    """List payments, newest first.
+
+    A payment appears a moment after it was created, so that one created earlier can appear later: to follow what
+    happens without missing any, poll `GET /v1/events`.
+    """
     wanted = _filter(query, before=PAYMENTS_CURSOR.read(query))
     with context().database.tenant_transaction(principal()) as tx:
         found = repository.list_payments(tx, principal(), wanted, limit=query.limit + 1)
