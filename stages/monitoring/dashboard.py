@@ -95,4 +95,10 @@ def _business(metrics: ServiceMetrics) -> list[cloudwatch.IWidget]:
             metrics.business("WebhookBacklogAge", statistic="Maximum"),
             unit="seconds, oldest",
         ),
+        _graph(
+            "Needs a person",
+            metrics.business("StuckAttempts", statistic="Maximum"),
+            metrics.business("UnmappedProcessorEvents", statistic="Maximum"),
+            unit="attempts, events",
+        ),
     ]

@@ -19,6 +19,7 @@ ALARMS = {
     "database-capacity",
     "recovery-backlog",
     "stuck-payments",
+    "unmapped-events",
     "webhook-backlog",
 }
 
@@ -146,6 +147,7 @@ def test_the_dashboard_searches_all_target_groups(each: Templates) -> None:
         ("unhealthy-targets", "UnHealthyHostCount", 0),
         ("p99-latency", "TargetResponseTime", 3),
         ("stuck-payments", "StuckAttempts", 0),
+        ("unmapped-events", "UnmappedProcessorEvents", 0),
         ("recovery-backlog", "RecoveryBacklogAge", 600),
         ("webhook-backlog", "WebhookBacklogAge", 900),
     ],

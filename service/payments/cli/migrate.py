@@ -18,6 +18,7 @@ from alembic.config import Config
 from payments.domain.api_keys import ALL_SCOPES, compose, hash_token
 from payments.domain.api_versions import CURRENT_API_VERSION
 from payments.repositories import provisioning
+from payments.repositories.connection_failures import explain
 from payments.repositories.schema import (
     MIGRATIONS,
     current_versions,
@@ -124,10 +125,9 @@ def connect(
         except psycopg.OperationalError as error:
             if time.monotonic() + wait > end:
                 raise MigrationError(
-                    f"The database could not be reached for {deadline:.0f} seconds: {error}. "
-                    "Check PGHOST, PGPORT, the security groups and the credentials."
+                    f"The database could not be reached for {deadline:.0f} seconds: {explain(error)}"
                 ) from error
-            _log.warning("database not reachable yet", extra={"reason": str(error)})
+            _log.warning("database not reachable yet", extra={"reason": str(explain(error))})
         sleep(wait)
         wait = min(wait * 2, 5.0)
 

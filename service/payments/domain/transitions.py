@@ -16,6 +16,8 @@ from payments.domain.payments import TRANSITIONS, CaptureMethod, Payment, Paymen
 
 #: How long a customer has to act.
 ACTION_VALIDITY = timedelta(hours=24)
+#: When the void of an expired authorization is tried again after a refusal.
+VOID_AGAIN_AFTER = timedelta(hours=24)
 
 
 class Verdict(Enum):
@@ -80,6 +82,12 @@ def apply_result(
 def resume_after_action(payment: Payment) -> Payment:
     """Return ``payment`` once its customer has acted: the processor is asked for the outcome."""
     return replace(_to(payment, _S.PROCESSING), next_action=None, expires_at=None)
+
+
+def release(payment: Payment) -> Transition:
+    """Return what the release of the authorization changes that the processor has made on its own."""
+    changed = _released(payment)
+    return Transition(payment=changed, events=(_STATUS_EVENTS[changed.status],), verdict=Verdict.COMPLETED)
 
 
 def _apply_to_payment(
@@ -183,6 +191,9 @@ def _apply_to_void(payment: Payment, operation: Operation, result: Result, now: 
     if result.outcome not in (Outcome.APPROVED, Outcome.EXPIRED):
         last_error = payment.last_error if ended else error_details(result)
         changed = replace(payment, pending_operation=None, last_error=last_error)
+        if changed.expires_at is not None and changed.expires_at <= now:
+            # Voided for its expiry. What has become of it instead will be learnt; until then, not at every turn.
+            changed = replace(changed, expires_at=now + VOID_AGAIN_AFTER)
         return _refused(changed, operation, result, now, (EventType.PAYMENT_VOID_FAILED,))
     changed = replace(payment if ended else replace(_released(payment), last_error=None), pending_operation=None)
     return Transition(

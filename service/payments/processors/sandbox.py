@@ -58,6 +58,12 @@ class SandboxProcessor:
         """Accept the documented tokens only."""
         return None if payment_method in TOKENS else "Unknown sandbox payment method. See /docs for the list of tokens."
 
+    def currency_error(self, currency: str) -> None:
+        """Accept every currency."""
+
+    def amount_error(self, kind: CallKind, amount: int, currency: str) -> None:
+        """Accept every amount."""
+
     def is_available(self) -> bool:
         """Return ``True``: its own failures are outcomes."""
         return True

@@ -77,6 +77,10 @@ def create_payment(
     error = processor.payment_method_error(params.payment_method)
     if error is not None:
         raise ValidationFailed.at("#/payment_method", error)
+    error = processor.currency_error(params.currency)
+    if error is not None:
+        raise ValidationFailed.at("#/currency", error)
+    _require_possible_amount(processor, CallKind.PAYMENT, params.amount, params.currency)
     with context.database.tenant_transaction(principal) as tx:
         payment_id = new_id(Prefix.PAYMENT, now)
         replay = claim_or_replay(tx, principal, request, payment_id=payment_id)
@@ -116,6 +120,7 @@ def capture_payment(
 
     def start(payment: Payment, processor: Processor, operation_id: str) -> tuple[Payment, Operation]:
         amount = payment.check_capture(params.amount)
+        _require_possible_amount(processor, CallKind.CAPTURE, amount, payment.currency)
         if not params.final and not processor.capabilities.multicapture:
             raise NotSupported("The processor does not support multiple captures of a payment. Use final: true.")
         operation = _operation(context, payment, CallKind.CAPTURE, operation_id, amount=amount, final=params.final)
@@ -146,8 +151,9 @@ def refund_payment(
         ApiError: Nothing was started, and nothing is stored under the key.
     """
 
-    def start(payment: Payment, _: Processor, operation_id: str) -> tuple[Payment, Operation]:
+    def start(payment: Payment, processor: Processor, operation_id: str) -> tuple[Payment, Operation]:
         amount = payment.check_refund(params.amount)
+        _require_possible_amount(processor, CallKind.REFUND, amount, payment.currency)
         operation = _operation(context, payment, CallKind.REFUND, operation_id, amount=amount, reason=params.reason)
         return replace(payment, amount_refund_pending=payment.amount_refund_pending + amount), operation
 
@@ -259,6 +265,12 @@ def _operation(
         created_at=context.now(),
         settled_at=None,
     )
+
+
+def _require_possible_amount(processor: Processor, kind: CallKind, amount: int, currency: str) -> None:
+    error = processor.amount_error(kind, amount, currency)
+    if error is not None:
+        raise ValidationFailed.at("#/amount", error)
 
 
 def _require_available(processor: Processor) -> None:

@@ -57,7 +57,7 @@ class EventPath(Parameters):
 
 
 class EventData(BaseModel):
-    """What the event is about, as it was at that time."""
+    """What the event is about, as it was at that time: a payment, a refund or a dispute."""
 
     object: dict[str, Any]
 

@@ -5,7 +5,7 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel, Field
 
-from payments.core.problems import ContentTooLarge, NotFound, SignatureInvalid
+from payments.core.problems import ContentTooLarge, NotFound, OutcomeUnknown, SignatureInvalid
 from payments.processors.inbound import InvalidSignature, SendsWebhooks
 from payments.services import inbox
 from payments.web.http import strict_json
@@ -40,6 +40,7 @@ api = APIBlueprint("processor_webhooks", __name__, url_prefix="/v1", abp_tags=[_
         SignatureInvalid,
         NotFound,
         ContentTooLarge,
+        OutcomeUnknown,
         always=PUBLIC,
     ),
 )

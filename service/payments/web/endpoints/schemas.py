@@ -199,7 +199,7 @@ class Refund(BaseModel):
     payment: str
     amount: int
     currency: str
-    reason: str | None
+    reason: str | None = Field(description="`external` if it was made in the processor's dashboard.")
     last_error: Failure | None
     created: int
     livemode: bool

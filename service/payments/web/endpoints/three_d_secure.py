@@ -14,7 +14,7 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from pydantic import Field
 
-from payments.core.problems import NotFound, UnsupportedMediaType
+from payments.core.problems import NotFound, OutcomeUnknown, UnsupportedMediaType
 from payments.domain.money import currencies
 from payments.domain.payments import PaymentStatus
 from payments.processors.sandbox import Challenge, SandboxProcessor
@@ -86,7 +86,9 @@ def show_challenge(path: ChallengePath) -> Response:
 
 @api.post(
     "/sandbox/3ds/<token>",
-    responses=responses({200: _PAGE_RESPONSE, 303: _REDIRECT_RESPONSE}, NotFound, UnsupportedMediaType, always=PUBLIC),
+    responses=responses(
+        {200: _PAGE_RESPONSE, 303: _REDIRECT_RESPONSE}, NotFound, UnsupportedMediaType, OutcomeUnknown, always=PUBLIC
+    ),
 )
 @public
 @forms.takes_form(Decision)

@@ -8,7 +8,7 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from pydantic import AfterValidator, BaseModel, Field
 
-from payments.core.problems import NotFound, ValidationFailed
+from payments.core.problems import NotFound, OutcomeUnknown, ValidationFailed
 from payments.delivery.addresses import MAX_URL_LENGTH
 from payments.domain.api_keys import Scope
 from payments.domain.events import EventType
@@ -207,7 +207,9 @@ def update_webhook_endpoint(path: WebhookEndpointPath, body: UpdateWebhookEndpoi
     return json_response(endpoint_json(use_cases.update(context(), principal(), path.endpoint_id, update)))
 
 
-@api.delete("/webhook_endpoints/<endpoint_id>", responses=responses({200: DeletedWebhookEndpoint}, NotFound))
+@api.delete(
+    "/webhook_endpoints/<endpoint_id>", responses=responses({200: DeletedWebhookEndpoint}, NotFound, OutcomeUnknown)
+)
 @requires(Scope.WEBHOOKS_WRITE)
 def delete_webhook_endpoint(path: WebhookEndpointPath) -> Response:
     """Delete a webhook endpoint; nothing more is delivered to it."""

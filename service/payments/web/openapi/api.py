@@ -35,7 +35,12 @@ _REPLAYED = {
     }
 }
 _SECURITY_SCHEMES: dict[str, Any] = {
-    "api_key": {"type": "http", "scheme": "bearer", "description": "An API key, `sk_test_...` or `sk_live_...`."}
+    "api_key": {"type": "http", "scheme": "bearer", "description": "An API key, `sk_test_...` or `sk_live_...`."},
+    "basic": {
+        "type": "http",
+        "scheme": "basic",
+        "description": "The API key as the user name, with an empty password: `curl -u sk_test_...:`.",
+    },
 }
 
 

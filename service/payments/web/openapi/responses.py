@@ -16,6 +16,7 @@ from payments.core.problems import (
     IdempotencyMismatch,
     InternalError,
     MalformedRequest,
+    OutcomeUnknown,
     RequestInProgress,
     ScopeMissing,
     ServiceUnavailable,
@@ -26,8 +27,8 @@ from payments.core.problems import (
 )
 from payments.web.http.problems import MEDIA_TYPE
 
-#: Security requirement of operations that need an API key.
-API_KEY: list[dict[str, list[str]]] = [{"api_key": []}]
+#: Security requirement of operations that need an API key, in either form.
+API_KEY: list[dict[str, list[str]]] = [{"api_key": []}, {"basic": []}]
 #: Problems of every operation that needs an API key.
 ALWAYS: tuple[type[ApiError], ...] = (
     MalformedRequest,
@@ -38,8 +39,8 @@ ALWAYS: tuple[type[ApiError], ...] = (
     InternalError,
     ServiceUnavailable,
 )
-#: Problems of operations with a body.
-WITH_BODY: tuple[type[ApiError], ...] = (ContentTooLarge, UnsupportedMediaType, ValidationFailed)
+#: Problems of operations with a body, which change something.
+WITH_BODY: tuple[type[ApiError], ...] = (ContentTooLarge, UnsupportedMediaType, ValidationFailed, OutcomeUnknown)
 #: Problems of operations with an Idempotency-Key.
 IDEMPOTENT: tuple[type[ApiError], ...] = (
     *WITH_BODY,
@@ -119,10 +120,11 @@ def responses(
 
 
 def _error_response(status: int, kinds: list[type[ApiError]]) -> dict[str, Any]:
+    retryable = status in _RETRYABLE or OutcomeUnknown in kinds
     return {
         "description": "; ".join(f"`{kind.code}`: {kind.title}" for kind in kinds),
         "headers": {
-            **(_RETRY_AFTER if status in _RETRYABLE else {}),
+            **(_RETRY_AFTER if retryable else {}),
             **(_AUTHENTICATE if status == HTTPStatus.UNAUTHORIZED else {}),
         },
         "content": {

@@ -1,0 +1,147 @@
+"""What one merchant's receivers do delays no other merchant's webhooks; what breaks a delivery breaks only that one."""
+
+import contextlib
+import json
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from itertools import count
+
+import psycopg
+import pytest
+
+from payments.domain.ids import Prefix, new_id
+from payments.domain.webhooks import new_secret
+from payments.repositories.database import Database
+from payments.services.context import Context
+from payments.worker.loops import run_loop
+from payments.worker.schedule import all_loops
+from payments.worker.watchdog import Watchdog
+from tests.proof.crowd import Crowd, crowd
+from tests.service.conftest import Postgres
+from tests.service.conftest import _pool as _pool
+from tests.service.conftest import database as database
+from tests.service.conftest import migrated as migrated
+from tests.service.conftest import postgres as postgres
+from tests.service.conftest import postgres_server as postgres_server
+from tests.waiting import wait_until
+
+#: Seconds: what is promised to a merchant whose receivers are in order.
+PROMISED = 2.0
+#: Endpoints that a merchant can have.
+ENDPOINTS = 16
+#: Events of the honest merchant, and seconds between two of them.
+EVENTS, PAUSE = 20, 0.1
+_LOOPS = ("webhook_fan_out", "webhook_delivery")
+_numbers = count()
+
+
+@contextlib.contextmanager
+def worker(postgres: Postgres) -> Iterator[Context]:
+    """The webhook loops of a worker as it is deployed."""
+    database = Database(postgres.app, size=16, name="payments-worker")
+    context = Context(database=database, processors={}, routes={}, allow_local_webhooks=True)
+    stop, watchdog = threading.Event(), Watchdog(limit=60)
+    loops = [loop for loop in all_loops(context) if loop.name in _LOOPS]
+    assert len(loops) == len(_LOOPS)
+    threads = [threading.Thread(target=run_loop, args=(loop, stop, watchdog), daemon=True) for loop in loops]
+    for thread in threads:
+        thread.start()
+    try:
+        yield context
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+        database.close()
+
+
+def add_endpoints(connection: psycopg.Connection, merchant: str, urls: Sequence[str]) -> None:
+    connection.execute("INSERT INTO merchants (id, name) VALUES (%s, 'M') ON CONFLICT DO NOTHING", [merchant])
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO webhook_endpoints"
+            " (merchant_id, livemode, id, url, event_types, api_version, secret, created_at)"
+            " VALUES (%s, false, %s, %s, ARRAY['*'], '2026-11-01', %s, now())",
+            [(merchant, new_id(Prefix.WEBHOOK_ENDPOINT, datetime.now(UTC)), url, new_secret()) for url in urls],
+        )
+
+
+def add_events(postgres: Postgres, merchant: str, number: int) -> list[str]:
+    """Insert and commit a payment with `number` events; return their ids."""
+    now = datetime.now(UTC)
+    payment, ids = new_id(Prefix.PAYMENT, now), [new_id(Prefix.EVENT, now) for _ in range(number)]
+    with psycopg.connect(postgres.superuser) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO payments (merchant_id, livemode, id, status, amount, currency, capture_method, payment_method,"
+            " fee_basis_points, processor, api_version, created_at)"
+            " VALUES (%s, false, %s, 'processing', 100, 'EUR', 'automatic', 'tok_visa', 290, 'sandbox', '2026-11-01',"
+            " now())",
+            [merchant, payment],
+        )
+        cursor.executemany(
+            "INSERT INTO events (id, merchant_id, livemode, type, payment_id, sequence, api_version, body)"
+            " VALUES (%s, %s, false, 'payment.succeeded', %s, %s, '2026-11-01', %s)",
+            [(event, merchant, payment, sequence + 1, json.dumps({"id": event})) for sequence, event in enumerate(ids)],
+        )
+    return ids
+
+
+def hostile(postgres: Postgres, receivers: Crowd, behaviors: Sequence[str], *, merchants: int, events: int) -> None:
+    """Register `merchants` with as many bad receivers as they can have, and give each of them `events`."""
+    names = [f"mer_hostile{number}" for number in range(merchants)]
+    with psycopg.connect(postgres.superuser) as connection:
+        for name in names:
+            urls = [receivers.url(behaviors[number % len(behaviors)], number) for number in range(ENDPOINTS)]
+            add_endpoints(connection, name, urls)
+    for name in names:
+        add_events(postgres, name, events)
+
+
+def delays(postgres: Postgres, receivers: Crowd) -> list[float]:
+    """Create events of an honest merchant one after the other; return how long each took to arrive, in seconds."""
+    merchant = f"mer_honest{next(_numbers)}"
+    with psycopg.connect(postgres.superuser) as connection:
+        add_endpoints(connection, merchant, [receivers.url("honest")])
+    created: dict[str, float] = {}
+    for _ in range(EVENTS):
+        (event,) = add_events(postgres, merchant, 1)
+        created[event] = time.monotonic()
+        time.sleep(PAUSE)
+    with contextlib.suppress(AssertionError):
+        wait_until(lambda: created.keys() <= receivers.arrived.keys(), "every event of the honest merchant", timeout=8)
+    end = time.monotonic()
+    return sorted(receivers.arrived.get(event, end) - at for event, at in created.items())
+
+
+@pytest.fixture
+def receivers() -> Iterator[Crowd]:
+    with crowd() as found:
+        yield found
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(
+    ("behaviors", "merchants", "events"),
+    [
+        pytest.param(["hang"], 1, 30, id="hang"),
+        pytest.param(["slow"], 1, 30, id="slow"),
+        pytest.param(["drip"], 1, 30, id="drip"),
+        pytest.param(["reset"], 1, 30, id="reset"),
+        pytest.param(["hang"], 1, 1000, id="queue"),
+        pytest.param(["hang", "slow", "drip", "reset"], 20, 30, id="many"),
+    ],
+)
+def test_nobody_delays_another_merchant(
+    postgres: Postgres, behaviors: list[str], merchants: int, events: int, workers: int
+) -> None:
+    with contextlib.ExitStack() as stack:
+        for _ in range(workers):
+            stack.enter_context(worker(postgres))
+        receivers = stack.enter_context(crowd())
+        hostile(postgres, receivers, behaviors, merchants=merchants, events=events)
+        wait_until(lambda: receivers.requests, "the hostile receivers to be called", timeout=10)
+        found = delays(postgres, receivers)
+        print(f"delays: median {found[len(found) // 2]:.2f} s, longest {found[-1]:.2f} s; at once: {receivers.most}")  # noqa: T201 - shown with -s
+        assert found[-1] < PROMISED, f"delayed by up to {found[-1]:.1f} s"
