@@ -13,8 +13,8 @@ from tests.waiting import wait_until
 
 _PROCESSES = ("api1", "api2", "worker1", "worker2")
 _LINKS = (*(f"{name}-postgres" for name in _PROCESSES), "clients-api1", "clients-api2")
-#: How often each is drawn, and for how many seconds it lasts at most. Most are short; a process may be frozen for longer
-#: than the deadline of a call, after which others do its work.
+#: How often each is drawn, and for how many seconds it lasts at most. Most are short; but a process may be frozen for
+#: longer than the deadline of a call, after which others do its work.
 _KINDS = {"kill": (5, 0.5), "freeze": (3, 13.0), "weather": (6, 3.0), "postgres": (2, 2.0)}
 _POSTGRES = ("kill-backend", "immediate", "freeze")
 #: Seconds that a process gets to start before it can be hit again.
