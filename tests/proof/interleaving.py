@@ -2,15 +2,18 @@
 
 Each part ("actor") runs on a thread of its own, with connections of its own, and pauses before each transaction and
 before each COMMIT; optionally before each statement too. A scheduler lets one actor at a time continue to its next
-pause. An actor that PostgreSQL makes wait for a lock counts as standing until the lock is free. The orders are explored
-depth-first without repetition, as systematic testing of concurrent programs does (CHESS: iterative context bounding),
-so a failure names the order, and the same order happens again.
+pause. An actor that PostgreSQL makes wait for a lock counts as standing until the lock is free. No order is run twice,
+and those with few preemptions come first, as in systematic testing of concurrent programs (CHESS: iterative context
+bounding). A failure names its order, and the same order happens again.
 """
 
+import heapq
+import itertools
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any
 
 import psycopg
@@ -73,7 +76,8 @@ class Interleaving:
     @contextmanager
     def installed(self) -> Iterator[None]:
         """Install the hooks into the drivers of the database; threads that are no actors pass them freely."""
-        getconn, commit, execute = ConnectionPool.getconn, psycopg.Connection.commit, psycopg.Cursor.execute
+        getconn, putconn = ConnectionPool.getconn, ConnectionPool.putconn
+        commit, execute = psycopg.Connection.commit, psycopg.Cursor.execute
         hooks = self
 
         # Any: the drivers' own signatures.
@@ -87,6 +91,11 @@ class Interleaving:
             actor.pid = connection.info.backend_pid
             return connection
 
+        def observed_putconn(pool: Any, *arguments: Any, **named: Any) -> None:
+            if (actor := hooks._actor()) is not None:
+                actor.pid = None  # from now on, the connection may be another's
+            putconn(pool, *arguments, **named)
+
         def paused_commit(connection: Any) -> None:
             if (actor := hooks._actor()) is not None:
                 hooks._pause(actor, "commit")
@@ -99,6 +108,7 @@ class Interleaving:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(ConnectionPool, "getconn", paused_getconn)
+            patch.setattr(ConnectionPool, "putconn", observed_putconn)
             patch.setattr(psycopg.Connection, "commit", paused_commit)
             patch.setattr(psycopg.Cursor, "execute", paused_execute)
             yield
@@ -181,29 +191,34 @@ class Interleaving:
             assert waited < _STALLED, f"stalled: {[(actor.name, actor.pid) for actor in running]}"
 
     def _waits_for_lock(self, actor: _Actor) -> bool:
-        row = self._observer.execute("SELECT cardinality(pg_blocking_pids(%s))", [actor.pid or 0]).fetchone()
+        if actor.pid is None:
+            return False
+        row = self._observer.execute("SELECT cardinality(pg_blocking_pids(%s))", [actor.pid]).fetchone()
         return row is not None and row[0] > 0
 
 
-def orders(run: Callable[[Sequence[str]], Order], *, preemptions: int | None = None) -> Iterator[Order]:
-    """Run and yield every order; with ``preemptions``, those that take the turn from an actor at most that often."""
-    pending: list[tuple[str, ...]] = [()]
-    while pending:
-        prefix = pending.pop()
+def orders(run: Callable[[Sequence[str]], Order], *, limit: int, random: Random) -> Iterator[Order]:
+    """Run and yield up to ``limit`` orders: first those that take the turn from an actor least often.
+
+    Few preemptions suffice for almost every bug. ``random`` decides between orders with equally many.
+    """
+    pending: list[tuple[int, float, tuple[str, ...]]] = [(0, 0.0, ())]
+    while pending and limit > 0:
+        _, _, prefix = heapq.heappop(pending)
         order = run(prefix)
         yield order
+        limit -= 1
         path = tuple(choice.chosen for choice in order.choices)
         for index in range(len(prefix), len(path)):
             for other in order.choices[index].ready:
-                branch = (*path[:index], other)
-                if other != path[index] and (preemptions is None or _preemptions(order, branch) <= preemptions):
-                    pending.append(branch)
+                if other != path[index]:
+                    branch = (*path[:index], other)
+                    heapq.heappush(pending, (_preemptions(order, branch), random.random(), branch))
 
 
 def _preemptions(order: Order, branch: Sequence[str]) -> int:
     """Count the turns in ``branch`` that were taken from an actor which could have continued."""
     return sum(
         before != after and before in order.choices[index].ready
-        for index, (before, after) in enumerate(zip(branch, branch[1:], strict=False), start=1)
+        for index, (before, after) in enumerate(itertools.pairwise(branch), start=1)
     )
-

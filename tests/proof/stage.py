@@ -4,7 +4,7 @@ import hashlib
 import itertools
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -45,6 +45,7 @@ class Stage:
     page: str = ""
     endpoint: str = ""
     event: str = ""
+    spare_key: str = ""
     #: The processor's ids of the payment and of its refunds, before the race.
     references: tuple[str, ...] = ()
     answers: list[TestResponse] = field(default_factory=list)
@@ -67,12 +68,11 @@ class Stage:
         self.answers.append(response)
         return answer_of(response)
 
-    def with_key(self, token: str) -> "Stage":
-        """Return the same stage as another of the merchant's keys sees it."""
-        own = Client.__new__(Client)
-        own.app, own.context = self.client.app, self.client.context
-        own.key = ApiKey(merchant_id=self.merchant, livemode=self.client.key.livemode, token=token)
-        return replace(self, client=own)
+    def patch(self, path: str, body: object) -> str:
+        return answer_of(self.client.http().patch(path, json=body, headers=self.client.key.headers))
+
+    def delete(self, path: str) -> str:
+        return answer_of(self.client.http().delete(path, headers=self.client.key.headers))
 
     def sql(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
         """Execute as a superuser, while no actor runs."""
@@ -95,9 +95,6 @@ class Stage:
         self.endpoint = str(self.client.json(self.client.post("/v1/webhook_endpoints", {"url": HOOK}))["id"])
         return self.endpoint
 
-    def expire_authorization(self) -> None:
-        self.sql("UPDATE payments SET expires_at = now() WHERE id = %s", self.payment)
-
     def look_references_up(self) -> None:
         rows = self.sql("SELECT processor_reference FROM attempts WHERE merchant_id = %s", self.merchant)
         self.references = tuple(row[0] for row in rows)
@@ -113,7 +110,9 @@ class Stage:
     def work_now(self) -> str:
         """Settle the payment, due or not, as a worker to whom it has become due."""
         with self.client.context.database.transaction() as tx:
-            tx.execute("UPDATE attempts SET next_look_at = now() WHERE status = 'open' AND payment_id = %s", [self.payment])
+            tx.execute(
+                "UPDATE attempts SET next_look_at = now() WHERE status = 'open' AND payment_id = %s", [self.payment]
+            )
             tx.commit()
         return self.work()
 
@@ -135,7 +134,7 @@ class Stage:
         claimed = webhook_delivery.claim_due(self.client.context, limit=16, busy={})
         for message in claimed:
             webhook_delivery.deliver(self.client.context, Receiving(), message)
-        return "ran"
+        return "ran" if claimed else "idle"
 
     # ---- the end ----------------------------------------
     def settle(self) -> None:
@@ -143,17 +142,66 @@ class Stage:
         self.sql("UPDATE sandbox_journal SET settles_at = now() WHERE settles_at > now()")
         for _ in range(2):  # the second time for what the first has started, such as the void of an expired payment
             self.sql(
-                "UPDATE attempts SET deadline_at = now(), next_look_at = now() WHERE status = 'open' AND merchant_id = %s",
+                "UPDATE attempts SET deadline_at = now(), next_look_at = now()"
+                " WHERE status = 'open' AND merchant_id = %s",
                 self.merchant,
             )
             while self.work() != "idle":
                 pass
         audit(self.observer, [self.merchant], settled=True)
 
+    def leave(self) -> None:
+        """Leave nothing to the worker of the next run."""
+        self.sql("UPDATE payments SET expires_at = NULL WHERE merchant_id = %s", self.merchant)
+        self.sql("UPDATE attempts SET next_look_at = now() + '1 year' WHERE merchant_id = %s", self.merchant)
+        self.sql(
+            "UPDATE webhook_messages SET status = 'failed', settled_at = now() WHERE merchant_id = %s", self.merchant
+        )
+
     def payments(self) -> str:
         """Return how many payments there are, and the answer to one more repetition."""
         found = self.client.json(self.client.get("/v1/payments"))["data"]
         return " ".join([str(len(found)), *(payment["status"] for payment in found)])
+
+    def webhooks(self) -> str:
+        """Deliver everything, and return the endpoint's state and what has become of its messages."""
+        while webhook_delivery.fan_out(self.client.context):
+            pass
+        stranded = self.sql(
+            "SELECT endpoint.status, message.status FROM webhook_messages AS message JOIN webhook_endpoints AS endpoint"
+            " ON endpoint.id = endpoint_id WHERE message.merchant_id = %s AND (message.status = 'held'"
+            " AND endpoint.status = 'enabled' OR message.status = 'pending'"
+            " AND (endpoint.status = 'disabled' OR endpoint.deleted_at IS NOT NULL))",
+            self.merchant,
+        )
+        assert stranded == [], "held is for disabled endpoints, pending for enabled ones"
+        while self.deliver() != "idle":
+            pass
+        found = self.sql(
+            "SELECT CASE WHEN endpoint.deleted_at IS NULL THEN endpoint.status ELSE 'deleted' END, message.status"
+            " FROM webhook_endpoints AS endpoint LEFT JOIN webhook_messages AS message ON endpoint.id = endpoint_id"
+            " WHERE endpoint.merchant_id = %s",
+            self.merchant,
+        )
+        return ", ".join(f"{endpoint} {message}" for endpoint, message in found)
+
+    def endpoints(self) -> int:
+        """Return how many endpoints there are."""
+        return len(self.client.json(self.client.get("/v1/webhook_endpoints", limit=100))["data"])
+
+    def secrets(self) -> str:
+        """Compare what signs with the secrets that were returned, and return the description."""
+        ((current, previous, description),) = self.sql(
+            "SELECT secret, previous_secret, description FROM webhook_endpoints WHERE id = %s", self.endpoint
+        )
+        told = [answer.get_json().get("secret") for answer in self.answers]
+        assert {secret for secret in told if secret} <= {current, previous}, "a secret that was returned signs"
+        return f"{description} {current in told}"
+
+    def keys(self) -> str:
+        """Return the statuses of the spare key and its successors, oldest first."""
+        found = self.client.json(self.client.get("/v1/api_keys", limit=100))["data"]
+        return " ".join(key["status"] for key in reversed(found) if key["name"] == "spare")
 
     def amounts(self) -> str:
         """Return the payment as ``status captured-refunded``."""
@@ -171,7 +219,6 @@ class Receiving(Sender):
     def post(self, url: str, *, headers: Any, body: bytes) -> DeliveryResult:
         self.sent.append((url, dict(headers), body))
         return DeliveryResult(status=200, error=None, duration=timedelta(milliseconds=1))
-
 
 
 def _new_key(connection: psycopg.Connection[Any], merchant_id: str) -> ApiKey:
