@@ -76,42 +76,49 @@ class Interleaving:
     @contextmanager
     def installed(self) -> Iterator[None]:
         """Install the hooks into the drivers of the database; threads that are no actors pass them freely."""
+        with pytest.MonkeyPatch.context() as patch:
+            self._hook_pool(patch)
+            self._hook_statements(patch)
+            yield
+
+    def _hook_pool(self, patch: pytest.MonkeyPatch) -> None:
         getconn, putconn = ConnectionPool.getconn, ConnectionPool.putconn
-        commit, execute = psycopg.Connection.commit, psycopg.Cursor.execute
-        hooks = self
 
         # Any: the drivers' own signatures.
         def paused_getconn(pool: Any, *arguments: Any, **named: Any) -> Any:
-            actor = hooks._actor()
+            actor = self._actor()
             if actor is None:
                 return getconn(pool, *arguments, **named)
             actor.is_processor = pool.name == PROCESSOR_POOL
-            hooks._pause(actor, "begin")
+            self._pause(actor, "begin")
             connection = getconn(pool, *arguments, **named)
             actor.pid = connection.info.backend_pid
             return connection
 
         def observed_putconn(pool: Any, *arguments: Any, **named: Any) -> None:
-            if (actor := hooks._actor()) is not None:
+            if (actor := self._actor()) is not None:
                 actor.pid = None  # from now on, the connection may be another's
             putconn(pool, *arguments, **named)
 
+        patch.setattr(ConnectionPool, "getconn", paused_getconn)
+        patch.setattr(ConnectionPool, "putconn", observed_putconn)
+
+    def _hook_statements(self, patch: pytest.MonkeyPatch) -> None:
+        commit, execute = psycopg.Connection.commit, psycopg.Cursor.execute
+
+        # Any: the driver's own signatures.
         def paused_commit(connection: Any) -> None:
-            if (actor := hooks._actor()) is not None:
-                hooks._pause(actor, "commit")
+            if (actor := self._actor()) is not None:
+                self._pause(actor, "commit")
             commit(connection)
 
         def paused_execute(cursor: Any, query: Any, *arguments: Any, **named: Any) -> Any:
-            if (actor := hooks._actor()) is not None and hooks._statements:
-                hooks._pause(actor, " ".join(str(query).split()[:3]))
+            if (actor := self._actor()) is not None and self._statements:
+                self._pause(actor, " ".join(str(query).split()[:3]))
             return execute(cursor, query, *arguments, **named)
 
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(ConnectionPool, "getconn", paused_getconn)
-            patch.setattr(ConnectionPool, "putconn", observed_putconn)
-            patch.setattr(psycopg.Connection, "commit", paused_commit)
-            patch.setattr(psycopg.Cursor, "execute", paused_execute)
-            yield
+        patch.setattr(psycopg.Connection, "commit", paused_commit)
+        patch.setattr(psycopg.Cursor, "execute", paused_execute)
 
     def run(self, works: Mapping[str, Callable[[], str]], prefix: Sequence[str]) -> Order:
         """Run the actors to their ends, in the order of ``prefix``; after it, each for as long as it can continue."""

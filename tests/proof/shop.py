@@ -105,12 +105,13 @@ class Shop:
         assert [item["id"] for item in refunds] == [refund.id for refund in reversed(payment.refunds)]
         for item, refund in zip(refunds, reversed(payment.refunds), strict=True):
             matches(item, payment.refund_view(refund))
-            assert self.get(f"/v1/refunds/{item['id']}").body == item
         events = self.everything(f"{path}/events", limit=limit)
         assert [item["sequence"] for item in events] == list(range(len(payment.events), 0, -1))
         for item, event in zip(events, reversed(payment.events), strict=True):
             self._check_event(item, payment, event)
-            assert self.get(f"/v1/events/{item['id']}").body == item
+        for kind, items in (("refunds", refunds), ("events", events)):
+            for item in items[:1]:
+                assert self.get(f"/v1/{kind}/{item['id']}").body == item
 
     def _compare_books(self, limit: int) -> None:
         """Events and entries are listed once no transaction can precede them any more: in a moment."""
@@ -162,8 +163,8 @@ def fingerprint(connection: psycopg.Connection[Any], merchants: Sequence[str]) -
         for table in (*_TABLES, *_TABLES_OF_SETTINGS)
     ]
     parts.append(
-        "(SELECT md5(coalesce(string_agg((id, scopes, expires_at, revoked_at, replaced_by)::text, '|' ORDER BY id), ''))"
-        " FROM api_keys WHERE merchant_id = ANY(%(merchants)s))"
+        "(SELECT md5(coalesce(string_agg((id, scopes, expires_at, revoked_at, replaced_by)::text, '|' ORDER BY id), '')"
+        ") FROM api_keys WHERE merchant_id = ANY(%(merchants)s))"
     )
     parts.append("(SELECT count(*) FROM sandbox_journal)")
     row = connection.execute(f"SELECT {', '.join(parts)}", {"merchants": list(merchants)}).fetchone()

@@ -40,7 +40,9 @@ def everything(client: Client, path: str, **query: Any) -> list[str]:
         cursor = {"cursor": page["next_cursor"]}
 
 
-@pytest.mark.parametrize("amount", [-5, 0, 0.999, 1.0, "5", True, 10**30], ids=["negative", "zero", "0.999", "1.0", "text", "true", "huge"])
+@pytest.mark.parametrize(
+    "amount", [-5, 0, 0.999, 1.0, "5", True, 10**30], ids=["negative", "zero", "0.999", "1.0", "text", "true", "huge"]
+)
 def test_a_refund_is_a_positive_whole_number(client: Client, amount: object) -> None:
     """juspay/hyperswitch#11491: a negative refund passed "at most what is left"; killbill/killbill#494: 0.999 became
     1.00 with one processor and 0.99 with another."""

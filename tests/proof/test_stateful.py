@@ -32,6 +32,7 @@ from tests.proof.api_process import api_process
 from tests.proof.audit import audit
 from tests.proof.model import TOKENS, Json, Operation, Payment, Request
 from tests.proof.profile import profile
+from tests.proof.settings_story import Settings, SettingsStory
 from tests.proof.shop import Answer, Shop, fingerprint, matches
 from tests.service.api import sandbox_context
 from tests.service.conftest import Postgres, make_key
@@ -39,7 +40,7 @@ from tests.service.conftest import Postgres, make_key
 pytestmark = pytest.mark.rehearsal
 
 #: Stories in the short profile, and their steps.
-STORIES, STEPS = 12, 25
+STORIES, STEPS = 6, 25
 PICK = st.integers(0, 7)
 PARTS = st.sampled_from(["all", "none given", "one", "third", "half", "too much"])
 EXTRAS = st.fixed_dictionaries(
@@ -81,7 +82,7 @@ class World:
     context: Context
 
 
-class Story(RuleBasedStateMachine):
+class Story(SettingsStory, RuleBasedStateMachine):
     """Two merchants, their customers, and the worker."""
 
     world: World
@@ -94,6 +95,8 @@ class Story(RuleBasedStateMachine):
         for _ in range(2):
             key = make_key(self.world.postgres, f"mer_{uuid.uuid4().hex[:12]}")
             self.shops.append(Shop(url=self.world.url, merchant=key.merchant_id, token=key.token, session=session))
+        self.settings_of = [Settings(), Settings()]
+        self.context = self.world.context
         self.changed: Payment | None = None
 
     def teardown(self) -> None:
@@ -103,6 +106,7 @@ class Story(RuleBasedStateMachine):
             audit(self.database, self.merchants)
             self._sql("UPDATE attempts SET next_look_at = now() + interval '1 year' WHERE merchant_id = ANY(%s)")
             self._sql("UPDATE payments SET expires_at = NULL WHERE merchant_id = ANY(%s)")
+            self._sql("UPDATE webhook_messages SET status = 'failed', settled_at = now() WHERE merchant_id = ANY(%s)")
 
     @property
     def merchants(self) -> list[str]:
@@ -398,6 +402,6 @@ def test_stories(world: World) -> None:
             derandomize=False,
             database=None,
             suppress_health_check=list(HealthCheck),
-            phases=[Phase.generate],
+            phases=[Phase.generate, Phase.shrink],
         ),
     )
