@@ -6,6 +6,7 @@ Each end is checked for everything that must hold of payments, operations, event
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from typing import Any
 
 import psycopg
 import pytest
@@ -23,6 +24,11 @@ from tests.service.conftest import ApiKey, Postgres
 
 #: Orders per race in the short profile; most races have no more of them.
 ORDERS = 12
+
+
+#: Still lost: the merchant's limit, and messages of an endpoint that is switched or deleted at the same time.
+LOST = {"limit", "fan-out, disable", "fan-out, enable", "fan-out, delete", "redeliver, disable", "redeliver, delete"}
+_LOSES = pytest.mark.xfail(strict=True, raises=AssertionError, reason="endpoints are read without their lock")
 
 
 @pytest.fixture(scope="module")
@@ -48,18 +54,28 @@ def test_race_of_payments(name: str, client: Client, postgres: Postgres) -> None
     run(PAYMENTS[name], name, client, postgres)
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=_LOSES) if name in LOST else name for name in SETTINGS])
 def test_race_of_settings(name: str, client: Client, postgres: Postgres) -> None:
     run(SETTINGS[name], name, client, postgres)
 
 
 def run(found: Race, name: str, client: Client, postgres: Postgres) -> None:
     with psycopg.connect(postgres.superuser, autocommit=True) as observer:
-        interleaving = Interleaving(observer)
+        for statements in (False, True) if profile().minutes else (False,):
+            explore(found, name, client, postgres, Interleaving(observer, statements=statements), observer)
 
-        def play(prefix: Sequence[str]) -> Order:
-            return found.play(Stage.make(postgres, observer, client), interleaving, prefix)
 
-        with interleaving.installed():
-            limit, random = profile().examples(ORDERS), profile().random(f"races {name}")
-            assert sum(1 for _ in orders(play, limit=limit, random=random)) > 1
+def explore(
+    found: Race,
+    name: str,
+    client: Client,
+    postgres: Postgres,
+    interleaving: Interleaving,
+    observer: psycopg.Connection[Any],
+) -> None:
+    def play(prefix: Sequence[str]) -> Order:
+        return found.play(Stage.make(postgres, observer, client), interleaving, prefix)
+
+    with interleaving.installed():
+        limit, random = profile().examples(ORDERS), profile().random(f"races {name}")
+        assert sum(1 for _ in orders(play, limit=limit, random=random)) > 1, "there is more than one order"

@@ -32,6 +32,7 @@ from tests.proof.api_process import api_process
 from tests.proof.audit import audit
 from tests.proof.model import TOKENS, Json, Operation, Payment, Request
 from tests.proof.profile import profile
+from tests.proof.refusal_story import RefusalStory
 from tests.proof.settings_story import Settings, SettingsStory
 from tests.proof.shop import Answer, Shop, fingerprint, matches
 from tests.service.api import sandbox_context
@@ -53,23 +54,6 @@ EXTRAS = st.fixed_dictionaries(
     },
 )
 
-#: What is wrong with a new payment.
-INVALID: dict[str, Json] = {
-    "amount 0": {"amount": 0},
-    "amount -1": {"amount": -1},
-    "float": {"amount": 100.0},
-    "text": {"amount": "100"},
-    "too large": {"amount": 10**12},
-    "lower case": {"currency": "eur"},
-    "no currency": {"currency": "XXX"},
-    "unknown field": {"customer": "c"},
-    "unknown token": {"payment_method": "tok_nobody"},
-}
-KEYS = {"no key": {}, "two keys": {"Idempotency-Key": "one, two"}}
-IDS = {"stranger's": "", "no such": "pay_" + "0" * 26, "malformed": "pay_1"}
-CREDENTIALS = ["no credentials", "live key", "wrong secret"]
-REFUSALS = [*INVALID, *KEYS, *IDS, *CREDENTIALS]
-
 
 @dataclass(frozen=True, kw_only=True)
 class World:
@@ -82,7 +66,7 @@ class World:
     context: Context
 
 
-class Story(SettingsStory, RuleBasedStateMachine):
+class Story(RefusalStory, SettingsStory, RuleBasedStateMachine):
     """Two merchants, their customers, and the worker."""
 
     world: World
@@ -96,7 +80,7 @@ class Story(SettingsStory, RuleBasedStateMachine):
             key = make_key(self.world.postgres, f"mer_{uuid.uuid4().hex[:12]}")
             self.shops.append(Shop(url=self.world.url, merchant=key.merchant_id, token=key.token, session=session))
         self.settings_of = [Settings(), Settings()]
-        self.context = self.world.context
+        self.context, self.postgres = self.world.context, self.world.postgres
         self.changed: Payment | None = None
 
     def teardown(self) -> None:
@@ -108,12 +92,8 @@ class Story(SettingsStory, RuleBasedStateMachine):
             self._sql("UPDATE payments SET expires_at = NULL WHERE merchant_id = ANY(%s)")
             self._sql("UPDATE webhook_messages SET status = 'failed', settled_at = now() WHERE merchant_id = ANY(%s)")
 
-    @property
-    def merchants(self) -> list[str]:
-        return [shop.merchant for shop in self.shops]
-
     def _sql(self, statement: str) -> list[tuple[Any, ...]]:
-        cursor = self.database.execute(statement, [self.merchants] if "%s" in statement else None)
+        cursor = self.database.execute(statement, [list(self.merchants)] if "%s" in statement else None)
         return cursor.fetchall() if cursor.description else []
 
     def _pick(self, pick: int, wanted: Callable[[Payment], bool] = lambda _: True) -> tuple[Shop, Payment] | None:
@@ -164,7 +144,7 @@ class Story(SettingsStory, RuleBasedStateMachine):
         request = Request(path=path, body=body, key=uuid.uuid4().hex)
         refusal = payment.refusal(kind, amount)
         if refusal is not None:
-            answer = self._refused(refusal, lambda: shop.post(path, body, key=request.key))
+            answer = self.refuse(refusal, lambda: shop.post(path, body, key=request.key))
             if refusal == 409 and answer.code == "illegal_transition":
                 assert answer.body["state"] == payment.status
             return
@@ -196,86 +176,6 @@ class Story(SettingsStory, RuleBasedStateMachine):
         shop.note(payment)
         shop.requests.append((request, answer))
         self.changed = payment
-
-    # ---- the same again, and what is refused ----------------------------------------
-    @rule(number=st.sampled_from([0, 0, 1]), pick=st.integers(0, 30))
-    def repeat(self, number: int, pick: int) -> None:
-        """A request under its old key executes nothing, and is answered as it was, or as it has ended since."""
-        shop = self.shops[number]
-        if not shop.requests:
-            return
-        request, first = shop.requests[-1 - pick % len(shop.requests)]
-        before = fingerprint(self.database, self.merchants)
-        again = shop.post(request.path, request.body, key=request.key)
-        assert fingerprint(self.database, self.merchants) == before
-        assert again.replayed
-        if first.status != 202:
-            assert (again.status, again.text) == (first.status, first.text), "to the byte"
-        elif request.final is None:
-            assert again.status == 202
-            assert again.body["id"] == first.body["id"]
-        else:
-            status, body = request.final
-            assert again.status == status, again.text
-            for name, expected in body.items() if status == 402 else [("", body)]:
-                matches(again.body[name] if name else again.body, expected)
-
-    @rule(number=st.sampled_from([0, 0, 1]), pick=st.integers(0, 30), change=st.sampled_from(["body", "path", "owner"]))
-    def misuse_key(self, number: int, pick: int, change: str) -> None:
-        """An old key with another request is refused; another merchant's keys are another matter."""
-        shop = self.shops[number]
-        if not shop.requests:
-            return
-        request, _ = shop.requests[-1 - pick % len(shop.requests)]
-        other = self.shops[1 - number]
-        body, path, sender, status = {**request.body, "amount": 3}, request.path, shop, 422
-        if change == "path":
-            path, body = ("/v1/webhook_endpoints", {"url": "https://shop.example/h"})
-        if change == "owner":
-            if not request.path.startswith("/v1/payments/"):
-                return
-            sender, body, status = other, request.body, 404
-        if body == request.body and change == "body":
-            return
-        answer = self._refused(status, lambda: sender.post(path, body, key=request.key))
-        if status == 422:
-            assert answer.code in ("idempotency_mismatch", "validation_failed")
-
-    @rule(
-        pick=PICK,
-        what=st.sampled_from(REFUSALS),
-    )
-    def refused(self, pick: int, what: str) -> None:
-        """What is wrong is refused, and changes nothing."""
-        shop, stranger = self.shops
-        if what == "stranger's" and not shop.payments:
-            return
-        body: Json = {"amount": 100, "currency": "EUR", "payment_method": "tok_visa"}
-        if what in INVALID:
-            self._refused(422, lambda: shop.post("/v1/payments", {**body, **INVALID[what]}))
-            return
-        if what in KEYS:
-            self._refused(400, lambda: shop.call("POST", "/v1/payments", body, headers=KEYS[what]))
-            return
-        if what in IDS:
-            self._refuse_id(stranger, IDS[what] or shop.payments[-1 - pick % len(shop.payments)].id)
-            return
-        live = make_key(self.world.postgres, shop.merchant, livemode=True).token if what == "live key" else ""
-        token = {"no credentials": "x", "live key": live, "wrong secret": shop.token[:-1] + "?"}[what]
-        self._refused(401, lambda: shop.post("/v1/payments", body, token=token))
-
-    def _refuse_id(self, shop: Shop, payment_id: str) -> None:
-        for kind in ("capture", "void", "refunds"):
-            self._refused(404, lambda kind=kind: shop.post(f"/v1/payments/{payment_id}/{kind}", {}))
-        for path in ("", "/refunds", "/events"):
-            assert shop.get(f"/v1/payments/{payment_id}{path}").status == 404
-
-    def _refused(self, status: int, send: Callable[[], Answer]) -> Answer:
-        before = fingerprint(self.database, self.merchants)
-        answer = send()
-        assert answer.status == status, answer.text
-        assert fingerprint(self.database, self.merchants) == before, "a request that is refused changes nothing"
-        return answer
 
     @rule(number=st.sampled_from([0, 1]), limit=st.integers(1, 4), pick=PICK)
     def read_lists(self, number: int, limit: int, pick: int) -> None:
