@@ -200,8 +200,12 @@ def look_up_soon(tx: Connection, *, processor: str, livemode: bool, reference: s
 
 
 def schedule_lookup(tx: Connection, attempt: Attempt) -> None:
-    """Make the attempt due in one processor deadline, in case nobody settles it before."""
+    """Make the attempt due in one processor deadline, in case nobody settles it before; a former holder is fenced off.
+
+    A look-up that began earlier would still see what the customer has acted upon since.
+    """
     tx.execute(
-        "UPDATE attempts SET next_look_at = clock_timestamp() + %s WHERE id = %s AND status = 'open'",
+        "UPDATE attempts SET generation = generation + 1, next_look_at = clock_timestamp() + %s"
+        " WHERE id = %s AND status = 'open'",
         [PROCESSOR_DEADLINE, attempt.id],
     )
