@@ -64,6 +64,13 @@ def alarm_specs(metrics: ServiceMetrics, config: EnvironmentConfig) -> Iterator[
         threshold=0,
     )
     yield AlarmSpec(
+        name="processor-configuration",
+        summary="The processor refuses our key, account or software: payments wait until that is mended.",
+        metric=metrics.business("MisconfiguredAttempts", statistic="Maximum"),
+        threshold=0,
+        periods=1,
+    )
+    yield AlarmSpec(
         name="webhook-backlog",
         summary=f"A webhook has been overdue for {MAX_WEBHOOK_MINUTES} minutes.",
         metric=metrics.business("WebhookBacklogAge", statistic="Maximum"),

@@ -98,6 +98,7 @@ def _business(metrics: ServiceMetrics) -> list[cloudwatch.IWidget]:
         _graph(
             "Needs a person",
             metrics.business("StuckAttempts", statistic="Maximum"),
+            metrics.business("MisconfiguredAttempts", statistic="Maximum"),
             metrics.business("UnmappedProcessorEvents", statistic="Maximum"),
             unit="attempts, events",
         ),

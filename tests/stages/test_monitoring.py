@@ -20,6 +20,7 @@ ALARMS = {
     "recovery-backlog",
     "stuck-payments",
     "unmapped-events",
+    "processor-configuration",
     "webhook-backlog",
 }
 
@@ -148,6 +149,7 @@ def test_the_dashboard_searches_all_target_groups(each: Templates) -> None:
         ("p99-latency", "TargetResponseTime", 3),
         ("stuck-payments", "StuckAttempts", 0),
         ("unmapped-events", "UnmappedProcessorEvents", 0),
+        ("processor-configuration", "MisconfiguredAttempts", 0),
         ("recovery-backlog", "RecoveryBacklogAge", 600),
         ("webhook-backlog", "WebhookBacklogAge", 900),
     ],

@@ -54,6 +54,7 @@ def runbook(dev: Templates) -> dict[str, set[Quantity]]:
         "recovery-backlog": {minutes(MAX_RECOVERY_MINUTES), _STUCK},
         "stuck-payments": {_STUCK, seconds(PROCESSOR_DEADLINE.total_seconds())},
         "unmapped-events": {_STUCK},
+        "processor-configuration": {_STUCK},
         "webhook-backlog": {minutes(MAX_WEBHOOK_MINUTES)},
         "Canary deployments": {
             percent(CANARY_PERCENT),

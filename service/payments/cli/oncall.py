@@ -109,7 +109,7 @@ def reconcile(settings: Settings, arguments: argparse.Namespace) -> int:
         processor=arguments.processor, livemode=arguments.live, name=name, actor=common.actor(arguments)
     )
     with report_sources.open_report(arguments.source) as rows:
-        lines = reconciliation.parse(rows)
+        lines = reconciliation.parse(rows, processor=report.processor)
     context = common.command_context(settings, name="reconcile")
     differences = reconciliation.reconcile(context, report, lines, replace=arguments.replace)
     for difference in differences:

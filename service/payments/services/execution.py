@@ -136,7 +136,6 @@ def record(context: Context, attempt: Attempt, result: Result, *, evidence: str 
         The response, ``None`` if the attempt was claimed by another holder or settled meanwhile.
     """
     if result.outcome is Outcome.MISCONFIGURED:
-        context.metrics.sample("ProcessorMisconfigured", 1, unit="Count")
         _log.error(
             "the processor refuses our configuration", extra={**_log_identifiers(attempt), "reason": result.detail}
         )

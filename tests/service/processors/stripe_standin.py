@@ -10,7 +10,7 @@ error before and after it; `429` and `409` refuse; `hang` executes the call, and
 and `html403` return something that is not JSON. A `Refused` is returned as it is.
 
 What Stripe refuses by its rules (`stripe_rules`) is refused here: units, limits, parameters, metadata, states. Every
-response is checked against the types that the SDK generates from Stripe's OpenAPI document (`stripe_contract`).
+response, and our requests, are checked against Stripe's OpenAPI document (`stripe_contract`).
 """
 
 import contextlib
@@ -29,6 +29,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from tests.service.processors.stripe_contract import violations
 from tests.service.processors.stripe_rules import (
     Refused,
     check_amount,
@@ -63,6 +64,8 @@ class StripeStandin:
     executed: Counter[str] = field(default_factory=Counter)
     #: How often each call arrived.
     arrived: Counter[str] = field(default_factory=Counter)
+    #: What contradicted Stripe's OpenAPI document.
+    violations: list[str] = field(default_factory=list)
     #: Lets responses with the fault `hang` go.
     released: threading.Event = field(default_factory=threading.Event)
     #: PaymentIntents whose customers have disputed them: they cannot be refunded.
@@ -292,6 +295,7 @@ class StripeStandin:
                 status, body = 200, json.loads(json.dumps(getattr(self, name)(argument, form)))
             except Refused as refused:
                 status, body = refused.status, {"error": json.loads(json.dumps(refused.error))}
+            self.violations += violations(name, form, status, body)
             if key:
                 self._replays[key] = (fingerprint, status, body)
             return status, body
@@ -409,3 +413,4 @@ def stripe_standin(standin: StripeStandin | None = None) -> Iterator[StripeStand
         server.shutdown()
         server.server_close()
         thread.join()
+    assert not standin.violations, "\n".join(sorted(set(standin.violations)))

@@ -286,6 +286,7 @@ def test_states_that_stripe_may_add_are_unknown(processor: StripeProcessor, stan
     call = prepared(processor)
     standin.intents[str(call.charge_reference)]["status"] = "requires_incantation"
     assert processor.look_up(call).outcome is Outcome.UNKNOWN
+    standin.violations.clear()  # of a document that does not know the state yet
     refund = new_call(CallKind.REFUND, charge_reference=captured(processor), amount=300)
     standin.refund_status = "contemplated"
     assert processor.refund(refund).outcome is Outcome.UNKNOWN
@@ -338,10 +339,10 @@ def test_a_refund_that_was_executed_before_is_found(processor: StripeProcessor, 
 
 def test_a_refund_on_a_later_page_is_found(processor: StripeProcessor, standin: StripeStandin) -> None:
     call = new_call(CallKind.REFUND, charge_reference=captured(processor), amount=1)
-    processor.refund(call)
+    result = processor.refund(call)
     for number in range(150):
-        other = {"id": f"re_x{number}", "payment_intent": call.charge_reference, "amount": 1, "status": "succeeded"}
-        standin.refunds[f"re_x{number}"] = {**other, "object": "refund", "metadata": {}}
+        other = {"id": f"re_x{number}", "metadata": {}}
+        standin.refunds[f"re_x{number}"] = {**standin.refunds[str(result.reference)], **other}
     assert processor.look_up(call).outcome is Outcome.APPROVED
     assert standin.arrived["list_refunds"] == 2
 

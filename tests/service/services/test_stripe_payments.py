@@ -1,6 +1,7 @@
 """Payments through Stripe over the API: what cannot be is refused at once, and every refusal has a way out."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -8,6 +9,8 @@ import pytest
 from payments.processors import stripe_api
 from payments.processors.stripe import StripeProcessor
 from payments.repositories.database import Database
+from payments.services import housekeeping, reconciliation
+from payments.services.reconciliation import ReportError, SettlementReport
 from payments.services.recovery import void_expired_authorizations
 from tests.service.api import Client, context_with, recover_due
 from tests.service.conftest import ApiKey, Postgres
@@ -74,6 +77,29 @@ def test_impossible_operations(shop: Client, standin: StripeStandin, postgres: P
 @pytest.mark.parametrize("code", ["CLF", "UYW", "XAU", "USN"])
 def test_funds_and_metals_are_422(shop: Client, code: str) -> None:
     assert _problem(shop.create("pm_card_visa", 100_000, currency=code)) == (422, "#/currency")
+
+
+def test_reports_are_in_stripes_units(shop: Client, standin: StripeStandin, postgres: Postgres) -> None:
+    shop.json(shop.create("pm_card_visa", 1500, currency="ISK"))
+    (intent,) = standin.intents.values()
+    day = datetime.now(UTC).date()
+
+    def compare(name: str, amount: int) -> list[str]:
+        header = ",".join(reconciliation.COLUMNS)
+        lines = reconciliation.parse([header, f"charge,{intent['id']},ISK,{amount},4500,{day}"], processor="stripe")
+        report = SettlementReport(processor="stripe", livemode=False, name=name, actor="ann")
+        return [row["difference"] for row in reconciliation.reconcile(shop.context, report, lines)]
+
+    assert intent["amount_received"] == 150_000
+    assert compare("theirs", intent["amount_received"]) == []
+    execute(postgres, "DELETE FROM settlement_lines")
+    assert compare("ours", 1500) == ["amount_differs"]
+
+
+@pytest.mark.parametrize("line", ["charge,pi_1,ISK,150,0,2026-11-28", "charge,pi_1,MGA,999999999999,0,2026-11-28"])
+def test_amounts_that_no_book_has_name_their_line(line: str) -> None:
+    with pytest.raises(ReportError, match="Line 2"):
+        reconciliation.parse([",".join(reconciliation.COLUMNS), line], processor="stripe")
 
 
 # ---- refusals that prove the end
@@ -184,6 +210,13 @@ def _mend(standin: StripeStandin) -> None:
     standin.faults.clear()
 
 
+def _misconfigured(shop: Client) -> list[int]:
+    """What the alarm watches."""
+    housekeeping.measure_backlog(shop.context)
+    (found,) = [document for document in shop.context.metrics.drain() if "MisconfiguredAttempts" in document]
+    return list(found["MisconfiguredAttempts"])
+
+
 _MISTAKES = pytest.mark.parametrize("how", ["key", "permission", "version"])
 
 
@@ -227,13 +260,16 @@ def test_then_new_payments_are_refused(shop: Client, standin: StripeStandin, pos
     statuses = [shop.create("pm_card_visa").status_code for _ in range(7)]
     assert statuses == [202] * 5 + [503] * 2
     assert execute(postgres, "SELECT count(*) FROM payments") == [(5,)]
-    (found,) = [d for d in shop.context.metrics.drain() if "ProcessorMisconfigured" in d]
-    assert sum(found["ProcessorMisconfigured"]) == 5
+    assert _misconfigured(shop) == [5]
+    _mend(standin)
+    _recover(shop, postgres)
+    assert _misconfigured(shop) == [0], "the alarm ends"
+    assert shop.create("pm_card_visa").status_code == 201
 
 
 def test_a_declined_card_is_no_mistake_of_ours(shop: Client) -> None:
     assert shop.create("pm_card_chargeDeclined").status_code == 402
-    assert not [d for d in shop.context.metrics.drain() if "ProcessorMisconfigured" in d]
+    assert _misconfigured(shop) == [0]
 
 
 def test_reference_and_metadata_reach_stripe(shop: Client, standin: StripeStandin) -> None:
