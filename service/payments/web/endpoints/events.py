@@ -39,10 +39,22 @@ _SEQUENCE_CURSOR: Cursor[StoredEvent, int] = Cursor(
 )
 
 
+def _check_filter(text: str) -> str:
+    if text not in TYPES_BY_FILTER:
+        raise ValueError("Must be an event type such as refund.failed, or all of one object such as refund.*.")
+    return text
+
+
+EventFilter = Annotated[
+    str, AfterValidator(_check_filter), Field(json_schema_extra={"enum": list[Any](TYPES_BY_FILTER)})
+]
+
+
 class EventsQuery(PageQuery):
     """Which events."""
 
     cursor: str | None = _CURSOR.field()
+    type: EventFilter | None = Field(default=None, description="Only of this type, or of one object's (`refund.*`).")
 
 
 class PaymentEventsQuery(PageQuery):
@@ -61,23 +73,6 @@ class EventData(BaseModel):
     """What the event is about, as it was at that time: a payment, a refund or a dispute."""
 
     object: dict[str, Any]
-
-
-def _check_filter(text: str) -> str:
-    if text not in TYPES_BY_FILTER:
-        raise ValueError("Must be an event type such as refund.failed, or all of one object such as refund.*.")
-    return text
-
-
-EventFilter = Annotated[
-    str, AfterValidator(_check_filter), Field(json_schema_extra={"enum": list[Any](TYPES_BY_FILTER)})
-]
-
-
-class EventsQuery(PageQuery):
-    """Which events."""
-
-    type: EventFilter | None = Field(default=None, description="Only of this type, or of one object's (`refund.*`).")
 
 
 class Event(BaseModel):
