@@ -127,7 +127,7 @@ _CHECKED = {
 #: cannot change.
 _NOT_SEALED = {"ledger_seals": {"created_at"}, "ledger_transfers": set[str](), "ledger_rollups": set[str]()}
 #: What may be changed of transfers that are not sealed yet. `verify` counts them; within seconds there are none.
-_NOT_SEALED_YET = {"id", "xid", "created_at"}
+_NOT_SEALED_YET = {"id", "created_at"}
 
 
 def changed(column: str, kind: str, number: int) -> sql.SQL:
