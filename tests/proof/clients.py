@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import requests
+from requests.adapters import HTTPAdapter
 
 from tests.proof.history import NEVER, Entry, History, Json, Verdict, now
 from tests.service.conftest import ApiKey
@@ -38,7 +39,7 @@ def _session() -> requests.Session:
     session = requests.Session()
     session.verify = False
     session.trust_env = False
-    session.mount("https://", requests.adapters.HTTPAdapter(pool_maxsize=64))
+    session.mount("https://", HTTPAdapter(pool_maxsize=64))
     return session
 
 

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from tests.proof.link import Link, Weather
 from tests.proof.world import World
@@ -137,4 +138,4 @@ class Storm:
             victim.database.set(Weather.OPEN)
             victim.revive()
         for api in self._world.apis:
-            wait_until(lambda api=api: self._world.is_ready(api), f"{api.name} after the storm; see {api.log}")  # type: ignore[misc]
+            wait_until(partial(self._world.is_ready, api), f"{api.name} after the storm; see {api.log}")

@@ -9,22 +9,28 @@ import functools
 import os
 import sys
 import time
+from types import ModuleType
+from typing import Self
 
 
 def _set_clock_ahead(seconds: float) -> None:
     """Replace the clocks before anything of the service is imported, since modules keep what they import."""
-    real_time, real_time_ns, real_datetime = time.time, time.time_ns, dt.datetime
+    real_time, real_time_ns = time.time, time.time_ns
 
-    class Ahead(real_datetime):
+    class Ahead(dt.datetime):
         __slots__ = ()  # as large as the original, which extension modules check
 
         @classmethod
-        def now(cls, tz: dt.tzinfo | None = None) -> "Ahead":
+        def now(cls, tz: dt.tzinfo | None = None) -> Self:
             return cls.fromtimestamp(real_time() + seconds, tz)
 
-    time.time = lambda: real_time() + seconds
-    time.time_ns = lambda: real_time_ns() + int(seconds * 10**9)
-    dt.datetime = Ahead  # type: ignore[misc]  # that is the point
+    _replace(time, "time", lambda: real_time() + seconds)
+    _replace(time, "time_ns", lambda: real_time_ns() + int(seconds * 10**9))
+    _replace(dt, "datetime", Ahead)
+
+
+def _replace(module: ModuleType, name: str, value: object) -> None:
+    setattr(module, name, value)
 
 
 def main() -> None:
@@ -37,7 +43,7 @@ def main() -> None:
 
     webhook_delivery.LEASE = dt.timedelta(seconds=float(os.environ["STORM_LEASE"]))
     if stripe := os.environ.get("STORM_STRIPE"):
-        wiring.StripeProcessor = functools.partial(StripeProcessor, base_url=stripe)  # type: ignore[assignment,misc]  # called only
+        _replace(wiring, "StripeProcessor", functools.partial(StripeProcessor, base_url=stripe))
     sys.exit(run())
 
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -190,7 +191,7 @@ def world(folder: Path, **more: str) -> Iterator[World]:
             victim.start()
             stack.callback(victim.kill)
         for api in made.apis:
-            wait_until(lambda api=api: made.is_ready(api), f"{api.name}; see {api.log}")  # type: ignore[misc]
+            wait_until(partial(made.is_ready, api), f"{api.name}; see {api.log}")
         yield made
 
 
