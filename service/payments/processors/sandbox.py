@@ -163,6 +163,7 @@ class SandboxProcessor:
             settles_at=journal.now(tx) + self._settles_after if behaviour.settles_as else None,
             action_token=secrets.token_urlsafe(24) if needs_action else None,
             return_url=call.return_url,
+            automatic_capture=call.final if call.kind is CallKind.PAYMENT else None,
         )
 
     def _operation_entry(self, call: Call, tx: Connection) -> journal.JournalEntry:
@@ -174,7 +175,10 @@ class SandboxProcessor:
         if call.kind is CallKind.CAPTURE and (charge.released or entry.amount > charge.capturable):
             return entry.refused(Outcome.EXPIRED, DeclineCode.AUTHORIZATION_EXPIRED)
         if call.kind is CallKind.VOID and entry.outcome == Outcome.APPROVED:
-            journal.close(tx, charge.attempt_id, outcome=Outcome.NOT_DONE)
+            closed = journal.close(tx, charge.attempt_id, outcome=Outcome.NOT_DONE)
+            if charge.captured_at_once and closed is not None and closed.outcome == Outcome.APPROVED:
+                # The customer was faster: what is captured can only be refunded.
+                return entry.refused(Outcome.DECLINED, DeclineCode.ALREADY_CAPTURED)
         if call.kind is CallKind.REFUND and entry.amount > charge.refundable:
             return entry.refused(Outcome.DECLINED, DeclineCode.REFUND_REFUSED)
         return entry
