@@ -184,9 +184,7 @@ def test_nothing_is_sent_after_the_deadline(processor: StripeProcessor, standin:
 
 
 @pytest.mark.parametrize("call_name", ["create", "confirm", "retrieve", "capture", "refund", "list_refunds"])
-def test_nonsense_proves_nothing(
-    processor: StripeProcessor, standin: StripeStandin, call_name: str
-) -> None:
+def test_nonsense_proves_nothing(processor: StripeProcessor, standin: StripeStandin, call_name: str) -> None:
     calls = {
         "create": lambda: processor.prepare(new_call()),
         "confirm": lambda: processor.authorize(prepared(processor)),
