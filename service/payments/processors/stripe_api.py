@@ -179,6 +179,9 @@ class StripeApi:
             else:
                 self._breaker.succeeded()
             raise refusal from error
+        if not _makes_sense(result):
+            self._breaker.failed()
+            raise Indeterminate("the response makes no sense")
         self._breaker.succeeded()
         return result
 
@@ -195,6 +198,16 @@ def _is_indeterminate(error: stripe.StripeError) -> bool:
     if details.get("type") == "api_error" or details.get("code") in UNDECIDED:
         return True
     return status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in {HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS}
+
+
+def _makes_sense(result: object) -> bool:
+    """Return whether a response has what we read of it, whatever else a proxy or a fault may have made of it."""
+    found = {name: getattr(result, name, None) for name in ("id", "status", "amount_received", "data", "has_more")}
+    if isinstance(result, stripe.ListObject):
+        return isinstance(found["data"], list) and isinstance(found["has_more"], bool)
+    if isinstance(result, stripe.PaymentIntent) and not isinstance(found["amount_received"], int):
+        return False
+    return isinstance(found["id"], str) and isinstance(found["status"], str)
 
 
 def _details(error: stripe.StripeError) -> Mapping[str, Any] | None:

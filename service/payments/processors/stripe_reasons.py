@@ -221,5 +221,5 @@ class Reason:
 
     def describe(self) -> str:
         """Describe it for the log: with Stripe's codes, not its prose."""
-        codes = (self.decline_code or self.code, self.param, self.status and str(self.status))
+        codes = (self.decline_code or self.code, self.param, str(self.status) if self.status else "")
         return "refused: " + (" ".join(code for code in codes if code) or "no code")

@@ -18,7 +18,7 @@ _MULTIPLES = {"isk": 100, "ugx": 100, **dict.fromkeys(_THREE_DECIMAL, 10)}
 _MINIMUM = {"eur": 50, "usd": 50, "gbp": 30, "jpy": 50, "huf": 17_500, "czk": 1500}
 _UNSUPPORTED = {"iqd", "lyd", "cup", "irr", "kpw", "syp", "clf", "xau"}
 _LARGEST = {"idr": 999_999_999_999, "inr": 999_999_999, "jpy": 9_999_999_999_999}
-_PARAMETERS = {
+_PARAMETERS: dict[str, Any] = {  # Any: classes of typed dictionaries
     "create": stripe.params.PaymentIntentCreateParams,
     "confirm": stripe.params.PaymentIntentConfirmParams,
     "capture": stripe.params.PaymentIntentCaptureParams,

@@ -53,7 +53,7 @@ _DECLINES = {
 @dataclass
 class StripeStandin:
     url: str = ""
-    faults: dict[str, list[str | Refused]] = field(default_factory=dict)
+    faults: dict[str, list[Any]] = field(default_factory=dict)  # Any: a word or a Refused, lists being invariant
     #: The key that is valid.
     api_key: str = API_KEY
     #: Calls that the key has no permission for.
@@ -303,8 +303,8 @@ class StripeStandin:
     def next_fault(self, name: str) -> str | Refused:
         with self._lock:
             self.arrived[name] += 1
-            queue: list[str | Refused] = self.faults.get(name) or [""]
-            return queue.pop(0)
+            found: str | Refused = (self.faults.get(name) or [""]).pop(0)
+            return found
 
 
 def _form(text: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from payments.domain.outcomes import DeclineCode, Outcome
 from payments.processors.base import CallKind, Processor
 from payments.processors.stripe import StripeProcessor
 from tests.service.processors.stripe_calls import authorized, captured, changed, new_call, prepared, settle
+from tests.service.processors.stripe_rules import Refused
 from tests.service.processors.stripe_standin import API_KEY, StripeStandin
 
 
@@ -180,6 +181,20 @@ def test_nothing_is_sent_after_the_deadline(processor: StripeProcessor, standin:
     assert processor.authorize(call).outcome is Outcome.UNKNOWN
     assert standin.arrived["confirm"] == 0
     assert standin.arrived["retrieve"] == 0
+
+
+@pytest.mark.parametrize("call_name", ["create", "confirm", "retrieve", "capture", "refund", "list_refunds"])
+def test_nonsense_proves_nothing(processor: StripeProcessor, standin: StripeStandin, call_name: str) -> None:
+    calls = {
+        "create": lambda: processor.prepare(new_call()),
+        "confirm": lambda: processor.authorize(prepared(processor)),
+        "retrieve": lambda: processor.look_up(prepared(processor)),
+        "capture": lambda: processor.capture(new_call(CallKind.CAPTURE, charge_reference=authorized(processor))),
+        "refund": lambda: processor.refund(new_call(CallKind.REFUND, charge_reference=captured(processor))),
+        "list_refunds": lambda: processor.look_up(new_call(CallKind.REFUND, charge_reference=captured(processor))),
+    }
+    standin.faults[call_name] = [Refused(200, {"surprise": 1})] * 2
+    assert calls[call_name]().outcome in {Outcome.NOT_DONE, Outcome.UNKNOWN}
 
 
 # ---- captures and voids

@@ -97,7 +97,7 @@ def test_reports_are_in_stripes_units(shop: Client, standin: StripeStandin, post
 
 
 @pytest.mark.parametrize("line", ["charge,pi_1,ISK,150,0,2026-11-28", "charge,pi_1,MGA,999999999999,0,2026-11-28"])
-def test_amounts_that_no_book_has_name_their_line(line: str) -> None:
+def test_amounts_no_book_has(line: str) -> None:
     with pytest.raises(ReportError, match="Line 2"):
         reconciliation.parse([",".join(reconciliation.COLUMNS), line], processor="stripe")
 
