@@ -71,7 +71,7 @@ def lock_if_held(tx: Connection, attempt: Attempt) -> datetime | None:
         " FOR NO KEY UPDATE",
         [attempt.id, attempt.generation],
     ).fetchone()
-    now: datetime | None = row and row["now"]
+    now: datetime | None = None if row is None else row["now"]
     return now
 
 
