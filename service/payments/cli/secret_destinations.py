@@ -36,8 +36,9 @@ def destination(text: str) -> Deliver:
         path = Path(text.removeprefix(_FILE))
         try:
             path.lstat()
-        except FileNotFoundError:
-            pass
+        except FileNotFoundError as error:
+            if not path.parent.is_dir():
+                raise CommandError("--to file:PATH names a folder that does not exist.") from error
         except (OSError, ValueError) as error:  # ValueError: a NUL character
             raise CommandError("--to file:PATH names no file that can be created.") from error
         else:
