@@ -33,21 +33,27 @@ def destination(text: str) -> Deliver:
     if arn is not None:
         return lambda secret: _put_secret_value(text, arn["region"], secret)
     if text.startswith(_FILE):
-        path = Path(text.removeprefix(_FILE))
-        try:
-            path.lstat()
-        except FileNotFoundError:
-            pass
-        except (OSError, ValueError) as error:  # ValueError: a NUL character
-            raise CommandError("--to file:PATH names no file that can be created.") from error
-        else:
-            raise CommandError("The file in --to already exists. Choose another one.")
+        path = _new_file(text.removeprefix(_FILE))
         return lambda secret: _write_file(path, secret)
     if text == _TERMINAL:
         if in_cloud():
             raise CommandError("Output is logged here. Pass the ARN of a secret instead of -.")
         return print_result
     raise CommandError("--to takes the ARN of a secret, file:PATH or -.")
+
+
+def _new_file(name: str) -> Path:
+    path = Path(name)
+    try:
+        path.lstat()
+    except FileNotFoundError as error:
+        if not path.parent.is_dir():
+            raise CommandError("--to file:PATH names a folder that does not exist.") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL character
+        raise CommandError("--to file:PATH names no file that can be created.") from error
+    else:
+        raise CommandError("The file in --to already exists. Choose another one.")
+    return path
 
 
 def _put_secret_value(arn: str, region: str, secret: Mapping[str, str]) -> None:

@@ -71,7 +71,8 @@ def lock_if_held(tx: Connection, attempt: Attempt) -> datetime | None:
         " FOR NO KEY UPDATE",
         [attempt.id, attempt.generation],
     ).fetchone()
-    return None if row is None else row["now"]
+    now: datetime | None = None if row is None else row["now"]
+    return now
 
 
 def claim_due(tx: Connection, *, processor: str, early: bool, limit: int) -> Sequence[Attempt]:

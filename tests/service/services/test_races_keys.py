@@ -213,7 +213,7 @@ def test_a_key_expires_while_it_waits(shop: Shop, act: str) -> None:
 
     execute(shop.postgres, "UPDATE api_keys SET expires_at = clock_timestamp() + interval '0.7 s' WHERE id = %s",
             key_id(shop.parent))  # fmt: skip
-    before, results = shop.state(), []
+    before, results = shop.state(), list[int]()
     with psycopg.connect(shop.postgres.superuser) as holder:
         holder.execute("SELECT 1 FROM api_keys FOR UPDATE")
         thread = threading.Thread(target=lambda: results.append(ACTS[act](shop).status_code))
