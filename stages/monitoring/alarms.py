@@ -10,6 +10,8 @@ from stages.service.metrics import ServiceMetrics
 MAX_DATABASE_CPU = 80
 #: Minutes. The worker picks up an unfinished attempt within 5 s and backs off; after ten minutes it makes no progress.
 MAX_RECOVERY_MINUTES, MAX_WEBHOOK_MINUTES = 10, 15
+#: Minutes. Every reader of events and ledger reads within seconds, unless an open transaction holds it back.
+MAX_UNREAD_MINUTES = 5
 #: Minutes after which the service considers an attempt stuck (`STUCK_AFTER` in its domain, which tests compare).
 STUCK_MINUTES = 30
 
@@ -58,8 +60,27 @@ def alarm_specs(metrics: ServiceMetrics, config: EnvironmentConfig) -> Iterator[
         threshold=0,
     )
     yield AlarmSpec(
+        name="unmapped-events",
+        summary="The processor has changed something that cannot be booked: a person has to look.",
+        metric=metrics.business("UnmappedProcessorEvents", statistic="Maximum"),
+        threshold=0,
+    )
+    yield AlarmSpec(
+        name="processor-configuration",
+        summary="The processor refuses our key, account or software: payments wait until that is mended.",
+        metric=metrics.business("MisconfiguredAttempts", statistic="Maximum"),
+        threshold=0,
+        periods=1,
+    )
+    yield AlarmSpec(
         name="webhook-backlog",
         summary=f"A webhook has been overdue for {MAX_WEBHOOK_MINUTES} minutes.",
         metric=metrics.business("WebhookBacklogAge", statistic="Maximum"),
         threshold=MAX_WEBHOOK_MINUTES * 60,
+    )
+    yield AlarmSpec(
+        name="readers-held-back",
+        summary=f"An event or ledger entry is unread for {MAX_UNREAD_MINUTES} minutes: a transaction may be open.",
+        metric=metrics.business("OldestUnreadAge", statistic="Maximum"),
+        threshold=MAX_UNREAD_MINUTES * 60,
     )

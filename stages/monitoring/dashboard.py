@@ -93,6 +93,14 @@ def _business(metrics: ServiceMetrics) -> list[cloudwatch.IWidget]:
             "Backlogs",
             metrics.business("RecoveryBacklogAge", statistic="Maximum"),
             metrics.business("WebhookBacklogAge", statistic="Maximum"),
+            metrics.business("OldestUnreadAge", statistic="Maximum"),
             unit="seconds, oldest",
+        ),
+        _graph(
+            "Needs a person",
+            metrics.business("StuckAttempts", statistic="Maximum"),
+            metrics.business("MisconfiguredAttempts", statistic="Maximum"),
+            metrics.business("UnmappedProcessorEvents", statistic="Maximum"),
+            unit="attempts, events",
         ),
     ]

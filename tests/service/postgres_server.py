@@ -28,7 +28,12 @@ class PostgresServer:
     def __init__(self, parent: Path, settings: Mapping[str, str] = FAST) -> None:
         parent.mkdir(parents=True, exist_ok=True)
         self.directory = Path(mkdtemp(prefix="postgres-", dir=parent))
-        self._settings = {"max_connections": "200", "shared_buffers": "64MB", **settings}
+        self._settings = {
+            "max_connections": "200",
+            "max_prepared_transactions": "2",
+            "shared_buffers": "64MB",
+            **settings,
+        }
         self._prefix, self._user = _without_root()
         self.data = self.directory / "data"
         # Socket paths hold 107 bytes: a deep checkout needs a short way in.

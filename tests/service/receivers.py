@@ -3,6 +3,8 @@
 import contextlib
 import datetime as dt
 import http.server
+import socket
+import socketserver
 import ssl
 import threading
 from collections.abc import Callable, Iterator
@@ -100,3 +102,67 @@ def certificate(folder: Path, name: str) -> tuple[ssl.SSLContext, ssl.SSLContext
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(pem)
     return server, ssl.create_default_context(cadata=made.public_bytes(serialization.Encoding.PEM).decode())
+
+
+@contextlib.contextmanager
+def raw_receiver(
+    respond: Callable[[socket.socket], object],
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    tls: ssl.SSLContext | None = None,
+) -> Iterator[Receiver]:
+    """A receiver that reads the request, and of which `respond` sends every byte; the connection is closed after it."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            connection: socket.socket = self.request
+            with contextlib.suppress(OSError):
+                if tls is not None:
+                    connection = tls.wrap_socket(connection, server_side=True)
+                found.requests.append(_read_request(connection))
+                found.arrived.set()
+                respond(connection)
+            connection.close()
+
+    class Server(socketserver.ThreadingTCPServer):
+        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        allow_reuse_address = True
+        daemon_threads = True
+        block_on_close = False
+        request_queue_size = 128
+
+    with Server((host, port), Handler) as server:
+        number = server.server_address[1]
+        found = Receiver(url=f"http://{f'[{host}]' if ':' in host else host}:{number}/hook", port=number)
+        thread = threading.Thread(target=lambda: server.serve_forever(poll_interval=0.02), daemon=True)
+        thread.start()
+        try:
+            yield found
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def _read_request(connection: socket.socket) -> Received:
+    text = b""
+    while b"\r\n\r\n" not in text:
+        text += connection.recv(65536) or b"\r\n\r\n"
+    head, _, body = text.partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    while len(body) < int(headers.get("content-length", 0)):
+        body += connection.recv(65536)
+    return Received(path=first.split(" ")[1] if " " in first else "", headers=headers, body=body)
+
+
+def reset(connection: socket.socket) -> None:
+    """Close with a reset (RST) instead of an end of the stream (FIN)."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    connection.close()
+
+
+def wait_for_close(connection: socket.socket) -> None:
+    """Keep the connection open until the client closes it."""
+    while connection.recv(65536):
+        pass

@@ -19,7 +19,10 @@ ALARMS = {
     "database-capacity",
     "recovery-backlog",
     "stuck-payments",
+    "unmapped-events",
+    "processor-configuration",
     "webhook-backlog",
+    "readers-held-back",
 }
 
 
@@ -146,8 +149,11 @@ def test_the_dashboard_searches_all_target_groups(each: Templates) -> None:
         ("unhealthy-targets", "UnHealthyHostCount", 0),
         ("p99-latency", "TargetResponseTime", 3),
         ("stuck-payments", "StuckAttempts", 0),
+        ("unmapped-events", "UnmappedProcessorEvents", 0),
+        ("processor-configuration", "MisconfiguredAttempts", 0),
         ("recovery-backlog", "RecoveryBacklogAge", 600),
         ("webhook-backlog", "WebhookBacklogAge", 900),
+        ("readers-held-back", "OldestUnreadAge", 300),
     ],
     ids=lambda value: value if isinstance(value, str) and "-" in value else "",
 )

@@ -9,7 +9,13 @@ from payments.domain.operations import PROCESSOR_DEADLINE, STUCK_AFTER
 from payments.server import certificate as certificates
 from payments.web.http.auth import CACHE_SECONDS
 from payments.worker import main as worker
-from stages.monitoring.alarms import MAX_DATABASE_CPU, MAX_RECOVERY_MINUTES, MAX_WEBHOOK_MINUTES, STUCK_MINUTES
+from stages.monitoring.alarms import (
+    MAX_DATABASE_CPU,
+    MAX_RECOVERY_MINUTES,
+    MAX_UNREAD_MINUTES,
+    MAX_WEBHOOK_MINUTES,
+    STUCK_MINUTES,
+)
 from stages.service.canary import BAKE_MINUTES, CANARY_MINUTES, CANARY_PERCENT
 from stages.service.deployment_alarms import MAX_ERROR_RATE, MAX_P99_SECONDS
 from tests.stages.model import PROJECT, Json, Resource, Templates
@@ -53,7 +59,10 @@ def runbook(dev: Templates) -> dict[str, set[Quantity]]:
         "database-capacity": {periods(dev, "database-capacity")},
         "recovery-backlog": {minutes(MAX_RECOVERY_MINUTES), _STUCK},
         "stuck-payments": {_STUCK, seconds(PROCESSOR_DEADLINE.total_seconds())},
+        "unmapped-events": {_STUCK},
+        "processor-configuration": {_STUCK},
         "webhook-backlog": {minutes(MAX_WEBHOOK_MINUTES)},
+        "readers-held-back": {minutes(MAX_UNREAD_MINUTES)},
         "Canary deployments": {
             percent(CANARY_PERCENT),
             minutes(CANARY_MINUTES),

@@ -34,8 +34,14 @@ def destination(text: str) -> Deliver:
         return lambda secret: _put_secret_value(text, arn["region"], secret)
     if text.startswith(_FILE):
         path = Path(text.removeprefix(_FILE))
-        if path.exists():
-            raise CommandError(f"{path} already exists. Choose another file.")
+        try:
+            path.lstat()
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError) as error:  # ValueError: a NUL character
+            raise CommandError("--to file:PATH names no file that can be created.") from error
+        else:
+            raise CommandError("The file in --to already exists. Choose another one.")
         return lambda secret: _write_file(path, secret)
     if text == _TERMINAL:
         if in_cloud():
@@ -66,6 +72,12 @@ def _write_file(path: Path, secret: Mapping[str, str]) -> None:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
-        raise CommandError(f"{path} cannot be created: {error.strerror}.") from error
-    with os.fdopen(descriptor, "w") as file:
-        file.write(json.dumps(dict(secret)) + "\n")
+        raise CommandError(f"The file in --to cannot be created: {error.strerror}.") from error
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(json.dumps(dict(secret)) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise CommandError(f"The file in --to cannot be written: {error.strerror}.") from error

@@ -8,12 +8,15 @@ import ipaddress
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice, zip_longest
 from urllib.parse import SplitResult, urlsplit
 
 Resolve = Callable[[str, int], Sequence[str]]
 _HTTPS_PORT = 443
 _HTTP_PORT = 80
 MAX_URL_LENGTH = 2048
+#: Addresses of one name that are tried.
+_MAX_ADDRESSES = 32
 #: Not public: the IANA IPv4 special-purpose registry, and multicast.
 _NOT_PUBLIC_V4 = tuple(
     ipaddress.IPv4Network(network)
@@ -57,8 +60,8 @@ class Target:
     url: SplitResult
     host: str
     port: int
-    #: The checked address, to connect to without resolving the host again.
-    address: str
+    #: The checked addresses, to connect to without resolving the host again, in the order in which to try them.
+    addresses: tuple[str, ...]
 
     @property
     def tls(self) -> bool:
@@ -104,7 +107,8 @@ def check_url(url: str, *, allow_local: bool = False) -> SplitResult:
     if (
         len(url) > MAX_URL_LENGTH
         or not url.isascii()
-        or any(character <= " " or character == "\\" for character in url)
+        or not url.isprintable()
+        or any(character in " \\" for character in url)
     ):
         raise AddressRefused(f"The URL must be ASCII without spaces, and at most {MAX_URL_LENGTH} characters long.")
     try:
@@ -154,4 +158,12 @@ def resolve_target(url: str, *, allow_local: bool = False, resolve: Resolve = sy
     # An internal address among public ones is an attack or a mistake.
     if not addresses or not all(_is_loopback(address) if local else is_public(address) for address in addresses):
         raise AddressRefused("The URL leads to an address that is not public.")
-    return Target(url=parts, host=host, port=port, address=addresses[0])
+    return Target(url=parts, host=host, port=port, addresses=_in_order(addresses))
+
+
+def _in_order(addresses: Sequence[str]) -> tuple[str, ...]:
+    """Alternate between the families, beginning with the first (RFC 8305, 4): one may be broken as a whole."""
+    first = ":" in addresses[0]
+    families = [[each for each in dict.fromkeys(addresses) if (":" in each) is family] for family in (first, not first)]
+    alternating = (each for pair in zip_longest(*families) for each in pair if each is not None)
+    return tuple(islice(alternating, _MAX_ADDRESSES))

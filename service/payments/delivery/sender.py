@@ -1,21 +1,22 @@
 """One POST to a merchant's endpoint: to a pinned address, without redirects, bounded in time and size."""
 
 import contextlib
-import http.client
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
 
+import h11
+
 from payments.delivery.addresses import AddressRefused, Resolve, Target, resolve_target, system_resolve
+from payments.delivery.connections import STEP_SECONDS, Deadline, connect
+from payments.delivery.exchange import Response, ResponseCutOff, exchange
 
 #: Standard Webhooks recommends 15 to 30 seconds; a receiver should only store the message.
 TIMEOUT = timedelta(seconds=15)
-_CONNECT_SECONDS = 5.0
 USER_AGENT = "payments-webhooks/1"
 
 
@@ -23,7 +24,7 @@ USER_AGENT = "payments-webhooks/1"
 class DeliveryResult:
     """The result of one attempt."""
 
-    #: HTTP status, ``None`` without a response.
+    #: HTTP status, ``None`` without a whole response.
     status: int | None
     #: Why there was no response, for the delivery log; never the receiver's own text.
     error: str | None
@@ -59,14 +60,12 @@ class Sender:
         self._timeout = timeout.total_seconds()
 
     def post(self, url: str, *, headers: Mapping[str, str], body: bytes) -> DeliveryResult:
-        """Send ``body`` once. Never raises: whatever goes wrong is part of the result."""
+        """Send ``body`` once. Whatever goes wrong outside is part of the result."""
         started = time.monotonic()
-        status: int | None = None
+        response: Response | None = None
         error: str | None = None
-        retry_after: timedelta | None = None
         try:
-            target = resolve_target(url, allow_local=self._allow_local, resolve=self._resolve)
-            status, retry_after = self._exchange(target, headers, body)
+            response = self._send(url, headers, body, Deadline(self._timeout))
         except AddressRefused as refused:
             error = str(refused)
         except ssl.SSLCertVerificationError:
@@ -74,60 +73,62 @@ class Sender:
         except ssl.SSLError:
             error = "The TLS handshake failed."
         except TimeoutError:
-            error = f"No response within {self._timeout:g} seconds."
-        except http.client.HTTPException:
+            error = f"No complete response within {self._timeout:g} seconds."
+        except h11.RemoteProtocolError:
             error = "The response is not HTTP."
+        except ResponseCutOff:
+            error = "The response ended early."
         except OSError:
             error = "The connection failed."
-        duration = time.monotonic() - started
-        if error and duration >= self._timeout:
-            error = f"No response within {self._timeout:g} seconds."
-        return DeliveryResult(status=status, error=error, duration=timedelta(seconds=duration), retry_after=retry_after)
+        return DeliveryResult(
+            status=response and response.status,
+            error=error,
+            duration=timedelta(seconds=time.monotonic() - started),
+            retry_after=response and _retry_after(response.headers.get(b"retry-after")),
+        )
 
-    def _exchange(self, target: Target, headers: Mapping[str, str], body: bytes) -> tuple[int, timedelta | None]:
-        connection = _PinnedConnection(target, self._tls, self._timeout)
-        # A receiver that sends a byte now and then would outlast any time-out of a read: limit the exchange as a whole.
-        timer = threading.Timer(self._timeout, connection.abort)
-        timer.daemon = True
-        timer.start()
+    def _send(self, url: str, headers: Mapping[str, str], body: bytes, deadline: Deadline) -> Response:
+        """Try one address after the other, until one responds: some of a name's addresses may be dead."""
+        target = resolve_target(url, allow_local=self._allow_local, resolve=self._resolve)
+        request = _request(target, headers, body)
+        left = list(target.addresses)
+        while True:
+            connected, address = connect(left, target.port, deadline)
+            left.remove(address)
+            with contextlib.closing(connected):
+                try:
+                    with contextlib.closing(self._secure(connected, target, deadline)) as secured:
+                        return exchange(secured, request, body, deadline)
+                except OSError:
+                    if not left:
+                        raise
+
+    def _secure(self, connected: socket.socket, target: Target, deadline: Deadline) -> socket.socket:
+        if not target.tls:
+            return connected
+        connected.settimeout(min(STEP_SECONDS, deadline.left()))
         try:
-            connection.request("POST", target.path, body=body, headers={**headers, "User-Agent": USER_AGENT})
-            response = connection.getresponse()
-            return response.status, _retry_after(response.getheader("Retry-After"))
-        finally:
-            timer.cancel()
-            connection.close()  # without reading the body, which does not matter
+            return self._tls.wrap_socket(connected, server_hostname=target.host, suppress_ragged_eofs=False)
+        except TimeoutError as error:
+            deadline.left()
+            raise ssl.SSLError("the handshake took too long") from error
 
 
-class _PinnedConnection(http.client.HTTPConnection):
-    """HTTP over a connection to the checked address, with TLS for the name of the host."""
-
-    def __init__(self, target: Target, tls: ssl.SSLContext, timeout: float) -> None:
-        super().__init__(target.host, target.port, timeout=timeout)
-        self._target = target
-        self._tls = tls
-        self.default_port = 443 if target.tls else 80  # omits the port from the Host header where it is implied
-
-    def connect(self) -> None:
-        """Connect to the pinned address, without resolving the name again."""
-        connected = socket.create_connection((self._target.address, self._target.port), timeout=_CONNECT_SECONDS)
-        connected.settimeout(self.timeout)
-        self.sock = connected
-        if self._target.tls:
-            secured = self._tls.wrap_socket(connected, server_hostname=self._target.host, do_handshake_on_connect=False)
-            self.sock = secured  # before the handshake, so that it can be aborted too
-            secured.do_handshake()
-
-    def abort(self) -> None:
-        """Abort the exchange from another thread."""
-        current = self.sock
-        if current is not None:
-            with contextlib.suppress(OSError):  # it may have ended already
-                current.shutdown(socket.SHUT_RDWR)
+def _request(target: Target, headers: Mapping[str, str], body: bytes) -> h11.Request:
+    """Return the POST; the port is omitted from the Host header where the scheme implies it."""
+    host = f"[{target.host}]" if ":" in target.host else target.host
+    implied = 443 if target.tls else 80
+    fields = {
+        "Host": host if target.port == implied else f"{host}:{target.port}",
+        "User-Agent": USER_AGENT,
+        "Content-Length": str(len(body)),
+        **headers,
+    }
+    return h11.Request(method="POST", target=target.path, headers=list(fields.items()))
 
 
-def _retry_after(value: str | None) -> timedelta | None:
+def _retry_after(value: bytes | None) -> timedelta | None:
     """Return the delay of a ``Retry-After`` in seconds, at most a day. The date form is ignored."""
-    if value is None or not value.isascii() or not value.isdigit():
+    if value is None or not value.isdigit():
         return None
     return timedelta(seconds=min(int(value[:9]), 86_400))

@@ -1,5 +1,6 @@
-"""Events: what happened to a payment or a refund, as merchants are notified of it."""
+"""Events: what happened to a payment, a refund or a dispute, as merchants are notified of it."""
 
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 
@@ -18,3 +19,17 @@ class EventType(StrEnum):
     REFUND_PENDING = "refund.pending"
     REFUND_SUCCEEDED = "refund.succeeded"
     REFUND_FAILED = "refund.failed"
+    DISPUTE_CREATED = "dispute.created"
+    DISPUTE_UPDATED = "dispute.updated"
+    DISPUTE_CLOSED = "dispute.closed"
+
+
+def _by_filter() -> dict[str, list[EventType]]:
+    found = {event_type.value: [event_type] for event_type in EventType}
+    for event_type in EventType:
+        found.setdefault(event_type.value.partition(".")[0] + ".*", []).append(event_type)
+    return found
+
+
+#: What a list of events can be narrowed down to: one type, or all of one object such as ``refund.*``.
+TYPES_BY_FILTER: Mapping[str, Sequence[EventType]] = _by_filter()

@@ -32,18 +32,21 @@ _REFERENCES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Challenge:
-    """A 3-D Secure page on which the customer has not decided yet. ``amount`` is in minor units."""
+    """A 3-D Secure page. ``amount`` is in minor units."""
 
     attempt_id: str
     amount: int
     currency: str
     return_url: str | None
+    #: Whether the customer can still decide.
+    is_open: bool
 
 
 class SandboxProcessor:
     """The sandbox. ``public_base_url`` is where its 3-D Secure page is served."""
 
     name = "sandbox"
+    payment_method_pattern = f"^(?:{'|'.join(TOKENS)})$"
     capabilities = Capabilities(multicapture=True, key_validity=None, authorization_validity=timedelta(days=7))
 
     def __init__(self, database: Database, *, public_base_url: str, settles_after: timedelta = SETTLES_AFTER) -> None:
@@ -54,6 +57,12 @@ class SandboxProcessor:
     def payment_method_error(self, payment_method: str) -> str | None:
         """Accept the documented tokens only."""
         return None if payment_method in TOKENS else "Unknown sandbox payment method. See /docs for the list of tokens."
+
+    def currency_error(self, currency: str) -> None:
+        """Accept every currency."""
+
+    def amount_error(self, kind: CallKind, amount: int, currency: str) -> None:
+        """Accept every amount."""
 
     def is_available(self) -> bool:
         """Return ``True``: its own failures are outcomes."""
@@ -87,13 +96,17 @@ class SandboxProcessor:
         return self._query(lambda tx: journal.close(tx, call.attempt_id, outcome=Outcome.NOT_DONE))
 
     def challenge(self, token: str) -> Challenge | None:
-        """Return the open 3-D Secure page with this ``token``."""
+        """Return the 3-D Secure page with this ``token``, if there ever was one."""
         with self._database.transaction() as tx:
             entry = journal.find_challenge(tx, token)
         if entry is None:
             return None
         return Challenge(
-            attempt_id=entry.attempt_id, amount=entry.amount, currency=entry.currency, return_url=entry.return_url
+            attempt_id=entry.attempt_id,
+            amount=entry.amount,
+            currency=entry.currency,
+            return_url=entry.return_url,
+            is_open=entry.outcome == Outcome.REQUIRES_ACTION,
         )
 
     def decide(self, token: str, *, approve: bool) -> bool:

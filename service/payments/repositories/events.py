@@ -75,9 +75,16 @@ def list_for_payment(
 
 
 def list_for_tenant(
-    tx: Connection, tenant: TenantScope, *, before: tuple[str, str] | None, limit: int
+    tx: Connection,
+    tenant: TenantScope,
+    *,
+    before: tuple[str, str] | None,
+    limit: int,
+    types: Sequence[str] | None = None,
 ) -> Sequence[StoredEvent]:
     """Return up to ``limit`` events of ``tenant``, newest first by (xid, id), from the one after ``before``.
+
+    With ``types``, only events of these.
 
     Events that a running transaction could still precede are left out, so that a reader who stops at the newest event
     it knows misses none.
@@ -87,8 +94,9 @@ def list_for_tenant(
         f"""
         SELECT {_COLUMNS} FROM events WHERE merchant_id = %(merchant_id)s AND livemode = %(livemode)s AND {STABLE}
             {"AND (xid, id) < (%(xid)s::xid8, %(id)s)" if before else ""}
+            {"AND type = ANY(%(types)s)" if types else ""}
         ORDER BY events.xid DESC, id DESC LIMIT %(limit)s
         """,  # noqa: S608 - column names only
-        scope(tenant, xid=xid, id=event_id, limit=limit),
+        scope(tenant, xid=xid, id=event_id, limit=limit, types=types and list(types)),
     )
     return [StoredEvent(**row) for row in rows]

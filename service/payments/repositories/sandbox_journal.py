@@ -116,8 +116,8 @@ def close(tx: Connection, attempt_id: str, *, outcome: Outcome) -> JournalEntry 
 
 
 def find_challenge(tx: Connection, token: str) -> JournalEntry | None:
-    """Return the charge whose customer has to act on the page with this ``token``."""
-    row = tx.execute(_SELECT + "WHERE action_token = %s AND outcome = 'requires_action'", [token]).fetchone()
+    """Return the charge whose customer has, or had, to act on the page with this ``token``."""
+    row = tx.execute(_SELECT + "WHERE action_token = %s", [token]).fetchone()
     return None if row is None else JournalEntry(**row)
 
 

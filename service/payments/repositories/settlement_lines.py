@@ -41,21 +41,24 @@ def of_report(tx: Connection, *, processor: str, livemode: bool, name: str) -> S
 
 
 def store(tx: Connection, *, processor: str, livemode: bool, name: str, lines: Sequence[SettlementLine]) -> None:
-    """Store a report, replacing the stored lines of that name."""
+    """Store a report, replacing the stored lines of that name.
+
+    Until the transaction ends, it holds back every reader of events and ledger: hence copied at once.
+    """
     tx.execute(
         "DELETE FROM settlement_lines WHERE processor = %s AND livemode = %s AND report = %s",
         [processor, livemode, name],
     )
-    with tx.cursor() as cursor:
-        cursor.executemany(
-            """
-            INSERT INTO settlement_lines
-                (processor, livemode, report, line, kind, processor_reference, currency, amount, fee, settled_on)
-            VALUES (%(processor)s, %(livemode)s, %(report)s, %(line)s, %(kind)s, %(reference)s, %(currency)s,
-                %(amount)s, %(fee)s, %(settled_on)s)
-            """,
-            [{"processor": processor, "livemode": livemode, "report": name, **vars(line)} for line in lines],
-        )
+    with (
+        tx.cursor() as cursor,
+        cursor.copy(
+            "COPY settlement_lines"
+            " (processor, livemode, report, line, kind, processor_reference, currency, amount, fee, settled_on)"
+            " FROM STDIN"
+        ) as copy,
+    ):
+        for line in lines:
+            copy.write_row((processor, livemode, name, *vars(line).values()))
 
 
 def differences(

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from psycopg.rows import class_row
 
@@ -31,6 +31,8 @@ class Endpoint:
     created_at: datetime
 
 
+#: First key of the advisory locks of merchants whose endpoints are counted.
+_COUNT_LOCK = 7_236_404
 _COLUMNS = ", ".join(column.name for column in fields(Endpoint))
 _PLACEHOLDERS = ", ".join(f"%({column.name})s" for column in fields(Endpoint))
 
@@ -61,6 +63,14 @@ def list_for_tenant(tx: Connection, tenant: TenantScope, *, before: str | None, 
             + " ORDER BY id DESC LIMIT %(limit)s",
             scope(tenant, before=before, limit=limit),
         ).fetchall()
+
+
+def lock_count(tx: Connection, tenant: TenantScope) -> None:
+    """Let no other transaction add an endpoint of ``tenant`` until this one ends."""
+    tx.execute(
+        "SELECT pg_advisory_xact_lock(%s, hashtext(%s || %s::text))",
+        [_COUNT_LOCK, tenant.merchant_id, tenant.livemode],
+    )
 
 
 def count(tx: Connection, tenant: TenantScope) -> int:
@@ -118,6 +128,16 @@ def record_failure(tx: Connection, tenant: TenantScope, endpoint_id: str) -> Non
         " WHERE id = %s AND merchant_id = %s AND livemode = %s AND failing_since IS NULL",
         [endpoint_id, tenant.merchant_id, tenant.livemode],
     )
+
+
+def has_failed_for(tx: Connection, tenant: TenantScope, endpoint_id: str, time: timedelta) -> bool:
+    """Return whether an endpoint's first failure since its last success is at least ``time`` ago."""
+    row = tx.execute(
+        "SELECT 1 FROM webhook_endpoints WHERE id = %s AND merchant_id = %s AND livemode = %s"
+        " AND failing_since <= now() - %s",
+        [endpoint_id, tenant.merchant_id, tenant.livemode, time],
+    ).fetchone()
+    return row is not None
 
 
 def disable(tx: Connection, tenant: TenantScope, endpoint_id: str, *, reason: str) -> bool:

@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-from payments.domain.ids import Prefix, lowest_id_at
+from payments.domain.ids import Prefix, lowest_id_at, new_id
 from payments.domain.tenancy import TenantScope
-from payments.repositories.cursors import STABLE, Position
+from payments.repositories import clock
 from payments.repositories.database import Connection
+from payments.repositories.fan_out import Subscription
 from payments.repositories.scope import scope
 
 
@@ -31,6 +32,8 @@ class ClaimedMessage:
     url: str
     secret: str = field(repr=False)
     previous_secret: str | None = field(repr=False)
+    #: By the database's clock.
+    claimed_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,51 +51,45 @@ class Delivery:
     created_at: datetime
 
 
-def fan_out(tx: Connection, after: Position, *, limit: int, message_ids: Sequence[str]) -> Position | None:
-    """Create a message for each endpoint subscribed to one of the next ``limit`` events.
+def insert(tx: Connection, subscriptions: Sequence[Subscription]) -> None:
+    """Create the messages that do not exist yet; those to a disabled endpoint are held."""
+    if not subscriptions:
+        return
+    now = clock.now(tx)
+    tx.execute(
+        """
+        INSERT INTO webhook_messages (id, merchant_id, livemode, endpoint_id, event_id, status, next_attempt_at)
+        SELECT new.id, merchant_id, livemode, endpoint.id, new.event_id,
+            CASE endpoint.status WHEN 'enabled' THEN 'pending' ELSE 'held' END, now()
+        FROM unnest(%s::text[], %s::text[], %s::text[]) AS new (id, event_id, endpoint_id)
+            JOIN webhook_endpoints AS endpoint ON endpoint.id = new.endpoint_id
+        ON CONFLICT (endpoint_id, event_id) DO NOTHING
+        """,
+        [
+            [new_id(Prefix.WEBHOOK_MESSAGE, now) for _ in subscriptions],
+            [each.event_id for each in subscriptions],
+            [each.endpoint_id for each in subscriptions],
+        ],
+    )
 
-    Reads only events that no running transaction can still precede. ``message_ids`` are new ids, assigned in order;
-    events whose endpoints need more of them wait for the next call.
 
-    Returns:
-        The position of the last event fanned out, ``None`` if there was none.
-    """
-    row = tx.execute(
-        f"""
-        WITH batch AS (
-            SELECT xid, id, merchant_id, livemode, type, created_at FROM events
-            WHERE (xid, id) > (%(xid)s::xid8, %(id)s) AND {STABLE} ORDER BY events.xid, id LIMIT %(limit)s
-        ), subscribed AS (
-            SELECT batch.xid, batch.id, endpoint.merchant_id, endpoint.livemode, endpoint.id AS endpoint_id,
-                endpoint.status, row_number() OVER (ORDER BY batch.xid, batch.id, endpoint.id) AS number
-            FROM batch JOIN webhook_endpoints AS endpoint USING (merchant_id, livemode)
-            WHERE endpoint.deleted_at IS NULL AND endpoint.created_at <= batch.created_at
-                AND endpoint.event_types && ARRAY['*', batch.type]
-        ), overflow AS (
-            SELECT xid, id FROM subscribed WHERE number > cardinality(%(ids)s::text[]) ORDER BY number LIMIT 1
-        ), done AS (
-            SELECT xid, id FROM batch
-            WHERE NOT EXISTS (SELECT FROM overflow WHERE (overflow.xid, overflow.id) <= (batch.xid, batch.id))
-        ), inserted AS (
-            INSERT INTO webhook_messages (id, merchant_id, livemode, endpoint_id, event_id, status, next_attempt_at)
-            SELECT (%(ids)s::text[])[number], merchant_id, livemode, endpoint_id, subscribed.id,
-                CASE status WHEN 'enabled' THEN 'pending' ELSE 'held' END, now()
-            FROM subscribed JOIN done USING (xid, id) ON CONFLICT (endpoint_id, event_id) DO NOTHING
-        )
-        SELECT xid::text AS xid, id FROM done ORDER BY done.xid DESC, id DESC LIMIT 1
-        """,  # noqa: S608 - column names only
-        {"xid": after.xid, "id": after.id, "limit": limit, "ids": list(message_ids)},
-    ).fetchone()
-    return None if row is None else Position(**row)
+@dataclass(frozen=True, kw_only=True)
+class InFlight:
+    """The deliveries that one worker is making."""
+
+    by_merchant: Mapping[str, int] = field(default_factory=dict)
+    by_endpoint: Mapping[str, int] = field(default_factory=dict)
 
 
 def claim_due(
-    tx: Connection, *, limit: int, per_endpoint: int, busy: Mapping[str, int], lease: timedelta
+    tx: Connection, *, free: int, per_endpoint: int, share: int, in_flight: InFlight, lease: timedelta
 ) -> Sequence[ClaimedMessage]:
-    """Claim up to ``limit`` due messages until ``lease`` ends, longest due first.
+    """Claim as many due messages as ``free`` deliveries can be begun, until ``lease`` ends.
 
-    An endpoint gets at most ``per_endpoint`` at once, and one while it is failing, less the ``busy`` deliveries of this
-    worker to it. So an endpoint that hangs or has a long queue takes little from the others.
+    The merchants with the fewest deliveries in flight come first. Each may have one, and more as long as they are
+    at most a ``share``-th of what then remains free (dynamic thresholds): whoever comes next finds a place, however
+    many others take all they can get. An endpoint may have one, and more as long as they are at most what then
+    remains of its merchant's part, up to ``per_endpoint``; one that is failing has no more than one.
     """
     with tx.cursor(row_factory=class_row(ClaimedMessage)) as cursor:
         return cursor.execute(
@@ -103,20 +100,33 @@ def claim_due(
                 SELECT (SELECT min(endpoint_id) FROM webhook_messages
                         WHERE status = 'pending' AND endpoint_id > waiting.endpoint_id)
                 FROM waiting WHERE endpoint_id IS NOT NULL
+            ), endpoint AS (
+                SELECT id, merchant_id,
+                    CASE WHEN failing_since IS NULL THEN %(per_endpoint)s ELSE 1 END AS most,
+                    coalesce((%(by_endpoint)s ->> id)::integer, 0) AS in_flight,
+                    coalesce((%(by_merchant)s ->> merchant_id)::integer, 0) AS in_flight_of_merchant
+                FROM waiting JOIN webhook_endpoints ON id = waiting.endpoint_id
             ), due AS (
-                SELECT message.id, message.next_attempt_at FROM waiting
-                JOIN webhook_endpoints AS endpoint ON endpoint.id = waiting.endpoint_id
-                CROSS JOIN LATERAL (
+                SELECT message.id, next_attempt_at, merchant_id, in_flight_of_merchant,
+                    in_flight + row_number() OVER (PARTITION BY endpoint.id ORDER BY next_attempt_at) AS of_endpoint
+                FROM endpoint CROSS JOIN LATERAL (
                     SELECT id, next_attempt_at FROM webhook_messages
-                    WHERE endpoint_id = waiting.endpoint_id AND status = 'pending' AND next_attempt_at <= now()
-                    ORDER BY next_attempt_at LIMIT greatest(0,
-                        CASE WHEN endpoint.failing_since IS NULL THEN %(per_endpoint)s ELSE 1 END
-                        - coalesce((%(busy)s ->> waiting.endpoint_id)::integer, 0))
+                    WHERE endpoint_id = endpoint.id AND status = 'pending' AND next_attempt_at <= now()
+                    ORDER BY next_attempt_at LIMIT greatest(0, most - in_flight)
                 ) AS message
-                ORDER BY next_attempt_at LIMIT %(limit)s
+            ), by_merchant AS (
+                SELECT *, in_flight_of_merchant + row_number() OVER (
+                    PARTITION BY merchant_id ORDER BY of_endpoint, next_attempt_at) AS of_merchant
+                FROM due
+            ), queued AS (
+                SELECT *, %(free)s + 1 - row_number() OVER (ORDER BY of_merchant, next_attempt_at) AS left_free
+                FROM by_merchant
             ), locked AS (
-                SELECT id FROM webhook_messages WHERE id IN (SELECT id FROM due) AND status = 'pending'
-                    AND next_attempt_at <= now() FOR NO KEY UPDATE SKIP LOCKED
+                SELECT id FROM webhook_messages WHERE id IN (
+                    SELECT id FROM queued WHERE left_free > 0
+                        AND (of_merchant = 1 OR of_merchant <= left_free / %(share)s)
+                        AND (of_endpoint = 1 OR of_endpoint <= left_free / %(share)s - of_merchant)
+                ) AND status = 'pending' AND next_attempt_at <= now() FOR NO KEY UPDATE SKIP LOCKED
             )
             UPDATE webhook_messages AS message
             SET next_attempt_at = clock_timestamp() + %(lease)s, generation = message.generation + 1
@@ -126,10 +136,17 @@ def claim_due(
                     = (message.merchant_id, message.livemode, message.endpoint_id)
             RETURNING message.id, message.merchant_id, message.livemode, message.endpoint_id, message.event_id,
                 event.type AS event_type, event.payment_id, message.attempts, message.generation, event.body,
-                endpoint.url, endpoint.secret,
+                endpoint.url, endpoint.secret, clock_timestamp() AS claimed_at,
                 CASE WHEN endpoint.previous_secret_until > now() THEN endpoint.previous_secret END AS previous_secret
             """,
-            {"limit": limit, "per_endpoint": per_endpoint, "busy": Jsonb(dict(busy)), "lease": lease},
+            {
+                "free": free,
+                "per_endpoint": per_endpoint,
+                "share": share,
+                "by_merchant": Jsonb(dict(in_flight.by_merchant)),
+                "by_endpoint": Jsonb(dict(in_flight.by_endpoint)),
+                "lease": lease,
+            },
         ).fetchall()
 
 
@@ -175,24 +192,35 @@ def list_deliveries(
         ).fetchall()
 
 
-def redeliver(tx: Connection, tenant: TenantScope, event_id: str, *, message_ids: Sequence[str]) -> Sequence[str]:
-    """Deliver an event again to every enabled endpoint subscribed to it; returns their ids."""
+def subscriptions(tx: Connection, tenant: TenantScope, event_id: str) -> Sequence[Subscription]:
+    """Return the enabled endpoints of ``tenant`` that subscribe to an event, each with the event."""
     rows = tx.execute(
         """
-        INSERT INTO webhook_messages (id, merchant_id, livemode, endpoint_id, event_id, status, next_attempt_at)
-        SELECT (%(ids)s::text[])[row_number() OVER (ORDER BY endpoint.id)], endpoint.merchant_id, endpoint.livemode,
-            endpoint.id, event.id, 'pending', now()
+        SELECT event.id AS event_id, endpoint.id AS endpoint_id
         FROM events AS event JOIN webhook_endpoints AS endpoint USING (merchant_id, livemode)
         WHERE event.id = %(event_id)s AND event.merchant_id = %(merchant_id)s AND event.livemode = %(livemode)s
             AND endpoint.deleted_at IS NULL AND endpoint.status = 'enabled'
             AND endpoint.event_types && ARRAY['*', event.type]
-        ON CONFLICT (endpoint_id, event_id) DO UPDATE SET status = 'pending', attempts = 0, next_attempt_at = now(),
-            settled_at = NULL, generation = webhook_messages.generation + 1
-        RETURNING endpoint_id
+        ORDER BY endpoint.id
         """,
-        scope(tenant, ids=list(message_ids), event_id=event_id),
+        scope(tenant, event_id=event_id),
     )
-    return sorted(row["endpoint_id"] for row in rows)
+    return [Subscription(**row) for row in rows]
+
+
+def restart(tx: Connection, tenant: TenantScope, subscribed: Sequence[Subscription]) -> None:
+    """Deliver existing messages again, from the start of the retry schedule."""
+    tx.execute(
+        "UPDATE webhook_messages SET status = 'pending', attempts = 0, next_attempt_at = now(), settled_at = NULL,"
+        " generation = generation + 1 WHERE merchant_id = %s AND livemode = %s"
+        " AND (event_id, endpoint_id) IN (SELECT * FROM unnest(%s::text[], %s::text[]))",
+        [
+            tenant.merchant_id,
+            tenant.livemode,
+            [each.event_id for each in subscribed],
+            [each.endpoint_id for each in subscribed],
+        ],
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,14 +242,15 @@ def backlog(tx: Connection) -> DeliveryBacklog:
     return DeliveryBacklog(**row) if row else DeliveryBacklog(messages=0, oldest_age=0.0)
 
 
-def delete_old(tx: Connection, *, before: datetime, limit: int) -> int:
-    """Delete up to ``limit`` log entries, settled messages and held messages each, all from before ``before``.
+def delete_old(tx: Connection, *, age: timedelta, limit: int) -> int:
+    """Delete up to ``limit`` log entries, settled messages and held messages each, all older than ``age``.
 
     The ids are an array, not a subquery: the planner then uses the primary key, however many it expects.
 
     Returns:
         How many rows were deleted.
     """
+    before = clock.now(tx) - age
     deleted = tx.execute(
         "DELETE FROM webhook_deliveries WHERE id = ANY(ARRAY("
         "SELECT id FROM webhook_deliveries WHERE id < %s ORDER BY id LIMIT %s))",

@@ -1,15 +1,17 @@
 """Outbound webhooks: fanning events out to endpoints, delivering messages, disabling endpoints that keep failing."""
 
 import logging
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Sequence
 from datetime import timedelta
 
 from payments.delivery.sender import DeliveryResult, Sender
 from payments.domain import webhooks
 from payments.domain.ids import Prefix, new_id
 from payments.repositories import cursors, webhook_endpoints, webhook_messages
+from payments.repositories import fan_out as queue
 from payments.repositories.database import Connection
-from payments.repositories.webhook_messages import ClaimedMessage, Delivery
+from payments.repositories.webhook_messages import ClaimedMessage, Delivery, InFlight
 from payments.services.context import Context
 
 #: How long deliveries and settled messages are kept.
@@ -19,67 +21,88 @@ LEASE = timedelta(seconds=60)
 #: An endpoint that has failed for this long is disabled once a message has exhausted its retries.
 DISABLE_AFTER = timedelta(days=3)
 CURSOR = "outbox"
+#: Deliveries to one endpoint at once, per worker.
 _PER_ENDPOINT = 4
-_FAN_OUT_EVENTS = 100
-#: New message ids per fan-out: enough for the endpoints of any one event.
-_FAN_OUT_MESSAGES = 512
+#: Of a worker's free deliveries, a merchant's are at most this fraction (1 / n) of what is then still free.
+_SHARE = 8
+#: What one pass of the fan-out does: events to look at, merchants to serve, and messages to create for each of them.
+_FAN_OUT_EVENTS, _FAN_OUT_MERCHANTS, _FAN_OUT_MESSAGES = 1000, 32, 16
 _CLEAN_UP_BATCH = 1000
 _log = logging.getLogger("payments.webhooks")
 
 
 def fan_out(context: Context) -> bool:
-    """Create the messages of new events, one batch; returns whether there were any. Other workers wait meanwhile."""
+    """Create messages of new events, a share for each merchant; returns whether there may be more.
+
+    Other workers wait meanwhile.
+    """
     with context.database.transaction() as tx:
         position = cursors.lock(tx, CURSOR)
-        now = context.now()
-        ids = [new_id(Prefix.WEBHOOK_MESSAGE, now) for _ in range(_FAN_OUT_MESSAGES)]
-        reached = webhook_messages.fan_out(tx, position, limit=_FAN_OUT_EVENTS, message_ids=ids)
-        if reached is None:
-            return False
-        cursors.move(tx, CURSOR, reached)
+        reached = queue.enqueue(tx, position, limit=_FAN_OUT_EVENTS)
+        found = queue.dequeue(tx, reached or position, merchants=_FAN_OUT_MERCHANTS, messages=_FAN_OUT_MESSAGES)
+        if reached is not None:
+            cursors.move(tx, CURSOR, reached)
+        webhook_messages.insert(tx, found or ())
         tx.commit()
-    return True
+    return reached is not None or found is not None
 
 
 def clean_up(context: Context) -> bool:
     """Delete what is beyond the retention period, one batch; returns whether there was anything."""
     with context.database.transaction() as tx:
-        deleted = webhook_messages.delete_old(tx, before=context.now() - RETENTION, limit=_CLEAN_UP_BATCH)
+        deleted = webhook_messages.delete_old(tx, age=RETENTION, limit=_CLEAN_UP_BATCH)
         tx.commit()
     return deleted > 0
 
 
-def claim_due(context: Context, *, limit: int, busy: Mapping[str, int]) -> Sequence[ClaimedMessage]:
-    """Claim up to ``limit`` due messages; ``busy`` counts this worker's deliveries in progress, by endpoint."""
+def claim_due(context: Context, *, free: int, in_flight: InFlight) -> Sequence[ClaimedMessage]:
+    """Claim due messages for a worker that can begin ``free`` more deliveries, a share for each merchant."""
     with context.database.transaction() as tx:
-        claimed = webhook_messages.claim_due(tx, limit=limit, per_endpoint=_PER_ENDPOINT, busy=busy, lease=LEASE)
+        claimed = webhook_messages.claim_due(
+            tx, free=free, per_endpoint=_PER_ENDPOINT, share=_SHARE, in_flight=in_flight, lease=LEASE
+        )
         tx.commit()
     return claimed
 
 
-def deliver(context: Context, sender: Sender, message: ClaimedMessage) -> None:
-    """Send a claimed message once, and record the result and what comes next."""
-    result = sender.post(message.url, headers=_headers(context, message), body=message.body.encode())
+def send(sender: Sender, message: ClaimedMessage) -> DeliveryResult:
+    """Send a claimed message once.
+
+    A defect of our own that one message brings to light is a failure of this message: it is retried by the schedule,
+    seen in the log of deliveries, and given up in the end.
+    """
+    started = time.monotonic()
+    try:
+        return sender.post(message.url, headers=_headers(message), body=message.body.encode())
+    except Exception:  # noqa: BLE001 - logged with its traceback
+        extra = {"webhook_message": message.id, "payment_id": message.payment_id}
+        _log.exception("webhook message could not be sent", extra=extra)
+        duration = timedelta(seconds=time.monotonic() - started)
+        return DeliveryResult(status=None, error="The message could not be sent.", duration=duration)
+
+
+def record(context: Context, message: ClaimedMessage, result: DeliveryResult) -> None:
+    """Record the result of a delivery and what comes next."""
     attempts = message.attempts + 1
     delay = None if result.delivered else webhooks.retry_delay(attempts, retry_after=result.retry_after)
     status = "delivered" if result.delivered else "failed" if delay is None else "pending"
-    delivery = _delivery(context, message, result)
     with context.database.tenant_transaction(message) as tx:
-        webhook_messages.log_delivery(tx, message, message.endpoint_id, delivery)
+        webhook_messages.log_delivery(tx, message, message.endpoint_id, _delivery(message, result))
         # The endpoint's row before its messages', as everywhere, so that there are no deadlocks.
         if result.delivered:
             webhook_endpoints.record_success(tx, message, message.endpoint_id)
         else:
             webhook_endpoints.record_failure(tx, message, message.endpoint_id)
-            _disable_if_needed(context, tx, message, gone=result.gone, exhausted=delay is None)
+            _disable_if_needed(tx, message, gone=result.gone, exhausted=delay is None)
         # Without effect if the claim was lost, or the messages of the endpoint are held.
         webhook_messages.settle(tx, message, status=status, attempts=attempts, delay=delay)
         tx.commit()
     _log_result(message, result, status)
 
 
-def _headers(context: Context, message: ClaimedMessage) -> dict[str, str]:
-    now = int(context.now().timestamp())
+def _headers(message: ClaimedMessage) -> dict[str, str]:
+    """Return the signed headers, with the database's time: receivers reject what their own clock finds too old."""
+    now = int(message.claimed_at.timestamp())
     secrets = [message.secret, *([message.previous_secret] if message.previous_secret else [])]
     signature = webhooks.sign(secrets, message_id=message.event_id, timestamp=now, body=message.body.encode())
     return {
@@ -90,10 +113,10 @@ def _headers(context: Context, message: ClaimedMessage) -> dict[str, str]:
     }
 
 
-def _delivery(context: Context, message: ClaimedMessage, result: DeliveryResult) -> Delivery:
-    now = context.now()
+def _delivery(message: ClaimedMessage, result: DeliveryResult) -> Delivery:
+    ended = message.claimed_at + result.duration  # the database's time, without asking it again
     return Delivery(
-        id=new_id(Prefix.WEBHOOK_DELIVERY, now),
+        id=new_id(Prefix.WEBHOOK_DELIVERY, ended),
         message_id=message.id,
         event_id=message.event_id,
         event_type=message.event_type,
@@ -101,29 +124,21 @@ def _delivery(context: Context, message: ClaimedMessage, result: DeliveryResult)
         status_code=result.status,
         error=result.error,
         duration_ms=round(result.duration / timedelta(milliseconds=1)),
-        created_at=now,
+        created_at=ended,
     )
 
 
-def _disable_if_needed(
-    context: Context, tx: Connection, message: ClaimedMessage, *, gone: bool, exhausted: bool
-) -> None:
+def _disable_if_needed(tx: Connection, message: ClaimedMessage, *, gone: bool, exhausted: bool) -> None:
     """Disable an endpoint that asks for it, or that has failed for as long as a whole retry schedule lasts."""
     if gone:
         reason = "gone"
-    elif exhausted and _has_failed_for_long(context, tx, message):
+    elif exhausted and webhook_endpoints.has_failed_for(tx, message, message.endpoint_id, DISABLE_AFTER):
         reason = "failing"
     else:
         return
     if webhook_endpoints.disable(tx, message, message.endpoint_id, reason=reason):
         extra = {"webhook_endpoint": message.endpoint_id, "reason": reason}
         _log.warning("webhook endpoint disabled", extra=extra)
-
-
-def _has_failed_for_long(context: Context, tx: Connection, message: ClaimedMessage) -> bool:
-    endpoint = webhook_endpoints.get(tx, message, message.endpoint_id)
-    since = endpoint.failing_since if endpoint else None
-    return since is not None and context.now() - since >= DISABLE_AFTER
 
 
 def _log_result(message: ClaimedMessage, result: DeliveryResult, status: str) -> None:

@@ -7,14 +7,15 @@ from http import HTTPStatus
 
 from payments.core.problems import NotFound, ValidationFailed
 from payments.delivery.addresses import AddressRefused, check_url
-from payments.domain.api_keys import Principal
+from payments.domain.api_keys import Principal, Scope
 from payments.domain.ids import Prefix, new_id
 from payments.domain.tenancy import TenantScope
 from payments.domain.webhooks import new_secret
-from payments.repositories import audit, events, webhook_endpoints, webhook_messages
+from payments.repositories import audit, clock, events, webhook_endpoints, webhook_messages
 from payments.repositories.database import Connection
 from payments.repositories.webhook_endpoints import Endpoint
 from payments.repositories.webhook_messages import Delivery
+from payments.services.api_keys import hold
 from payments.services.context import Context
 from payments.services.idempotency import ApiResponse, IdempotentRequest, LocalResponse, run_local
 from payments.services.presentation import Json, timestamp
@@ -81,10 +82,12 @@ def create(
     Raises:
         ValidationFailed: The URL must not be called, or there are :data:`MAX_ENDPOINTS` already.
     """
-    now = context.now()
     _check_url(context, url)
 
     def work(tx: Connection) -> LocalResponse:
+        hold(tx, principal, Scope.WEBHOOKS_WRITE)
+        webhook_endpoints.lock_count(tx, principal)
+        now = clock.now(tx)
         if webhook_endpoints.count(tx, principal) >= MAX_ENDPOINTS:
             raise ValidationFailed(f"You can have at most {MAX_ENDPOINTS} webhook endpoints. Delete one first.")
         endpoint = Endpoint(
@@ -136,6 +139,7 @@ def update(context: Context, principal: Principal, endpoint_id: str, changes: En
     if changes.url is not None:
         _check_url(context, changes.url)
     with context.database.tenant_transaction(principal) as tx:
+        hold(tx, principal, Scope.WEBHOOKS_WRITE)
         old = _get(tx, principal, endpoint_id, lock=True)
         status = changes.status or old.status
         updated = replace(
@@ -165,6 +169,7 @@ def delete(context: Context, principal: Principal, endpoint_id: str) -> None:
         NotFound: The caller has no such endpoint.
     """
     with context.database.tenant_transaction(principal) as tx:
+        hold(tx, principal, Scope.WEBHOOKS_WRITE)
         if not webhook_endpoints.delete(tx, principal, endpoint_id):
             raise NotFound.of("webhook endpoint")
         _audit(context, tx, principal, "webhook_endpoint.delete", endpoint_id)
@@ -181,13 +186,14 @@ def rotate_secret(
     """
 
     def work(tx: Connection) -> LocalResponse:
+        hold(tx, principal, Scope.WEBHOOKS_WRITE)
         old = _get(tx, principal, endpoint_id, lock=True)
         overlaps = overlap > timedelta(0)
         rotated = replace(
             old,
             secret=new_secret(),
             previous_secret=old.secret if overlaps else None,
-            previous_secret_until=context.now() + overlap if overlaps else None,
+            previous_secret_until=clock.now(tx) + overlap if overlaps else None,
         )
         webhook_endpoints.update(tx, rotated)
         _audit(context, tx, principal, "webhook_endpoint.rotate_secret", endpoint_id)
@@ -202,14 +208,15 @@ def redeliver(context: Context, principal: Principal, request: IdempotentRequest
     Raises:
         NotFound: The caller has no such event.
     """
-    now = context.now()
 
     def work(tx: Connection) -> LocalResponse:
         if events.get(tx, principal, event_id) is None:
             raise NotFound.of("event")
-        ids = [new_id(Prefix.WEBHOOK_MESSAGE, now) for _ in range(MAX_ENDPOINTS)]
-        endpoints = webhook_messages.redeliver(tx, principal, event_id, message_ids=ids)
-        body = {"object": "event_redelivery", "event": event_id, "webhook_endpoints": list(endpoints)}
+        subscribed = webhook_messages.subscriptions(tx, principal, event_id)
+        webhook_messages.insert(tx, subscribed)
+        webhook_messages.restart(tx, principal, subscribed)
+        endpoints = [each.endpoint_id for each in subscribed]
+        body = {"object": "event_redelivery", "event": event_id, "webhook_endpoints": endpoints}
         return LocalResponse(status=HTTPStatus.ACCEPTED, body=body)
 
     return run_local(context, principal, request, work)

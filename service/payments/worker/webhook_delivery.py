@@ -6,11 +6,14 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 from payments.delivery.sender import Sender
-from payments.repositories.webhook_messages import ClaimedMessage
+from payments.repositories.webhook_messages import ClaimedMessage, InFlight
 from payments.services import webhook_delivery
 from payments.services.context import Context
 
-_THREADS = 16
+#: Deliveries at once. Nearly all of them wait for a receiver, which costs little more than some memory.
+_THREADS = 256
+#: Results recorded at once, so that deliveries leave the other loops their database connections.
+_RECORDING = 4
 _log = logging.getLogger("payments.webhooks")
 
 
@@ -22,21 +25,22 @@ class DeliveryPool:
         self._sender = sender
         self._threads = threads
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="webhook")
+        self._recording = threading.BoundedSemaphore(_RECORDING)
         self._changed = threading.Condition()
-        #: Deliveries in progress, by endpoint.
-        self._busy: Counter[str] = Counter()
+        #: Deliveries in progress, by merchant and endpoint.
+        self._in_flight: Counter[tuple[str, str]] = Counter()
 
     def run(self) -> bool:
-        """Start as many due deliveries as there are free threads; returns whether there were any."""
+        """Start due deliveries, a share for each merchant; returns whether there were any."""
         with self._changed:
-            busy = dict(self._busy)
-        free = self._threads - sum(busy.values())
+            in_flight = dict(self._in_flight)
+        free = self._threads - sum(in_flight.values())
         if free <= 0:
             return False
-        claimed = webhook_delivery.claim_due(self._context, limit=free, busy=busy)
+        claimed = webhook_delivery.claim_due(self._context, free=free, in_flight=_in_flight(in_flight))
         for message in claimed:
             with self._changed:
-                self._busy[message.endpoint_id] += 1
+                self._in_flight[message.merchant_id, message.endpoint_id] += 1
             self._pool.submit(self._deliver, message)
         return bool(claimed)
 
@@ -47,17 +51,28 @@ class DeliveryPool:
     def wait_until_idle(self, timeout: float = 30.0) -> bool:
         """Wait until nothing is in progress; ``False`` if that takes longer than ``timeout`` seconds."""
         with self._changed:
-            return self._changed.wait_for(lambda: not self._busy, timeout)
+            return self._changed.wait_for(lambda: not self._in_flight, timeout)
 
     def _deliver(self, message: ClaimedMessage) -> None:
         try:
-            webhook_delivery.deliver(self._context, self._sender, message)
+            result = webhook_delivery.send(self._sender, message)
+            with self._recording:
+                webhook_delivery.record(self._context, message, result)
         except Exception:  # noqa: BLE001 - logged with its traceback; the pool would swallow it
             # The claim expires, and the message is delivered again under the same webhook-id.
             extra = {"webhook_message": message.id, "payment_id": message.payment_id}
             _log.exception("webhook delivery could not be recorded", extra=extra)
         finally:
             with self._changed:
-                self._busy[message.endpoint_id] -= 1
-                self._busy += Counter()  # drops the endpoints that have no delivery in progress
+                self._in_flight[message.merchant_id, message.endpoint_id] -= 1
+                self._in_flight += Counter()  # drops the endpoints that have no delivery in progress
                 self._changed.notify_all()
+
+
+def _in_flight(counts: dict[tuple[str, str], int]) -> InFlight:
+    by_merchant: Counter[str] = Counter()
+    by_endpoint: Counter[str] = Counter()
+    for (merchant, endpoint), number in counts.items():
+        by_merchant[merchant] += number
+        by_endpoint[endpoint] += number
+    return InFlight(by_merchant=by_merchant, by_endpoint=by_endpoint)

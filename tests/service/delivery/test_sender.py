@@ -1,10 +1,9 @@
 """Webhooks go to public addresses only, and cannot hold a worker up."""
 
-import http.server
 import ipaddress
-import select
 import socket
-from collections.abc import Callable, Iterator
+import ssl
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payments.delivery import addresses
+from payments.delivery import addresses, connections, sender
 from payments.delivery.addresses import AddressRefused
+from payments.delivery.connections import Deadline
 from payments.delivery.sender import DeliveryResult, Sender
 from tests.service.receivers import Receiver, certificate, receiver
 
@@ -45,14 +45,14 @@ def test_no_private_address_is_public(address: ipaddress.IPv4Address) -> None:
 @pytest.mark.parametrize("address", [_PUBLIC, "1.1.1.1", "2606:4700:4700::1111"])
 def test_public_addresses_are_public(address: str) -> None:
     found = addresses.resolve_target("https://hooks.example.com/x?y=1", resolve=lambda *_: [address])
-    assert (found.address, found.host, found.port, found.path) == (address, "hooks.example.com", 443, "/x?y=1")
+    assert (found.addresses, found.host, found.port, found.path) == ((address,), "hooks.example.com", 443, "/x?y=1")
 
 
 @pytest.mark.parametrize(
     ("host", "address"), [(_PUBLIC, _PUBLIC), ("[2606:4700:4700::1111]", "2606:4700:4700::1111")], ids=["IPv4", "IPv6"]
 )
 def test_a_url_may_contain_a_public_address(host: str, address: str) -> None:
-    assert addresses.resolve_target(f"https://{host}/", resolve=lambda name, _: [name]).address == address
+    assert addresses.resolve_target(f"https://{host}/", resolve=lambda name, _: [name]).addresses == (address,)
 
 
 def test_one_internal_address_among_public_ones_is_refused() -> None:
@@ -68,6 +68,7 @@ def test_one_internal_address_among_public_ones_is_refused() -> None:
         "https://2130706433/", "https://169.254.169.254/latest", "https:///x", "ftp://hooks.example.com/", "//x.y/",
         "https://hooks.example.com\\@10.0.0.1/", "https://hooks.example.com/ x", "https://ex\u00e4mple.com/",
         "https://a.b:99999/", "https://" + "a" * 2048 + ".com/", "http://127.0.0.1:80/", "https://internal/",
+        "https://a.b/\x7f", "https://a.b/\t",
     ],
 )  # fmt: skip
 def test_malformed_urls_are_refused(url: str) -> None:
@@ -87,7 +88,7 @@ def test_a_name_that_does_not_resolve_is_refused() -> None:
 
 
 def test_development_admits_this_machine_only() -> None:
-    assert addresses.resolve_target("http://127.0.0.1:8000/x", allow_local=True).address == "127.0.0.1"
+    assert addresses.resolve_target("http://127.0.0.1:8000/x", allow_local=True).addresses == ("127.0.0.1",)
     for url in ("http://10.0.0.1/", "http://hooks.example.com/", "https://10.0.0.1/"):
         with pytest.raises(AddressRefused):
             addresses.resolve_target(url, allow_local=True)
@@ -142,91 +143,70 @@ def test_retry_after_is_read(local: Receiver) -> None:
     assert Sender(allow_local=True).post(local.url, headers={}, body=b"{}").retry_after is None
 
 
-def _drip(handler: http.server.BaseHTTPRequestHandler) -> None:
-    """Send a byte every 50 ms, well within the time-out of a read, until the client closes the connection."""
-    handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
-    while not select.select([handler.connection], [], [], 0.05)[0]:
-        handler.wfile.write(b"x")
-
-
-def _reset(handler: http.server.BaseHTTPRequestHandler) -> None:
-    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-    handler.connection.close()
-
-
-@pytest.mark.parametrize(
-    ("misbehave", "said"),
-    [
-        (lambda handler: handler.rfile.read(), "No response within"),
-        (_drip, "No response within"),
-        (_reset, "connection failed"),
-        (lambda handler: handler.wfile.write(b"SMTP ready\r\n\r\n"), "not HTTP"),
-    ],
-    ids=["silent", "drips", "resets", "speaks another protocol"],
-)
-def test_a_bad_receiver_is_cut_off(
-    local: Receiver, misbehave: Callable[[http.server.BaseHTTPRequestHandler], None], said: str
-) -> None:
-    local.misbehave = misbehave
-    status, error = _post(local, seconds=0.4)
-    assert status is None
-    assert said in (error or "")
-
-
 def test_a_closed_port_is_a_result_not_an_exception() -> None:
     with receiver() as found:
         pass
     assert _post(found) == (None, "The connection failed.")
 
 
+Connections = list[tuple[tuple[str, ...], int]]
+
+
+def _detour(monkeypatch: pytest.MonkeyPatch, found: Receiver) -> Connections:
+    """Lead every connection to `found`; return where they were to lead."""
+    made: Connections = []
+
+    def connect(addresses: Sequence[str], port: int, deadline: Deadline) -> tuple[socket.socket, str]:
+        made.append((tuple(addresses), port))
+        return connections.connect(["127.0.0.1"], found.port, deadline)[0], addresses[0]
+
+    monkeypatch.setattr(sender, "connect", connect)
+    return made
+
+
+def _post_publicly(answers: Sequence[Sequence[str]], tls: ssl.SSLContext | None = None) -> DeliveryResult:
+    resolved = iter(answers)
+    posting = Sender(resolve=lambda *_: next(resolved), tls=tls)
+    return posting.post("https://hooks.example.com/in", headers={}, body=b"{}")
+
+
 def test_the_checked_address_is_the_one_connected_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server, client = certificate(tmp_path, "hooks.example.com")
-    answers = iter([[_PUBLIC], ["127.0.0.1"]])
-    connected: list[tuple[str, int]] = []
-    real = socket.create_connection
-
-    def connect(address: tuple[str, int], timeout: float) -> socket.socket:
-        connected.append(address)
-        return real(("127.0.0.1", found.port), timeout=timeout)
-
-    monkeypatch.setattr(socket, "create_connection", connect)
     with receiver(server) as found:
-        response = Sender(resolve=lambda *_: next(answers), tls=client).post(
-            "https://hooks.example.com/in", headers={}, body=b"{}"
-        )
-    assert response.error is None
-    assert response.status == 200
-    assert connected == [(_PUBLIC, 443)]
+        connected = _detour(monkeypatch, found)
+        response = _post_publicly([[_PUBLIC], ["127.0.0.1"]], client)
+    assert (response.status, response.error) == (200, None)
+    assert connected == [((_PUBLIC,), 443)]
     assert found.requests[0].headers["host"] == "hooks.example.com"
 
 
 def test_a_certificate_for_another_name_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server, client = certificate(tmp_path, "other.example.com")
-    real = socket.create_connection
     with receiver(server) as found:
-        monkeypatch.setattr(
-            socket, "create_connection", lambda _, timeout: real(("127.0.0.1", found.port), timeout=timeout)
-        )
-        response = Sender(resolve=lambda *_: [_PUBLIC], tls=client).post(
-            "https://hooks.example.com/", headers={}, body=b"{}"
-        )
+        _detour(monkeypatch, found)
+        response = _post_publicly([[_PUBLIC]], client)
     assert response.status is None
     assert "certificate" in (response.error or "")
     assert found.requests == []
 
 
 def test_a_receiver_without_tls_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = socket.create_connection
     with receiver() as found:
-        monkeypatch.setattr(
-            socket, "create_connection", lambda _, timeout: real(("127.0.0.1", found.port), timeout=timeout)
-        )
-        response = Sender(resolve=lambda *_: [_PUBLIC]).post("https://hooks.example.com/", headers={}, body=b"{}")
-    assert response.status is None
-    assert response.error == "The TLS handshake failed."
+        _detour(monkeypatch, found)
+        response = _post_publicly([[_PUBLIC]])
+    assert (response.status, response.error) == (None, "The TLS handshake failed.")
 
 
-def test_an_internal_address_is_never_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(socket, "create_connection", lambda *_, **__: pytest.fail("connected"))
-    response = Sender(resolve=lambda *_: ["169.254.169.254"]).post("https://hooks.example.com/", headers={}, body=b"{}")
-    assert "not public" in (response.error or "")
+@pytest.mark.parametrize("internal", ["169.254.169.254", "127.0.0.1", "fd00:ec2::254"])
+def test_internal_addresses_are_not_called(internal: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sender, "connect", lambda *_: pytest.fail("connected"))
+    for answer in ([internal], [_PUBLIC, internal], [internal, _PUBLIC]):
+        assert "not public" in (_post_publicly([answer]).error or "")
+
+
+def test_families_alternate() -> None:
+    """A family that this machine or the receiver cannot use costs one step, however many addresses it has."""
+    sixes, fours = [f"2606:4700::{number}" for number in range(1, 40)], ["1.1.1.1", "1.0.0.1", "1.1.1.1"]
+    found = addresses.resolve_target("https://hooks.example.com/", resolve=lambda *_: [*sixes, *fours]).addresses
+    assert found[:5] == (sixes[0], "1.1.1.1", sixes[1], "1.0.0.1", sixes[2])
+    assert len(found) == len(set(found)) == 32

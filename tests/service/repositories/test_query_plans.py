@@ -2,20 +2,22 @@
 
 import contextlib
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import psycopg
 import pytest
 
-from payments.repositories import api_keys, webhook_endpoints, webhook_messages
-from payments.repositories.cursors import START
+from payments.repositories import api_keys, cursors, fan_out, webhook_endpoints, webhook_messages
+from payments.repositories.cursors import Position
 from payments.repositories.database import Connection, Database
+from payments.repositories.webhook_messages import InFlight
 from tests.service.conftest import ApiKey, Postgres
 
 #: One merchant with 100,000 messages to 16 endpoints, a hundred of them due, and as many deliveries.
 FILL = """
     SET session_replication_role = replica;
+    INSERT INTO merchant_modes VALUES ('mer_many', false);
     INSERT INTO webhook_endpoints (merchant_id, livemode, id, url, event_types, api_version, secret, created_at)
     SELECT 'mer_many', false, 'we_' || lpad(number::text, 26, '0'), 'https://shop.example/', ARRAY['*'], 'x', 'whsec_',
         now() FROM generate_series(0, 15) AS number;
@@ -78,17 +80,28 @@ def test_no_query_scans_a_large_table(many: ApiKey, database: Database) -> None:
     endpoint = f"we_{0:026}"
     with database.transaction() as tx:
         explaining: Any = Explaining(tx)
-        claimed = webhook_messages.claim_due(explaining, limit=32, per_endpoint=4, busy={}, lease=timedelta(seconds=60))
+        claimed = webhook_messages.claim_due(
+            explaining, free=256, per_endpoint=4, share=8, in_flight=InFlight(), lease=timedelta(seconds=60)
+        )
         assert len(claimed) == 8  # every thousandth: two of the sixteen endpoints
         assert webhook_messages.settle(explaining, claimed[0], status="delivered", attempts=1, delay=None)
-        ids = [f"msg_new{number}" for number in range(512)]
-        assert webhook_messages.fan_out(explaining, START, limit=100, message_ids=ids)
+        middle = Position(xid="150", id="evt_")
+        reached = fan_out.enqueue(explaining, middle, limit=1000)
+        assert reached
+        subscriptions = fan_out.dequeue(explaining, reached, merchants=32, messages=32)
+        assert subscriptions
+        webhook_messages.insert(explaining, subscriptions)
+        cursors.move(tx, "outbox", Position(xid="200", id="evt_z"))
+        assert fan_out.backlog(explaining).events > 49_000
         assert webhook_messages.backlog(explaining).messages > 0
-        webhook_messages.delete_old(explaining, before=datetime.now(UTC) - timedelta(days=40), limit=1000)
+        webhook_messages.delete_old(explaining, age=timedelta(days=40), limit=1000)
         assert api_keys.load(explaining, f"key_{500:026}")
     with database.tenant_transaction(many) as tx:  # behind row-level security
         scoped: Any = Explaining(tx)
-        assert webhook_messages.redeliver(scoped, many, f"evt_{7:026}", message_ids=ids[:16])
+        again = webhook_messages.subscriptions(scoped, many, f"evt_{7:026}")
+        assert len(again) == 16
+        webhook_messages.insert(scoped, again)
+        webhook_messages.restart(scoped, many, again)
         assert len(webhook_messages.list_deliveries(scoped, many, endpoint, before=None, limit=11)) == 11
         webhook_endpoints.hold_messages(scoped, many, endpoint)
         webhook_endpoints.release_messages(scoped, many, endpoint)

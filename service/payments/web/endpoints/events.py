@@ -1,15 +1,16 @@
 """Endpoints of events: list, get, redeliver."""
 
 import json
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from payments.core.problems import NotFound, ValidationFailed
 from payments.domain.api_keys import Scope
+from payments.domain.events import TYPES_BY_FILTER
 from payments.domain.ids import Prefix
 from payments.repositories import events as repository
 from payments.repositories import payments as payment_repository
@@ -38,6 +39,30 @@ _SEQUENCE_CURSOR: Cursor[StoredEvent, int] = Cursor(
 )
 
 
+def _check_filter(text: str) -> str:
+    if text not in TYPES_BY_FILTER:
+        raise ValueError("Must be an event type such as refund.failed, or all of one object such as refund.*.")
+    return text
+
+
+EventFilter = Annotated[
+    str, AfterValidator(_check_filter), Field(json_schema_extra={"enum": list[Any](TYPES_BY_FILTER)})
+]
+
+
+class EventsQuery(PageQuery):
+    """Which events."""
+
+    cursor: str | None = _CURSOR.field()
+    type: EventFilter | None = Field(default=None, description="Only of this type, or of one object's (`refund.*`).")
+
+
+class PaymentEventsQuery(PageQuery):
+    """Which events of a payment."""
+
+    cursor: str | None = _SEQUENCE_CURSOR.field()
+
+
 class EventPath(Parameters):
     """Identifies an event."""
 
@@ -45,7 +70,7 @@ class EventPath(Parameters):
 
 
 class EventData(BaseModel):
-    """What the event is about, as it was at that time."""
+    """What the event is about, as it was at that time: a payment, a refund or a dispute."""
 
     object: dict[str, Any]
 
@@ -81,14 +106,17 @@ api = APIBlueprint("events", __name__, url_prefix="/v1", abp_security=API_KEY, a
 
 @api.get("/events", responses=responses({200: Page[Event]}, ValidationFailed))
 @requires(Scope.EVENTS_READ)
-def list_events(query: PageQuery) -> Response:
+def list_events(query: EventsQuery) -> Response:
     """List events, newest first.
 
-    Events are in commit order: a client that reads back to the newest event it knows has missed none.
+    To follow what happens without webhooks, poll this list, also narrowed down by `type`: events are in commit order,
+    and one is listed only once none can come before it. A client that reads back to the newest event it knows has
+    missed none. Do not poll by `created`: a slow transaction's event appears later than it was created.
     """
     before = _CURSOR.read(query)
+    types = TYPES_BY_FILTER[query.type] if query.type else None
     with context().database.tenant_transaction(principal()) as tx:
-        found = repository.list_for_tenant(tx, principal(), before=before, limit=query.limit + 1)
+        found = repository.list_for_tenant(tx, principal(), before=before, limit=query.limit + 1, types=types)
     return page_response(query, _CURSOR, found, _event_json)
 
 
@@ -105,7 +133,7 @@ def get_event(path: EventPath) -> Response:
 
 @api.get("/payments/<payment_id>/events", responses=responses({200: Page[Event]}, NotFound, ValidationFailed))
 @requires(Scope.EVENTS_READ)
-def list_payment_events(path: PaymentPath, query: PageQuery) -> Response:
+def list_payment_events(path: PaymentPath, query: PaymentEventsQuery) -> Response:
     """List a payment's events, newest first."""
     before = _SEQUENCE_CURSOR.read(query)
     with context().database.tenant_transaction(principal()) as tx:
