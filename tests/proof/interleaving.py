@@ -10,7 +10,7 @@ bounding). A failure names its order, and the same order happens again.
 import heapq
 import itertools
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random
@@ -160,7 +160,8 @@ class Interleaving:
                 self._changed.notify_all()
 
     def _actor(self) -> _Actor | None:
-        return getattr(self._local, "actor", None)
+        found: _Actor | None = getattr(self._local, "actor", None)
+        return found
 
     def _pause(self, actor: _Actor, section: str) -> None:
         if actor.is_processor:
@@ -175,12 +176,12 @@ class Interleaving:
             actor.pause = None
         actor.go.release()
 
-    def _abandon(self, actors: Sequence[_Actor] | Any) -> None:  # Any: the values of a dictionary
+    def _abandon(self, actors: Collection[_Actor]) -> None:
         for actor in actors:
             for _ in range(1000):
                 actor.go.release()
 
-    def _wait_for_ready(self, actors: Any) -> tuple[str, ...]:  # Any: the values of a dictionary
+    def _wait_for_ready(self, actors: Collection[_Actor]) -> tuple[str, ...]:
         """Return who can continue, once nobody is running; nobody can once all have ended."""
         waited = 0.0
         while True:

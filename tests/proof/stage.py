@@ -15,6 +15,7 @@ from payments.delivery.sender import DeliveryResult, Sender
 from payments.domain.api_keys import ALL_SCOPES, compose, hash_token, new_secret
 from payments.domain.api_versions import CURRENT_API_VERSION
 from payments.processors.inbound import ProcessorEvent
+from payments.repositories.webhook_messages import InFlight
 from payments.services import inbox, recovery, webhook_delivery
 from payments.services.recovery import void_expired_authorizations
 from tests.proof.audit import audit
@@ -131,9 +132,10 @@ class Stage:
         return "ran"
 
     def deliver(self) -> str:
-        claimed = webhook_delivery.claim_due(self.client.context, limit=16, busy={})
+        claimed = webhook_delivery.claim_due(self.client.context, free=16, in_flight=InFlight())
         for message in claimed:
-            webhook_delivery.deliver(self.client.context, Receiving(), message)
+            result = webhook_delivery.send(Receiving(), message)
+            webhook_delivery.record(self.client.context, message, result)
         return "ran" if claimed else "idle"
 
     # ---- the end ----------------------------------------

@@ -292,9 +292,12 @@ def world(postgres: Postgres, database: Database, journal: Database, tmp_path: P
 
 @pytest.mark.takes_minutes
 def test_stories(world: World) -> None:
-    machine = seed(profile().seed)(type("Story", (Story,), {"world": world}))
+    class Told(Story):
+        pass
+
+    Told.world = world
     run_state_machine_as_test(
-        machine,
+        seed(profile().seed)(Told),
         settings=settings(
             max_examples=profile().examples(STORIES),
             stateful_step_count=STEPS,
