@@ -25,11 +25,13 @@ class Crowd:
     most: dict[str, int] = field(default_factory=dict)
     #: Requests by behaviour.
     requests: dict[str, int] = field(default_factory=dict)
+    writers: list[asyncio.StreamWriter] = field(default_factory=list)
 
     def url(self, behavior: str, number: int = 0) -> str:
         return f"http://127.0.0.1:{self.port}/{behavior}/{number}"
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.writers.append(writer)
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             behavior = head.split("/")[1]
@@ -81,11 +83,14 @@ def crowd() -> Iterator[Crowd]:
         ready.set()
         await end.wait()
         server.close()
+        await asyncio.sleep(0.2)  # those accepted last have begun
         while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await asyncio.sleep(0.05)  # transports are closed a moment later
+        for writer in found.writers:
+            writer.transport.abort()
+        await asyncio.sleep(0.05)  # they are closed a moment later
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(serve()), daemon=True)
     thread.start()

@@ -126,8 +126,8 @@ def delays(postgres: Postgres, receivers: Crowd, number: int) -> list[float]:
         pytest.param(["drip"], 1, 30, 1, id="drip"),
         pytest.param(["reset"], 1, 30, 1, id="reset"),
         pytest.param(["hang"], 1, 1000, 1, id="queue"),
-        pytest.param(["hang", "slow", "drip", "reset"], 20, 30, 1, id="many"),
-        pytest.param(["hang", "slow", "drip", "reset"], 20, 30, 2, id="many, two workers"),
+        pytest.param(["hang", "slow", "drip", "reset"], 20, 10, 1, id="many"),
+        pytest.param(["hang", "slow", "drip", "reset"], 20, 10, 2, id="many, two workers"),
     ],
 )
 def test_nobody_delays_another_merchant(

@@ -81,10 +81,10 @@ class Sender:
         except OSError:
             error = "The connection failed."
         return DeliveryResult(
-            status=response and response.status,
+            status=response.status if response else None,
             error=error,
             duration=timedelta(seconds=time.monotonic() - started),
-            retry_after=response and _retry_after(response.headers.get(b"retry-after")),
+            retry_after=_retry_after(response.headers.get(b"retry-after")) if response else None,
         )
 
     def _send(self, url: str, headers: Mapping[str, str], body: bytes, deadline: Deadline) -> Response:
