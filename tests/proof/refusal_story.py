@@ -1,6 +1,7 @@
 """The part of a story that is about requests that execute nothing: repetitions, and what is refused."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -109,7 +110,7 @@ class RefusalStory:
 
     def _refuse_id(self, shop: Shop, payment_id: str) -> None:
         for kind in ("capture", "void", "refunds"):
-            self.refuse(404, lambda kind=kind: shop.post(f"/v1/payments/{payment_id}/{kind}", {}))
+            self.refuse(404, partial(shop.post, f"/v1/payments/{payment_id}/{kind}", {}))
         for path in ("", "/refunds", "/events"):
             assert shop.get(f"/v1/payments/{payment_id}{path}").status == 404
 

@@ -109,13 +109,14 @@ class SettingsStory:
         if not known.endpoints:
             return
         endpoint = known.endpoints[-1 - pick % len(known.endpoints)]
-        body: Json = {
+        bodies: dict[str, Json] = {
             "disable": {"status": "disabled"},
             "enable": {"status": "enabled"},
             "wishes": {"event_types": ["payment.authorized"]},
             "description": {"description": "für alles"},
             "clear": {"description": None},
-        }[change]
+        }
+        body = bodies[change]
         assert shop.call("PATCH", f"/v1/webhook_endpoints/{endpoint.id}", body).status == 200
         stranger = self.shops[1 - number]
         assert stranger.call("PATCH", f"/v1/webhook_endpoints/{endpoint.id}", body).status == 404

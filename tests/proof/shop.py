@@ -169,4 +169,4 @@ def fingerprint(connection: psycopg.Connection[Any], merchants: Sequence[str]) -
     parts.append("(SELECT count(*) FROM sandbox_journal)")
     row = connection.execute(f"SELECT {', '.join(parts)}", {"merchants": list(merchants)}).fetchone()
     assert row is not None
-    return row
+    return tuple(row)

@@ -18,7 +18,7 @@ from psycopg import sql
 from tests.proof.profile import profile
 from tests.service.conftest import ApiKey, Postgres
 from tests.service.receivers import Receiver, receiver
-from tests.service.server.test_processes import Started, environment, is_healthy, start
+from tests.service.server.processes import Started, environment, is_healthy, start
 from tests.waiting import wait_until
 
 pytestmark = [

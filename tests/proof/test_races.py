@@ -26,11 +26,6 @@ from tests.service.conftest import ApiKey, Postgres
 ORDERS = 12
 
 
-#: Still lost: messages of an endpoint that is switched or deleted at the same time.
-LOST = {"fan-out, disable", "fan-out, enable", "fan-out, delete", "redeliver, disable", "redeliver, delete"}
-_LOSES = pytest.mark.xfail(strict=True, raises=AssertionError, reason="endpoints are read without their lock")
-
-
 @pytest.fixture(scope="module")
 def pools(migrated: Postgres) -> Iterator[tuple[Database, Database]]:
     """Pools whose connections wait for locks for as long as an order may take."""
@@ -54,7 +49,7 @@ def test_race_of_payments(name: str, client: Client, postgres: Postgres) -> None
     run(PAYMENTS[name], name, client, postgres)
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=_LOSES) if name in LOST else name for name in SETTINGS])
+@pytest.mark.parametrize("name", SETTINGS)
 def test_race_of_settings(name: str, client: Client, postgres: Postgres) -> None:
     run(SETTINGS[name], name, client, postgres)
 

@@ -225,7 +225,9 @@ class Story(RefusalStory, SettingsStory, RuleBasedStateMachine):
             picked := self._pick(
                 pick,
                 lambda payment: (
-                    payment.view()["pending_operation"] or payment.open or any(op.open for op in payment.operations)
+                    bool(payment.view()["pending_operation"])
+                    or payment.open
+                    or any(op.open for op in payment.operations)
                 ),
             )
         ) is None:

@@ -71,16 +71,16 @@ def add_unmapped_arguments(parser: argparse.ArgumentParser) -> None:
 
 def unmapped(settings: Settings, arguments: argparse.Namespace) -> int:
     """List, retry or resolve the processor events that cannot be mapped."""
-    context = common.command_context(settings, name="unmapped")
-    if arguments.action == "retry":
-        inbox.retry(context, arguments.event)
-        common.print_result({"event": arguments.event, "state": "open"})
-        return EXIT_OK
-    if arguments.action == "resolve":
-        inbox.resolve(context, arguments.event, evidence=arguments.evidence, actor=common.actor(arguments))
-        common.print_result({"event": arguments.event, "state": "resolved"})
-        return EXIT_OK
-    found = inbox.list_unmapped(context)
+    with common.command_context(settings, name="unmapped") as context:
+        if arguments.action == "retry":
+            inbox.retry(context, arguments.event)
+            common.print_result({"event": arguments.event, "state": "open"})
+            return EXIT_OK
+        if arguments.action == "resolve":
+            inbox.resolve(context, arguments.event, evidence=arguments.evidence, actor=common.actor(arguments))
+            common.print_result({"event": arguments.event, "state": "resolved"})
+            return EXIT_OK
+        found = inbox.list_unmapped(context)
     for event in found:
         common.print_result(vars(event))
     common.print_summary(f"payments unmapped: {len(found)} processor events need a person.")

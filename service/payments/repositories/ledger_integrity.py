@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from psycopg.rows import DictRow, tuple_row
 
+from payments.domain.ledger import Account, PostingKind
 from payments.repositories.cursors import STABLE, Position, lock, move
 from payments.repositories.database import Connection
 
@@ -189,7 +190,7 @@ def wrong_payments(tx: Connection) -> Sequence[DictRow]:
 
 
 def unexplained_transfers(
-    tx: Connection, *, kinds: Sequence[str], accounts: Mapping[str, tuple[str, str]]
+    tx: Connection, *, kinds: Sequence[PostingKind], accounts: Mapping[PostingKind, tuple[Account, Account]]
 ) -> Sequence[DictRow]:
     """Return transfers that no payment accounts for: one that was forged is sealed like any other.
 

@@ -212,6 +212,7 @@ def redeliver(context: Context, principal: Principal, request: IdempotentRequest
     def work(tx: Connection) -> LocalResponse:
         if events.get(tx, principal, event_id) is None:
             raise NotFound.of("event")
+        webhook_endpoints.lock_all_for_messages(tx, principal)
         subscribed = webhook_messages.subscriptions(tx, principal, event_id)
         webhook_messages.insert(tx, subscribed)
         webhook_messages.restart(tx, principal, subscribed)

@@ -101,7 +101,7 @@ def filled(postgres_server: str) -> Iterator[Installation]:
     event = ProcessorEvent(event_id="evt_1", type="charge.refunded", livemode=False, references=("ch_1",))
     assert inbox.receive(client.context, "stripe", event)
     report = SettlementReport(processor="stripe", livemode=False, name="day", actor="cli:ann")
-    reconciliation.reconcile(client.context, report, reconciliation.parse(REPORT))
+    reconciliation.reconcile(client.context, report, reconciliation.parse(REPORT, processor="stripe"))
     with psycopg.connect(postgres.superuser) as connection:
         connection.execute(
             "INSERT INTO webhook_deliveries (id, merchant_id, livemode, endpoint_id, message_id, event_id, event_type,"

@@ -273,7 +273,7 @@ def test_a_declined_card_is_no_mistake_of_ours(shop: Client) -> None:
 
 
 def test_reference_and_metadata_reach_stripe(shop: Client, standin: StripeStandin) -> None:
-    fields = {"reference": "order-6735", "description": "Two books", "metadata": {"order": "6735"}}
+    fields: dict[str, Any] = {"reference": "order-6735", "description": "Two books", "metadata": {"order": "6735"}}
     payment = shop.json(shop.create("pm_card_visa", **fields))["id"]
     (intent,) = standin.intents.values()
     assert intent["description"] == "Two books"
