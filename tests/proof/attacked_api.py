@@ -15,7 +15,7 @@ from tests.service.server.processes import Started, environment, is_healthy, sta
 from tests.waiting import wait_until
 
 #: Seconds in which an undisturbed answer comes, on a machine that has much else to do.
-PROMPT = 8.0
+PROMPT = 15.0
 #: The command line after shorter deadlines for the client.
 _SHORTENED = """
 import sys

@@ -154,7 +154,7 @@ def test_others_are_served_during(api: Api, count: int, hold: Callable[[int], ob
         assert taken > count * 0.9
         for _ in range(3):
             api.assert_serves(serial())
-        assert api.memory() - before < 150, "MiB"
+        assert api.memory() - before < 80, "MiB"
 
 
 def test_slots_are_taken_by_complete_requests_only(migrated: Postgres, tmp_path: Path) -> None:
@@ -232,7 +232,7 @@ def test_more_connections_than_places(api: Api) -> None:
         for _ in range(3):
             api.assert_serves(serial())
         assert api.descriptors() < 700
-        assert api.memory() - before < 150, "MiB"
+        assert api.memory() - before < 80, "MiB"
 
 
 def test_a_request_in_progress_is_never_cut_off(migrated: Postgres, api: Api) -> None:

@@ -79,6 +79,8 @@ class Listener:
                 await asyncio.sleep(_PAUSE)
             else:
                 self._admit(accepted, str(address[0]))
+                # A full backlog is accepted without a pause: only now handshakes begin, and what made room closes.
+                await asyncio.sleep(0)
 
     def _admit(self, accepted: socket.socket, peer: str) -> None:
         own = [connection for connection in self._connections if connection.peer == peer]
