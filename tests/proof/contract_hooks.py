@@ -58,7 +58,8 @@ def _make_room() -> None:
 
 
 def _new_challenge() -> str:
-    payment = _call("POST", "/v1/payments", {"amount": 1, "currency": "EUR", "payment_method": "tok_3ds"})
+    body = {"amount": 1, "currency": "EUR", "payment_method": "tok_3ds", "return_url": "https://shop.example/"}
+    payment = _call("POST", "/v1/payments", body)
     return str(payment["next_action"]["redirect_to_url"]["url"]).rpartition("/")[2]
 
 
