@@ -206,8 +206,10 @@ def test_a_refund_in_flight_is_never_external(shop: Shop, stripe: StripeDashboar
     if first == "the event":
         assert shop.look()
         assert amounts(shop, payment) == ("succeeded", 1000, 0, 300)
+        assert shop.states() == {"open"}
     shop.work()
     assert shop.refunds(payment) == [(300, "succeeded", None)]
+    assert shop.states() == {"followed"}
     assert shop.event_types(payment)[1:] == ["refund.pending", "refund.succeeded"]
 
 
