@@ -225,8 +225,7 @@ class Story(RefusalStory, SettingsStory, RuleBasedStateMachine):
             picked := self._pick(
                 pick,
                 lambda payment: (
-                    bool(payment.view()["pending_operation"])
-                    or payment.open
+                    bool(payment.view()["pending_operation"] or payment.open)
                     or any(op.open for op in payment.operations)
                 ),
             )

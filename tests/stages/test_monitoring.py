@@ -208,7 +208,7 @@ def test_the_dashboard_has_the_designed_graphs(dev: Templates) -> None:
         "Payments by outcome",
         "Processor latency",
         "Backlogs",
-        "Attempts that need a person",
+        "Needs a person",
     ]
     for metric in ("p50", "p90", "p99", "RequestCount", "DatabaseConnections", "ServerlessDatabaseCapacity"):
         assert f'"{metric}"' in text

@@ -1,8 +1,9 @@
 """The comparison of one locked payment with a processor's snapshot of it, and the postings and events that follow."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 from payments.domain import disputes as dispute_states
 from payments.domain.disputes import Dispute, DisputeChange
@@ -61,13 +62,13 @@ class Comparison:
         pairs = [(found, _match(found, known)) for found in self._snapshot.refunds]
         # Those in our books first: one that has failed makes room for a later one.
         for found, refund in sorted(pairs, key=lambda pair: pair[1] is None):
-            self._attempt(lambda found=found, refund=refund: self._compare_refund(found, refund, known))
+            self._attempt(partial(self._compare_refund, found, refund, known))
         by_reference = {
             dispute.processor_reference: dispute
             for dispute in disputes.of_payment(self._tx, self._payment, self._payment.id)
         }
         for case in self._snapshot.disputes:
-            self._attempt(lambda case=case: self._compare_dispute(case, by_reference.get(case.reference)))
+            self._attempt(partial(self._compare_dispute, case, by_reference.get(case.reference)))
 
     def _attempt(self, compare: Callable[[], None]) -> None:
         try:
@@ -104,7 +105,7 @@ class Comparison:
 
     # ---- refunds
     def _compare_refund(
-        self, found: RefundSnapshot, known: RefundAttempt | None, all_known: list[RefundAttempt]
+        self, found: RefundSnapshot, known: RefundAttempt | None, all_known: Sequence[RefundAttempt]
     ) -> None:
         if found.currency != self._payment.currency:
             raise Contradiction(f"refund {found.reference} is in {found.currency}, not {self._payment.currency}")
@@ -117,7 +118,7 @@ class Comparison:
             self._apply(known.attempt_id, self._payment, known.refund, found.result)
             self.changes.append(f"refund {known.refund.id} {found.result.outcome}")
 
-    def _refund_elsewhere(self, found: RefundSnapshot, all_known: list[RefundAttempt]) -> None:
+    def _refund_elsewhere(self, found: RefundSnapshot, all_known: Sequence[RefundAttempt]) -> None:
         if found.attempt_id is not None:
             raise Contradiction(f"refund {found.reference} names the attempt {found.attempt_id}, which is not known")
         if found.result.outcome is Outcome.UNKNOWN:
@@ -246,7 +247,7 @@ class Comparison:
         self._payment = save(self._tx, self._payment, attempt_id, self._payment, transition, now=self._now)
 
 
-def _match(found: RefundSnapshot, known: list[RefundAttempt]) -> RefundAttempt | None:
+def _match(found: RefundSnapshot, known: Sequence[RefundAttempt]) -> RefundAttempt | None:
     """Return our refund that the processor's ``found`` is, by its id or by the attempt it names."""
     return next(
         (refund for refund in known if found.reference == refund.reference or found.attempt_id == refund.attempt_id),

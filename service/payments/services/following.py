@@ -70,7 +70,7 @@ def follow(context: Context, processor: SendsWebhooks, *, livemode: bool, refere
 def _read(context: Context, processor: SendsWebhooks, *, livemode: bool, references: Sequence[str]) -> _Known | None:
     with context.database.transaction() as tx:
         found = inbox.find_by_reference(tx, processor=processor.name, livemode=livemode, references=references)
-        payment = found and payments.get_payment(tx, found, found.payment_id)
+        payment = None if found is None else payments.get_payment(tx, found, found.payment_id)
         if found is None or payment is None:
             return None
         names = [*references, *([found.processor_reference] if found.processor_reference else [])]

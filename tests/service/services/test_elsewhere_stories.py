@@ -198,7 +198,7 @@ def test_any_story_ends_with_the_truth(
 ) -> None:
     postgres.empty()
     for kept in (stripe.disputes, stripe.refunds, stripe.messages, stripe.faults):
-        kept.clear()  # type: ignore[attr-defined]  # dicts and lists
+        kept.clear()
     told = Story(Shop(database, make_key(postgres, key.merchant_id), postgres, stripe), method)
     for step in story:
         told.happen(*step)
