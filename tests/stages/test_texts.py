@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from payments.cli.migrate import LOCK_DEADLINE, LOCK_TIMEOUT
 from payments.domain.operations import PROCESSOR_DEADLINE, STUCK_AFTER
 from payments.server import certificate as certificates
 from payments.web.http.auth import CACHE_SECONDS
@@ -69,6 +70,7 @@ def runbook(dev: Templates) -> dict[str, set[Quantity]]:
             minutes(_CANARY_MINUTES),
         },
         "First merchant and live key": {seconds(CACHE_SECONDS)},
+        "A migration that fails": {seconds(LOCK_TIMEOUT / 1000), seconds(LOCK_DEADLINE)},
         "Rotate a secret": {
             minutes(_CANARY_MINUTES),
             _WAITER,

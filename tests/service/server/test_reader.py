@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from payments.server.messages import Refusal, Request
-from payments.server.reader import MAX_BODY_BYTES, MAX_FIELDS, MAX_HEAD, MAX_PIPELINED, RequestReader, Stage
+from payments.server.reader import MAX_FIELDS, MAX_HEAD, MAX_PIPELINED, RequestReader, Stage
 from payments.server.target import InvalidTargetError, Target, is_host, parse_target
+from payments.web.http.strict_json import MAX_BODY_BYTES
 from tests.proof.http_shapes import SHAPES
 
 _SMALL = [shape for shape in SHAPES if len(shape.data) < 2000]
