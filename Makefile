@@ -150,6 +150,15 @@ unit-tests: setup
 rehearsal-tests: setup
 	$(PYTEST) --numprocesses 3 -m rehearsal --junitxml .run/reports/rehearsal-tests.xml
 
+# ---- proof -----------------------------------------------------------------------------------------------------------
+# Every attack of tests/proof for so long each; in its short profile each is part of `make test`.
+MINUTES ?= 30
+
+.PHONY: proof
+proof: setup ## attack the service for MINUTES (default 30) per attack, from SEED (default random); prints what broke, and its story
+	@mkdir -p .run/reports
+	export MINUTES=$(MINUTES) $(if $(SEED),SEED=$(SEED)); $(PYTEST) --numprocesses 0 -rA --show-capture=stdout tests/proof --junitxml .run/reports/proof.xml
+
 # ---- mutation score ----------------------------------------------------------------------------------------------------
 MUTMUT_VERSION := 3.8.1
 MUTANTS := .run/mutants

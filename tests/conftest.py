@@ -3,6 +3,8 @@
 import pytest
 from hypothesis import Phase, settings
 
+from tests.proof.profile import profile
+
 # How long an example takes says something about the machine, nothing about the promise. The rest stays as Hypothesis
 # chooses it: random at a desk, derandomized in CI.
 _CURRENT = settings.get_profile(settings.get_current_profile_name())
@@ -21,6 +23,17 @@ def pytest_make_parametrize_id(val: object) -> str | None:
     if not isinstance(val, str) or len(val) <= _LONGEST_PARAMETER:
         return None
     return ascii(val)[1:-1][: _LONGEST_PARAMETER - 3] + "..."
+
+
+def pytest_report_header() -> str:
+    """Name the seed and the duration of `tests/proof`. Here, so that it is chosen before xdist starts its workers."""
+    return f"proof: {profile()}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name them again where an attack failed, since -q hides the header."""
+    if any("tests/proof" in report.nodeid for report in terminalreporter.stats.get("failed", ())):
+        terminalreporter.write_line(f"To repeat the attacks: {profile()}")
 
 
 #: Fixtures that synthesize: whatever uses one of them runs on one worker, so that each synthesis is made once.

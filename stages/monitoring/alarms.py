@@ -60,6 +60,19 @@ def alarm_specs(metrics: ServiceMetrics, config: EnvironmentConfig) -> Iterator[
         threshold=0,
     )
     yield AlarmSpec(
+        name="unmapped-events",
+        summary="The processor has changed something that cannot be booked: a person has to look.",
+        metric=metrics.business("UnmappedProcessorEvents", statistic="Maximum"),
+        threshold=0,
+    )
+    yield AlarmSpec(
+        name="processor-configuration",
+        summary="The processor refuses our key, account or software: payments wait until that is mended.",
+        metric=metrics.business("MisconfiguredAttempts", statistic="Maximum"),
+        threshold=0,
+        periods=1,
+    )
+    yield AlarmSpec(
         name="webhook-backlog",
         summary=f"A webhook has been overdue for {MAX_WEBHOOK_MINUTES} minutes.",
         metric=metrics.business("WebhookBacklogAge", statistic="Maximum"),

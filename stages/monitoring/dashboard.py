@@ -96,4 +96,11 @@ def _business(metrics: ServiceMetrics) -> list[cloudwatch.IWidget]:
             metrics.business("OldestUnreadAge", statistic="Maximum"),
             unit="seconds, oldest",
         ),
+        _graph(
+            "Needs a person",
+            metrics.business("StuckAttempts", statistic="Maximum"),
+            metrics.business("MisconfiguredAttempts", statistic="Maximum"),
+            metrics.business("UnmappedProcessorEvents", statistic="Maximum"),
+            unit="attempts, events",
+        ),
     ]

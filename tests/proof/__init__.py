@@ -1,1 +1,1 @@
-"""Attacks on the promises of the service, each with a short profile that runs with the other tests."""
+"""Attacks on the service's promises, each from a seed: a short profile in every run, a long one by MINUTES."""

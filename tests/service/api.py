@@ -16,7 +16,10 @@ from payments.web.app import create_app
 from payments.worker.recovery import RecoveryPool
 from tests.service.conftest import ApiKey
 
-SETTINGS = Settings(allow_live_keys=True)
+#: Live keys are accepted; the processor is the context's.
+SETTINGS = Settings(
+    allow_live_keys=True, processor="stripe", stripe_api_key="sk_live_x", stripe_webhook_secret="whsec_x"
+)
 
 
 def sandbox_context(database: Database, journal: Database) -> Context:

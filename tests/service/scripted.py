@@ -6,7 +6,7 @@ from typing import Any
 import psycopg
 
 from payments.domain.outcomes import Outcome, Result
-from payments.processors.base import Call, Capabilities
+from payments.processors.base import Call, CallKind, Capabilities
 from tests.service.api import Client, recover_due
 from tests.service.conftest import Postgres
 
@@ -18,6 +18,7 @@ class Scripted:
     """A processor that returns the given results, and records its calls."""
 
     name = "scripted"
+    payment_method_pattern = "^tok_"
     capabilities = Capabilities(
         multicapture=False, key_validity=timedelta(hours=23), authorization_validity=timedelta(days=7)
     )
@@ -30,6 +31,12 @@ class Scripted:
         return [name for name, _ in self.calls]
 
     def payment_method_error(self, payment_method: str) -> str | None:
+        return None
+
+    def currency_error(self, currency: str) -> str | None:
+        return None
+
+    def amount_error(self, kind: CallKind, amount: int, currency: str) -> str | None:
         return None
 
     def is_available(self) -> bool:

@@ -16,7 +16,7 @@ from payments.observability.metrics import Metrics
 from payments.processors.base import Call
 from payments.processors.sandbox import SandboxProcessor
 from payments.repositories.database import Database
-from payments.services import housekeeping, ledger_integrity, webhook_delivery
+from payments.services import housekeeping, inbox, ledger_integrity, webhook_delivery
 from payments.services.context import Context
 from payments.worker.webhook_delivery import DeliveryPool
 from tests.service.api import Client, recover_due
@@ -130,4 +130,5 @@ def _work(postgres: Postgres, context: Context, broken: Context) -> None:
         deliverer.wait_until_idle()
     deliverer.close()
     housekeeping.measure_webhook_backlog(context)
+    inbox.measure_unmapped(context)
     housekeeping.measure_readers(context)

@@ -10,6 +10,14 @@ from payments.core.settings import Settings, SettingsError
 from payments.services.wiring import make_context, routes
 from tests.service.conftest import Postgres
 
+#: A valid environment that takes money.
+STRIPE = {
+    "ALLOW_LIVE_KEYS": "true",
+    "PROCESSOR": "stripe",
+    "STRIPE_API_KEY": "sk_live_x",
+    "STRIPE_WEBHOOK_SECRET": "whsec_x",
+}
+
 
 def read(environ: Mapping[str, str]) -> Settings:
     with mock.patch.dict(os.environ, environ, clear=True):
@@ -37,7 +45,9 @@ def test_all_variables_are_read() -> None:
 
 
 def test_unset_and_empty_variables_keep_their_defaults() -> None:
-    assert read({"PORT": "9000", "PROCESSOR": ""}) == Settings(port=9000, public_base_url="https://localhost:9000")
+    read_settings = read({"PORT": "9000", "PROCESSOR": ""})
+    with mock.patch.dict(os.environ, {}, clear=True):
+        assert read_settings == Settings(port=9000, public_base_url="https://localhost:9000")
 
 
 def test_secrets_are_not_shown() -> None:
@@ -61,6 +71,62 @@ def test_secrets_are_not_shown() -> None:
         ({"TIME_SCALE": "fast"}, "TIME_SCALE must be a number."),
         ({"TIME_SCALE": "1e9"}, "TIME_SCALE must be at most 1000.0."),
         ({"PROCESSOR": "stripe"}, "PROCESSOR=stripe needs both STRIPE_API_KEY and STRIPE_WEBHOOK_SECRET."),
+        ({**STRIPE, "STRIPE_API_KEY": ""}, "PROCESSOR=stripe needs both STRIPE_API_KEY and STRIPE_WEBHOOK_SECRET."),
+        (
+            {**STRIPE, "STRIPE_WEBHOOK_SECRET": ""},
+            "PROCESSOR=stripe needs both STRIPE_API_KEY and STRIPE_WEBHOOK_SECRET.",
+        ),
+        *(
+            (
+                {**STRIPE, "STRIPE_API_KEY": key},
+                "STRIPE_API_KEY must be a secret or restricted key: sk_live_..., rk_live_..., or with test.",
+            )
+            for key in (
+                "not-configured",
+                "pk_live_x",
+                "sk_live_",
+                "sk_org_live_x",
+                "sk_live_x\n",
+                " sk_live_x",
+                "whsec_x",
+            )
+        ),
+        (
+            {**STRIPE, "STRIPE_WEBHOOK_SECRET": "sk_live_x"},
+            "STRIPE_WEBHOOK_SECRET must be an endpoint's signing secret: whsec_...",
+        ),
+        (
+            {"ALLOW_LIVE_KEYS": "true"},
+            (
+                "PROCESSOR=sandbox moves no money, so ALLOW_LIVE_KEYS=true would accept orders that nobody pays. "
+                "Set PROCESSOR=stripe, or ALLOW_LIVE_KEYS=false."
+            ),
+        ),
+        *(
+            (
+                {**STRIPE, "STRIPE_API_KEY": f"{kind}_test_x"},
+                (
+                    "STRIPE_API_KEY is a test key, so ALLOW_LIVE_KEYS=true would accept orders that nobody pays. "
+                    "Set a live key, or ALLOW_LIVE_KEYS=false."
+                ),
+            )
+            for kind in ("sk", "rk")
+        ),
+        *(
+            (
+                {**STRIPE, "STRIPE_API_KEY": f"{kind}_live_x", "ALLOW_LIVE_KEYS": "false"},
+                (
+                    "STRIPE_API_KEY is a live key, which has no use with ALLOW_LIVE_KEYS=false. "
+                    "Set a test key, or ALLOW_LIVE_KEYS=true."
+                ),
+            )
+            for kind in ("sk", "rk")
+        ),
+        *(
+            ({switch: value, variable: "x"}, f"{switch} is for development, not for AWS. Unset it.")
+            for switch, value in (("ALLOW_LOCAL_WEBHOOKS", "true"), ("TIME_SCALE", "2"))
+            for variable in ("AWS_EXECUTION_ENV", "ECS_CONTAINER_METADATA_URI_V4")
+        ),
         (
             {"ALLOW_LIVE_KEYS": "true", "ALLOW_LOCAL_WEBHOOKS": "true"},
             "ALLOW_LOCAL_WEBHOOKS and ALLOW_LIVE_KEYS exclude each other. Unset one.",
@@ -70,7 +136,7 @@ def test_secrets_are_not_shown() -> None:
             "TIME_SCALE and ALLOW_LIVE_KEYS exclude each other. Unset one.",
         ),
     ],
-    ids=lambda value: "+".join(value) if isinstance(value, dict) else "",
+    ids=lambda value: "" if isinstance(value, dict) else value[:20],
 )
 def test_invalid_settings(environ: dict[str, str], message: str) -> None:
     with pytest.raises(SettingsError) as raised:
@@ -79,11 +145,18 @@ def test_invalid_settings(environ: dict[str, str], message: str) -> None:
 
 
 def test_test_mode_never_uses_a_live_account() -> None:
-    live = Settings(processor="stripe", stripe_api_key="sk_live_x", stripe_webhook_secret="x")
+    live = read(STRIPE)
     assert routes(live) == {False: "sandbox", True: "stripe"}
-    test = Settings(processor="stripe", stripe_api_key="sk_test_x", stripe_webhook_secret="x")
+    test = Settings(processor="stripe", stripe_api_key="rk_test_x", stripe_webhook_secret="whsec_x")
     assert routes(test) == {False: "stripe", True: "stripe"}
     assert routes(Settings()) == {False: "sandbox", True: "sandbox"}
+
+
+def test_keys_may_be_stored_before_they_are_used() -> None:
+    """The documented order: deploy with the sandbox, store the processor's keys, then switch."""
+    kept = read({"STRIPE_API_KEY": "sk_live_x", "STRIPE_WEBHOOK_SECRET": "whsec_x"})
+    assert routes(kept) == {False: "sandbox", True: "sandbox"}
+    assert read({"STRIPE_API_KEY": "not-configured", "STRIPE_WEBHOOK_SECRET": "random"}).processor == "sandbox"
 
 
 def test_a_context_has_the_configured_processors(monkeypatch: pytest.MonkeyPatch, postgres: Postgres) -> None:

@@ -9,7 +9,7 @@ import pytest
 from payments import healthcheck
 from payments.cli import main as cli
 from payments.core.settings import Settings
-from payments.server import gunicorn_server as server
+from payments.server import https_server as server
 from payments.worker import heartbeat
 from payments.worker import main as worker
 from tests.stages.model import PROJECT, Resource, Templates
@@ -158,17 +158,24 @@ def test_environment_is_the_contract_with_the_service(dev: Templates, prod: Temp
     assert (live["PROCESSOR"], live["ALLOW_LIVE_KEYS"]) == ("stripe", "true")
 
 
+#: Values of the processor's form, which the service insists on.
+SECRETS = {"STRIPE_API_KEY": "sk_live_x", "STRIPE_WEBHOOK_SECRET": "whsec_x"}
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_service_parses_its_environment(prod: Templates, kind: str) -> None:
     found = environment(container(prod, kind, kind))
     told = {name: str(prod.resolve(task(prod, kind).stack, value)) for name, value in found.items()}
-    told |= dict.fromkeys(secrets(prod, kind, kind), "secret")
+    told |= {name: SECRETS.get(name, "secret") for name in secrets(prod, kind, kind)}
     with mock.patch.dict(os.environ, told, clear=True):
         settings = Settings.from_environment()
     assert (settings.environment, settings.bind_host, settings.port) == ("prod", "0.0.0.0", 8443)
     assert (settings.processor, settings.allow_live_keys) == ("stripe", True)
     assert settings.public_base_url == "https://api.payments.example"
-    assert settings.stripe_api_key == settings.stripe_webhook_secret == "secret"
+    assert {
+        "STRIPE_API_KEY": settings.stripe_api_key,
+        "STRIPE_WEBHOOK_SECRET": settings.stripe_webhook_secret,
+    } == SECRETS
 
 
 def test_only_the_api_has_a_port(each: Templates) -> None:
@@ -207,7 +214,7 @@ def test_an_admin_task_lists_stuck_attempts_by_default(each: Templates) -> None:
 def test_an_admin_task_uses_the_applications_credentials(dev: Templates, prod: Templates) -> None:
     assert secrets(dev, "admin", "admin") == secrets(dev, "api", "api")
     told = {name: str(value) for name, value in environment(container(prod, "admin", "admin")).items()}
-    told |= dict.fromkeys(secrets(prod, "admin", "admin"), "secret")
+    told |= {name: SECRETS.get(name, "secret") for name in secrets(prod, "admin", "admin")}
     with mock.patch.dict(os.environ, told, clear=True):
         settings = Settings.from_environment()
     assert (settings.environment, settings.processor, settings.allow_live_keys) == ("prod", "stripe", True)

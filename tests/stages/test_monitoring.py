@@ -19,6 +19,8 @@ ALARMS = {
     "database-capacity",
     "recovery-backlog",
     "stuck-payments",
+    "unmapped-events",
+    "processor-configuration",
     "webhook-backlog",
     "readers-held-back",
 }
@@ -147,6 +149,8 @@ def test_the_dashboard_searches_all_target_groups(each: Templates) -> None:
         ("unhealthy-targets", "UnHealthyHostCount", 0),
         ("p99-latency", "TargetResponseTime", 3),
         ("stuck-payments", "StuckAttempts", 0),
+        ("unmapped-events", "UnmappedProcessorEvents", 0),
+        ("processor-configuration", "MisconfiguredAttempts", 0),
         ("recovery-backlog", "RecoveryBacklogAge", 600),
         ("webhook-backlog", "WebhookBacklogAge", 900),
         ("readers-held-back", "OldestUnreadAge", 300),
@@ -204,6 +208,7 @@ def test_the_dashboard_has_the_designed_graphs(dev: Templates) -> None:
         "Payments by outcome",
         "Processor latency",
         "Backlogs",
+        "Needs a person",
     ]
     for metric in ("p50", "p90", "p99", "RequestCount", "DatabaseConnections", "ServerlessDatabaseCapacity"):
         assert f'"{metric}"' in text

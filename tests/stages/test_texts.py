@@ -59,6 +59,8 @@ def runbook(dev: Templates) -> dict[str, set[Quantity]]:
         "database-capacity": {periods(dev, "database-capacity")},
         "recovery-backlog": {minutes(MAX_RECOVERY_MINUTES), _STUCK},
         "stuck-payments": {_STUCK, seconds(PROCESSOR_DEADLINE.total_seconds())},
+        "unmapped-events": {_STUCK},
+        "processor-configuration": {_STUCK},
         "webhook-backlog": {minutes(MAX_WEBHOOK_MINUTES)},
         "readers-held-back": {minutes(MAX_UNREAD_MINUTES)},
         "Canary deployments": {

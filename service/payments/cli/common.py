@@ -10,19 +10,25 @@ import json
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import requests
 
 from payments.core.settings import Settings
+from payments.repositories import database
 from payments.services.context import Context
 
 #: The command succeeded, and nothing needs a person.
 EXIT_OK = 0
 #: The command succeeded and found something to look at: stuck attempts, differences, a ledger that does not add up.
 EXIT_FOUND = 1
-#: The command failed; standard error says why and what to do.
+#: The command failed, and nothing was done; standard error says why and what to do.
 EXIT_FAILED = 2
+#: The database did not confirm the command: it may have been carried out.
+EXIT_UNKNOWN = 4
+#: Stopped by Ctrl-C, as shells report it.
+EXIT_INTERRUPTED = 130
 #: Set by ECS in every task, whose output is kept in a log.
 _METADATA = "ECS_CONTAINER_METADATA_URI_V4"
 _CLOUD_VARIABLES = (_METADATA, "AWS_EXECUTION_ENV")
@@ -37,12 +43,23 @@ class CommandError(Exception):
     """The command cannot be carried out; the message says why and what to do."""
 
 
-def command_context(settings: Settings, *, name: str) -> Context:
-    """Return the context of command ``name``."""
+@contextmanager
+def command_context(settings: Settings, *, name: str) -> Iterator[Context]:
+    """Yield the context of command ``name``, and close its connections afterwards.
+
+    Raises:
+        ConnectionFailure: There is no connection to the database.
+        SchemaOutdated: The schema is older than this release.
+    """
     # Imported here, since it loads the processors' libraries, which take half of the start and `migrate` does not need.
     from payments.services.wiring import make_context
 
-    return make_context(settings, name=name, pool_size=_POOL_SIZE, pool_timeout=_POOL_TIMEOUT)
+    database.probe(name=f"payments-{name}", deadline=_POOL_TIMEOUT)
+    context = make_context(settings, name=name, pool_size=_POOL_SIZE, pool_timeout=_POOL_TIMEOUT)
+    try:
+        yield context
+    finally:
+        context.close()
 
 
 def in_cloud(environ: Mapping[str, str] = os.environ) -> bool:
@@ -52,7 +69,13 @@ def in_cloud(environ: Mapping[str, str] = os.environ) -> bool:
 
 def add_actor_argument(parser: argparse.ArgumentParser) -> None:
     """Add ``--actor``, which every command that changes something takes."""
-    parser.add_argument("--actor", help="your name for the audit log; required in the cloud")
+    parser.add_argument("--actor", type=_actor_name, help="your name for the audit log; required in the cloud")
+
+
+def _actor_name(value: str) -> str:
+    if _ACTOR.fullmatch(value) is None:
+        raise argparse.ArgumentTypeError("takes 1 to 64 letters, digits and . _ @ + -, such as ann or ann@example.com")
+    return value
 
 
 def actor(arguments: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> str:
@@ -62,11 +85,9 @@ def actor(arguments: argparse.Namespace, environ: Mapping[str, str] = os.environ
     the task.
 
     Raises:
-        CommandError: ``--actor`` is missing in the cloud, or malformed.
+        CommandError: ``--actor`` is missing in the cloud.
     """
     name: str | None = arguments.actor
-    if name is not None and _ACTOR.fullmatch(name) is None:
-        raise CommandError("--actor takes 1 to 64 letters, digits and . _ @ + -, such as ann or ann@example.com.")
     if not in_cloud(environ):
         return f"cli:{name or _user()}"
     if name is None:
@@ -77,6 +98,7 @@ def actor(arguments: argparse.Namespace, environ: Mapping[str, str] = os.environ
 def print_result(row: Mapping[str, object]) -> None:
     """Write one line of the result to standard output."""
     sys.stdout.write(json.dumps(row, default=str) + "\n")
+    sys.stdout.flush()  # now, while a caller can still roll back what nobody has read
 
 
 def print_summary(text: str) -> None:

@@ -1,42 +1,92 @@
 """`python -m payments COMMAND`."""
 
 import argparse
+import errno
 import logging
 import os
+import re
 import signal
 import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TextIO
+from typing import Any, NoReturn, TextIO
 
 import psycopg
 
 from payments.cli import admin, oncall
-from payments.cli.common import EXIT_FAILED, CommandError
+from payments.cli.common import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_UNKNOWN, CommandError
 from payments.core.problems import ApiError
 from payments.core.settings import Settings, SettingsError
 from payments.observability import logs
 from payments.repositories import database
-from payments.repositories.database import DatabaseUnavailable
+from payments.repositories.connection_failures import ConnectionFailure
+from payments.repositories.database import CommitUnanswered, DatabaseUnavailable
 from payments.repositories.schema import SchemaOutdated
+from payments.services.inbox import EventNotFoundError
 from payments.services.reconciliation import ReportError
 from payments.services.stuck_attempts import ResolutionError
 
 _log = logging.getLogger("payments.cli")
 #: Errors whose message is meant for the operator; any other is a bug and ends in a traceback.
-_OPERATOR_ERRORS = (CommandError, SettingsError, ResolutionError, ReportError, ApiError)
+_OPERATOR_ERRORS = (
+    CommandError,
+    SettingsError,
+    ResolutionError,
+    EventNotFoundError,
+    ReportError,
+    ApiError,
+    SchemaOutdated,
+)
+#: The values in argparse's messages, after what they are said about.
+_VALUES = re.compile(
+    r"(unrecognized arguments|invalid choice|ignored explicit argument)(: .*(?= \(choose)|:? .*)", re.DOTALL
+)
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors never repeat what was passed: it may be a secret, and errors are logged."""
+
+    def __init__(self, **options: Any) -> None:  # Any: argparse's own options
+        super().__init__(**{"allow_abbrev": False, **options})
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with the usage and ``message``, without the values in it."""
+        super().error(_VALUES.sub(r"\1", message))
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; return the exit code."""
-    parser = argparse.ArgumentParser(prog="payments", description=__doc__)
+    """Run a command; return the exit code.
+
+    Raises:
+        SystemExit: The arguments are wrong; standard error says what they take.
+    """
+    parser = _Parser(prog="payments", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     for name, command in _COMMANDS.items():
         sub_parser = commands.add_parser(name, help=command.description)
         command.add_arguments(sub_parser)
         sub_parser.set_defaults(run=command.run, log_stream=command.log_stream)
     parsed = parser.parse_args(arguments)
+    try:
+        code = _run(parsed)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        _fail(parsed.command, "interrupted. What it has not reported may have been done.")
+        return EXIT_INTERRUPTED
+    except OSError as error:
+        if error.errno not in {errno.EPIPE, errno.ENOSPC}:
+            raise
+        # Nobody reads the output, or it is full: Python would otherwise try to write the rest at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _fail(parsed.command, f"the output cannot be written ({error.strerror}). What it would say may have been done.")
+        return EXIT_UNKNOWN
+    return code
+
+
+def _run(parsed: argparse.Namespace) -> int:
+    """Run the command; return its exit code. What its operator has to know goes to standard error."""
     try:
         settings = Settings.from_environment()
         logs.configure(
@@ -48,6 +98,11 @@ def main(arguments: list[str] | None = None) -> int:
         code: int = parsed.run(settings, parsed)
     except _OPERATOR_ERRORS as error:
         return _fail(parsed.command, str(error))
+    except ConnectionFailure as error:
+        return _fail(parsed.command, f"no connection to the database: {error}")
+    except CommitUnanswered:
+        _fail(parsed.command, "the database did not confirm it: it may have been done. Look before you repeat it.")
+        return EXIT_UNKNOWN
     except (psycopg.Error, DatabaseUnavailable) as error:
         reason = (str(error).splitlines() or [""])[0]  # the following lines may quote rows
         return _fail(parsed.command, f"database error ({type(error).__name__}): {reason}")
@@ -76,13 +131,11 @@ def _schema_is_current(process: str) -> bool:
 
 
 def _api(settings: Settings, _: argparse.Namespace) -> int:
-    from payments.server.gunicorn_server import serve
-    from payments.server.main import make_app
+    from payments.server.main import run
 
     if not _schema_is_current("api"):
         return database.EXIT_DATABASE_UNUSABLE
-    serve(settings, lambda: make_app(settings))
-    return 0
+    return _exit_now(run(settings))
 
 
 def _worker(settings: Settings, _: argparse.Namespace) -> int:
@@ -94,10 +147,13 @@ def _worker(settings: Settings, _: argparse.Namespace) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    code = run(make_context(settings, name="worker"), stop, time_scale=settings.time_scale)
+    return _exit_now(run(make_context(settings, name="worker"), stop, time_scale=settings.time_scale))
+
+
+def _exit_now(code: int) -> NoReturn:
+    """Exit without joining threads, which takes forever if one hangs; the process has already waited for them."""
     logging.shutdown()
     sys.stdout.flush()
-    # A normal exit would join the pools' threads, forever if one hangs; the worker has already waited for them.
     os._exit(code)
 
 
@@ -133,6 +189,11 @@ _COMMANDS = {
     "stuck": Command(run=oncall.stuck, description="list attempts that only a person can settle"),
     "resolve": Command(
         run=oncall.resolve, description="settle an attempt by evidence", add_arguments=oncall.add_resolve_arguments
+    ),
+    "unmapped": Command(
+        run=oncall.unmapped,
+        description="list, retry and resolve processor events that cannot be mapped",
+        add_arguments=oncall.add_unmapped_arguments,
     ),
     "ledger": Command(run=oncall.ledger, description="verify the ledger", add_arguments=oncall.add_ledger_arguments),
     "reconcile": Command(

@@ -18,6 +18,7 @@ from alembic.config import Config
 from payments.domain.api_keys import ALL_SCOPES, compose, hash_token
 from payments.domain.api_versions import CURRENT_API_VERSION
 from payments.repositories import provisioning
+from payments.repositories.connection_failures import explain
 from payments.repositories.schema import (
     MIGRATIONS,
     current_versions,
@@ -30,8 +31,13 @@ from payments.repositories.schema import (
 
 #: Seconds during which an unreachable database is tried again.
 CONNECT_DEADLINE = 120.0
-#: Milliseconds that a migration waits for a table lock before it gives up, so it never queues traffic behind it.
-LOCK_TIMEOUT = 5_000
+#: Milliseconds that a migration waits for a table lock before it steps aside. Payments queue behind its request, so it
+#: is shorter than they wait at most; and longer than `deadlock_timeout`, after which PostgreSQL ends an autovacuum that
+#: is in the way.
+LOCK_TIMEOUT = 1_500
+#: Seconds that it lets payments pass before it tries again, and for which it tries: shorter than other migrators wait.
+LOCK_PAUSE = 2.0
+LOCK_DEADLINE = 75.0
 #: Milliseconds that one migrator waits for another.
 MIGRATOR_TIMEOUT = 90_000
 _log = logging.getLogger("payments.migration")
@@ -124,10 +130,9 @@ def connect(
         except psycopg.OperationalError as error:
             if time.monotonic() + wait > end:
                 raise MigrationError(
-                    f"The database could not be reached for {deadline:.0f} seconds: {error}. "
-                    "Check PGHOST, PGPORT, the security groups and the credentials."
+                    f"The database could not be reached for {deadline:.0f} seconds: {explain(error)}"
                 ) from error
-            _log.warning("database not reachable yet", extra={"reason": str(error)})
+            _log.warning("database not reachable yet", extra={"reason": str(explain(error))})
         sleep(wait)
         wait = min(wait * 2, 5.0)
 
@@ -143,17 +148,30 @@ def _run_locked(connection: psycopg.Connection, inputs: MigrationInputs) -> None
         ) from error
     limit_lock_waits(connection, LOCK_TIMEOUT)
     try:
-        _upgrade(connection)
-        with connection.transaction():
-            _provision(connection, inputs)
-    except psycopg.errors.LockNotAvailable as error:
-        raise MigrationError(
-            f"A table stayed locked for more than {LOCK_TIMEOUT // 1000} seconds, so nothing was changed: {error}. "
-            "Find the long transaction in pg_stat_activity; the next start tries again."
-        ) from error
+        _apply(connection, inputs)
     finally:
         if not connection.closed:
             unlock_migrations(connection)
+
+
+def _apply(connection: psycopg.Connection, inputs: MigrationInputs) -> None:
+    """Upgrade and provision; while a table is locked, step aside and try again until the deadline."""
+    end = time.monotonic() + LOCK_DEADLINE
+    while True:
+        try:
+            _upgrade(connection)
+            with connection.transaction():
+                _provision(connection, inputs)
+        except psycopg.errors.LockNotAvailable as error:
+            if time.monotonic() + LOCK_PAUSE > end:
+                raise MigrationError(
+                    f"A table stayed locked for {LOCK_DEADLINE:.0f} seconds, so nothing was changed: {error}. "
+                    "Find the long transaction in pg_stat_activity; the next start tries again."
+                ) from error
+            _log.warning("a table is locked; trying again", extra={"reason": str(error)})
+        else:
+            return
+        time.sleep(LOCK_PAUSE)
 
 
 def alembic_config() -> Config:

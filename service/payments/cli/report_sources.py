@@ -29,7 +29,10 @@ def default_name(source: str) -> str | None:
     if source == _STDIN:
         return None
     # Never the whole URL: its query is a credential.
-    path = urlsplit(source).path if source.startswith(_HTTPS) else source
+    try:
+        path = urlsplit(source).path if source.startswith(_HTTPS) else source
+    except ValueError as error:
+        raise CommandError("The URL is malformed.") from error
     return Path(path).name or None
 
 
@@ -43,12 +46,15 @@ def open_report(source: str) -> Iterator[IO[str]]:
     if source.startswith(_HTTPS):
         yield io.TextIOWrapper(io.BytesIO(_download(source)), encoding="utf-8-sig", newline="")
     elif source == _STDIN:
+        if sys.stdin is None:
+            raise CommandError("Standard input is closed.")
         yield io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", newline="")
     else:
         try:
             file = Path(source).open(encoding="utf-8-sig", newline="")  # noqa: SIM115 - closed below
-        except OSError as error:
-            raise CommandError(f"{source} cannot be read: {error.strerror}.") from error
+        except (OSError, ValueError) as error:  # ValueError: a NUL character
+            reason = error.strerror if isinstance(error, OSError) else "it is no file name"
+            raise CommandError(f"The source cannot be read: {reason}.") from error
         with file:
             yield file
 

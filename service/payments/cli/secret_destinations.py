@@ -33,15 +33,27 @@ def destination(text: str) -> Deliver:
     if arn is not None:
         return lambda secret: _put_secret_value(text, arn["region"], secret)
     if text.startswith(_FILE):
-        path = Path(text.removeprefix(_FILE))
-        if path.exists():
-            raise CommandError(f"{path} already exists. Choose another file.")
+        path = _new_file(text.removeprefix(_FILE))
         return lambda secret: _write_file(path, secret)
     if text == _TERMINAL:
         if in_cloud():
             raise CommandError("Output is logged here. Pass the ARN of a secret instead of -.")
         return print_result
     raise CommandError("--to takes the ARN of a secret, file:PATH or -.")
+
+
+def _new_file(name: str) -> Path:
+    path = Path(name)
+    try:
+        path.lstat()
+    except FileNotFoundError as error:
+        if not path.parent.is_dir():
+            raise CommandError("--to file:PATH names a folder that does not exist.") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL character
+        raise CommandError("--to file:PATH names no file that can be created.") from error
+    else:
+        raise CommandError("The file in --to already exists. Choose another one.")
+    return path
 
 
 def _put_secret_value(arn: str, region: str, secret: Mapping[str, str]) -> None:
@@ -66,6 +78,12 @@ def _write_file(path: Path, secret: Mapping[str, str]) -> None:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
-        raise CommandError(f"{path} cannot be created: {error.strerror}.") from error
-    with os.fdopen(descriptor, "w") as file:
-        file.write(json.dumps(dict(secret)) + "\n")
+        raise CommandError(f"The file in --to cannot be created: {error.strerror}.") from error
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(json.dumps(dict(secret)) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise CommandError(f"The file in --to cannot be written: {error.strerror}.") from error

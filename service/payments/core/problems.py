@@ -9,6 +9,9 @@ may be a secret or a card number. `payments.web.http.problems` renders problems 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
+#: Of a request without a valid API key: how it can be sent. Browsers and `curl -u` answer the second one.
+_CHALLENGES = 'Bearer realm="payments", Basic realm="payments", charset="UTF-8"'
+
 
 class ApiError(Exception):
     """Base of all problems.
@@ -73,12 +76,15 @@ class SignatureInvalid(ApiError):
 
 
 class Unauthenticated(ApiError):
-    """The API key is missing, unknown, expired or revoked; the response does not say which."""
+    """The API key is missing, unknown, expired or revoked; the response does not say which.
+
+    It is sent as a bearer token, or as the user name of HTTP Basic with an empty password.
+    """
 
     status, code, title = 401, "unauthenticated", "A valid API key is required"
 
     def __init__(self, detail: str) -> None:
-        super().__init__(detail, headers={"WWW-Authenticate": 'Bearer realm="payments"'})
+        super().__init__(detail, headers={"WWW-Authenticate": _CHALLENGES})
 
 
 class PaymentFailed(ApiError):
@@ -195,6 +201,19 @@ class InternalError(ApiError):
     """An error on our side; quote ``request_id`` when you report it."""
 
     status, code, title = 500, "internal_error", "An internal error occurred"
+
+
+class OutcomeUnknown(ApiError):
+    """The database did not confirm the request: it may or may not have been carried out, and may be yet.
+
+    Send the very same request again, a POST under the same ``Idempotency-Key``, after ``Retry-After`` seconds: it is
+    done once. Never send it under another key.
+    """
+
+    status, code, title = 500, "outcome_unknown", "The outcome is unknown"
+
+    def __init__(self, detail: str, *, retry_after: int = 1) -> None:
+        super().__init__(detail, headers={"Retry-After": str(retry_after)})
 
 
 class ServiceUnavailable(ApiError):

@@ -3,6 +3,7 @@
 The database has libpq's own variables (PGHOST, PGPORT, PGDATABASE, PGUSER, PGPASSWORD, PGSSLMODE, PGSSLROOTCERT).
 """
 
+import re
 from typing import Annotated, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
@@ -21,6 +22,9 @@ _MESSAGES = {
     "literal_error": "must be {expected}",
     "string_pattern_mismatch": "must match {pattern}",
 }
+#: Stripe's secret and restricted keys; the group is the mode.
+_STRIPE_KEY = re.compile(r"[sr]k_(test|live)_[A-Za-z0-9_]+")
+_STRIPE_WEBHOOK_SECRET = re.compile(r"whsec_[A-Za-z0-9+/=_-]+")
 
 
 class SettingsError(ValueError):
@@ -53,6 +57,9 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     #: Factor by which a soak test shortens the process's waits. Not allowed together with live keys.
     time_scale: float = Field(default=1.0, ge=1, le=1000)
+    #: Set by AWS in every task.
+    aws_execution_env: str = Field(default="", repr=False)
+    ecs_container_metadata_uri_v4: str = Field(default="", repr=False)
 
     @classmethod
     def from_environment(cls) -> Self:
@@ -67,13 +74,44 @@ class Settings(BaseSettings):
             raise SettingsError(_message(error.errors(include_input=False)[0])) from None
 
     @model_validator(mode="after")
-    def _check_combinations(self) -> Self:
-        if self.processor == "stripe" and not (self.stripe_api_key and self.stripe_webhook_secret):
+    def _check_development(self) -> Self:
+        """Refuse switches for development where money moves, or on AWS."""
+        for name, is_set in (("ALLOW_LOCAL_WEBHOOKS", self.allow_local_webhooks), ("TIME_SCALE", self.time_scale != 1)):
+            if is_set and self.allow_live_keys:
+                raise ValueError(f"{name} and ALLOW_LIVE_KEYS exclude each other. Unset one.")
+            if is_set and (self.aws_execution_env or self.ecs_container_metadata_uri_v4):
+                raise ValueError(f"{name} is for development, not for AWS. Unset it.")
+        return self
+
+    @model_validator(mode="after")
+    def _check_processor(self) -> Self:
+        """Refuse what would take orders without taking money, or take money in a test."""
+        if self.processor == "sandbox":
+            if self.allow_live_keys:
+                raise ValueError(
+                    "PROCESSOR=sandbox moves no money, so ALLOW_LIVE_KEYS=true would accept orders that nobody pays. "
+                    "Set PROCESSOR=stripe, or ALLOW_LIVE_KEYS=false."
+                )
+            return self
+        if not (self.stripe_api_key and self.stripe_webhook_secret):
             raise ValueError("PROCESSOR=stripe needs both STRIPE_API_KEY and STRIPE_WEBHOOK_SECRET.")
-        if self.allow_live_keys and self.allow_local_webhooks:
-            raise ValueError("ALLOW_LOCAL_WEBHOOKS and ALLOW_LIVE_KEYS exclude each other. Unset one.")
-        if self.allow_live_keys and self.time_scale != 1:
-            raise ValueError("TIME_SCALE and ALLOW_LIVE_KEYS exclude each other. Unset one.")
+        mode = _STRIPE_KEY.fullmatch(self.stripe_api_key)
+        if mode is None:
+            raise ValueError(
+                "STRIPE_API_KEY must be a secret or restricted key: sk_live_..., rk_live_..., or with test."
+            )
+        if self.allow_live_keys and mode[1] == "test":
+            raise ValueError(
+                "STRIPE_API_KEY is a test key, so ALLOW_LIVE_KEYS=true would accept orders that nobody pays. "
+                "Set a live key, or ALLOW_LIVE_KEYS=false."
+            )
+        if not self.allow_live_keys and mode[1] == "live":
+            raise ValueError(
+                "STRIPE_API_KEY is a live key, which has no use with ALLOW_LIVE_KEYS=false. "
+                "Set a test key, or ALLOW_LIVE_KEYS=true."
+            )
+        if not _STRIPE_WEBHOOK_SECRET.fullmatch(self.stripe_webhook_secret):
+            raise ValueError("STRIPE_WEBHOOK_SECRET must be an endpoint's signing secret: whsec_...")
         return self
 
 

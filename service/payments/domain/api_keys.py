@@ -68,11 +68,13 @@ class StoredKey:
     scopes: frozenset[Scope]
     api_version: str
     expires_at: datetime | None
+    #: How long it was still valid when it was read: whoever compares needs no clock that agrees with the database's.
+    expires_in: timedelta | None
     revoked_at: datetime | None
 
-    def is_live_at(self, now: datetime) -> bool:
-        """Return whether the key is neither revoked nor expired."""
-        expired = self.expires_at is not None and self.expires_at <= now
+    def is_live(self, *, age: float) -> bool:
+        """Return whether the key is neither revoked nor expired, ``age`` seconds after it was read."""
+        expired = self.expires_in is not None and self.expires_in.total_seconds() <= age
         return self.revoked_at is None and not expired
 
     def principal(self) -> Principal:

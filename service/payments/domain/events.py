@@ -1,4 +1,4 @@
-"""Events: what happened to a payment or a refund, as merchants are notified of it."""
+"""Events: what happened to a payment, a refund or a dispute, as merchants are notified of it."""
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
@@ -19,6 +19,9 @@ class EventType(StrEnum):
     REFUND_PENDING = "refund.pending"
     REFUND_SUCCEEDED = "refund.succeeded"
     REFUND_FAILED = "refund.failed"
+    DISPUTE_CREATED = "dispute.created"
+    DISPUTE_UPDATED = "dispute.updated"
+    DISPUTE_CLOSED = "dispute.closed"
 
 
 def _by_filter() -> dict[str, list[EventType]]:

@@ -23,6 +23,7 @@ class Prefix(StrEnum):
     CAPTURE = "cap"
     VOID = "void"
     REFUND = "re"
+    DISPUTE = "dp"
     ATTEMPT = "att"
     EVENT = "evt"
     TRANSFER = "tr"

@@ -1,7 +1,7 @@
 """Double-entry bookkeeping: a posting moves one amount between two accounts, so money is never created or lost."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -33,6 +33,22 @@ class PostingKind(StrEnum):
     FEE = "fee"
     REFUND = "refund"
     REFUND_REVERSAL = "refund_reversal"
+    #: Funds withdrawn because of a dispute, and returned after it was won.
+    DISPUTE = "dispute"
+    DISPUTE_REVERSAL = "dispute_reversal"
+    #: The part of a lost dispute that was not returned.
+    DISPUTE_LOSS = "dispute_loss"
+    DISPUTE_FEE = "dispute_fee"
+    DISPUTE_FEE_REVERSAL = "dispute_fee_reversal"
+
+
+#: The accounts (debit, credit) of what a payment itself posts. Whatever else bears one of these kinds was forged.
+PAYMENT_ACCOUNTS: Mapping[PostingKind, tuple[Account, Account]] = {
+    PostingKind.CAPTURE: (Account.PROCESSOR_RECEIVABLE, Account.MERCHANT_PAYABLE),
+    PostingKind.FEE: (Account.MERCHANT_PAYABLE, Account.PLATFORM_FEES),
+    PostingKind.REFUND: (Account.MERCHANT_PAYABLE, Account.PROCESSOR_RECEIVABLE),
+    PostingKind.REFUND_REVERSAL: (Account.PROCESSOR_RECEIVABLE, Account.MERCHANT_PAYABLE),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,36 +71,23 @@ def capture_postings(*, captured_before: int, amount: int, fee_basis_points: int
     The fee is computed on the total captured, less the fees charged before: many small captures cost the same as one.
     """
     fee = share(captured_before + amount, fee_basis_points) - share(captured_before, fee_basis_points)
-    capture = Posting(
-        kind=PostingKind.CAPTURE, debit=Account.PROCESSOR_RECEIVABLE, credit=Account.MERCHANT_PAYABLE, amount=amount
-    )
-    if fee == 0:
-        return (capture,)
-    return (
-        capture,
-        Posting(kind=PostingKind.FEE, debit=Account.MERCHANT_PAYABLE, credit=Account.PLATFORM_FEES, amount=fee),
-    )
+    capture = _payment_posting(PostingKind.CAPTURE, amount)
+    return (capture, _payment_posting(PostingKind.FEE, fee)) if fee else (capture,)
 
 
 def refund_postings(amount: int) -> tuple[Posting, ...]:
     """Return the postings of a refund. The fee is not returned."""
-    return (
-        Posting(
-            kind=PostingKind.REFUND, debit=Account.MERCHANT_PAYABLE, credit=Account.PROCESSOR_RECEIVABLE, amount=amount
-        ),
-    )
+    return (_payment_posting(PostingKind.REFUND, amount),)
 
 
 def refund_reversal_postings(amount: int) -> tuple[Posting, ...]:
     """Return the postings that reverse a refund which failed after it had succeeded."""
-    return (
-        Posting(
-            kind=PostingKind.REFUND_REVERSAL,
-            debit=Account.PROCESSOR_RECEIVABLE,
-            credit=Account.MERCHANT_PAYABLE,
-            amount=amount,
-        ),
-    )
+    return (_payment_posting(PostingKind.REFUND_REVERSAL, amount),)
+
+
+def _payment_posting(kind: PostingKind, amount: int) -> Posting:
+    debit, credit = PAYMENT_ACCOUNTS[kind]
+    return Posting(kind=kind, debit=debit, credit=credit, amount=amount)
 
 
 def balance(account: Account, *, debits: int, credits: int) -> int:  # noqa: A002 - the accounting term

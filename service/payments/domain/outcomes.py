@@ -28,6 +28,8 @@ class Outcome(StrEnum):
     UNCONFIRMED = "unconfirmed"
     #: The object that `authorize` will confirm exists.
     PREPARED = "prepared"
+    #: Our own key, account or software is refused. Says nothing about the payment; sent again once that is mended.
+    MISCONFIGURED = "misconfigured"
 
 
 #: The outcomes that settle an attempt.
@@ -41,6 +43,7 @@ class DeclineCode(StrEnum):
     INSUFFICIENT_FUNDS = "insufficient_funds"
     EXPIRED_CARD = "expired_card"
     INCORRECT_CVC = "incorrect_cvc"
+    INCORRECT_DETAILS = "incorrect_details"
     LOST_CARD = "lost_card"
     STOLEN_CARD = "stolen_card"
     FRAUDULENT = "fraudulent"
@@ -49,7 +52,15 @@ class DeclineCode(StrEnum):
     CURRENCY_NOT_SUPPORTED = "currency_not_supported"
     AUTHENTICATION_FAILED = "authentication_failed"
     LIMIT_EXCEEDED = "limit_exceeded"
+    DUPLICATE_TRANSACTION = "duplicate_transaction"
+    INVALID_AMOUNT = "invalid_amount"
+    INVALID_PAYMENT_METHOD = "invalid_payment_method"
+    INVALID_REQUEST = "invalid_request"
+    INVALID_STATE = "invalid_state"
     PROCESSING_ERROR = "processing_error"
+    ALREADY_CAPTURED = "already_captured"
+    ALREADY_REFUNDED = "already_refunded"
+    DISPUTED = "disputed"
     AUTHORIZATION_EXPIRED = "authorization_expired"
     REFUND_REFUSED = "refund_refused"
 
@@ -74,6 +85,7 @@ _ADVICE: dict[DeclineCode, Advice] = {
     DeclineCode.INSUFFICIENT_FUNDS: Advice.TRY_AGAIN_LATER,
     DeclineCode.EXPIRED_CARD: Advice.CORRECT_DETAILS,
     DeclineCode.INCORRECT_CVC: Advice.CORRECT_DETAILS,
+    DeclineCode.INCORRECT_DETAILS: Advice.CORRECT_DETAILS,
     DeclineCode.LOST_CARD: Advice.DO_NOT_RETRY,
     DeclineCode.STOLEN_CARD: Advice.DO_NOT_RETRY,
     DeclineCode.FRAUDULENT: Advice.DO_NOT_RETRY,
@@ -82,20 +94,23 @@ _ADVICE: dict[DeclineCode, Advice] = {
     DeclineCode.CURRENCY_NOT_SUPPORTED: Advice.USE_ANOTHER_METHOD,
     DeclineCode.AUTHENTICATION_FAILED: Advice.USE_ANOTHER_METHOD,
     DeclineCode.LIMIT_EXCEEDED: Advice.TRY_AGAIN_LATER,
+    DeclineCode.DUPLICATE_TRANSACTION: Advice.DO_NOT_RETRY,
+    DeclineCode.INVALID_AMOUNT: Advice.DO_NOT_RETRY,
+    DeclineCode.INVALID_PAYMENT_METHOD: Advice.USE_ANOTHER_METHOD,
+    DeclineCode.INVALID_REQUEST: Advice.DO_NOT_RETRY,
+    DeclineCode.INVALID_STATE: Advice.DO_NOT_RETRY,
     DeclineCode.PROCESSING_ERROR: Advice.TRY_AGAIN_LATER,
+    DeclineCode.ALREADY_CAPTURED: Advice.DO_NOT_RETRY,
+    DeclineCode.ALREADY_REFUNDED: Advice.DO_NOT_RETRY,
+    DeclineCode.DISPUTED: Advice.DO_NOT_RETRY,
     DeclineCode.AUTHORIZATION_EXPIRED: Advice.DO_NOT_RETRY,
     DeclineCode.REFUND_REFUSED: Advice.DO_NOT_RETRY,
 }
 
 
 def advice_for(code: DeclineCode) -> Advice:
-    """Return what to do about ``code``."""
+    """Return what to do about ``code``, unless the processor knows better."""
     return _ADVICE[code]
-
-
-def is_retryable(code: DeclineCode) -> bool:
-    """Return whether the same request may succeed later."""
-    return advice_for(code) is Advice.TRY_AGAIN_LATER
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +121,8 @@ class Result:
     #: The processor's id of the object that the attempt created.
     reference: str | None = None
     decline_code: DeclineCode | None = None
+    #: What the processor advises; the usual advice for ``decline_code`` if ``None``.
+    advice: Advice | None = None
     #: Where the customer's browser has to go, for ``REQUIRES_ACTION``.
     redirect_url: str | None = None
     #: For the log and for operators; never shown to merchants.
@@ -141,9 +158,10 @@ _DEFAULT_DECLINE_CODES = {
 def error_details(result: Result) -> ErrorDetails:
     """Return why a ``result`` other than an approval, which must be final, failed."""
     code = result.decline_code or _DEFAULT_DECLINE_CODES[result.outcome]
+    advice = result.advice or advice_for(code)
     return {
         "code": _ERROR_CODES[result.outcome],
         "decline_code": code.value,
-        "advice": advice_for(code).value,
-        "retryable": is_retryable(code),
+        "advice": advice.value,
+        "retryable": advice is Advice.TRY_AGAIN_LATER,
     }

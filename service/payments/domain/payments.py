@@ -1,7 +1,7 @@
 """A payment: its states, its amounts, and the operations that each state allows."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import TypedDict
@@ -157,6 +157,10 @@ class Payment:
         """
         self._require_allowed(CallKind.REFUND)
         return _within(amount, self.amount_refundable)
+
+    def with_pending(self, kind: CallKind) -> "Payment":
+        """Return the payment with a capture or void in progress: why an earlier one failed is no longer its state."""
+        return replace(self, pending_operation=kind.value, last_error=None)
 
     def _require_allowed(self, kind: CallKind) -> None:
         allowed = self.allowed()

@@ -16,6 +16,8 @@ from payments.domain.payments import TRANSITIONS, CaptureMethod, Payment, Paymen
 
 #: How long a customer has to act.
 ACTION_VALIDITY = timedelta(hours=24)
+#: When the void of an expired authorization is tried again after a refusal.
+VOID_AGAIN_AFTER = timedelta(hours=24)
 
 
 class Verdict(Enum):
@@ -80,6 +82,12 @@ def apply_result(
 def resume_after_action(payment: Payment) -> Payment:
     """Return ``payment`` once its customer has acted: the processor is asked for the outcome."""
     return replace(_to(payment, _S.PROCESSING), next_action=None, expires_at=None)
+
+
+def release(payment: Payment) -> Transition:
+    """Return what the release of the authorization changes that the processor has made on its own."""
+    changed = _released(payment)
+    return Transition(payment=changed, events=(_STATUS_EVENTS[changed.status],), verdict=Verdict.COMPLETED)
 
 
 def _apply_to_payment(
@@ -157,6 +165,7 @@ def _captured(payment: Payment, operation: Operation, result: Result, now: datet
         _to(payment, _S.SUCCEEDED if complete else _S.PARTIALLY_CAPTURED),
         amount_captured=captured,
         pending_operation=None,
+        last_error=None,
         expires_at=None if complete else payment.expires_at,
     )
     return Transition(
@@ -176,12 +185,17 @@ def _apply_to_void(payment: Payment, operation: Operation, result: Result, now: 
     """Apply the result of a void, requested by the merchant or by the authorization's expiry."""
     if not result.is_final:
         return _unresolved(payment, operation, result)
-    if result.outcome not in (Outcome.APPROVED, Outcome.EXPIRED):
-        changed = replace(payment, pending_operation=None, last_error=error_details(result))
-        return _refused(changed, operation, result, now, (EventType.PAYMENT_VOID_FAILED,))
-    # The payment may have ended meanwhile (declined, expired): then there is nothing to release or to announce.
+    # The payment may have ended meanwhile (declined, completed, expired): then there is nothing to release or to
+    # announce, and what it ended with stays true.
     ended = not TRANSITIONS[payment.status]
-    changed = replace(payment if ended else _released(payment), pending_operation=None)
+    if result.outcome not in (Outcome.APPROVED, Outcome.EXPIRED):
+        last_error = payment.last_error if ended else error_details(result)
+        changed = replace(payment, pending_operation=None, last_error=last_error)
+        if changed.expires_at is not None and changed.expires_at <= now:
+            # Voided for its expiry. What has become of it instead will be learnt; until then, not at every turn.
+            changed = replace(changed, expires_at=now + VOID_AGAIN_AFTER)
+        return _refused(changed, operation, result, now, (EventType.PAYMENT_VOID_FAILED,))
+    changed = replace(payment if ended else replace(_released(payment), last_error=None), pending_operation=None)
     return Transition(
         payment=changed,
         operation=_succeeded(operation, result, now),

@@ -2,7 +2,8 @@
 
 A call carries an attempt id, which is the processor's idempotency key: the same attempt sent twice moves money once.
 A call never raises for anything a processor may do (time out, refuse, return nonsense): it returns a :class:`Result`,
-with the outcome ``UNKNOWN`` whenever the truth is not established. Nothing is ever guessed.
+with the outcome ``UNKNOWN`` whenever the truth is not established, and ``MISCONFIGURED`` if the fault is ours. Nothing
+is ever guessed.
 """
 
 from dataclasses import dataclass, field
@@ -44,6 +45,8 @@ class Call:
     timeout: float
     #: For a payment, capture at once. For a capture, release the rest of the authorization.
     final: bool = True
+    #: The merchant's own reference of the payment.
+    merchant_reference: str | None = None
     #: The processor's id of the payment; for a prepared authorization, of what ``prepare`` created.
     charge_reference: str | None = None
     #: The processor's id of what this very attempt created, if known.
@@ -70,8 +73,18 @@ class Processor(Protocol):
     def capabilities(self) -> Capabilities:
         """What it can do beyond the minimum."""
 
+    @property
+    def payment_method_pattern(self) -> str:
+        """A regular expression of what it takes as a payment method, as the OpenAPI document shows it."""
+
     def payment_method_error(self, payment_method: str) -> str | None:
         """Return why ``payment_method`` is not valid here, or ``None`` if it is. Makes no call."""
+
+    def currency_error(self, currency: str) -> str | None:
+        """Return why it cannot take ``currency``, or ``None`` if it can. Makes no call."""
+
+    def amount_error(self, kind: CallKind, amount: int, currency: str) -> str | None:
+        """Return why it cannot take ``amount`` (minor units), or ``None`` if it can. Makes no call."""
 
     def is_available(self) -> bool:
         """Return whether calls are let through: ``False`` while the circuit breaker is open, and nothing is started."""

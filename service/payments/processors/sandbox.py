@@ -32,18 +32,21 @@ _REFERENCES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Challenge:
-    """A 3-D Secure page on which the customer has not decided yet. ``amount`` is in minor units."""
+    """A 3-D Secure page. ``amount`` is in minor units."""
 
     attempt_id: str
     amount: int
     currency: str
     return_url: str | None
+    #: Whether the customer can still decide.
+    is_open: bool
 
 
 class SandboxProcessor:
     """The sandbox. ``public_base_url`` is where its 3-D Secure page is served."""
 
     name = "sandbox"
+    payment_method_pattern = f"^(?:{'|'.join(TOKENS)})$"
     capabilities = Capabilities(multicapture=True, key_validity=None, authorization_validity=timedelta(days=7))
 
     def __init__(self, database: Database, *, public_base_url: str, settles_after: timedelta = SETTLES_AFTER) -> None:
@@ -54,6 +57,12 @@ class SandboxProcessor:
     def payment_method_error(self, payment_method: str) -> str | None:
         """Accept the documented tokens only."""
         return None if payment_method in TOKENS else "Unknown sandbox payment method. See /docs for the list of tokens."
+
+    def currency_error(self, currency: str) -> None:
+        """Accept every currency."""
+
+    def amount_error(self, kind: CallKind, amount: int, currency: str) -> None:
+        """Accept every amount."""
 
     def is_available(self) -> bool:
         """Return ``True``: its own failures are outcomes."""
@@ -87,13 +96,17 @@ class SandboxProcessor:
         return self._query(lambda tx: journal.close(tx, call.attempt_id, outcome=Outcome.NOT_DONE))
 
     def challenge(self, token: str) -> Challenge | None:
-        """Return the open 3-D Secure page with this ``token``."""
+        """Return the 3-D Secure page with this ``token``, if there ever was one."""
         with self._database.transaction() as tx:
             entry = journal.find_challenge(tx, token)
         if entry is None:
             return None
         return Challenge(
-            attempt_id=entry.attempt_id, amount=entry.amount, currency=entry.currency, return_url=entry.return_url
+            attempt_id=entry.attempt_id,
+            amount=entry.amount,
+            currency=entry.currency,
+            return_url=entry.return_url,
+            is_open=entry.outcome == Outcome.REQUIRES_ACTION,
         )
 
     def decide(self, token: str, *, approve: bool) -> bool:
@@ -150,6 +163,7 @@ class SandboxProcessor:
             settles_at=journal.now(tx) + self._settles_after if behaviour.settles_as else None,
             action_token=secrets.token_urlsafe(24) if needs_action else None,
             return_url=call.return_url,
+            automatic_capture=call.final if call.kind is CallKind.PAYMENT else None,
         )
 
     def _operation_entry(self, call: Call, tx: Connection) -> journal.JournalEntry:
@@ -161,7 +175,10 @@ class SandboxProcessor:
         if call.kind is CallKind.CAPTURE and (charge.released or entry.amount > charge.capturable):
             return entry.refused(Outcome.EXPIRED, DeclineCode.AUTHORIZATION_EXPIRED)
         if call.kind is CallKind.VOID and entry.outcome == Outcome.APPROVED:
-            journal.close(tx, charge.attempt_id, outcome=Outcome.NOT_DONE)
+            closed = journal.close(tx, charge.attempt_id, outcome=Outcome.NOT_DONE)
+            if charge.captured_at_once and closed is not None and closed.outcome == Outcome.APPROVED:
+                # The customer was faster: what is captured can only be refunded.
+                return entry.refused(Outcome.DECLINED, DeclineCode.ALREADY_CAPTURED)
         if call.kind is CallKind.REFUND and entry.amount > charge.refundable:
             return entry.refused(Outcome.DECLINED, DeclineCode.REFUND_REFUSED)
         return entry

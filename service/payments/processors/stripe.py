@@ -10,32 +10,40 @@
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import stripe
 
 from payments.domain.outcomes import DeclineCode, Outcome, Result
-from payments.processors import stripe_webhooks
+from payments.domain.snapshots import PaymentSnapshot
+from payments.processors import stripe_amounts, stripe_webhooks
 from payments.processors.base import Call, CallKind, Capabilities
 from payments.processors.circuit import CircuitBreaker, CircuitOpen
 from payments.processors.inbound import ProcessorEvent
+from payments.processors.stripe_amounts import to_stripe
 from payments.processors.stripe_api import Indeterminate, RequestRefused, StripeApi
+from payments.processors.stripe_metadata import metadata_for
 from payments.processors.stripe_outcomes import (
     ATTEMPT_METADATA,
+    CAPTURE_METADATA,
     classify,
-    decline_code,
-    describe,
     find_refund,
+    misconfigured,
     refund_result,
+    refused_payment,
+    refused_refund,
     unknown_result,
 )
+from payments.processors.stripe_reasons import Reason
+from payments.processors.stripe_snapshots import StripeSnapshots
 
 #: Stripe forgets idempotency keys after 24 hours; one hour is a safety margin for clocks and queues.
 KEY_VALIDITY = timedelta(hours=23)
 #: How long Stripe allows the authorization of a card to be captured.
 AUTHORIZATION_VALIDITY = timedelta(days=7)
-_METHOD = re.compile(r"pm_[A-Za-z0-9_]{1,250}")
+_METHOD = re.compile(r"^pm_[A-Za-z0-9_]{1,250}$")
 _LIVE_KEY = re.compile(r"[rs]k_live_.+")
 #: Share of a call's time that the request itself may take; the rest is reserved for looking up its outcome.
 _SEND_SHARE = 0.6
@@ -46,6 +54,7 @@ class StripeProcessor:
     """Moves money through one Stripe account in one mode."""
 
     name = "stripe"
+    payment_method_pattern = _METHOD.pattern
     capabilities = Capabilities(
         multicapture=False,  # depends on the eligibility of account and card
         key_validity=KEY_VALIDITY,
@@ -57,12 +66,22 @@ class StripeProcessor:
         self._livemode = _LIVE_KEY.fullmatch(api_key) is not None
         self._breaker = CircuitBreaker()
         self._api = StripeApi(api_key=api_key, breaker=self._breaker, base_url=base_url)
+        self._snapshots = StripeSnapshots(api_key=api_key, base_url=base_url)
 
     def payment_method_error(self, payment_method: str) -> str | None:
         """Accept PaymentMethods only, which Stripe's own form creates in the customer's browser."""
         if _METHOD.fullmatch(payment_method):
             return None
         return "payment_method must be the id of a Stripe PaymentMethod (pm_...)."
+
+    def currency_error(self, currency: str) -> str | None:
+        """Refuse what Stripe supports in no country."""
+        return stripe_amounts.currency_error(currency)
+
+    def amount_error(self, kind: CallKind, amount: int, currency: str) -> str | None:
+        """Refuse what Stripe's units cannot express, and charges beyond its limits."""
+        check = stripe_amounts.charge_error if kind is CallKind.PAYMENT else stripe_amounts.amount_error
+        return check(amount, currency)
 
     def is_available(self) -> bool:
         """Return whether the circuit breaker lets a call through."""
@@ -80,29 +99,36 @@ class StripeProcessor:
         """
         return stripe_webhooks.read(body, headers.get(stripe_webhooks.SIGNATURE_HEADER), secret=self._webhook_secret)
 
+    def retrieve(self, references: Sequence[str], *, timeout: float) -> PaymentSnapshot | None:
+        """Return the payment that one of Stripe's objects belongs to, with everything done to it.
+
+        Raises:
+            RetrievalFailed: Stripe did not respond, or refused.
+            Contradiction: Its object makes no sense to us.
+        """
+        return self._snapshots.retrieve_payment(references, timeout=timeout)
+
     def prepare(self, call: Call) -> Result:
-        """Create the unconfirmed PaymentIntent. Without it nothing can be charged: every failure is ``NOT_DONE``."""
+        """Create the unconfirmed PaymentIntent. Without it nothing can be charged: a failure is ``NOT_DONE``."""
         if call.livemode != self._livemode:
-            return Result(outcome=Outcome.NOT_DONE, detail="the Stripe key belongs to the other mode")
+            self._breaker.failed()  # every payment would end like this: stop accepting them
+            return Result(outcome=Outcome.MISCONFIGURED, detail="the Stripe key belongs to the other mode")
         params: stripe.params.PaymentIntentCreateParams = {
-            "amount": call.amount,
+            "amount": to_stripe(call.amount, call.currency),
             "currency": call.currency.lower(),
             "payment_method": call.payment_method,
             "allowed_payment_method_types": ["card"],
             "capture_method": "automatic" if call.final else "manual",
             "confirm": False,
-            "metadata": {
-                "payment_id": call.payment_id,
-                "merchant_id": call.merchant_id,
-                ATTEMPT_METADATA: call.attempt_id,
-            },
+            "metadata": metadata_for(call),
         }
         if call.description:
             params["description"] = call.description
         try:
             intent = self._api.create_intent(params, key=f"{call.attempt_id}:create", deadline=_deadline(call))
         except RequestRefused as refusal:
-            return Result(outcome=Outcome.NOT_DONE, decline_code=decline_code(refusal), detail=describe(refusal))
+            reason = refusal.reason
+            return misconfigured(reason) if reason.is_our_fault else refused_payment(reason)
         except Indeterminate as error:
             detail = f"the PaymentIntent could not be created ({error}); unconfirmed, it charges nothing"
             return Result(outcome=Outcome.NOT_DONE, decline_code=DeclineCode.PROCESSING_ERROR, detail=detail)
@@ -129,9 +155,9 @@ class StripeProcessor:
         """Capture; Stripe releases the rest."""
 
         def send(intent_id: str, deadline: datetime) -> stripe.PaymentIntent:
-            metadata = {"capture_attempt_id": call.attempt_id}
+            amount, metadata = to_stripe(call.amount, call.currency), {CAPTURE_METADATA: call.attempt_id}
             key = f"{call.attempt_id}:capture"
-            return self._api.capture(intent_id, call.amount, metadata=metadata, key=key, deadline=deadline)
+            return self._api.capture(intent_id, amount, metadata=metadata, key=key, deadline=deadline)
 
         return self._change(call, send)
 
@@ -147,7 +173,7 @@ class StripeProcessor:
         deadline = _deadline(call)
         params: stripe.params.RefundCreateParams = {
             "payment_intent": call.charge_reference,
-            "amount": call.amount,
+            "amount": to_stripe(call.amount, call.currency),
             "metadata": {ATTEMPT_METADATA: call.attempt_id, "payment_id": call.payment_id},
         }
         if call.reason in _REASONS:
@@ -166,18 +192,24 @@ class StripeProcessor:
         """Cancel a PaymentIntent that was not confirmed, or whose customer did not return."""
         return self._abandon(call, _deadline(call))
 
-    def _look_up(self, call: Call, deadline: datetime) -> Result:
+    def _look_up(self, call: Call, deadline: datetime, refused: Reason | None = None) -> Result:
+        """Look up an attempt, which Stripe has refused if ``refused`` is given."""
         intent_id = _intent_id(call)
         if intent_id is None:
             return Result(outcome=Outcome.NOT_FOUND, detail="no PaymentIntent is known")
         try:
-            if call.kind is CallKind.REFUND:
-                return find_refund(call, self._api.list_refunds(intent_id, deadline=deadline))
-            return classify(call, self._api.retrieve(intent_id, deadline=deadline))
+            if call.kind is not CallKind.REFUND:
+                return classify(call, self._api.retrieve(intent_id, deadline=deadline), refused)
+            found = find_refund(call, self._api.list_refunds(intent_id, deadline=deadline))
         except RequestRefused as refusal:
-            return unknown_result(intent_id, f"look-up {describe(refusal)}")
+            reason, reference = refusal.reason, None if call.kind is CallKind.REFUND else intent_id
+            if reason.is_our_fault:
+                return misconfigured(reason, reference=reference)
+            return unknown_result(reference, f"look-up {reason.describe()}")
         except Indeterminate as error:
-            return unknown_result(intent_id, f"no response to the look-up ({error})")
+            reference = None if call.kind is CallKind.REFUND else intent_id
+            return unknown_result(reference, f"no response to the look-up ({error})")
+        return found if refused is None or found.outcome is not Outcome.NOT_FOUND else refused_refund(refused)
 
     def _abandon(self, call: Call, deadline: datetime) -> Result:
         intent_id = _intent_id(call)
@@ -186,6 +218,8 @@ class StripeProcessor:
         try:
             return classify(call, self._api.cancel(intent_id, key=f"{call.attempt_id}:abandon", deadline=deadline))
         except (RequestRefused, Indeterminate) as error:
+            if isinstance(error, RequestRefused) and error.reason.is_our_fault:
+                return misconfigured(error.reason, reference=intent_id)
             found = self._look_up(call, deadline)
             if found.outcome in {Outcome.UNCONFIRMED, Outcome.REQUIRES_ACTION}:
                 return unknown_result(intent_id, f"the cancellation failed ({error})")
@@ -195,24 +229,31 @@ class StripeProcessor:
         self, call: Call, intent_id: str, error: RequestRefused | Indeterminate, deadline: datetime
     ) -> Result:
         """Look up a PaymentIntent whose confirmation was refused or got no response."""
+        refused = error.reason if isinstance(error, RequestRefused) else None
+        if refused is not None and refused.is_our_fault:
+            return misconfigured(refused, reference=intent_id)
         try:
             intent = self._api.retrieve(intent_id, deadline=deadline)
         except (RequestRefused, Indeterminate) as lookup_error:
             return unknown_result(
                 intent_id, f"no response to the confirmation ({error}), nor to the look-up ({lookup_error})"
             )
-        if isinstance(error, Indeterminate) and intent.status == "requires_confirmation":
+        if refused is None and intent.status == "requires_confirmation":
             return unknown_result(intent_id, f"no response to the confirmation ({error}), which may be in progress")
-        return self._classify_or_close(call, intent, deadline)
+        result = self._classify_or_close(call, intent, deadline)
+        if refused is not None and result.outcome is Outcome.NOT_DONE:
+            return refused_payment(refused, reference=intent_id)  # which says more than that it is canceled now
+        return result
 
     def _classify_or_close(self, call: Call, intent: stripe.PaymentIntent, deadline: datetime) -> Result:
         """Return the outcome, after cancelling what must not be confirmed again."""
         result = classify(call, intent)
         # Without a return_url, only Stripe's own script in the browser could continue, and we do not serve it.
         stranded = result.outcome is Outcome.REQUIRES_ACTION and result.redirect_url is None
-        if result.outcome is Outcome.UNCONFIRMED or stranded:
-            return self._abandon(call, deadline)
-        return result
+        if stranded:
+            abandoned = self._abandon(call, deadline)
+            return replace(abandoned, decline_code=abandoned.decline_code or DeclineCode.AUTHENTICATION_FAILED)
+        return self._abandon(call, deadline) if result.outcome is Outcome.UNCONFIRMED else result
 
     def _change(self, call: Call, send: Callable[[str, datetime], stripe.PaymentIntent]) -> Result:
         """Send a capture or cancellation."""
@@ -226,14 +267,14 @@ class StripeProcessor:
 
     def _after_failed_change(self, call: Call, error: RequestRefused | Indeterminate, deadline: datetime) -> Result:
         """Look up the outcome of a capture, cancellation or refund that was refused or got no response."""
+        reference = None if call.kind is CallKind.REFUND else call.charge_reference
+        if isinstance(error, RequestRefused):
+            if error.reason.is_our_fault:
+                return misconfigured(error.reason, reference=reference)
+            return self._look_up(call, deadline, error.reason)
         found = self._look_up(call, deadline)
         if found.outcome is not Outcome.NOT_FOUND:
             return found
-        is_refund = call.kind is CallKind.REFUND
-        if isinstance(error, RequestRefused):
-            code = DeclineCode.REFUND_REFUSED if is_refund else decline_code(error)
-            return Result(outcome=Outcome.DECLINED, decline_code=code, detail=describe(error))
-        reference = None if is_refund else call.charge_reference
         return unknown_result(reference, f"no response to the {call.kind} ({error}), which may be in progress")
 
 

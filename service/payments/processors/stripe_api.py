@@ -15,6 +15,7 @@ import requests
 import stripe
 
 from payments.processors.circuit import CircuitBreaker
+from payments.processors.stripe_reasons import UNDECIDED, Reason
 
 stripe.enable_telemetry = False
 _T = TypeVar("_T")
@@ -30,13 +31,8 @@ class RequestRefused(Exception):  # noqa: N818 - a response of Stripe's, not a f
     """Stripe responded that it did not carry out the request."""
 
     def __init__(self, error: stripe.StripeError) -> None:
-        super().__init__(error.user_message or type(error).__name__)
-        body = error.json_body
-        details = body.get("error", {}) if isinstance(body, dict) else {}
-        self.code = str(error.code or details.get("code") or "")
-        self.decline_code = str(details.get("decline_code") or "")
-        #: Whether the card was refused, rather than the request.
-        self.is_decline = isinstance(error, stripe.CardError)
+        super().__init__(type(error).__name__)
+        self.reason = Reason.of(_details(error) or {}, status=error.http_status or 0)
 
 
 class Indeterminate(Exception):  # noqa: N818 - a lack of evidence, not a fault
@@ -128,7 +124,7 @@ class StripeApi:
     def capture(
         self, intent_id: str, amount: int, *, metadata: dict[str, str], key: str, deadline: datetime
     ) -> stripe.PaymentIntent:
-        """Capture ``amount`` (minor units) and release the rest."""
+        """Capture ``amount`` (Stripe's units) and release the rest."""
         params: stripe.params.PaymentIntentCaptureParams = {"amount_to_capture": amount, "metadata": metadata}
         return self._call(
             lambda: self._client.v1.payment_intents.capture(intent_id, params, {"idempotency_key": key}), deadline
@@ -177,11 +173,15 @@ class StripeApi:
             if _is_indeterminate(error):
                 self._breaker.failed()
                 raise Indeterminate(type(error).__name__) from error
-            if isinstance(error, stripe.AuthenticationError | stripe.PermissionError):
+            refusal = RequestRefused(error)
+            if refusal.reason.concerns_all_calls:
                 self._breaker.failed()  # every payment would fail like this: stop accepting them
             else:
                 self._breaker.succeeded()
-            raise RequestRefused(error) from error
+            raise refusal from error
+        if not _makes_sense(result):
+            self._breaker.failed()
+            raise Indeterminate("the response makes no sense")
         self._breaker.succeeded()
         return result
 
@@ -189,9 +189,29 @@ class StripeApi:
 def _is_indeterminate(error: stripe.StripeError) -> bool:
     """Return whether ``error`` leaves open what happened: no response, a server error, or a request in progress.
 
-    An idempotency key that was used with other parameters counts too: something was sent under it.
+    An idempotency key that was used with other parameters counts too: something was sent under it. So does a response
+    that is not Stripe's, such as the page of a proxy.
     """
-    status = error.http_status
-    if status is None or isinstance(error, stripe.APIConnectionError | stripe.IdempotencyError):
+    status, details = error.http_status, _details(error)
+    if status is None or details is None or isinstance(error, stripe.APIConnectionError | stripe.IdempotencyError):
+        return True
+    if details.get("type") == "api_error" or details.get("code") in UNDECIDED:
         return True
     return status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in {HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS}
+
+
+def _makes_sense(result: object) -> bool:
+    """Return whether a response has what we read of it, whatever else a proxy or a fault may have made of it."""
+    found = {name: getattr(result, name, None) for name in ("id", "status", "amount_received", "data", "has_more")}
+    if isinstance(result, stripe.ListObject):
+        return isinstance(found["data"], list) and isinstance(found["has_more"], bool)
+    if isinstance(result, stripe.PaymentIntent) and not isinstance(found["amount_received"], int):
+        return False
+    return isinstance(found["id"], str) and isinstance(found["status"], str)
+
+
+def _details(error: stripe.StripeError) -> Mapping[str, Any] | None:
+    """Return the error object of a response (``Any``: parsed JSON); ``None`` if it has none."""
+    body = error.json_body
+    details = body.get("error") if isinstance(body, Mapping) else None
+    return details if isinstance(details, Mapping) else None

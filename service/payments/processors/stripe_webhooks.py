@@ -16,7 +16,7 @@ SIGNATURE_HEADER = "Stripe-Signature"
 #: Seconds by which the time of a signature may differ from our clock.
 TOLERANCE = 300
 #: Types of Stripe's objects that our attempts create, or that belong to one of those.
-_OBJECT_TYPES = frozenset({"payment_intent", "refund", "charge"})
+_OBJECT_TYPES = frozenset({"payment_intent", "refund", "charge", "dispute"})
 
 
 def read(body: bytes, signature: str | None, *, secret: str, clock: Callable[[], float] = time.time) -> ProcessorEvent:
@@ -29,7 +29,7 @@ def read(body: bytes, signature: str | None, *, secret: str, clock: Callable[[],
     try:
         event = json.loads(body)
         found: Any = event["data"]["object"]  # Any: parsed JSON, checked as it is used
-        named = (found.get("id"), found.get("payment_intent"))
+        named = (found.get("id"), found.get("payment_intent"), found.get("charge"))
         references = (
             tuple(_identifier(name) for name in named if name is not None) if found["object"] in _OBJECT_TYPES else ()
         )

@@ -1,8 +1,8 @@
 """API keys: rows by id for authentication, and by merchant for management."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from psycopg.rows import class_row
 
@@ -11,7 +11,8 @@ from payments.domain.tenancy import TenantScope
 from payments.repositories.database import Connection
 from payments.repositories.scope import scope
 
-_COLUMNS = "id, name, livemode, scopes, api_version, created_at, expires_at, revoked_at, last_used_at, replaced_by"
+_COLUMNS = """id, name, livemode, scopes, api_version, created_at, expires_at, revoked_at, last_used_at, replaced_by,
+    coalesce(expires_at <= clock_timestamp(), false) AS has_expired"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,8 @@ class ApiKey:
     last_used_at: datetime | None
     #: The key that replaced it in a rotation.
     replaced_by: str | None
+    #: By the database's clock, when it was read.
+    has_expired: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +50,8 @@ class NewKey:
 def load(tx: Connection, key_id: str) -> StoredKey | None:
     """Return what authentication needs of a key, whichever merchant it belongs to."""
     row = tx.execute(
-        "SELECT id, merchant_id, livemode, secret_hash, scopes, api_version, expires_at, revoked_at"
-        " FROM api_keys WHERE id = %s",
+        "SELECT id, merchant_id, livemode, secret_hash, scopes, api_version, expires_at, revoked_at,"
+        " expires_at - clock_timestamp() AS expires_in FROM api_keys WHERE id = %s",
         [key_id],
     ).fetchone()
     if row is None:
@@ -71,12 +74,21 @@ def insert(tx: Connection, tenant: TenantScope, new: NewKey) -> None:
     )
 
 
-def get(tx: Connection, tenant: TenantScope, key_id: str, *, lock: bool = False) -> ApiKey | None:
+def lock(tx: Connection, tenant: TenantScope, key_ids: Collection[str]) -> None:
+    """Lock those keys of ``tenant`` that exist. Read them afterwards: what is read while waiting is out of date."""
+    tx.execute(
+        "SELECT 1 FROM api_keys WHERE id = ANY(%s) AND merchant_id = %s AND livemode = %s"
+        # In one order, so that two keys which end each other do not deadlock.
+        " ORDER BY id FOR NO KEY UPDATE",
+        [list(key_ids), tenant.merchant_id, tenant.livemode],
+    )
+
+
+def get(tx: Connection, tenant: TenantScope, key_id: str) -> ApiKey | None:
     """Return one key of ``tenant``."""
     with tx.cursor(row_factory=class_row(ApiKey)) as cursor:
         return cursor.execute(
-            f"SELECT {_COLUMNS} FROM api_keys WHERE id = %s AND merchant_id = %s AND livemode = %s"  # noqa: S608 - column names only
-            + (" FOR NO KEY UPDATE" if lock else ""),
+            f"SELECT {_COLUMNS} FROM api_keys WHERE id = %s AND merchant_id = %s AND livemode = %s",  # noqa: S608 - column names only
             [key_id, tenant.merchant_id, tenant.livemode],
         ).fetchone()
 
@@ -105,12 +117,12 @@ def revoke(tx: Connection, key_id: str, *, now: datetime) -> None:
     tx.execute("UPDATE api_keys SET revoked_at = coalesce(revoked_at, %s) WHERE id = %s", [now, key_id])
 
 
-def write_last_used(tx: Connection, used: Mapping[str, datetime]) -> None:
-    """Record when keys were last used, in one batch; an earlier time never replaces a later one."""
+def write_last_used(tx: Connection, used: Mapping[str, timedelta]) -> None:
+    """Record how long ago keys were last used, in one batch; an earlier time never replaces a later one."""
     tx.execute(
         """
         UPDATE api_keys SET last_used_at = used.at
-        FROM (SELECT unnest(%s::text[]) AS id, unnest(%s::timestamptz[]) AS at ORDER BY id) AS used
+        FROM (SELECT unnest(%s::text[]) AS id, clock_timestamp() - unnest(%s::interval[]) AS at ORDER BY id) AS used
         WHERE api_keys.id = used.id AND (last_used_at IS NULL OR last_used_at < used.at)
         """,
         [list(used.keys()), list(used.values())],

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from psycopg.rows import DictRow
 
@@ -60,13 +60,19 @@ def get(tx: Connection, attempt_id: str) -> Attempt | None:
     return None if row is None else _attempt(row)
 
 
-def lock_if_held(tx: Connection, attempt: Attempt) -> bool:
-    """Lock the attempt if the caller still holds it; whoever lost it may record nothing."""
+def lock_if_held(tx: Connection, attempt: Attempt) -> datetime | None:
+    """Lock the attempt if the caller still holds it; whoever lost it may record nothing.
+
+    Returns:
+        The database's time, from which what is recorded counts; ``None`` if the caller no longer holds the attempt.
+    """
     row = tx.execute(
-        "SELECT 1 FROM attempts WHERE id = %s AND generation = %s AND status = 'open' FOR NO KEY UPDATE",
+        "SELECT clock_timestamp() AS now FROM attempts WHERE id = %s AND generation = %s AND status = 'open'"
+        " FOR NO KEY UPDATE",
         [attempt.id, attempt.generation],
     ).fetchone()
-    return row is not None
+    now: datetime | None = None if row is None else row["now"]
+    return now
 
 
 def claim_due(tx: Connection, *, processor: str, early: bool, limit: int) -> Sequence[Attempt]:
@@ -164,18 +170,27 @@ def settle_creation(tx: Connection, tenant: TenantScope, payment_id: str, *, out
     )
 
 
+def look_up_creation_soon(tx: Connection, tenant: TenantScope, payment_id: str) -> None:
+    """Make the attempt that created a payment due as soon as nobody can be sending it."""
+    tx.execute(
+        """
+        UPDATE attempts SET next_look_at = least(next_look_at, greatest(clock_timestamp(), deadline_at))
+        WHERE merchant_id = %(merchant_id)s AND livemode = %(livemode)s AND payment_id = %(payment_id)s
+            AND kind = 'payment' AND status = 'open'
+        """,
+        scope(tenant, payment_id=payment_id),
+    )
+
+
 def look_up_soon(tx: Connection, *, processor: str, livemode: bool, reference: str) -> None:
     """Make the attempts concerning a processor's object due now.
 
-    ``reference`` is the object's id: that of a payment (which includes its captures and voids) or of a refund. A refund
-    that had succeeded is looked up once more: it may have failed since.
+    ``reference`` is the object's id: that of a payment, which includes all its operations, or of a refund.
     """
     tx.execute(
         """
-        UPDATE attempts SET status = 'open',
-            next_look_at = least(next_look_at, greatest(clock_timestamp(), deadline_at))
-        WHERE processor = %(processor)s AND livemode = %(livemode)s
-            AND (status = 'open' OR (kind = 'refund' AND outcome = 'approved' AND processor_reference = %(reference)s))
+        UPDATE attempts SET next_look_at = least(next_look_at, greatest(clock_timestamp(), deadline_at))
+        WHERE processor = %(processor)s AND livemode = %(livemode)s AND status = 'open'
             AND (processor_reference = %(reference)s OR (merchant_id, livemode, payment_id) IN (
                 SELECT merchant_id, livemode, payment_id FROM attempts
                 WHERE processor = %(processor)s AND livemode = %(livemode)s AND kind = 'payment'
@@ -186,8 +201,12 @@ def look_up_soon(tx: Connection, *, processor: str, livemode: bool, reference: s
 
 
 def schedule_lookup(tx: Connection, attempt: Attempt) -> None:
-    """Make the attempt due in one processor deadline, in case nobody settles it before."""
+    """Make the attempt due in one processor deadline, in case nobody settles it before; a former holder is fenced off.
+
+    A look-up that began earlier would still see what the customer has acted upon since.
+    """
     tx.execute(
-        "UPDATE attempts SET next_look_at = clock_timestamp() + %s WHERE id = %s AND status = 'open'",
+        "UPDATE attempts SET generation = generation + 1, next_look_at = clock_timestamp() + %s"
+        " WHERE id = %s AND status = 'open'",
         [PROCESSOR_DEADLINE, attempt.id],
     )

@@ -6,6 +6,8 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
@@ -19,6 +21,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from payments.domain.tenancy import TenantScope
 from payments.observability import timing
+from payments.repositories.connection_failures import explain
 from payments.repositories.schema import SchemaOutdated, require_current
 
 Connection = psycopg.Connection[DictRow]
@@ -31,12 +34,33 @@ _INVALID_AUTHORIZATION = "28"
 _CHECK_AFTER_IDLE = 1.0
 #: Milliseconds. No statement of a request should take as long; below the processor's deadline.
 _STATEMENT_TIMEOUT = 5_000
-_LOCK_TIMEOUT = 3_000
+#: How long it waits for a lock. Whatever else takes locks for longer stalls payments.
+LONGEST_LOCK_WAIT = 3_000
 _IDLE_TIMEOUT = 15_000
 
 
+#: Severity of an error after which the server keeps the connection: it has rolled back, and says so.
+_ERROR = "ERROR"
+#: Whether a COMMIT that was not refused was sent for the request that this thread serves.
+_sent_commit: ContextVar[bool] = ContextVar("sent_commit", default=False)
+
+
 class DatabaseUnavailable(Exception):  # noqa: N818 - a condition, not a fault
-    """The database cannot be written to at the moment; nothing was committed."""
+    """The database cannot be written to at the moment; the transaction was not committed."""
+
+
+class CommitUnanswered(psycopg.OperationalError):
+    """The connection was lost at COMMIT: nobody here knows whether it was carried out."""
+
+
+def begin_request() -> None:
+    """Start over: no COMMIT was sent yet for the request that this thread serves."""
+    _sent_commit.set(False)
+
+
+def may_have_committed() -> bool:
+    """Return whether this thread has sent a COMMIT since :func:`begin_request`, and the server has not refused it."""
+    return _sent_commit.get()
 
 
 class Database:
@@ -84,6 +108,16 @@ class Database:
                     current.set()
                 return connection
 
+            def commit(self) -> None:
+                before = _sent_commit.set(True)
+                try:
+                    super().commit()
+                except psycopg.Error as error:
+                    if error.diag.severity_nonlocalized == _ERROR:
+                        _sent_commit.reset(before)  # an answer: it was rolled back
+                        raise
+                    raise CommitUnanswered("The database did not answer a COMMIT.") from error
+
         self._pool: ConnectionPool[_Connection] = ConnectionPool(
             make_conninfo(conninfo, **_defaults(name)),
             connection_class=_Connection,
@@ -109,7 +143,9 @@ class Database:
         It sees the rows of all merchants. To serve one merchant, use :meth:`tenant_transaction`.
 
         Raises:
-            DatabaseUnavailable: No connection became available in time, or the server is read-only.
+            DatabaseUnavailable: No connection became available in time, the server is read-only, or it has ended a
+                transaction that idled for too long.
+            CommitUnanswered: The connection was lost at COMMIT.
         """
         with timing.span(self._span):
             yield from self._transaction()
@@ -140,6 +176,8 @@ class Database:
             raise DatabaseUnavailable(
                 "The database connection has become read-only (failover); nothing was committed."
             ) from error
+        except psycopg.errors.IdleInTransactionSessionTimeout as error:
+            raise DatabaseUnavailable("The database has ended a transaction that idled for too long.") from error
         finally:
             self._return(connection)
 
@@ -162,6 +200,14 @@ class Database:
         return True
 
 
+def now(tx: Connection) -> datetime:
+    """Return the time by the database's clock, the only one that stored times are compared with."""
+    row = tx.execute("SELECT clock_timestamp() AS now").fetchone()
+    assert row is not None  # noqa: S101 - this SELECT returns a row
+    moment: datetime = row["now"]
+    return moment
+
+
 def fatal_conditions(database: Database) -> tuple[tuple[threading.Event, str], ...]:
     """Return the events upon which the process must be replaced, each with the message to log."""
     return (
@@ -174,6 +220,32 @@ def fatal_conditions(database: Database) -> tuple[tuple[threading.Event, str], .
             "the schema is older than this release; exiting, see the log of `migrate`",
         ),
     )
+
+
+def probe(conninfo: str = "", *, name: str, deadline: float) -> None:
+    """Connect once, so that whoever waits for a pool knows why there is no connection.
+
+    Args:
+        conninfo: A libpq connection string.
+        name: Name of the application, as the server shows it.
+        deadline: Seconds during which a server that may yet answer is tried again.
+
+    Raises:
+        ConnectionFailure: There is no connection.
+        SchemaOutdated: The schema is older than this release.
+    """
+    end = time.monotonic() + deadline
+    while True:
+        try:
+            with psycopg.connect(make_conninfo(conninfo, **_defaults(name))) as connection:
+                require_current(connection)
+        except psycopg.Error as error:
+            failure = explain(error)
+            if not failure.is_transient or time.monotonic() + 1 > end:
+                raise failure from error
+        else:
+            return
+        time.sleep(1)
 
 
 def require_current_schema(conninfo: str = "", *, name: str) -> None:
@@ -202,7 +274,7 @@ def _defaults(name: str) -> dict[str, str | int]:
         "keepalives_interval": 2,
         "keepalives_count": 3,
         "tcp_user_timeout": 10_000,
-        "options": f"-c statement_timeout={_STATEMENT_TIMEOUT} -c lock_timeout={_LOCK_TIMEOUT} "
+        "options": f"-c statement_timeout={_STATEMENT_TIMEOUT} -c lock_timeout={LONGEST_LOCK_WAIT} "
         f"-c idle_in_transaction_session_timeout={_IDLE_TIMEOUT} -c timezone=UTC " + os.environ.get("PGOPTIONS", ""),
         # libpq would ignore PGOPTIONS in favour of this option; appended, it takes precedence.
     }

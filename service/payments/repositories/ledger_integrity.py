@@ -1,10 +1,11 @@
 """Ledger integrity: roll-ups, the hash chain of seals, and the queries that verify them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from psycopg.rows import DictRow, tuple_row
 
+from payments.domain.ledger import Account, PostingKind
 from payments.repositories.cursors import STABLE, Position, lock, move
 from payments.repositories.database import Connection
 
@@ -133,6 +134,21 @@ def count_after(tx: Connection, position: Position) -> int:
     return int(row["transfers"])
 
 
+def transaction_ids_ahead(tx: Connection) -> Sequence[str]:
+    """Return the append-only tables that have transaction IDs which this server has not reached yet.
+
+    A dump restores rows and not the server's counter: readers that follow it would skip what is written from now on.
+    """
+    rows = tx.execute(
+        """
+        SELECT name FROM (VALUES ('ledger_transfers', (SELECT max(xid) FROM ledger_transfers)),
+            ('events', (SELECT max(xid) FROM events))) AS tables (name, latest)
+        WHERE latest >= pg_snapshot_xmax(pg_current_snapshot())
+        """
+    )
+    return [str(row["name"]) for row in rows]
+
+
 def wrong_rollups(tx: Connection) -> Sequence[DictRow]:
     """Return roll-ups that are not the sum of the transfers up to the cursor."""
     return tx.execute(
@@ -153,20 +169,53 @@ def wrong_rollups(tx: Connection) -> Sequence[DictRow]:
 
 
 def wrong_payments(tx: Connection) -> Sequence[DictRow]:
-    """Return payments whose amounts differ from what was posted for them."""
+    """Return payments whose amounts, or the fee on them, differ from what was posted for them."""
     return tx.execute(
         """
         SELECT p.id AS payment, p.amount_captured, p.amount_refunded,
             coalesce(booked.captured, 0)::bigint AS booked_captured,
-            coalesce(booked.refunded, 0)::bigint AS booked_refunded
+            coalesce(booked.refunded, 0)::bigint AS booked_refunded, coalesce(booked.fee, 0)::bigint AS booked_fee
         FROM payments p LEFT JOIN (
             SELECT merchant_id, livemode, payment_id, sum(amount) FILTER (WHERE kind = 'capture') AS captured,
+                sum(amount) FILTER (WHERE kind = 'fee') AS fee,
                 coalesce(sum(amount) FILTER (WHERE kind = 'refund'), 0)
                     - coalesce(sum(amount) FILTER (WHERE kind = 'refund_reversal'), 0) AS refunded
             FROM ledger_transfers GROUP BY merchant_id, livemode, payment_id) AS booked
         ON (booked.merchant_id, booked.livemode, booked.payment_id) = (p.merchant_id, p.livemode, p.id)
-        WHERE (p.amount_captured, p.amount_refunded)
-            <> (coalesce(booked.captured, 0), coalesce(booked.refunded, 0))
+        WHERE (p.amount_captured, p.amount_refunded, (p.amount_captured * p.fee_basis_points * 2 + 10000) / 20000)
+            <> (coalesce(booked.captured, 0), coalesce(booked.refunded, 0), coalesce(booked.fee, 0))
         ORDER BY p.id
         """
+    ).fetchall()
+
+
+def unexplained_transfers(
+    tx: Connection, *, kinds: Sequence[PostingKind], accounts: Mapping[PostingKind, tuple[Account, Account]]
+) -> Sequence[DictRow]:
+    """Return transfers that no payment accounts for: one that was forged is sealed like any other.
+
+    Args:
+        tx: The transaction.
+        kinds: Every kind of transfer that exists.
+        accounts: The accounts (debit, credit) of kinds that a payment posts in its own currency.
+    """
+    return tx.execute(
+        """
+        WITH own AS (
+            SELECT * FROM unnest(%(own)s::text[], %(debit)s::text[], %(credit)s::text[]) AS rows (kind, debit, credit))
+        SELECT t.id AS transfer FROM ledger_transfers t
+        LEFT JOIN attempts a ON (a.merchant_id, a.livemode, a.payment_id, a.id)
+            = (t.merchant_id, t.livemode, t.payment_id, t.attempt_id)
+        LEFT JOIN payments p ON (p.merchant_id, p.livemode, p.id) = (t.merchant_id, t.livemode, t.payment_id)
+        LEFT JOIN own ON own.kind = t.kind
+        WHERE t.kind <> ALL(%(kinds)s) OR a.id IS NULL OR p.id IS NULL
+            OR (t.currency, t.debit_account, t.credit_account) <> (p.currency, own.debit, own.credit)
+        ORDER BY t.xid, t.id
+        """,
+        {
+            "kinds": list(kinds),
+            "own": list(accounts),
+            "debit": [debit for debit, _ in accounts.values()],
+            "credit": [credit for _, credit in accounts.values()],
+        },
     ).fetchall()

@@ -24,6 +24,8 @@ class JournalEntry:
     settles_at: datetime | None
     action_token: str | None
     return_url: str | None
+    #: Whether the charge is captured at once; ``None`` in entries older than this field, and of operations.
+    automatic_capture: bool | None = None
 
     def refused(self, outcome: Outcome, code: DeclineCode) -> "JournalEntry":
         """Return the entry as a refusal."""
@@ -39,6 +41,8 @@ class Charge:
     refundable: int
     #: Whether the authorization was voided.
     released: bool
+    #: Whether it was captured at once.
+    captured_at_once: bool
 
 
 _COLUMNS = ", ".join(field.name for field in fields(JournalEntry))
@@ -48,7 +52,7 @@ _SELECT = """
         CASE WHEN outcome = 'pending' AND settles_at <= clock_timestamp() THEN settles_as ELSE outcome END AS outcome,
         CASE WHEN outcome = 'pending' AND (settles_at > clock_timestamp() OR settles_as = 'approved') THEN NULL
             ELSE decline_code END AS decline_code,
-        settles_as, settles_at, action_token, return_url
+        settles_as, settles_at, action_token, return_url, automatic_capture
     FROM sandbox_journal
 """
 
@@ -82,7 +86,8 @@ def insert_once(tx: Connection, entry: JournalEntry) -> JournalEntry:
 def lock_charge(tx: Connection, reference: str) -> Charge | None:
     """Return what is left of a charge, locked until the transaction ends."""
     row = tx.execute(
-        "SELECT amount, token, attempt_id FROM sandbox_journal WHERE reference = %s AND kind = 'payment' FOR UPDATE",
+        "SELECT amount, attempt_id, automatic_capture FROM sandbox_journal"
+        " WHERE reference = %s AND kind = 'payment' FOR UPDATE",
         [reference],
     ).fetchone()
     if row is None:
@@ -97,12 +102,14 @@ def lock_charge(tx: Connection, reference: str) -> Charge | None:
         [reference],
     ).fetchone()
     assert sums is not None  # noqa: S101 - an aggregate returns a row
+    # A charge that is captured at once has no capture entry; one of which that is not known, either.
+    at_once = row["automatic_capture"] if row["automatic_capture"] is not None else not sums["captured"]
     return Charge(
         attempt_id=row["attempt_id"],
-        capturable=row["amount"] - sums["captured"],
-        # A charge with automatic capture has no capture entry.
-        refundable=(sums["captured"] or row["amount"]) - sums["refunded"],
+        capturable=0 if row["automatic_capture"] else row["amount"] - sums["captured"],
+        refundable=(row["amount"] if at_once else sums["captured"]) - sums["refunded"],
         released=bool(sums["voided"]),
+        captured_at_once=bool(row["automatic_capture"]),
     )
 
 
@@ -116,8 +123,8 @@ def close(tx: Connection, attempt_id: str, *, outcome: Outcome) -> JournalEntry 
 
 
 def find_challenge(tx: Connection, token: str) -> JournalEntry | None:
-    """Return the charge whose customer has to act on the page with this ``token``."""
-    row = tx.execute(_SELECT + "WHERE action_token = %s AND outcome = 'requires_action'", [token]).fetchone()
+    """Return the charge whose customer has, or had, to act on the page with this ``token``."""
+    row = tx.execute(_SELECT + "WHERE action_token = %s", [token]).fetchone()
     return None if row is None else JournalEntry(**row)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from psycopg.rows import DictRow
 
 from payments.domain.operations import STUCK_AFTER
+from payments.domain.outcomes import Outcome
 from payments.repositories.database import Connection
 
 
@@ -16,6 +17,8 @@ class RecoveryBacklog:
     #: Age in seconds of the oldest open attempt, 0 without any. A payment that waits for its customer does not count.
     oldest_seconds: float
     stuck: int
+    #: Open attempts that the processor refuses for a mistake of ours.
+    misconfigured: int
 
 
 _OPEN = """
@@ -30,13 +33,14 @@ def backlog(tx: Connection) -> RecoveryBacklog:
     row = tx.execute(
         f"""
         SELECT coalesce(extract(epoch FROM clock_timestamp() - min(a.created_at)), 0)::float8 AS oldest,
-            count(*) FILTER (WHERE a.created_at < clock_timestamp() - %s) AS stuck
+            count(*) FILTER (WHERE a.created_at < clock_timestamp() - %(stuck_after)s) AS stuck,
+            count(*) FILTER (WHERE a.outcome = %(misconfigured)s) AS misconfigured
         {_OPEN}
         """,  # noqa: S608 - constant text only
-        [STUCK_AFTER],
+        {"stuck_after": STUCK_AFTER, "misconfigured": Outcome.MISCONFIGURED},
     ).fetchone()
     assert row is not None  # noqa: S101 - an aggregate returns a row
-    return RecoveryBacklog(oldest_seconds=row["oldest"], stuck=row["stuck"])
+    return RecoveryBacklog(oldest_seconds=row["oldest"], stuck=row["stuck"], misconfigured=row["misconfigured"])
 
 
 def list_stuck(tx: Connection) -> Sequence[DictRow]:

@@ -83,6 +83,20 @@ def count(tx: Connection, tenant: TenantScope) -> int:
     return int(row["found"]) if row else 0
 
 
+def lock_for_messages(tx: Connection, endpoint_ids: Sequence[str]) -> None:
+    """Lock endpoints against being switched or deleted, so that messages are created for what they then are."""
+    tx.execute("SELECT FROM webhook_endpoints WHERE id = ANY(%s) ORDER BY id FOR SHARE", [sorted(set(endpoint_ids))])
+
+
+def lock_all_for_messages(tx: Connection, tenant: TenantScope) -> None:
+    """Lock all endpoints of ``tenant`` as :func:`lock_for_messages` does."""
+    tx.execute(
+        "SELECT FROM webhook_endpoints WHERE merchant_id = %s AND livemode = %s AND deleted_at IS NULL"
+        " ORDER BY id FOR SHARE",
+        [tenant.merchant_id, tenant.livemode],
+    )
+
+
 def update(tx: Connection, endpoint: Endpoint) -> None:
     """Store a changed endpoint, which the caller has locked."""
     tx.execute(

@@ -52,7 +52,10 @@ class Delivery:
 
 
 def insert(tx: Connection, subscriptions: Sequence[Subscription]) -> None:
-    """Create the messages that do not exist yet; those to a disabled endpoint are held."""
+    """Create the messages that do not exist yet: held if the endpoint is disabled, none if it is deleted.
+
+    The caller holds the locks of the endpoints.
+    """
     if not subscriptions:
         return
     now = clock.now(tx)
@@ -62,7 +65,7 @@ def insert(tx: Connection, subscriptions: Sequence[Subscription]) -> None:
         SELECT new.id, merchant_id, livemode, endpoint.id, new.event_id,
             CASE endpoint.status WHEN 'enabled' THEN 'pending' ELSE 'held' END, now()
         FROM unnest(%s::text[], %s::text[], %s::text[]) AS new (id, event_id, endpoint_id)
-            JOIN webhook_endpoints AS endpoint ON endpoint.id = new.endpoint_id
+            JOIN webhook_endpoints AS endpoint ON endpoint.id = new.endpoint_id AND endpoint.deleted_at IS NULL
         ON CONFLICT (endpoint_id, event_id) DO NOTHING
         """,
         [

@@ -1,6 +1,5 @@
 """The `api` process: the application and its background thread."""
 
-import atexit
 import logging
 import os
 import signal
@@ -14,7 +13,7 @@ from payments.core.settings import Settings
 from payments.core.time_scale import scaled
 from payments.repositories import api_keys
 from payments.repositories.database import DatabaseUnavailable, fatal_conditions
-from payments.server.gunicorn_server import end_when
+from payments.server.https_server import end_when, serve
 from payments.services.context import Context
 from payments.services.wiring import make_context
 from payments.web.app import create_app
@@ -26,13 +25,19 @@ _log = logging.getLogger("payments.api")
 _FLUSH_INTERVAL = 30.0
 
 
-def make_app(settings: Settings) -> Api:
-    """Create the application of a serving process."""
+def run(settings: Settings) -> int:
+    """Serve until SIGTERM; return the exit code."""
     context = make_context(settings, name="api")
     app = create_app(context, settings)
+    code = serve(settings, lambda: _start(app, context, settings))
+    flush(app, context)  # what the drain left
+    return code
+
+
+def _start(app: Api, context: Context, settings: Settings) -> Api:
+    """Start what runs beside the server, which now handles SIGTERM."""
     for event, reason in fatal_conditions(context.database):
-        end_when(event, reason, lambda: os.kill(os.getppid(), signal.SIGTERM))
-    atexit.register(flush, app, context)  # once more after the drain
+        end_when(event, reason, lambda: os.kill(os.getpid(), signal.SIGTERM))
     interval = scaled(_FLUSH_INTERVAL, settings.time_scale)
     threading.Thread(target=_flush_forever, args=(app, context, interval), name="flush", daemon=True).start()
     return app

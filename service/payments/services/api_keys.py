@@ -1,17 +1,17 @@
 """API keys: creating, rotating with overlap, revoking. A key cannot grant more than it has itself."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
 
-from payments.core.problems import IllegalTransition, NotFound, ScopeMissing
+from payments.core.problems import IllegalTransition, NotFound, ScopeMissing, Unauthenticated, ValidationFailed
 from payments.domain import api_keys as domain
 from payments.domain.api_keys import Principal, Scope
 from payments.domain.api_versions import CURRENT_API_VERSION
 from payments.domain.ids import Prefix, new_id
 from payments.domain.tenancy import TenantScope
-from payments.repositories import api_keys, audit
+from payments.repositories import api_keys, audit, database
 from payments.repositories.api_keys import ApiKey, NewKey
 from payments.repositories.database import Connection
 from payments.services.context import Context
@@ -27,20 +27,20 @@ class IssuedKey:
     token: str
 
 
-def status_of(key: ApiKey, now: datetime) -> str:
-    """Return ``active``, ``expired`` or ``revoked``."""
+def status_of(key: ApiKey) -> str:
+    """Return ``active``, ``expired`` or ``revoked``, as of when the key was read."""
     if key.revoked_at is not None:
         return "revoked"
-    return "expired" if key.expires_at is not None and key.expires_at <= now else "active"
+    return "expired" if key.has_expired else "active"
 
 
-def key_json(key: ApiKey, now: datetime, *, secret: str | None = None) -> Json:
+def key_json(key: ApiKey, *, secret: str | None = None) -> Json:
     """Return a key as merchants see it."""
     return {
         "id": key.id,
         "object": "api_key",
         "name": key.name,
-        "status": status_of(key, now),
+        "status": status_of(key),
         "scopes": key.scopes,
         "api_version": key.api_version,
         "secret": secret,
@@ -51,6 +51,31 @@ def key_json(key: ApiKey, now: datetime, *, secret: str | None = None) -> Json:
         "replaced_by": key.replaced_by,
         "livemode": key.livemode,
     }
+
+
+def hold(tx: Connection, principal: Principal, scope: Scope, *, also: Collection[str] = ()) -> Principal:
+    """Return the caller as its key stands now, which stays so until the transaction ends.
+
+    The caller was authenticated from a cache that lags behind. That is good enough for whatever ends with the request,
+    but not for what grants, rotates or ends a credential: its effects would outlive the key.
+
+    Args:
+        tx: The transaction of the change.
+        principal: The caller as authenticated.
+        scope: What the change requires.
+        also: Further keys to lock, which the change is about.
+
+    Raises:
+        Unauthenticated: The key has been revoked or has expired.
+        ScopeMissing: The key has lost ``scope``.
+    """
+    api_keys.lock(tx, principal, {principal.key_id, *also})
+    key = api_keys.load(tx, principal.key_id)
+    if key is None or not key.is_live(age=0):
+        raise Unauthenticated("The API key has been revoked or has expired. Use another one.")
+    if scope not in key.scopes:
+        raise ScopeMissing(f"The API key lacks {scope}. Use a key that has it.", scopes=[scope])
+    return key.principal()
 
 
 def issue_key(
@@ -97,16 +122,19 @@ def create(
     """Create a key for the caller's merchant and mode.
 
     Raises:
+        Unauthenticated: The caller's key has ended.
         ScopeMissing: It would have scopes that the caller lacks, or outlive the caller's key.
+        ValidationFailed: It would have expired already.
     """
-    now = context.now()
 
     def work(tx: Connection) -> LocalResponse:
-        _check_grant(principal, scopes, expires_at)
-        issued = issue_key(
-            tx, principal, actor=principal.key_id, name=name, scopes=scopes, expires_at=expires_at, now=now
-        )
-        return _response_with_secret(issued, now)
+        caller = hold(tx, principal, Scope.API_KEYS_WRITE)
+        now = database.now(tx)
+        if expires_at is not None and expires_at <= now:
+            raise ValidationFailed.at("#/expires_at", "Must be a time in the future, in Unix seconds.")
+        _check_grant(caller, scopes, expires_at)
+        issued = issue_key(tx, caller, actor=caller.key_id, name=name, scopes=scopes, expires_at=expires_at, now=now)
+        return _response_with_secret(issued)
 
     return run_local(context, principal, request, work)
 
@@ -117,35 +145,33 @@ def rotate(
     """Replace the key ``key_id``, which remains valid during ``overlap``.
 
     Raises:
+        Unauthenticated: The caller's key has ended.
         NotFound: The caller has no such key.
         IllegalTransition: The key is not active, or has been rotated already.
         ScopeMissing: The key has more scopes than the caller.
     """
-    now = context.now()
 
     def work(tx: Connection) -> LocalResponse:
-        old = _get(tx, principal, key_id, lock=True)
-        _check_grant(principal, frozenset(Scope(scope) for scope in old.scopes), old.expires_at)
-        return _response_with_secret(
-            replace_key(tx, principal, old, actor=principal.key_id, overlap=overlap, now=now), now
-        )
+        caller = hold(tx, principal, Scope.API_KEYS_WRITE, also=[key_id])
+        old = _get(tx, caller, key_id)
+        _check_grant(caller, frozenset(Scope(scope) for scope in old.scopes), old.expires_at)
+        return _response_with_secret(replace_key(tx, caller, old, actor=caller.key_id, overlap=overlap))
 
     return run_local(context, principal, request, work)
 
 
-def replace_key(
-    tx: Connection, tenant: TenantScope, old: ApiKey, *, actor: str, overlap: timedelta, now: datetime
-) -> IssuedKey:
-    """Issue the replacement of ``old``, which the caller has locked.
+def replace_key(tx: Connection, tenant: TenantScope, old: ApiKey, *, actor: str, overlap: timedelta) -> IssuedKey:
+    """Issue the replacement of ``old``, which the caller has locked before reading it.
 
     Raises:
         IllegalTransition: ``old`` is not active, or has been rotated already.
     """
-    state = status_of(old, now)
+    state = status_of(old)
     if state != "active" or old.replaced_by is not None:
         state = "replaced" if state == "active" else state
         allowed = ["revoke"] if state == "replaced" else []
         raise IllegalTransition(f"The API key is {state}. Create a new one.", state=state, allowed=allowed)
+    now = database.now(tx)
     issued = issue_key(
         tx,
         tenant,
@@ -166,24 +192,26 @@ def revoke(context: Context, principal: Principal, request: IdempotentRequest, *
     """Revoke a key, effective immediately. Revoking it again changes nothing.
 
     Raises:
+        Unauthenticated: The caller's key has ended.
         NotFound: The caller has no such key.
     """
-    now = context.now()
 
     def work(tx: Connection) -> LocalResponse:
-        revoke_key(tx, principal, key_id, actor=principal.key_id, now=now)
-        return LocalResponse(status=HTTPStatus.OK, body=key_json(_get(tx, principal, key_id), now))
+        caller = hold(tx, principal, Scope.API_KEYS_WRITE, also=[key_id])
+        revoke_key(tx, caller, key_id, actor=caller.key_id)
+        return LocalResponse(status=HTTPStatus.OK, body=key_json(_get(tx, caller, key_id)))
 
     return run_local(context, principal, request, work)
 
 
-def revoke_key(tx: Connection, tenant: TenantScope, key_id: str, *, actor: str, now: datetime) -> None:
-    """Revoke a key of ``tenant``, on behalf of ``actor``.
+def revoke_key(tx: Connection, tenant: TenantScope, key_id: str, *, actor: str) -> None:
+    """Revoke a key of ``tenant``, which the caller has locked, on behalf of ``actor``.
 
     Raises:
         NotFound: The tenant has no such key.
     """
-    _get(tx, tenant, key_id, lock=True)
+    _get(tx, tenant, key_id)
+    now = database.now(tx)
     api_keys.revoke(tx, key_id, now=now)
     audit.record(tx, tenant, actor=actor, action="api_key.revoke", subject=key_id, now=now)
 
@@ -194,8 +222,8 @@ def list_keys(context: Context, tenant: TenantScope, *, before: str | None, limi
         return api_keys.list_for_tenant(tx, tenant, before=before, limit=limit)
 
 
-def _get(tx: Connection, tenant: TenantScope, key_id: str, *, lock: bool = False) -> ApiKey:
-    found = api_keys.get(tx, tenant, key_id, lock=lock)
+def _get(tx: Connection, tenant: TenantScope, key_id: str) -> ApiKey:
+    found = api_keys.get(tx, tenant, key_id)
     if found is None:
         raise NotFound.of("API key")
     return found
@@ -209,10 +237,10 @@ def _check_grant(principal: Principal, scopes: frozenset[Scope], expires_at: dat
         raise ScopeMissing("The new key must not outlive the key that creates it. Set expires_at.")
 
 
-def _response_with_secret(issued: IssuedKey, now: datetime) -> LocalResponse:
+def _response_with_secret(issued: IssuedKey) -> LocalResponse:
     """Return a response that contains the secret now, but not in its replays."""
     return LocalResponse(
         status=HTTPStatus.CREATED,
-        body=key_json(issued.key, now, secret=issued.token),
-        stored_body=key_json(issued.key, now),
+        body=key_json(issued.key, secret=issued.token),
+        stored_body=key_json(issued.key),
     )

@@ -1,6 +1,6 @@
 """The context of the use cases: everything they use of the outside world."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -25,8 +25,16 @@ class Context:
     #: Whether webhooks may be sent to this machine. For development only.
     allow_local_webhooks: bool = False
     metrics: Metrics = field(default_factory=Metrics)
-    #: Clock for identifiers and records; leases and deadlines use the database's clock.
+    #: Clock for identifiers and records only: whatever is compared with stored times is `repositories.database.now`.
     now: Callable[[], datetime] = _now
+
+    #: What to call at the end: a process that serves until it is killed never does.
+    on_close: Sequence[Callable[[], None]] = ()
+
+    def close(self) -> None:
+        """Close every connection."""
+        for close in self.on_close:
+            close()
 
     def processor_for(self, *, livemode: bool) -> Processor:
         """Return the processor for new payments in a mode."""

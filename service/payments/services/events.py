@@ -9,13 +9,20 @@ from payments.domain.operations import Operation
 from payments.domain.payments import Payment
 from payments.repositories import events
 from payments.repositories.database import Connection
-from payments.services.presentation import dumps, subject_json, timestamp
+from payments.services.presentation import Json, dumps, subject_json, timestamp
 
 
 def record(
     tx: Connection, payment: Payment, operation: Operation | None, types: tuple[EventType, ...], *, now: datetime
 ) -> Payment:
-    """Store an event for each of ``types``, and return the payment with its advanced event sequence.
+    """Store an event about a payment or refund for each of ``types``; see :func:`record_subject`."""
+    return record_subject(tx, payment, subject_json(payment, operation), types, now=now)
+
+
+def record_subject(
+    tx: Connection, payment: Payment, subject: Json, types: tuple[EventType, ...], *, now: datetime
+) -> Payment:
+    """Store an event about ``subject`` for each of ``types``, and return the payment with its advanced event sequence.
 
     The caller has locked the payment, so that sequence numbers are unique and have no gaps.
     """
@@ -31,7 +38,7 @@ def record(
             "livemode": payment.livemode,
             "payment": payment.id,
             "sequence": payment.event_sequence,
-            "data": {"object": subject_json(payment, operation)},
+            "data": {"object": subject},
         }
         event = events.NewEvent(
             id=event_id,

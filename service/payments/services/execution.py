@@ -16,10 +16,13 @@ from payments.domain.ids import Prefix, new_id
 from payments.domain.operations import PROCESSOR_DEADLINE, STUCK_AFTER, Attempt, CallKind, Operation, lookup_delay
 from payments.domain.outcomes import Outcome, Result
 from payments.domain.payments import CaptureMethod, Payment, PaymentStatus
+from payments.domain.return_urls import with_payment_id
+from payments.domain.tenancy import TenantScope
 from payments.domain.transitions import Transition, Verdict, apply_result
 from payments.observability import logs, timing
 from payments.processors.base import Call, Processor
-from payments.repositories import attempts, idempotency, ledger, payments
+from payments.processors.inbound import SendsWebhooks
+from payments.repositories import attempts, idempotency, inbox, ledger, payments
 from payments.repositories.database import Connection, DatabaseUnavailable
 from payments.services import events
 from payments.services.context import Context
@@ -51,11 +54,11 @@ class InFlightAttempt:
 def execute(context: Context, in_flight: InFlightAttempt) -> ApiResponse:
     """Send the attempt, record its outcome, and return the response to the request."""
     attempt = in_flight.attempt
-    result = send(context, context.processors[attempt.processor], in_flight)
     try:
+        result = send(context, context.processors[attempt.processor], in_flight)
         response = record(context, attempt, result)
     except (psycopg.Error, DatabaseUnavailable) as error:
-        # The processor was called, and its response cannot be stored. The worker will look it up.
+        # What the processor has done, or will do, cannot be stored. The worker will look it up.
         _log.error("outcome not recorded", exc_info=error, extra=_log_identifiers(attempt))
         response = None
     if response is not None:
@@ -115,12 +118,14 @@ def call_for(in_flight: InFlightAttempt, *, reference: str | None = None) -> Cal
         payment_method=payment.payment_method,
         timeout=in_flight.time_left(),
         final=payment.capture_method is CaptureMethod.AUTOMATIC if operation is None else operation.final,
+        merchant_reference=payment.reference,
         charge_reference=own if operation is None else payment.processor_reference,
         reference=own,
         amount_captured=payment.amount_captured,
-        return_url=payment.return_url,
+        return_url=payment.return_url and with_payment_id(payment.return_url, payment.id),
         description=payment.description,
         reason=None if operation is None else operation.reason,
+        metadata=payment.metadata,
         attempted_at=attempt.created_at,
     )
 
@@ -131,6 +136,10 @@ def record(context: Context, attempt: Attempt, result: Result, *, evidence: str 
     Returns:
         The response, ``None`` if the attempt was claimed by another holder or settled meanwhile.
     """
+    if result.outcome is Outcome.MISCONFIGURED:
+        _log.error(
+            "the processor refuses our configuration", extra={**_log_identifiers(attempt), "reason": result.detail}
+        )
     tries = 0
     while True:
         tries += 1
@@ -143,7 +152,6 @@ def record(context: Context, attempt: Attempt, result: Result, *, evidence: str 
 
 
 def _record_once(context: Context, attempt: Attempt, result: Result, *, evidence: str) -> ApiResponse | None:
-    now = context.now()
     with context.database.tenant_transaction(attempt) as tx:
         # Lock order everywhere: key, payment, operation, attempt, ledger, outbox.
         key = attempt.idempotency_key_hash and idempotency.get(tx, attempt, attempt.idempotency_key_hash, lock=True)
@@ -151,7 +159,8 @@ def _record_once(context: Context, attempt: Attempt, result: Result, *, evidence
         operation = (
             payments.get_operation(tx, attempt, attempt.operation_id, lock=True) if attempt.operation_id else None
         )
-        if payment is None or not attempts.lock_if_held(tx, attempt):
+        now = attempts.lock_if_held(tx, attempt)
+        if payment is None or now is None:
             extra = {**_log_identifiers(attempt), "generation": attempt.generation}
             _log.info("attempt was claimed by another holder", extra=extra)
             return None
@@ -164,10 +173,12 @@ def _record_once(context: Context, attempt: Attempt, result: Result, *, evidence
             announced=attempt.outcome is not None,
         )
         with tx.pipeline():  # all writes and the commit are sent together
-            changed = _save(tx, attempt, payment, transition, now=now)
+            changed = save(tx, attempt, attempt.id, payment, transition, now=now)
             _save_attempt(tx, attempt, changed, result, evidence=evidence, now=now)
+            if transition.verdict is Verdict.REFUSED and operation is not None:
+                _look_elsewhere(tx, context, attempt, payment)
             if attempt.kind is CallKind.VOID:
-                _close_creation(tx, attempt, payment, changed)
+                _settle_creation(tx, attempt, payment, changed, transition.verdict)
             response = _response(changed, attempt, transition, request_id=key.request_id if key else "none")
             if key and key.response_status is None and attempt.idempotency_key_hash:
                 _respond_to_key(tx, attempt, attempt.idempotency_key_hash, transition, response)
@@ -177,17 +188,19 @@ def _record_once(context: Context, attempt: Attempt, result: Result, *, evidence
     return response
 
 
-def _save(tx: Connection, attempt: Attempt, before: Payment, transition: Transition, *, now: datetime) -> Payment:
+def save(
+    tx: Connection, tenant: TenantScope, attempt_id: str, before: Payment, transition: Transition, *, now: datetime
+) -> Payment:
     """Store the payment, operation, postings and events of one transition; returns the stored payment."""
     for index, posting in enumerate(transition.postings):
         ledger.insert(
             tx,
-            attempt,
+            tenant,
             posting,
             transfer_id=new_id(Prefix.TRANSFER, now + index * _TICK),
             currency=before.currency,
             payment_id=before.id,
-            attempt_id=attempt.id,
+            attempt_id=attempt_id,
         )
     payment = events.record(tx, transition.payment, transition.operation, transition.events, now=now)
     if payment != before:
@@ -219,10 +232,21 @@ def _save_attempt(
     )
 
 
-def _close_creation(tx: Connection, attempt: Attempt, before: Payment, after: Payment) -> None:
-    """Close the attempt that created a payment once a void has ended its wait for the customer."""
-    if before.status is PaymentStatus.REQUIRES_ACTION and after.status is PaymentStatus.CANCELED:
+def _settle_creation(tx: Connection, attempt: Attempt, before: Payment, after: Payment, verdict: Verdict) -> None:
+    """Settle the attempt that created a payment once a void has ended its wait for the customer, or found it over."""
+    if before.status is not PaymentStatus.REQUIRES_ACTION:
+        return
+    if after.status is PaymentStatus.CANCELED:
         attempts.settle_creation(tx, attempt, after.id, outcome="not_done", evidence=f"void {attempt.id}")
+    elif verdict is Verdict.REFUSED:
+        attempts.look_up_creation_soon(tx, attempt, after.id)  # it must have ended otherwise: usually it was approved
+
+
+def _look_elsewhere(tx: Connection, context: Context, attempt: Attempt, payment: Payment) -> None:
+    """Have the payment compared with the processor's: what it refused to us may have been done elsewhere."""
+    if isinstance(context.processors[attempt.processor], SendsWebhooks) and payment.processor_reference:
+        reference = payment.processor_reference
+        inbox.enqueue_refused(tx, attempt, processor=attempt.processor, attempt_id=attempt.id, reference=reference)
 
 
 def _response(payment: Payment, attempt: Attempt, transition: Transition, *, request_id: str) -> ApiResponse:

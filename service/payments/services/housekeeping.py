@@ -20,6 +20,7 @@ def measure_backlog(context: Context) -> bool:
         backlog = stuck_attempts.backlog(tx)
     context.metrics.sample("RecoveryBacklogAge", backlog.oldest_seconds, unit="Seconds")
     context.metrics.sample("StuckAttempts", backlog.stuck, unit="Count")
+    context.metrics.sample("MisconfiguredAttempts", backlog.misconfigured, unit="Count")
     return False
 
 

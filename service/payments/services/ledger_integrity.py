@@ -3,7 +3,7 @@
 import logging
 from dataclasses import asdict, dataclass, field
 
-from payments.domain.ledger import GENESIS, seal_hash
+from payments.domain.ledger import GENESIS, PAYMENT_ACCOUNTS, PostingKind, seal_hash
 from payments.repositories import ledger_integrity
 from payments.repositories.cursors import START, Position
 from payments.repositories.database import Connection
@@ -77,7 +77,7 @@ class IntegrityReport:
 
 
 def verify(context: Context, *, expected_head: str | None = None) -> IntegrityReport:
-    """Recompute every seal, every roll-up, and the captured and refunded amounts of every payment, in one snapshot.
+    """Recompute every seal and roll-up, and what payments have captured, refunded and paid in fees, in one snapshot.
 
     ``expected_head``, in hexadecimal, is a head from the log, which the chain must contain. Nothing else detects a
     chain that was rewritten as a whole.
@@ -88,10 +88,14 @@ def verify(context: Context, *, expected_head: str | None = None) -> IntegrityRe
         heads = _verify_chain(tx, report)
         if expected_head is not None and expected_head.lower() not in heads:
             report.problems.append({"problem": "head_not_in_chain", "head": expected_head})
+        for table in ledger_integrity.transaction_ids_ahead(tx):
+            report.problems.append({"problem": "transaction_ids_ahead", "table": table})
         for row in ledger_integrity.wrong_rollups(tx):
             report.problems.append({"problem": "rollup_differs", **row})
         for row in ledger_integrity.wrong_payments(tx):
             report.problems.append({"problem": "payment_differs", **row})
+        for row in ledger_integrity.unexplained_transfers(tx, kinds=list(PostingKind), accounts=PAYMENT_ACCOUNTS):
+            report.problems.append({"problem": "transfer_unexplained", **row})
     return report
 
 
@@ -103,6 +107,9 @@ def _verify_chain(tx: Connection, report: IntegrityReport) -> set[str]:
             rows = ledger_integrity.sealed_rows(tx, after=position, upto=stored.upto)
             sound = (
                 stored.number == report.seals + 1
+                # A seal that reaches beyond its last transfer would hide later ones from the sealer.
+                and bool(rows)
+                and stored.upto == _position(rows[-1])
                 and stored.previous_hash == head
                 and stored.transfers == len(rows)
                 and stored.hash == seal_hash(head, rows)

@@ -77,6 +77,10 @@ def create_payment(
     error = processor.payment_method_error(params.payment_method)
     if error is not None:
         raise ValidationFailed.at("#/payment_method", error)
+    error = processor.currency_error(params.currency)
+    if error is not None:
+        raise ValidationFailed.at("#/currency", error)
+    _require_possible_amount(processor, CallKind.PAYMENT, params.amount, params.currency)
     with context.database.tenant_transaction(principal) as tx:
         payment_id = new_id(Prefix.PAYMENT, now)
         replay = claim_or_replay(tx, principal, request, payment_id=payment_id)
@@ -116,10 +120,11 @@ def capture_payment(
 
     def start(payment: Payment, processor: Processor, operation_id: str) -> tuple[Payment, Operation]:
         amount = payment.check_capture(params.amount)
+        _require_possible_amount(processor, CallKind.CAPTURE, amount, payment.currency)
         if not params.final and not processor.capabilities.multicapture:
             raise NotSupported("The processor does not support multiple captures of a payment. Use final: true.")
         operation = _operation(context, payment, CallKind.CAPTURE, operation_id, amount=amount, final=params.final)
-        return replace(payment, pending_operation=CallKind.CAPTURE.value), operation
+        return payment.with_pending(CallKind.CAPTURE), operation
 
     return _operate(context, tenant, request, payment_id, CallKind.CAPTURE, start)
 
@@ -146,8 +151,9 @@ def refund_payment(
         ApiError: Nothing was started, and nothing is stored under the key.
     """
 
-    def start(payment: Payment, _: Processor, operation_id: str) -> tuple[Payment, Operation]:
+    def start(payment: Payment, processor: Processor, operation_id: str) -> tuple[Payment, Operation]:
         amount = payment.check_refund(params.amount)
+        _require_possible_amount(processor, CallKind.REFUND, amount, payment.currency)
         operation = _operation(context, payment, CallKind.REFUND, operation_id, amount=amount, reason=params.reason)
         return replace(payment, amount_refund_pending=payment.amount_refund_pending + amount), operation
 
@@ -184,7 +190,7 @@ def _operate(
 def start_void(context: Context, payment: Payment, operation_id: str) -> tuple[Payment, Operation]:
     """Return ``payment`` with a void in progress, and the void."""
     operation = _operation(context, payment, CallKind.VOID, operation_id, amount=payment.check_void())
-    return replace(payment, pending_operation=CallKind.VOID.value), operation
+    return payment.with_pending(CallKind.VOID), operation
 
 
 def start_operation(
@@ -259,6 +265,12 @@ def _operation(
         created_at=context.now(),
         settled_at=None,
     )
+
+
+def _require_possible_amount(processor: Processor, kind: CallKind, amount: int, currency: str) -> None:
+    error = processor.amount_error(kind, amount, currency)
+    if error is not None:
+        raise ValidationFailed.at("#/amount", error)
 
 
 def _require_available(processor: Processor) -> None:

@@ -1,4 +1,4 @@
-"""Payments and refunds as merchants see them: in responses, in events, and in stored responses."""
+"""Payments, refunds and disputes as merchants see them: in responses, in events, and in stored responses."""
 
 import json
 from collections.abc import Mapping
@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from payments.core.problems import PaymentFailed
+from payments.domain.disputes import Dispute
 from payments.domain.operations import CallKind, Operation
 from payments.domain.outcomes import Advice, ErrorDetails
 from payments.domain.payments import Payment
@@ -67,6 +68,24 @@ def refund_json(refund: Operation, currency: str) -> Json:
         "last_error": refund.error,
         "created": timestamp(refund.created_at),
         "livemode": refund.livemode,
+    }
+
+
+def dispute_json(dispute: Dispute) -> Json:
+    """Return a dispute as JSON."""
+    return {
+        "id": dispute.id,
+        "object": "dispute",
+        "status": dispute.status.value,
+        "payment": dispute.payment_id,
+        "amount": dispute.amount,
+        "currency": dispute.currency,
+        "reason": dispute.reason,
+        "respond_by": timestamp(dispute.respond_by) if dispute.respond_by else None,
+        "amount_withdrawn": dispute.amount_withdrawn,
+        "amount_returned": dispute.amount_returned,
+        "created": timestamp(dispute.created_at),
+        "livemode": dispute.livemode,
     }
 
 

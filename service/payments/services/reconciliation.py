@@ -2,13 +2,15 @@
 
 import csv
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 
 from psycopg.rows import DictRow
 
 from payments.domain.money import MAX_AMOUNT, is_currency
+from payments.processors.stripe import StripeProcessor
+from payments.processors.stripe_amounts import UnitError, from_stripe
 from payments.repositories import audit, settlement_lines
 from payments.repositories.settlement_lines import SettlementLine
 from payments.services.context import Context
@@ -18,6 +20,10 @@ COLUMNS = ("kind", "reference", "currency", "amount", "fee", "settled_on")
 _AMOUNT = re.compile(r"[0-9]{1,12}")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _KINDS = ("charge", "refund")
+#: Converts an amount from a processor's unit of a currency.
+ToMinorUnits = Callable[[int, str], int]
+#: The processors whose units are not those of ISO 4217.
+UNITS: Mapping[str, ToMinorUnits] = {StripeProcessor.name: from_stripe}
 
 
 class ReportError(Exception):
@@ -34,14 +40,17 @@ class SettlementReport:
     actor: str
 
 
-def parse(rows: Iterable[str]) -> Sequence[SettlementLine]:
-    """Parse the lines of a report in CSV.
+def parse(rows: Iterable[str], *, processor: str) -> Sequence[SettlementLine]:
+    """Parse the lines of a report in CSV, whose amounts are in the units of ``processor``.
+
+    Returns:
+        The lines, with amounts in ISO 4217 minor units.
 
     Raises:
         ReportError: The report is malformed, or it has no lines and so covers no day.
     """
     try:
-        lines = list(_parse(rows))
+        lines = list(_parse(rows, UNITS.get(processor, _same)))
     except (csv.Error, UnicodeDecodeError) as error:
         raise ReportError(f"The report is not CSV in UTF-8: {error}.") from error
     if not lines:
@@ -98,14 +107,25 @@ def reconcile(
     return found
 
 
-def _parse(rows: Iterable[str]) -> Iterator[SettlementLine]:
+def _same(amount: int, _: str) -> int:
+    return amount
+
+
+def _parse(rows: Iterable[str], to_minor_units: ToMinorUnits) -> Iterator[SettlementLine]:
     reader = csv.reader(rows, strict=True)
     if tuple(next(reader, ())) != COLUMNS:
         raise ReportError(f"The report must begin with the header line {','.join(COLUMNS)}.")
     for row in reader:
         if len(row) != len(COLUMNS):
             raise ReportError(f"Line {reader.line_num}: expected {len(COLUMNS)} fields, found {len(row)}.")
-        yield _line(reader.line_num, *row)
+        line = _line(reader.line_num, *row)
+        try:
+            amount, fee = (to_minor_units(value, line.currency) for value in (line.amount, line.fee))
+        except UnitError as error:
+            raise ReportError(f"Line {line.line}: {error}; our books have no such amount.") from error
+        if max(amount, fee) > MAX_AMOUNT:
+            raise ReportError(f"Line {line.line}: amount and fee can be at most {MAX_AMOUNT} minor units.")
+        yield replace(line, amount=amount, fee=fee)
 
 
 def _line(number: int, kind: str, reference: str, currency: str, amount: str, fee: str, day: str) -> SettlementLine:
@@ -116,7 +136,7 @@ def _line(number: int, kind: str, reference: str, currency: str, amount: str, fe
     if not is_currency(currency):
         raise ReportError(f"Line {number}: currency must be an ISO 4217 code such as EUR.")
     if not _AMOUNT.fullmatch(amount) or not _AMOUNT.fullmatch(fee):
-        raise ReportError(f"Line {number}: amount and fee must be whole minor units, from 0 to {MAX_AMOUNT}.")
+        raise ReportError(f"Line {number}: amount and fee must be whole numbers, from 0 to {MAX_AMOUNT}.")
     return SettlementLine(
         line=number,
         kind=kind,

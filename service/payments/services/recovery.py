@@ -3,12 +3,13 @@
 import logging
 import time
 from collections.abc import Sequence
+from datetime import datetime
 
 from payments.domain.operations import Attempt, CallKind, OperationStatus, lookup_delay
 from payments.domain.outcomes import Outcome, Result
 from payments.domain.payments import PaymentStatus
 from payments.processors.base import Processor
-from payments.repositories import attempts, payments
+from payments.repositories import attempts, database, payments
 from payments.services.context import Context
 from payments.services.execution import InFlightAttempt, call_for, log_outcome, record, send
 from payments.services.payments import new_operation_id, start_operation, start_void
@@ -49,10 +50,11 @@ def settle_claimed(context: Context, attempt: Attempt, *, started: float) -> Non
     with context.database.tenant_transaction(attempt) as tx:
         payment = payments.get_payment(tx, attempt, attempt.payment_id)
         operation = payments.get_operation(tx, attempt, attempt.operation_id) if attempt.operation_id else None
+        now = database.now(tx)
     if payment is None:
         raise LookupError(f"Attempt {attempt.id} has no payment.")
     in_flight = InFlightAttempt(payment=payment, operation=operation, attempt=attempt, started=started)
-    result = _find_out(context, context.processors[attempt.processor], in_flight)
+    result = _find_out(context, context.processors[attempt.processor], in_flight, now)
     record(context, attempt, result)
     _log.info(
         "attempt looked up",
@@ -72,28 +74,26 @@ def reschedule(context: Context, attempt: Attempt, *, reason: str) -> None:
         tx.commit()
 
 
-def _find_out(context: Context, processor: Processor, in_flight: InFlightAttempt) -> Result:
-    """Return the outcome of an attempt whose former holder can no longer be sending it."""
+def _find_out(context: Context, processor: Processor, in_flight: InFlightAttempt, now: datetime) -> Result:
+    """Return the outcome of an attempt whose former holder can no longer be sending it; ``now`` is the database's."""
     payment, operation = in_flight.payment, in_flight.operation
     result = processor.look_up(call_for(in_flight))
     if result.outcome is Outcome.NOT_FOUND:
         if operation is not None and operation.status is not OperationStatus.PENDING:
             return Result(outcome=Outcome.UNKNOWN, detail="it had succeeded, and is not found now")
-        return _send_again(context, processor, in_flight)
+        return _send_again(context, processor, in_flight, now)
     action_expired = (
-        payment.status is PaymentStatus.REQUIRES_ACTION
-        and payment.expires_at is not None
-        and payment.expires_at <= context.now()
+        payment.status is PaymentStatus.REQUIRES_ACTION and payment.expires_at is not None and payment.expires_at <= now
     )
     if result.outcome is Outcome.UNCONFIRMED or (result.outcome is Outcome.REQUIRES_ACTION and action_expired):
         return processor.abandon(call_for(in_flight, reference=result.reference))
     return result
 
 
-def _send_again(context: Context, processor: Processor, in_flight: InFlightAttempt) -> Result:
+def _send_again(context: Context, processor: Processor, in_flight: InFlightAttempt, now: datetime) -> Result:
     """Send an attempt that the processor does not know: that is no evidence, but the same attempt creates some."""
     validity = processor.capabilities.key_validity
-    if validity is not None and context.now() - in_flight.attempt.created_at >= validity:
+    if validity is not None and now - in_flight.attempt.created_at >= validity:
         return Result(outcome=Outcome.UNKNOWN, detail="not found, and the processor's key is no longer valid")
     return send(context, processor, in_flight)
 

@@ -42,7 +42,9 @@ def fan_out(context: Context) -> bool:
         found = queue.dequeue(tx, reached or position, merchants=_FAN_OUT_MERCHANTS, messages=_FAN_OUT_MESSAGES)
         if reached is not None:
             cursors.move(tx, CURSOR, reached)
-        webhook_messages.insert(tx, found or ())
+        if found:
+            webhook_endpoints.lock_for_messages(tx, [each.endpoint_id for each in found])
+            webhook_messages.insert(tx, found)
         tx.commit()
     return reached is not None or found is not None
 

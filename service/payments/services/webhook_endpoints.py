@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from payments.core.problems import NotFound, ValidationFailed
 from payments.delivery.addresses import AddressRefused, check_url
-from payments.domain.api_keys import Principal
+from payments.domain.api_keys import Principal, Scope
 from payments.domain.ids import Prefix, new_id
 from payments.domain.tenancy import TenantScope
 from payments.domain.webhooks import new_secret
@@ -15,6 +15,7 @@ from payments.repositories import audit, clock, events, webhook_endpoints, webho
 from payments.repositories.database import Connection
 from payments.repositories.webhook_endpoints import Endpoint
 from payments.repositories.webhook_messages import Delivery
+from payments.services.api_keys import hold
 from payments.services.context import Context
 from payments.services.idempotency import ApiResponse, IdempotentRequest, LocalResponse, run_local
 from payments.services.presentation import Json, timestamp
@@ -84,6 +85,7 @@ def create(
     _check_url(context, url)
 
     def work(tx: Connection) -> LocalResponse:
+        hold(tx, principal, Scope.WEBHOOKS_WRITE)
         webhook_endpoints.lock_count(tx, principal)
         now = clock.now(tx)
         if webhook_endpoints.count(tx, principal) >= MAX_ENDPOINTS:
@@ -137,6 +139,7 @@ def update(context: Context, principal: Principal, endpoint_id: str, changes: En
     if changes.url is not None:
         _check_url(context, changes.url)
     with context.database.tenant_transaction(principal) as tx:
+        hold(tx, principal, Scope.WEBHOOKS_WRITE)
         old = _get(tx, principal, endpoint_id, lock=True)
         status = changes.status or old.status
         updated = replace(
@@ -166,6 +169,7 @@ def delete(context: Context, principal: Principal, endpoint_id: str) -> None:
         NotFound: The caller has no such endpoint.
     """
     with context.database.tenant_transaction(principal) as tx:
+        hold(tx, principal, Scope.WEBHOOKS_WRITE)
         if not webhook_endpoints.delete(tx, principal, endpoint_id):
             raise NotFound.of("webhook endpoint")
         _audit(context, tx, principal, "webhook_endpoint.delete", endpoint_id)
@@ -182,6 +186,7 @@ def rotate_secret(
     """
 
     def work(tx: Connection) -> LocalResponse:
+        hold(tx, principal, Scope.WEBHOOKS_WRITE)
         old = _get(tx, principal, endpoint_id, lock=True)
         overlaps = overlap > timedelta(0)
         rotated = replace(
@@ -207,6 +212,7 @@ def redeliver(context: Context, principal: Principal, request: IdempotentRequest
     def work(tx: Connection) -> LocalResponse:
         if events.get(tx, principal, event_id) is None:
             raise NotFound.of("event")
+        webhook_endpoints.lock_all_for_messages(tx, principal)
         subscribed = webhook_messages.subscriptions(tx, principal, event_id)
         webhook_messages.insert(tx, subscribed)
         webhook_messages.restart(tx, principal, subscribed)

@@ -25,18 +25,20 @@ def make_context(
         pool_size: Connections to open, ``DB_POOL_SIZE`` unless given.
         pool_timeout: Seconds to wait for a free connection.
     """
+    database = Database(size=pool_size or settings.db_pool_size, timeout=pool_timeout, name=f"payments-{name}")
+    journal = Database(size=_JOURNAL_POOL, timeout=pool_timeout, name=f"payments-{name}-sandbox", span="journal")
     return Context(
-        database=Database(size=pool_size or settings.db_pool_size, timeout=pool_timeout, name=f"payments-{name}"),
-        processors=_processors(settings, name, pool_timeout),
+        database=database,
+        processors=_processors(settings, journal),
         routes=routes(settings),
         allow_local_webhooks=settings.allow_local_webhooks,
         metrics=Metrics(settings.environment),
+        on_close=(database.close, journal.close),
     )
 
 
-def _processors(settings: Settings, name: str, pool_timeout: float) -> dict[str, Processor]:
+def _processors(settings: Settings, journal: Database) -> dict[str, Processor]:
     """Return every configured processor: payments of an earlier one are still captured and refunded there."""
-    journal = Database(size=_JOURNAL_POOL, timeout=pool_timeout, name=f"payments-{name}-sandbox", span="journal")
     processors: dict[str, Processor] = {
         SandboxProcessor.name: SandboxProcessor(journal, public_base_url=settings.public_base_url)
     }
@@ -49,9 +51,8 @@ def _processors(settings: Settings, name: str, pool_timeout: float) -> dict[str,
 def routes(settings: Settings) -> dict[bool, str]:
     """Return the name of the processor for new payments, by livemode.
 
-    An environment with a live Stripe key still accepts test-mode payments (smoke checks create them). They go to the
-    sandbox, because that Stripe account would move money.
+    Where live keys are allowed, the processor's key is a live one (`Settings` sees to it), but test-mode payments are
+    still accepted: smoke checks create them. They go to the sandbox, because that account would move money.
     """
-    stripe_is_live = settings.stripe_api_key.startswith(("sk_live_", "rk_live_"))
-    test = SandboxProcessor.name if stripe_is_live else settings.processor
+    test = SandboxProcessor.name if settings.allow_live_keys else settings.processor
     return {False: test, True: settings.processor}

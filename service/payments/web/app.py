@@ -6,15 +6,16 @@ import re
 import psycopg
 from flask import Response, g, request
 from flask_openapi3.models.info import Info
+from flask_openapi3.models.license import License
 
-from payments.core.problems import ServiceUnavailable
+from payments.core.problems import OutcomeUnknown, ServiceUnavailable
 from payments.core.settings import Settings
 from payments.domain.api_keys import Principal, StoredKey
 from payments.domain.api_versions import CURRENT_API_VERSION
 from payments.domain.ids import Prefix
 from payments.observability import logs, timing
 from payments.repositories import api_keys as api_key_repository
-from payments.repositories.database import DatabaseUnavailable
+from payments.repositories.database import DatabaseUnavailable, begin_request, may_have_committed
 from payments.services.context import Context
 from payments.web.endpoints import (
     api_keys,
@@ -34,7 +35,12 @@ from payments.web.openapi.guide import GUIDE
 
 _log = logging.getLogger("payments.access")
 _PAYMENT_ID = re.compile(patterns.identifier(Prefix.PAYMENT))
-_INFO = Info(title="Payments", version=CURRENT_API_VERSION, description=GUIDE)
+_INFO = Info(
+    title="Payments",
+    version=CURRENT_API_VERSION,
+    description=GUIDE,
+    license=License(name="Apache-2.0", identifier="Apache-2.0"),
+)
 #: In the order of the reference.
 _ENDPOINTS = (
     payments,
@@ -52,13 +58,16 @@ _ENDPOINTS = (
 
 def create_app(service: Context, settings: Settings) -> Api:
     """Create the application with all its endpoints."""
-    app = Api(__name__, info=_INFO)
+    routed = dict.fromkeys(service.routes.values())
+    payment_methods = [service.processors[name].payment_method_pattern for name in routed]
+    app = Api(__name__, info=_INFO, payment_methods=payment_methods)
     app.before_request(timing.begin)
     app.before_request(logs.begin_request)
+    app.before_request(begin_request)
     context.register(app, service)
     problems.register(app)
     headers.register(app)
-    overload.register(app, max_in_flight=settings.max_in_flight, exempt=health.api.name)
+    overload.register(app, max_in_flight=settings.max_in_flight, liveness=health.LIVENESS, readiness=health.READINESS)
 
     def load(key_id: str) -> StoredKey | None:
         with service.database.transaction() as tx:
@@ -75,9 +84,17 @@ def create_app(service: Context, settings: Settings) -> Api:
 
 
 def _unavailable(error: Exception) -> Response:
+    """Say "nothing was started" only if no COMMIT was sent: one without an answer may have been carried out."""
     _log.error("database not available", exc_info=error, extra={"request_id": problems.current_request_id()})
+    if may_have_committed():
+        return problems.problem_response(
+            OutcomeUnknown(
+                "The database did not confirm the request, which may have been carried out. Send the same request "
+                "again, with the same Idempotency-Key; never with another one."
+            )
+        )
     return problems.problem_response(
-        ServiceUnavailable("The database is currently unreachable. Retry with the same Idempotency-Key.")
+        ServiceUnavailable("The database is currently unavailable. Retry with the same Idempotency-Key.")
     )
 
 

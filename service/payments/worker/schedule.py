@@ -3,10 +3,12 @@
 import sys
 
 from payments.delivery.sender import Sender
+from payments.processors.inbound import SendsWebhooks
 from payments.services import housekeeping, inbox, ledger_integrity, webhook_delivery
 from payments.services.context import Context
 from payments.services.recovery import void_expired_authorizations
 from payments.worker.loops import Loop
+from payments.worker.processor_events import EventPool
 from payments.worker.recovery import RecoveryPool
 from payments.worker.webhook_delivery import DeliveryPool
 
@@ -25,8 +27,13 @@ def all_loops(context: Context) -> list[Loop]:
         Loop(name="webhook_delivery", interval=0.25, run=deliveries.run, close=deliveries.close),
         Loop(name="webhook_clean_up", interval=300.0, run=lambda: webhook_delivery.clean_up(context)),
         Loop(name="webhook_metrics", interval=15.0, run=lambda: housekeeping.measure_webhook_backlog(context)),
+        *(
+            _processor_events(context, name)
+            for name, processor in context.processors.items()
+            if isinstance(processor, SendsWebhooks)
+        ),
+        Loop(name="inbox_metrics", interval=15.0, run=lambda: inbox.measure_unmapped(context)),
         Loop(name="reader_metrics", interval=15.0, run=lambda: housekeeping.measure_readers(context)),
-        Loop(name="processor_inbox", interval=1.0, run=lambda: inbox.match_pending(context)),
         Loop(name="inbox_clean_up", interval=300.0, run=lambda: inbox.clean_up(context)),
         Loop(name="metrics", interval=30.0, run=lambda: flush_metrics(context)),
     ]
@@ -36,6 +43,12 @@ def _recovery(context: Context, processor: str) -> Loop:
     """Return the loop of one processor: a processor that hangs must not delay the attempts of another."""
     pool = RecoveryPool(context, processor)
     return Loop(name=f"recovery_{processor}", interval=0.25, run=pool.run, close=pool.close)
+
+
+def _processor_events(context: Context, processor: str) -> Loop:
+    """Return the loop that follows what one processor does on its own."""
+    pool = EventPool(context, processor)
+    return Loop(name=f"events_{processor}", interval=1.0, run=pool.run, close=pool.close)
 
 
 def flush_metrics(context: Context) -> bool:

@@ -1,5 +1,6 @@
 """Administrators' commands create the first merchant and key, and never let a key into a log."""
 
+import contextlib
 import json
 import stat
 from collections.abc import Callable, Iterator
@@ -29,15 +30,24 @@ def context(database: Database, journal: Database) -> Context:
 @pytest.fixture
 def run(context: Context, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Run `payments ...`; return the exit code, the printed JSON and standard error."""
-    monkeypatch.setattr(common, "command_context", lambda *_, **__: context)
+    monkeypatch.setattr(common, "command_context", lambda *_, **__: contextlib.nullcontext(context))
     # The process's logging would outlive this test and write to an output that is captured no longer.
     monkeypatch.setattr("payments.observability.logs.configure", lambda **_: None)
     for name in ("ECS_CONTAINER_METADATA_URI_V4", "AWS_EXECUTION_ENV"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("ALLOW_LIVE_KEYS", "true")
+    for name, value in {
+        "ALLOW_LIVE_KEYS": "true",
+        "PROCESSOR": "stripe",
+        "STRIPE_API_KEY": "sk_live_x",
+        "STRIPE_WEBHOOK_SECRET": "whsec_x",
+    }.items():
+        monkeypatch.setenv(name, value)
 
     def run(*arguments: str) -> tuple[int, dict[str, Any], str]:
-        code = main(list(arguments))
+        try:
+            code = main(list(arguments))
+        except SystemExit as stopped:  # argparse has said why
+            code = int(str(stopped.code))
         printed = capsys.readouterr()
         lines = [json.loads(line) for line in printed.out.splitlines() if line.startswith("{")]
         return code, {name: value for line in lines for name, value in line.items()}, printed.err
@@ -155,7 +165,10 @@ def test_a_revoked_key_stops_working(run: Run, merchant: str, context: Context) 
         (["key", "create", "--merchant", "mer_x", "--mode", "test", "--name", "n", "--to", "-"], "No such merchant"),
         (["key", "revoke", "key_x"], "No such API key"),
         (["key", "rotate", "key_x", "--to", "-"], "No such API key"),
-        (["key", "rotate", "key_x", "--to", "-", "--overlap-hours", "1000"], "--overlap-hours"),
+        (
+            ["key", "rotate", "key_x", "--to", "-", "--overlap-hours", "1000"],
+            "--overlap-hours: takes hours from 0 to 168",
+        ),
         (["key", "rotate", "key_x", "--to", "nowhere"], "file:PATH"),
         (["key", "rotate", "key_x", "--to", "arn:aws"], "file:PATH"),
     ],
@@ -177,6 +190,7 @@ def test_invalid_options_are_rejected(run: Run, merchant: str, more: list[str], 
 
 def test_live_keys_are_created_only_where_accepted(run: Run, merchant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALLOW_LIVE_KEYS", "false")
+    monkeypatch.setenv("PROCESSOR", "sandbox")
     code, _, stderr = _create(run, merchant, "-", mode="live")
     assert code == EXIT_FAILED
     assert "test keys only" in stderr

@@ -1,14 +1,19 @@
 """`payments migrate`: safe at every start, by many at once, with an older and a newer schema."""
 
+import logging
+import shutil
 import threading
+from pathlib import Path
 
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from payments.cli.migrate import MigrationError, MigrationInputs, connect, migrate
-from payments.repositories.schema import MIGRATION_LOCK
-from tests.service.conftest import Postgres, make_database
+from payments.cli.migrate import LOCK_TIMEOUT, MigrationError, MigrationInputs, connect, migrate
+from payments.repositories.database import LONGEST_LOCK_WAIT, Database
+from payments.repositories.schema import MIGRATION_LOCK, MIGRATIONS, known_versions
+from tests.service.api import Client, sandbox_context
+from tests.service.conftest import Postgres, make_database, make_key
 
 INPUTS = MigrationInputs(
     app_user="payments_service", app_password="app-password", smoke_key_id="smoketest", smoke_key_secret="s" * 43
@@ -122,8 +127,64 @@ def test_gives_up_on_an_unreachable_database() -> None:
     assert waits == [0.2, 0.4] or waits == [0.2]
 
 
+@pytest.fixture
+def next_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The version of a release that adds a column to the table of payments, which locks it against everything."""
+    folder = tmp_path / "migrations"
+    shutil.copytree(MIGRATIONS, folder)
+    (folder / "versions" / "9998_next.py").write_text(
+        "from alembic import op\n\nrevision = '9998'\n"
+        f"down_revision = '{known_versions()[-1]}'\n\n\n"
+        "def upgrade() -> None:\n    op.execute('ALTER TABLE payments ADD COLUMN added text')\n"
+    )
+    monkeypatch.setattr("payments.repositories.schema.MIGRATIONS", folder)
+    monkeypatch.setattr("payments.cli.migrate.MIGRATIONS", folder)
+    return "9998"
+
+
+def test_payments_do_not_wait_for_a_migration(
+    empty: Postgres, request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A long reader keeps a migration from its lock; whatever comes next waits behind the migration's request."""
+    migrate(INPUTS, conninfo=empty.owner)
+    database, journal = Database(empty.app, size=4), Database(empty.app, size=4)
+    client = Client(sandbox_context(database, journal), make_key(empty, "mer_alice"))
+    version = request.getfixturevalue("next_release")
+    migrated: list[bool] = []
+    migration = threading.Thread(target=lambda: migrated.append(migrate(INPUTS, conninfo=empty.owner)))
+
+    def retries() -> int:
+        return caplog.text.count("a table is locked")
+
+    try:
+        client.json(client.create())
+        with psycopg.connect(empty.superuser) as reader, caplog.at_level(logging.WARNING, "payments.migration"):
+            reader.execute("SELECT count(*) FROM payments")
+            migration.start()
+            statuses = [client.create().status_code]
+            while retries() < 2 and migration.is_alive():
+                statuses.append(client.create().status_code)
+        migration.join(60)
+        assert set(statuses) == {201}
+        assert migrated == [True]
+        assert client.create().status_code == 201
+    finally:
+        migration.join(60)
+        database.close()
+        journal.close()
+    with psycopg.connect(empty.owner) as connection:
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == (version,)
+
+
+def test_a_migration_gives_up_its_lock_before_payments_do() -> None:
+    """Later than PostgreSQL looks for an autovacuum in the way, which it ends after `deadlock_timeout`, a second."""
+    assert 1_000 < LOCK_TIMEOUT < LONGEST_LOCK_WAIT
+
+
 def test_gives_up_waiting_for_a_table_lock(empty: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("payments.cli.migrate.LOCK_TIMEOUT", 100)
+    monkeypatch.setattr("payments.cli.migrate.LOCK_DEADLINE", 0.5)
+    monkeypatch.setattr("payments.cli.migrate.LOCK_PAUSE", 0.1)
     migrate(INPUTS, conninfo=empty.owner)
     rotated = MigrationInputs(smoke_key_id="smoketest", smoke_key_secret="t" * 43)
     with psycopg.connect(empty.owner) as holder:

@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
@@ -33,8 +33,9 @@ def client(database: Database, journal: Database, key: ApiKey) -> Client:
 def run(client: Client, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Run a command in this process; return its exit code, its lines on standard output, and standard error."""
 
-    def context(_: Settings, *, name: str) -> Context:
-        return client.context
+    @contextmanager
+    def context(_: Settings, *, name: str) -> Iterator[Context]:
+        yield client.context
 
     monkeypatch.setattr(common, "command_context", context)
     monkeypatch.setattr(logs, "configure", lambda **_: None)
@@ -42,7 +43,10 @@ def run(client: Client, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         monkeypatch.delenv(name, raising=False)
 
     def command(*arguments: str) -> tuple[int, list[dict[str, Any]], str]:
-        code = main(list(arguments))
+        try:
+            code = main(list(arguments))
+        except SystemExit as stopped:  # argparse has said why
+            code = int(str(stopped.code))
         written = capsys.readouterr()
         return code, [json.loads(line) for line in written.out.splitlines()], written.err
 
@@ -212,14 +216,58 @@ def test_a_user_without_a_name_is_audited_by_number(
     assert actor.removeprefix("cli:").isdigit()
 
 
-def test_an_unreachable_database_is_reported_in_one_line(
+def test_a_database_that_goes_away_is_reported_in_one_line(
     run: Run, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nowhere = Database("host=/nowhere", size=1, timeout=0.1)
     try:
-        monkeypatch.setattr(common, "command_context", lambda *_, **__: sandbox_context(nowhere, nowhere))
+        monkeypatch.setattr(common, "command_context", lambda *_, **__: nullcontext(sandbox_context(nowhere, nowhere)))
         code, _, stderr = run("stuck")
         assert code == EXIT_FAILED
         assert stderr.startswith("payments stuck: database error")
     finally:
         nowhere.close()
+
+
+# ---- unmapped --------------------------------------------------------------------------------------------------------
+def make_unmapped(postgres: Postgres, *events: str) -> None:
+    with psycopg.connect(postgres.superuser) as connection:
+        for event in events:
+            connection.execute(
+                "INSERT INTO processor_inbox (processor, event_id, livemode, type, processor_references, state, reason)"
+                " VALUES ('stripe', %s, false, 'refund.created', '{re_1}', 'unmapped', 'fits nothing')",
+                [event],
+            )
+
+
+def test_unmapped_events_are_listed_retried_and_resolved(run: Run, client: Client, postgres: Postgres) -> None:
+    assert run("unmapped", "list") == (EXIT_OK, [], "payments unmapped: 0 processor events need a person.\n")
+    make_unmapped(postgres, "evt_1", "evt_2")
+    code, rows, _ = run("unmapped", "list")
+    assert code == EXIT_FOUND
+    assert [(row["event_id"], row["references"], row["reason"]) for row in rows] == [
+        ("evt_1", ["re_1"], "fits nothing"),
+        ("evt_2", ["re_1"], "fits nothing"),
+    ]
+    assert run("unmapped", "retry", "evt_1") == (EXIT_OK, [{"event": "evt_1", "state": "open"}], "")
+    assert execute(postgres, "SELECT state FROM processor_inbox WHERE event_id = 'evt_1'") == [("open",)]
+    resolved = run("unmapped", "resolve", "evt_2", "--evidence", "TICKET-18", "--actor", "ann")
+    assert resolved == (EXIT_OK, [{"event": "evt_2", "state": "resolved"}], "")
+    assert run("unmapped", "list")[0] == EXIT_OK
+    assert execute(postgres, "SELECT actor, action, subject, details->>'evidence' FROM audit_log") == [
+        ("cli:ann", "processor_event.resolve", "evt_2", "TICKET-18")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["retry", "evt_0"], "no open or unmapped event evt_0"),
+        (["resolve", "evt_0", "--evidence", "x"], "no open or unmapped event evt_0"),
+        (["resolve", "evt_0", "--evidence", " "], "Say how the difference was dealt with"),
+    ],
+    ids=["retry", "resolve", "no evidence"],
+)
+def test_what_is_not_unmapped_is_refused(run: Run, arguments: list[str], reason: str) -> None:
+    code, rows, stderr = run("unmapped", *arguments)
+    assert (code, rows, reason in stderr) == (EXIT_FAILED, [], True)

@@ -7,7 +7,7 @@ from payments.domain import money
 from tests.service.domain.samples import AMOUNTS, RATES
 
 
-@pytest.mark.parametrize(("code", "exponent"), [("EUR", 2), ("USD", 2), ("JPY", 0), ("BHD", 3), ("CLF", 4)])
+@pytest.mark.parametrize(("code", "exponent"), [("EUR", 2), ("USD", 2), ("JPY", 0), ("BHD", 3), ("MGA", 2)])
 def test_exponents_are_those_of_iso_4217(code: str, exponent: int) -> None:
     assert money.currencies()[code] == exponent
     assert money.is_currency(code)
@@ -15,6 +15,11 @@ def test_exponents_are_those_of_iso_4217(code: str, exponent: int) -> None:
 
 @pytest.mark.parametrize("code", ["XXX", "XTS", "XAU", "eur", "EU", "ABC", ""])
 def test_codes_that_are_not_payable(code: str) -> None:
+    assert not money.is_currency(code)
+
+
+@pytest.mark.parametrize("code", ["BOV", "CHE", "CHW", "CLF", "COU", "MXV", "USN", "UYI", "UYW", "XAD", "XDR", "XPT"])
+def test_funds_metals_and_units_of_account_are_not_money(code: str) -> None:
     assert not money.is_currency(code)
 
 

@@ -10,15 +10,17 @@ from payments.domain.outcomes import (
     Result,
     advice_for,
     error_details,
-    is_retryable,
 )
 
 ADVICE = {
     Advice.TRY_AGAIN_LATER: "insufficient_funds limit_exceeded processing_error",
-    Advice.USE_ANOTHER_METHOD: "card_not_supported currency_not_supported authentication_failed",
+    Advice.USE_ANOTHER_METHOD: "card_not_supported currency_not_supported authentication_failed invalid_payment_method",
     Advice.CONTACT_ISSUER: "generic_decline do_not_honor",
-    Advice.CORRECT_DETAILS: "expired_card incorrect_cvc",
-    Advice.DO_NOT_RETRY: "lost_card stolen_card fraudulent authorization_expired refund_refused",
+    Advice.CORRECT_DETAILS: "expired_card incorrect_cvc incorrect_details",
+    Advice.DO_NOT_RETRY: """
+        lost_card stolen_card fraudulent authorization_expired refund_refused duplicate_transaction invalid_amount
+        invalid_request invalid_state already_captured already_refunded disputed
+    """,
 }
 
 
@@ -29,7 +31,18 @@ def test_every_decline_has_the_published_advice() -> None:
 
 @pytest.mark.parametrize("code", DeclineCode)
 def test_retryable_declines(code: DeclineCode) -> None:
-    assert is_retryable(code) is (advice_for(code) is Advice.TRY_AGAIN_LATER)
+    refused = Result(outcome=Outcome.DECLINED, decline_code=code)
+    assert error_details(refused)["retryable"] is (advice_for(code) is Advice.TRY_AGAIN_LATER)
+
+
+def test_the_processors_advice_is_better_than_the_usual_one() -> None:
+    refused = Result(outcome=Outcome.DECLINED, decline_code=DeclineCode.INSUFFICIENT_FUNDS, advice=Advice.DO_NOT_RETRY)
+    details = error_details(refused)
+    assert (details["decline_code"], details["advice"], details["retryable"]) == (
+        "insufficient_funds",
+        "do_not_retry",
+        False,
+    )
 
 
 def test_only_four_outcomes_are_final() -> None:

@@ -7,7 +7,10 @@ name (`create`, `confirm`, `capture`, `cancel`, `retrieve`, `refund`, `list_refu
 
 `before` resets the connection before the call is executed, `lost` afterwards; `500` and `500-after` return a server
 error before and after it; `429` and `409` refuse; `hang` executes the call, and responds once `released` is set; `html`
-returns something that is not JSON.
+and `html403` return something that is not JSON. A `Refused` is returned as it is.
+
+What Stripe refuses by its rules (`stripe_rules`) is refused here: units, limits, parameters, metadata, states. Every
+response, and our requests, are checked against Stripe's OpenAPI document (`stripe_contract`).
 """
 
 import contextlib
@@ -26,6 +29,17 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from tests.service.processors.stripe_contract import violations
+from tests.service.processors.stripe_rules import (
+    Refused,
+    check_amount,
+    check_charge,
+    check_parameters,
+    invalid,
+    major_units,
+    merge_metadata,
+)
+
 API_KEY = "sk_test_standin"
 WEBHOOK_SECRET = "whsec_standin"
 _DECLINES = {
@@ -36,28 +50,26 @@ _DECLINES = {
 }
 
 
-class Refused(Exception):  # noqa: N818 - a response
-    def __init__(self, status: int, error: dict[str, Any]) -> None:
-        super().__init__(error.get("message"))
-        self.status, self.error = status, error
-
-
-def _invalid(message: str, code: str = "", status: int = 400, **more: object) -> Refused:
-    return Refused(status, {"type": "invalid_request_error", "code": code, "message": message, **more})
-
-
 @dataclass
 class StripeStandin:
     url: str = ""
-    faults: dict[str, list[str]] = field(default_factory=dict)
+    faults: dict[str, list[Any]] = field(default_factory=dict)  # Any: a word or a Refused, lists being invariant
+    #: The key that is valid.
+    api_key: str = API_KEY
+    #: Calls that the key has no permission for.
+    denied: set[str] = field(default_factory=set)
     intents: dict[str, dict[str, Any]] = field(default_factory=dict)
     refunds: dict[str, dict[str, Any]] = field(default_factory=dict)
     #: How often each call was executed, without replays.
     executed: Counter[str] = field(default_factory=Counter)
     #: How often each call arrived.
     arrived: Counter[str] = field(default_factory=Counter)
+    #: What contradicted Stripe's OpenAPI document.
+    violations: list[str] = field(default_factory=list)
     #: Lets responses with the fault `hang` go.
     released: threading.Event = field(default_factory=threading.Event)
+    #: PaymentIntents whose customers have disputed them: they cannot be refunded.
+    disputed: set[str] = field(default_factory=set)
     #: Status of new refunds.
     refund_status: str = "succeeded"
     _replays: dict[str, tuple[str, int, dict[str, Any]]] = field(default_factory=dict)
@@ -89,8 +101,13 @@ class StripeStandin:
             intent["last_payment_error"] = {"type": "card_error", "code": "card_declined", "message": "declined"}
 
     def charged(self) -> int:
-        """Return the money that customers have paid, in minor units."""
+        """Return the money that customers have paid, in the API's units."""
         return sum(intent["amount_received"] for intent in self.intents.values())
+
+    def charged_in(self, currency: str) -> float:
+        """Return the money that customers have paid in a currency, as people count it."""
+        found = (i["amount_received"] for i in self.intents.values() if i["currency"] == currency)
+        return major_units(sum(found), currency)
 
     def webhook(self, event_type: str, obj: dict[str, Any], *, age: float = 0, secret: str = WEBHOOK_SECRET) -> Any:
         """Return the raw body and the headers of an event as Stripe sends it."""
@@ -115,35 +132,44 @@ class StripeStandin:
             intent.update(status="succeeded", amount_received=intent["amount"])
 
     def create(self, _: str, form: dict[str, Any]) -> dict[str, Any]:
+        if form.get("payment_method", "").startswith("pm_missing"):
+            raise invalid("No such PaymentMethod", "resource_missing", param="payment_method")
+        intent_id = f"pi_{next(self._ids)}"
         intent = {
-            "id": f"pi_{next(self._ids)}",
+            "id": intent_id,
             "object": "payment_intent",
-            "amount": int(form["amount"]),
+            "amount": check_charge(form["amount"], form["currency"]),
             "amount_capturable": 0,
             "amount_received": 0,
             "currency": form["currency"],
             "capture_method": form.get("capture_method", "automatic"),
+            "client_secret": f"{intent_id}_secret_{next(self._ids)}",
+            "confirmation_method": "automatic",
+            "created": int(time.time()),
             "status": "requires_confirmation",
             "payment_method": form.get("payment_method"),
-            "metadata": form.get("metadata", {}),
+            "payment_method_types": ["card"],
+            "description": form.get("description"),
+            "metadata": merge_metadata({}, form.get("metadata", {})),
             "last_payment_error": None,
             "next_action": None,
             "latest_charge": None,
+            "canceled_at": None,
             "cancellation_reason": None,
             "livemode": False,
         }
-        self.intents[intent["id"]] = intent
+        self.intents[intent_id] = intent
         return intent
 
     def retrieve(self, intent_id: str, _: dict[str, Any]) -> dict[str, Any]:
         if intent_id not in self.intents:
-            raise _invalid("No such payment_intent", "resource_missing", 404)
+            raise invalid("No such payment_intent", "resource_missing", 404, param="intent")
         return self.intents[intent_id]
 
     def confirm(self, intent_id: str, form: dict[str, Any]) -> dict[str, Any]:
         intent = self.retrieve(intent_id, {})
         if intent["status"] not in {"requires_confirmation", "requires_payment_method"}:
-            raise _invalid("unexpected state", "payment_intent_unexpected_state", payment_intent=intent)
+            raise invalid("unexpected state", "payment_intent_unexpected_state", payment_intent=intent)
         method = form.get("payment_method") or intent["payment_method"]
         if method in _DECLINES:
             code, decline_code = _DECLINES[method]
@@ -166,46 +192,62 @@ class StripeStandin:
     def capture(self, intent_id: str, form: dict[str, Any]) -> dict[str, Any]:
         intent = self.retrieve(intent_id, {})
         if intent["status"] != "requires_capture":
-            raise _invalid("unexpected state", "payment_intent_unexpected_state", payment_intent=intent)
-        amount = int(form.get("amount_to_capture", intent["amount_capturable"]))
+            raise invalid("unexpected state", "payment_intent_unexpected_state", payment_intent=intent)
+        text = form.get("amount_to_capture", str(intent["amount_capturable"]))
+        amount = check_amount(text, intent["currency"], param="amount_to_capture")
         if amount > intent["amount_capturable"]:
-            raise _invalid("too much", "amount_too_large")
-        intent.update(status="succeeded", amount_received=amount, amount_capturable=0)
+            raise invalid("too much", "amount_too_large", param="amount_to_capture")
+        metadata = merge_metadata(intent["metadata"], form.get("metadata", {}))
+        intent.update(status="succeeded", amount_received=amount, amount_capturable=0, metadata=metadata)
         return intent
 
     def cancel(self, intent_id: str, form: dict[str, Any]) -> dict[str, Any]:
         intent = self.retrieve(intent_id, {})
-        if intent["status"] in {"succeeded", "canceled"}:
-            raise _invalid("unexpected state", "payment_intent_unexpected_state", payment_intent=intent)
-        intent.update(status="canceled", amount_capturable=0, cancellation_reason=form.get("cancellation_reason"))
+        if intent["status"] in {"succeeded", "canceled", "processing"}:
+            raise invalid("unexpected state", "payment_intent_unexpected_state", payment_intent=intent)
+        reason = form.get("cancellation_reason")
+        intent.update(status="canceled", amount_capturable=0, canceled_at=int(time.time()), cancellation_reason=reason)
         return intent
 
     def refund(self, _: str, form: dict[str, Any]) -> dict[str, Any]:
-        intent = self.retrieve(form["payment_intent"], {})
+        if form["payment_intent"] not in self.intents:
+            raise invalid("No such payment_intent", "resource_missing", param="payment_intent")
+        intent = self.intents[form["payment_intent"]]
+        if intent["id"] in self.disputed:
+            raise invalid("The charge has been charged back", "charge_disputed", param="payment_intent")
         refunded = sum(
             refund["amount"]
             for refund in self.refunds.values()
-            if refund["payment_intent"] == intent["id"] and refund["status"] != "failed"
+            if refund["payment_intent"] == intent["id"] and refund["status"] not in {"failed", "canceled"}
         )
-        amount = int(form.get("amount", intent["amount_received"] - refunded))
-        if amount > intent["amount_received"] - refunded:
-            raise _invalid("refund exceeds the charge", "charge_already_refunded")
+        left = intent["amount_received"] - refunded
+        if not left:
+            raise invalid("The charge has already been refunded", "charge_already_refunded")
+        amount = check_amount(form.get("amount", str(left)), intent["currency"])
+        if amount > left:
+            raise invalid("Refund amount is greater than unrefunded amount on charge", param="amount")
         refund = {
             "id": f"re_{next(self._ids)}",
             "object": "refund",
             "amount": amount,
+            "balance_transaction": None,
+            "charge": intent["latest_charge"],
+            "created": int(time.time()),
             "currency": intent["currency"],
             "payment_intent": intent["id"],
+            "reason": form.get("reason"),
+            "receipt_number": None,
+            "source_transfer_reversal": None,
             "status": self.refund_status,
-            "failure_reason": None,
-            "metadata": form.get("metadata", {}),
+            "transfer_reversal": None,
+            "metadata": merge_metadata({}, form.get("metadata", {})),
         }
         self.refunds[refund["id"]] = refund
         return refund
 
     def get_refund(self, refund_id: str, _: dict[str, Any]) -> dict[str, Any]:
         if refund_id not in self.refunds:
-            raise _invalid("No such refund", "resource_missing", 404)
+            raise invalid("No such refund", "resource_missing", 404)
         return self.refunds[refund_id]
 
     def list_refunds(self, _: str, form: dict[str, Any]) -> dict[str, Any]:
@@ -248,27 +290,31 @@ class StripeStandin:
                 return status, body
             self.executed[name] += 1
             try:
+                check_parameters(name, form)
                 # A copy, since a response does not change with the object.
                 status, body = 200, json.loads(json.dumps(getattr(self, name)(argument, form)))
             except Refused as refused:
                 status, body = refused.status, {"error": json.loads(json.dumps(refused.error))}
+            self.violations += violations(name, form, status, body)
             if key:
                 self._replays[key] = (fingerprint, status, body)
             return status, body
 
-    def next_fault(self, name: str) -> str:
+    def next_fault(self, name: str) -> str | Refused:
         with self._lock:
             self.arrived[name] += 1
-            queue = self.faults.get(name) or [""]
-            return queue.pop(0)
+            found: str | Refused = (self.faults.get(name) or [""]).pop(0)
+            return found
 
 
 def _form(text: str) -> dict[str, Any]:
     """Stripe's form encoding with one level of nesting: ``metadata[attempt]=...``."""
     result: dict[str, Any] = {}
     for name, value in parse_qsl(text, keep_blank_values=True):
-        nested = re.fullmatch(r"(\w+)\[(\w+)\]", name)
-        if nested:
+        nested = re.fullmatch(r"(\w+)\[(.+)\]", name)
+        if nested and nested[2].isdigit():
+            result.setdefault(nested[1], []).append(value)
+        elif nested:
             result.setdefault(nested[1], {})[nested[2]] = value
         else:
             result[name] = value
@@ -287,12 +333,19 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if not name:
             self._respond(404, {"error": {"type": "invalid_request_error", "message": f"Unrecognized: {url.path}"}})
             return
-        if self.headers.get("Authorization") != f"Bearer {API_KEY}":
+        if self.headers.get("Authorization") != f"Bearer {self.standin.api_key}":
             self._respond(401, {"error": {"type": "invalid_request_error", "message": "Invalid API Key"}})
+            return
+        if name in self.standin.denied:
+            message = "The provided key does not have the required permissions for this endpoint"
+            self._respond(403, {"error": {"type": "invalid_request_error", "message": message}})
             return
         self._with_fault(self.standin.next_fault(name), name, argument, _form(raw or url.query))
 
-    def _with_fault(self, fault: str, name: str, argument: str, form: dict[str, Any]) -> None:
+    def _with_fault(self, fault: str | Refused, name: str, argument: str, form: dict[str, Any]) -> None:
+        if isinstance(fault, Refused):
+            self._respond(fault.status, {"error": fault.error})
+            return
         refusals = {"500": (500, "api_error"), "429": (429, "invalid_request_error"), "409": (409, "api_error")}
         if fault in refusals:
             status, kind = refusals[fault]
@@ -301,8 +354,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if fault == "before":
             self._reset()
             return
-        if fault == "html":
-            self._respond(502, None)
+        if fault.startswith("html"):
+            self._respond(int(fault[4:] or 502), None)
             return
         status, body = self.standin.execute(name, argument, form, self.headers.get("Idempotency-Key", ""))
         if fault == "lost":
@@ -340,8 +393,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def stripe_standin() -> Iterator[StripeStandin]:
-    standin = StripeStandin()
+def stripe_standin(standin: StripeStandin | None = None) -> Iterator[StripeStandin]:
+    standin = standin or StripeStandin()
 
     class Server(http.server.ThreadingHTTPServer):
         daemon_threads = True
@@ -360,3 +413,4 @@ def stripe_standin() -> Iterator[StripeStandin]:
         server.shutdown()
         server.server_close()
         thread.join()
+    assert not standin.violations, "\n".join(sorted(set(standin.violations)))

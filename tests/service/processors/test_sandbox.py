@@ -34,7 +34,7 @@ def call(kind: CallKind, number: int, **changes: Any) -> Call:
 @pytest.fixture
 def charge(sandbox: SandboxProcessor) -> str:
     """Reference of an authorized charge."""
-    result = sandbox.authorize(call(CallKind.PAYMENT, 0))
+    result = sandbox.authorize(call(CallKind.PAYMENT, 0, final=False))
     assert result.outcome is Outcome.APPROVED
     return str(result.reference)
 
@@ -56,6 +56,33 @@ def test_no_more_is_captured_than_was_authorized(sandbox: SandboxProcessor, char
 def test_a_voided_charge_cannot_be_captured(sandbox: SandboxProcessor, charge: str) -> None:
     assert sandbox.void(call(CallKind.VOID, 1, charge_reference=charge)).outcome is Outcome.APPROVED
     assert sandbox.capture(call(CallKind.CAPTURE, 2, charge_reference=charge, amount=1)).outcome is Outcome.EXPIRED
+
+
+def test_a_charge_that_is_captured_at_once_cannot_be_voided(sandbox: SandboxProcessor) -> None:
+    charge = sandbox.authorize(call(CallKind.PAYMENT, 0)).reference
+    refused = sandbox.void(call(CallKind.VOID, 1, charge_reference=charge))
+    assert (refused.outcome, refused.decline_code) == (Outcome.DECLINED, DeclineCode.ALREADY_CAPTURED)
+    assert sandbox.refund(call(CallKind.REFUND, 2, charge_reference=charge)).outcome is Outcome.APPROVED
+
+
+@pytest.mark.parametrize("first", ["decision", "void"])
+def test_the_first_of_decision_and_void_counts(sandbox: SandboxProcessor, first: str) -> None:
+    waiting = sandbox.authorize(call(CallKind.PAYMENT, 0, payment_method="tok_3ds"))
+    token = str(waiting.redirect_url).rpartition("/")[2]
+    void = call(CallKind.VOID, 1, charge_reference=waiting.reference, payment_method="tok_3ds")
+    if first == "decision":
+        assert sandbox.decide(token, approve=True)
+        assert sandbox.void(void).outcome is Outcome.DECLINED
+        assert sandbox.look_up(call(CallKind.PAYMENT, 0)).outcome is Outcome.APPROVED
+    else:
+        assert sandbox.void(void).outcome is Outcome.APPROVED
+        assert not sandbox.decide(token, approve=True)
+        assert sandbox.look_up(call(CallKind.PAYMENT, 0)).outcome is Outcome.NOT_DONE
+
+
+def test_nothing_is_refunded_before_it_was_captured(sandbox: SandboxProcessor, charge: str) -> None:
+    over = sandbox.refund(call(CallKind.REFUND, 1, charge_reference=charge, amount=1))
+    assert (over.outcome, over.decline_code) == (Outcome.DECLINED, DeclineCode.REFUND_REFUSED)
 
 
 def test_no_more_is_refunded_than_was_captured(sandbox: SandboxProcessor, charge: str) -> None:

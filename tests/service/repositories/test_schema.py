@@ -13,7 +13,7 @@ from payments.cli.main import main
 from payments.cli.migrate import MigrationInputs, alembic_config, migrate
 from payments.repositories.database import EXIT_DATABASE_UNUSABLE, Database, DatabaseUnavailable, require_current_schema
 from payments.repositories.schema import SchemaOutdated, known_versions
-from payments.server import gunicorn_server
+from payments.server import https_server
 from payments.server import main as server
 from payments.worker import main as worker
 from tests.service.conftest import Postgres, make_database
@@ -120,8 +120,7 @@ def test_a_process_exits_before_it_is_healthy(
 
     # The command configures logging for this test's output, which is closed afterwards.
     monkeypatch.setattr(logging.root, "handlers", [])
-    monkeypatch.setattr(gunicorn_server, "serve", never)
-    monkeypatch.setattr(server, "make_app", never)
+    monkeypatch.setattr(server, "run", never)
     monkeypatch.setattr(worker, "run", never)
     for name, value in psycopg.conninfo.conninfo_to_dict(own.app).items():
         variable = {"dbname": "PGDATABASE"}.get(name, f"PG{name.upper()}")
@@ -137,5 +136,5 @@ def test_an_api_that_finds_out_later_exits(own: Postgres, opened: list[Database]
     be_of(own, known_versions()[-2])
     database, ended = Database(own.app, size=1, timeout=1.0), threading.Event()
     opened.append(database)
-    gunicorn_server.end_when(database.schema_outdated, "the schema is older", ended.set)
+    https_server.end_when(database.schema_outdated, "the schema is older", ended.set)
     assert ended.wait(WAIT)

@@ -8,95 +8,23 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
 import requests
 import urllib3
-from psycopg.conninfo import conninfo_to_dict
 
 from tests.service.conftest import ApiKey, Postgres
+from tests.service.server.processes import SERVICE, Started, environment, healthcheck, is_healthy, start
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.rehearsal
 
-SERVICE = Path(__file__).parents[3] / "service"
 PAYMENT = {"amount": 1000, "currency": "EUR", "payment_method": "tok_visa"}
 IN_FLIGHT = 64
-
-
-@dataclass(frozen=True, kw_only=True)
-class Started:
-    """A process of the service and what it was given."""
-
-    process: subprocess.Popen[str]
-    command: str
-    environment: Mapping[str, str]
-    log: Path
-
-    @property
-    def url(self) -> str:
-        return f"https://127.0.0.1:{self.environment['PORT']}"
-
-    def stop(self) -> int:
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(40)
-
-    def lines(self) -> list[dict[str, Any]]:
-        """Everything that was logged."""
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
-
-
-def environment(postgres: Postgres, folder: Path, **more: str) -> dict[str, str]:
-    """What a task definition declares, and nothing else."""
-    app = conninfo_to_dict(postgres.app)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    return {
-        "PATH": os.environ["PATH"],
-        "TMPDIR": str(folder),
-        "PGHOST": str(app["host"]),
-        "PGDATABASE": str(app["dbname"]),
-        "PGUSER": str(app["user"]),
-        "PGPASSWORD": str(app["password"]),
-        "ENVIRONMENT": "test",
-        "BIND_HOST": "127.0.0.1",
-        "PORT": str(port),
-        # Whoever measures the tests measures these processes too.
-        **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")},
-        **more,
-    }
-
-
-def start(command: str, variables: Mapping[str, str], folder: Path) -> Started:
-    log = folder / f"{command}.log"
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "payments", command],
-            cwd=SERVICE,
-            env=dict(variables),
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-    return Started(process=process, command=command, environment=variables, log=log)
-
-
-def healthcheck(started: Started) -> int:
-    command = [sys.executable, "-m", "payments.healthcheck", started.command]
-    return subprocess.run(command, cwd=SERVICE, env=dict(started.environment), check=False).returncode
-
-
-def is_healthy(started: Started) -> bool:
-    assert started.process.poll() is None, started.log.read_text()
-    return healthcheck(started) == 0
 
 
 @pytest.fixture

@@ -188,7 +188,7 @@ BAD_REPORTS = {
 @pytest.mark.parametrize(("text", "error"), BAD_REPORTS.values(), ids=BAD_REPORTS)
 def test_malformed_report(text: str, error: str) -> None:
     with pytest.raises(ReportError, match=error):
-        reconciliation.parse(io.StringIO(text, newline=""))
+        reconciliation.parse(io.StringIO(text, newline=""), processor="sandbox")
 
 
 def test_nothing_is_stored_of_a_malformed_report(run: Run, client: Client, postgres: Postgres, report: Any) -> None:

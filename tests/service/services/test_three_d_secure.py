@@ -1,5 +1,7 @@
 """3-D Secure in the sandbox: the page takes one decision, whatever happens in between."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import psycopg
 import pytest
 
@@ -7,6 +9,7 @@ from payments.processors.sandbox import SandboxProcessor
 from payments.repositories.database import Database
 from tests.service.api import Client, recover_due, sandbox_context, start_3ds
 from tests.service.conftest import ApiKey, Postgres
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -39,17 +42,68 @@ def test_the_customer_decides(client: Client, decision: str, method: str, status
 def test_the_page_takes_one_decision(client: Client) -> None:
     payment_id, page = start_3ds(client)
     assert client.http().post(page, data={"decision": "refuse"}).status_code == 200
-    assert client.http().post(page, data={"decision": "approve"}).status_code == 404
-    assert client.http().get(page).status_code == 404
+    for again in (client.http().post(page, data={"decision": "approve"}), client.http().get(page)):
+        assert (again.status_code, "declined" in again.text) == (200, True), "it says what became of the payment"
+        assert "<form" not in again.text
     assert client.payment(payment_id)["status"] == "failed"
+    assert client.event_types(payment_id).count("payment.processing") == 1
+
+
+@pytest.mark.parametrize("first", ["approve", "refuse"])
+def test_a_second_click_leads_back_to_the_shop(client: Client, first: str) -> None:
+    """keybase/client#13057, Adyen/adyen-sapcommerce#184: a double click, the back button or a reload is no error."""
+    payment_id, page = start_3ds(client, return_url="https://shop.example/thanks")
+    decided = client.http().post(page, data={"decision": first})
+    status = client.payment(payment_id)["status"]
+    clicks = [client.http().post(page, data={"decision": decision}) for decision in ("approve", "refuse")]
+    for again in (*clicks, client.http().get(page)):
+        assert (again.status_code, again.headers["Location"]) == (303, decided.headers["Location"])
+    assert client.payment(payment_id)["status"] == status
+
+
+def test_clicks_in_several_tabs_take_one_decision(client: Client) -> None:
+    """However they overlap, each leads back to the shop."""
+    payment_id, page = start_3ds(client, return_url="https://shop.example/thanks")
+    decisions = ["approve", "refuse"] * 4
+    with ThreadPoolExecutor(len(decisions)) as tabs:
+        clicks = list(tabs.map(lambda decision: client.http().post(page, data={"decision": decision}), decisions))
+    assert {click.status_code for click in clicks} == {303}
+    wait_until(lambda: client.payment(payment_id)["status"] in ("succeeded", "failed"), "the one decision")
+    assert len(client.entries(payment_id)) <= 2, "charged at most once, with its fee"
+
+
+RETURN_URLS = {
+    "https://shop.example": "https://shop.example?payment_id=ID",
+    "https://shop.example/thanks?order=1": "https://shop.example/thanks?order=1&payment_id=ID",
+    "https://shop.example/?": "https://shop.example/?payment_id=ID",
+    "https://shop.example/?a=%2F+b&a=%C3%BC&": "https://shop.example/?a=%2F+b&a=%C3%BC&payment_id=ID",
+    "https://shop.example/#/thanks?order=1": "https://shop.example/?payment_id=ID#/thanks?order=1",
+    "https://shop.example/?flag#top": "https://shop.example/?flag&payment_id=ID#top",
+    "https://xn--bcher-kva.example:8443/a;b": "https://xn--bcher-kva.example:8443/a;b?payment_id=ID",
+    "https://shop.example/?payment_id=pay_mine&b=1": "https://shop.example/?b=1&payment_id=ID",
+    "https://shop.example/?payment%5Fid=pay_mine": "https://shop.example/?payment_id=ID",
+}
+
+
+@pytest.mark.parametrize("number", range(len(RETURN_URLS)))
+def test_the_shop_learns_which_payment_came_back(client: Client, number: int) -> None:
+    """In whatever URL it gave; a parameter of the same name cannot pretend to be ours."""
+    given, expected = list(RETURN_URLS.items())[number]
+    payment_id, page = start_3ds(client, return_url=given)
+    response = client.http().post(page, data={"decision": "approve"})
+    assert response.headers["Location"] == expected.replace("ID", payment_id)
+    assert client.payment(payment_id)["return_url"] == given, "the payment keeps what the merchant sent"
 
 
 def test_the_customer_returns_to_the_merchant(client: Client) -> None:
-    _, page = start_3ds(client, return_url="https://shop.example/thanks?order=1")
+    payment_id, page = start_3ds(client, return_url="https://shop.example/thanks?order=1")
     policy = client.http().get(page).headers["Content-Security-Policy"]
     assert "form-action 'self' https://shop.example;" in policy + ";"
     response = client.http().post(page, data={"decision": "approve"})
-    assert (response.status_code, response.headers["Location"]) == (303, "https://shop.example/thanks?order=1")
+    assert (response.status_code, response.headers["Location"]) == (
+        303,
+        f"https://shop.example/thanks?order=1&payment_id={payment_id}",
+    )
 
 
 def test_the_key_keeps_its_first_response(client: Client) -> None:
@@ -74,13 +128,14 @@ def test_a_customer_who_never_acts_cancels_after_a_day(client: Client, postgres:
     assert recover_due(client.context)
     payment = client.payment(payment_id)
     assert (payment["status"], payment["last_error"]) == ("canceled", None)
-    assert client.http().post(page, data={"decision": "approve"}).status_code == 404
+    assert "canceled" in client.http().post(page, data={"decision": "approve"}).text
+    assert client.payment(payment_id)["status"] == "canceled"
 
 
 def test_the_page_of_a_voided_payment_is_closed(client: Client) -> None:
     payment_id, page = start_3ds(client)
     client.json(client.post(f"/v1/payments/{payment_id}/void"))
-    assert client.http().post(page, data={"decision": "approve"}).status_code == 404
+    assert "canceled" in client.http().post(page, data={"decision": "approve"}).text
     assert client.payment(payment_id)["status"] == "canceled"
 
 
@@ -107,10 +162,22 @@ def test_a_crash_before_the_decision_requires_another(
     assert client.payment(payment_id)["status"] == "succeeded"
 
 
-@pytest.mark.parametrize("form", [{}, {"decision": "maybe"}, {"decision": "x" * 300}])
-def test_other_decisions_are_refused(client: Client, form: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "form",
+    ["", "decision=maybe", "decision=" + "x" * 300, "decision=approve&decision=approve", "decision=approve&more=1"],
+    ids=["empty", "unknown", "long", "repeated", "unknown field"],
+)
+def test_other_forms_are_refused(client: Client, form: str) -> None:
+    payment_id, page = start_3ds(client)
+    response = client.http().post(page, data=form, content_type="application/x-www-form-urlencoded")
+    assert response.status_code == 400
+    assert client.payment(payment_id)["status"] == "requires_action"
+
+
+@pytest.mark.parametrize("media_type", ["multipart/form-data; boundary=x", "application/json", "text/plain", ""])
+def test_only_a_form_is_taken(client: Client, media_type: str) -> None:
     _, page = start_3ds(client)
-    assert client.http().post(page, data=form).status_code == 400
+    assert client.http().post(page, data="decision=approve", content_type=media_type).status_code == 415
 
 
 @pytest.mark.parametrize("token", ["x", "y" * 32, "../../healthz"])

@@ -2,6 +2,7 @@
 
 import time
 import uuid
+from urllib.parse import urlencode
 
 import pytest
 from flask import Flask, Request
@@ -68,6 +69,106 @@ def test_only_whole_digit_groups_count(number: str, digit: str, at_front: bool) 
 def test_the_published_test_numbers_are_found(number: str) -> None:
     assert card_guard.has_card_number(f"Order 12 {number} 3")
     assert card_guard.has_card_number("-".join(number[i : i + 4] for i in range(0, len(number), 4)))
+
+
+#: More published test numbers: Stripe's and Adyen's. UATP (15 digits from 1) is no range here: timestamps are there.
+STRIPE = [
+    "4242424242424242", "4000056655665556", "5200828282828210", "5105105105105100", "6011000990139424",
+    "6011981111111113", "3056930009020004", "6555900000604105", "6200000000000047", "6205500000000000004",
+]  # fmt: skip
+ADYEN = [
+    "4988438843884305", "4166676667666746", "4871049999999910", "4035501000000008", "4360000001000005",
+    "2222400070000005", "5577000055770004", "2222410740360010", "370000000000002", "374251018720018", "36006666333344",
+    "6011601160116611", "6445644564456445", "3569990010095841", "6771798021000008", "6771830999991239",
+    "6703444444444449", "5066991111111118", "6062828888666688", "6250946000000016", "6243030000000001",
+    "8171999927660000", "8171999900000000021", "5019555544445555", "6759649826438453", "5896570000000008",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", STRIPE + ADYEN)
+def test_numbers_of_processors_are_found(number: str) -> None:
+    """data-privacy-stack/presidio#2075: the second series of Mastercard and 19 digits were missed."""
+    assert card_guard.has_card_number(number)
+    assert card_guard.has_card_number(f"card:{number}", own=True), "letters, but not directly before it"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\uff14\uff12\uff14\uff12" * 4,
+        "\u0664\u0662\u0664\u0662" * 4,
+        "4242\u00a04242\u00a04242\u00a04242",
+        "4242\u20094242\u20094242\u20094242",
+        "4242\u20114242\u20114242\u20114242",
+        "4242\u20134242\u20134242\u20134242",
+        "4242\u200b4242\u200b4242\u200b4242",
+        "42424242\u00ad42424242",
+    ],
+    ids=["full-width", "Arabic", "nbsp", "thin space", "nb hyphen", "en dash", "zero width", "soft hyphen"],
+)
+def test_other_scripts_hide_no_number(text: str) -> None:
+    assert card_guard.has_card_number(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ORD4242424242424242",
+        "AMZ114-3941689-8772234",  # an order number that looks like Diners Club
+        "Bestellung4242-4242-4242-4242",
+        "\u0437\u0430\u043a\u0430\u04374242424242424242",
+        "ORD4242 4242 4242 4242",
+    ],
+)
+def test_letters_mark_a_number_of_ones_own(text: str) -> None:
+    for body in ({"reference": text}, {"metadata": {"order": text}}):
+        card_guard.refuse_in_body(body)
+    card_guard.refuse_in_url(_request("/v1/payments", urlencode({"reference": text})))
+    for body in (
+        {"description": text},
+        {"payment_method": text},
+        {"metadata": {text: "x"}},
+        {"a": {"reference": text}},
+    ):
+        with pytest.raises(CardNumberRefused):
+            card_guard.refuse_in_body(body)
+
+
+@pytest.mark.parametrize(
+    "text", ["ORD12 4242424242424242", "ORD-4242424242424242", "ORD_4242424242424242", "1A 4242424242424242"]
+)
+def test_letters_elsewhere_mark_nothing(text: str) -> None:
+    with pytest.raises(CardNumberRefused):
+        card_guard.refuse_in_body({"reference": text})
+
+
+@pytest.mark.parametrize("body", [{"reference": "4242424242424242"}, {"metadata": {"order": "4242 4242 4242 4242"}}])
+def test_the_problem_names_the_way_out(body: object) -> None:
+    with pytest.raises(CardNumberRefused, match="letters directly before it"):
+        card_guard.refuse_in_body(body)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1647725122227",  # milliseconds, philterd/phileas#120
+        "1548138160707",
+        "1795532026000000",
+        "20260823000001",  # garrytan/gstack#2681
+        "2026-08-23 00:00:01.000042",
+        "47223179-9330-4259-b66c-f2db26efb20c",  # philterd/phileas#120
+        "DE89370400440532013000",
+        "GB29 NWBK 6016 1331 9268 19",
+        "1Z999AA10123456784",
+        "9400111899223197428490",
+        "+49 151 23456789",
+        "00491512345678",
+        "1747-9192-2056-7223",
+    ],
+)
+def test_known_false_alarms_pass(text: str) -> None:
+    """Reported elsewhere: time stamps, UUIDs, account, tracking, telephone and case numbers."""
+    assert not card_guard.has_card_number(text)
 
 
 @pytest.mark.parametrize(

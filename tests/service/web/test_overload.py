@@ -70,6 +70,28 @@ def test_health_checks_are_exempt(client: Client, in_flight: list[Future[TestRes
     assert not any(request.done() for request in in_flight)
 
 
+def test_readiness_checks_are_limited_apart(
+    database: Database, processor: _Slow, key: ApiKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anybody may send them, and each may wait for the database: they never hold the threads of health checks."""
+    client = Client(context_with(database, processor), key)
+    asked, may_answer = threading.Semaphore(0), threading.Event()
+
+    def is_ready(_: Database) -> bool:
+        asked.release()
+        return may_answer.wait(30)
+
+    monkeypatch.setattr(Database, "is_ready", is_ready)
+    with ThreadPoolExecutor(9) as threads:
+        waiting = [threads.submit(client.get, "/readyz") for _ in range(8)]
+        for _ in waiting:
+            assert asked.acquire(timeout=30)
+        assert [client.get(path).status_code for path in ("/readyz", "/healthz")] == [429, 200]
+        assert client.get("/v1/payments").status_code == 200
+        may_answer.set()
+        assert {response.result().status_code for response in waiting} == {200}
+
+
 def test_a_rejected_request_has_no_effect(
     client: Client, processor: _Slow, in_flight: list[Future[TestResponse]]
 ) -> None:

@@ -52,6 +52,7 @@ def _load(key_id: str) -> StoredKey | None:
         scopes=frozenset({Scope.PAYMENTS_READ}),
         api_version="2026-11-01",
         expires_at=None,
+        expires_in=None,
         revoked_at=None,
     )
 

@@ -1,6 +1,5 @@
 """Endpoints of API keys: create, list, rotate, revoke."""
 
-import time
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
@@ -17,7 +16,7 @@ from payments.web.http.auth import authenticator, principal
 from payments.web.http.context import context
 from payments.web.http.guards import requires
 from payments.web.http.idempotency import idempotent_request
-from payments.web.http.models import Parameters, RequestBody
+from payments.web.http.models import MAX_TIME, Parameters, RequestBody, Text
 from payments.web.http.pagination import Page, PageQuery, id_cursor, page_response
 from payments.web.http.responses import idempotent_response
 from payments.web.openapi.responses import API_KEY, IDEMPOTENT, responses
@@ -33,26 +32,20 @@ def _check_scope(text: str) -> str:
     return text
 
 
-def _check_future(moment: int) -> int:
-    if moment <= time.time():
-        raise ValueError("Must be a time in the future, in Unix seconds.")
-    return moment
-
-
 ScopeName = Annotated[str, AfterValidator(_check_scope), Field(json_schema_extra={"enum": list(_SCOPES)})]
 
 
 class CreateApiKey(RequestBody):
     """The key to create, in the merchant and mode of the calling key."""
 
-    name: str = Field(
+    name: Text = Field(
         min_length=1, max_length=100, description="Your own name for it, to tell keys apart.", examples=["web shop"]
     )
     scopes: list[ScopeName] = Field(
         min_length=1, max_length=len(_SCOPES), description="What it may do.", examples=[["payments:write"]]
     )
-    expires_at: Annotated[int, AfterValidator(_check_future)] | None = Field(
-        default=None, le=10**11, description="Unix seconds. Default: never."
+    expires_at: int | None = Field(
+        default=None, ge=0, le=MAX_TIME, description="A time in the future, in Unix seconds. Default: never."
     )
 
 
@@ -75,6 +68,12 @@ class ApiKeyPath(Parameters):
     """Identifies an API key."""
 
     key_id: str = Field(pattern=patterns.API_KEY_ID)
+
+
+class ApiKeysQuery(PageQuery):
+    """Which API keys."""
+
+    cursor: str | None = _CURSOR.field()
 
 
 class ApiKey(BaseModel):
@@ -115,11 +114,11 @@ def create_api_key(body: CreateApiKey) -> Response:
 
 @api.get("/api_keys", responses=responses({200: Page[ApiKey]}, ValidationFailed))
 @requires(Scope.API_KEYS_READ)
-def list_api_keys(query: PageQuery) -> Response:
+def list_api_keys(query: ApiKeysQuery) -> Response:
     """List API keys, newest first, without their secrets."""
-    before, now = _CURSOR.read(query), context().now()
+    before = _CURSOR.read(query)
     found = use_cases.list_keys(context(), principal(), before=before, limit=query.limit + 1)
-    return page_response(query, _CURSOR, found, lambda key: use_cases.key_json(key, now))
+    return page_response(query, _CURSOR, found, use_cases.key_json)
 
 
 @api.post("/api_keys/<key_id>/rotate", responses=responses({201: ApiKey}, *IDEMPOTENT, NotFound, IllegalTransition))

@@ -39,18 +39,6 @@ _SEQUENCE_CURSOR: Cursor[StoredEvent, int] = Cursor(
 )
 
 
-class EventPath(Parameters):
-    """Identifies an event."""
-
-    event_id: str = Field(pattern=patterns.identifier(Prefix.EVENT))
-
-
-class EventData(BaseModel):
-    """What the event is about, as it was at that time."""
-
-    object: dict[str, Any]
-
-
 def _check_filter(text: str) -> str:
     if text not in TYPES_BY_FILTER:
         raise ValueError("Must be an event type such as refund.failed, or all of one object such as refund.*.")
@@ -65,7 +53,26 @@ EventFilter = Annotated[
 class EventsQuery(PageQuery):
     """Which events."""
 
+    cursor: str | None = _CURSOR.field()
     type: EventFilter | None = Field(default=None, description="Only of this type, or of one object's (`refund.*`).")
+
+
+class PaymentEventsQuery(PageQuery):
+    """Which events of a payment."""
+
+    cursor: str | None = _SEQUENCE_CURSOR.field()
+
+
+class EventPath(Parameters):
+    """Identifies an event."""
+
+    event_id: str = Field(pattern=patterns.identifier(Prefix.EVENT))
+
+
+class EventData(BaseModel):
+    """What the event is about, as it was at that time: a payment, a refund or a dispute."""
+
+    object: dict[str, Any]
 
 
 class Event(BaseModel):
@@ -126,7 +133,7 @@ def get_event(path: EventPath) -> Response:
 
 @api.get("/payments/<payment_id>/events", responses=responses({200: Page[Event]}, NotFound, ValidationFailed))
 @requires(Scope.EVENTS_READ)
-def list_payment_events(path: PaymentPath, query: PageQuery) -> Response:
+def list_payment_events(path: PaymentPath, query: PaymentEventsQuery) -> Response:
     """List a payment's events, newest first."""
     before = _SEQUENCE_CURSOR.read(query)
     with context().database.tenant_transaction(principal()) as tx:

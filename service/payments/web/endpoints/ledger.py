@@ -34,6 +34,7 @@ _CURSOR: Cursor[Transfer, Position] = Cursor(
 class EntriesQuery(PageQuery):
     """Which ledger entries."""
 
+    cursor: str | None = _CURSOR.field()
     payment: str | None = Field(
         default=None, pattern=patterns.identifier(Prefix.PAYMENT), description="Only entries of this payment."
     )

@@ -22,6 +22,7 @@ from payments.repositories.payments import PaymentFilter
 from payments.services import payments as use_cases
 from payments.services.presentation import payment_json
 from payments.web.endpoints.schemas import (
+    PAYMENTS_CURSOR,
     CapturePayment,
     CreatePayment,
     Payment,
@@ -29,16 +30,14 @@ from payments.web.endpoints.schemas import (
     PaymentsQuery,
     VoidPayment,
 )
-from payments.web.http import patterns
 from payments.web.http.auth import principal
 from payments.web.http.context import context
 from payments.web.http.guards import requires
 from payments.web.http.idempotency import idempotent_request
-from payments.web.http.pagination import Page, id_cursor, page_response
+from payments.web.http.pagination import Page, page_response
 from payments.web.http.responses import idempotent_response, json_response
 from payments.web.openapi.responses import API_KEY, IDEMPOTENT, responses
 
-_CURSOR = id_cursor(patterns.identifier(Prefix.PAYMENT))
 _OPERATION = (*IDEMPOTENT, PaymentFailed, NotFound, IllegalTransition, NotSupported, OperationInProgress)
 _TAG = Tag(name="Payments", description="Authorize, capture and void payments.")
 
@@ -73,10 +72,10 @@ def list_payments(query: PaymentsQuery) -> Response:
     A payment appears a moment after it was created, so that one created earlier can appear later: to follow what
     happens without missing any, poll `GET /v1/events`.
     """
-    wanted = _filter(query, before=_CURSOR.read(query))
+    wanted = _filter(query, before=PAYMENTS_CURSOR.read(query))
     with context().database.tenant_transaction(principal()) as tx:
         found = repository.list_payments(tx, principal(), wanted, limit=query.limit + 1)
-    return page_response(query, _CURSOR, found, payment_json)
+    return page_response(query, PAYMENTS_CURSOR, found, payment_json)
 
 
 @api.get("/payments/<payment_id>", responses=responses({200: Payment}, NotFound))

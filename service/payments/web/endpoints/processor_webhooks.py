@@ -5,7 +5,7 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel, Field
 
-from payments.core.problems import ContentTooLarge, InternalError, NotFound, ServiceUnavailable, SignatureInvalid
+from payments.core.problems import ContentTooLarge, NotFound, OutcomeUnknown, SignatureInvalid
 from payments.processors.inbound import InvalidSignature, SendsWebhooks
 from payments.services import inbox
 from payments.web.http import strict_json
@@ -13,7 +13,7 @@ from payments.web.http.context import context
 from payments.web.http.guards import public
 from payments.web.http.models import Parameters
 from payments.web.http.responses import json_response
-from payments.web.openapi.responses import responses
+from payments.web.openapi.responses import PUBLIC, responses
 
 _TAG = Tag(name="Processors", description="For processors, not for merchants.")
 
@@ -40,7 +40,8 @@ api = APIBlueprint("processor_webhooks", __name__, url_prefix="/v1", abp_tags=[_
         SignatureInvalid,
         NotFound,
         ContentTooLarge,
-        always=(InternalError, ServiceUnavailable),
+        OutcomeUnknown,
+        always=PUBLIC,
     ),
 )
 @public

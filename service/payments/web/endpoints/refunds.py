@@ -33,6 +33,12 @@ class RefundPath(Parameters):
     refund_id: str = Field(pattern=patterns.identifier(Prefix.REFUND))
 
 
+class RefundsQuery(PageQuery):
+    """Which refunds of a payment."""
+
+    cursor: str | None = _CURSOR.field()
+
+
 api = APIBlueprint("refunds", __name__, url_prefix="/v1", abp_security=API_KEY, abp_tags=[_TAG])
 
 
@@ -48,7 +54,7 @@ def create_refund(path: PaymentPath, body: CreateRefund) -> Response:
 
 @api.get("/payments/<payment_id>/refunds", responses=responses({200: Page[Refund]}, NotFound, ValidationFailed))
 @requires(Scope.REFUNDS_READ)
-def list_refunds(path: PaymentPath, query: PageQuery) -> Response:
+def list_refunds(path: PaymentPath, query: RefundsQuery) -> Response:
     """List a payment's refunds, newest first."""
     before = _CURSOR.read(query)
     with context().database.tenant_transaction(principal()) as tx:

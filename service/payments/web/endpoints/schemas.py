@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from payments.domain.ids import Prefix
-from payments.domain.money import MAX_AMOUNT, is_currency
+from payments.domain.money import MAX_AMOUNT, currencies, is_currency
 from payments.web.http import patterns
-from payments.web.http.models import Parameters, RequestBody
-from payments.web.http.pagination import PageQuery, QueryInteger
+from payments.web.http.models import Parameters, RequestBody, Text
+from payments.web.http.pagination import PageQuery, QueryTime, id_cursor
 
 _Status = Literal[
     "processing", "requires_action", "requires_capture", "partially_captured", "succeeded", "failed", "canceled"
@@ -30,12 +30,22 @@ def _check_return_url(url: str) -> str:
 
 Amount = Annotated[int, Field(ge=1, le=MAX_AMOUNT, description="Minor units of the currency.", examples=[1099])]
 Currency = Annotated[
-    str, AfterValidator(_check_currency), Field(description="ISO 4217, in upper case.", examples=["EUR"])
+    str,
+    AfterValidator(_check_currency),
+    Field(description="ISO 4217, in upper case.", examples=["EUR"], json_schema_extra={"enum": sorted(currencies())}),
 ]
+_METADATA_KEY = {"minLength": 1, "maxLength": 40, "pattern": patterns.TEXT}
 Metadata = Annotated[
-    dict[Annotated[str, Field(min_length=1, max_length=40)], Annotated[str, Field(max_length=500)]],
-    Field(max_length=50, description="Your own data: up to 50 pairs of strings.", examples=[{"order": "6735"}]),
+    dict[Annotated[str, Field(min_length=1, max_length=40)], Annotated[Text, Field(max_length=500)]],
+    Field(
+        max_length=50,
+        description="Your own data: up to 50 pairs of strings.",
+        examples=[{"order": "6735"}],
+        # A pattern of keys would become "patternProperties", which allows other keys.
+        json_schema_extra={"propertyNames": _METADATA_KEY},
+    ),
 ]
+PAYMENTS_CURSOR = id_cursor(patterns.identifier(Prefix.PAYMENT))
 ReturnUrl = Annotated[
     str, Field(max_length=2048, json_schema_extra={"pattern": patterns.RETURN_URL}), AfterValidator(_check_return_url)
 ]
@@ -55,12 +65,14 @@ class CreatePayment(RequestBody):
     capture_method: Literal["automatic", "manual"] = Field(
         default="automatic", description="`manual` only authorizes; capture within seven days."
     )
-    reference: str | None = Field(
+    reference: Text | None = Field(
         default=None, min_length=1, max_length=255, description="Your own reference, to find the payment by."
     )
-    description: str | None = Field(default=None, min_length=1, max_length=1000)
+    description: Text | None = Field(default=None, min_length=1, max_length=1000)
     metadata: Metadata = Field(default_factory=dict)
-    return_url: ReturnUrl | None = Field(default=None, description="Where the customer returns to after 3-D Secure.")
+    return_url: ReturnUrl | None = Field(
+        default=None, description="Where the customer returns to after 3-D Secure. `payment_id` is added to its query."
+    )
 
 
 class CapturePayment(RequestBody):
@@ -80,7 +92,7 @@ class CreateRefund(RequestBody):
     """What to refund."""
 
     amount: Amount | None = Field(default=None, description="Minor units. Default: the whole refundable amount.")
-    reason: str | None = Field(default=None, min_length=1, max_length=255)
+    reason: Text | None = Field(default=None, min_length=1, max_length=255)
 
 
 class PaymentPath(Parameters):
@@ -92,14 +104,11 @@ class PaymentPath(Parameters):
 class PaymentsQuery(PageQuery):
     """Which payments."""
 
+    cursor: str | None = PAYMENTS_CURSOR.field()
     status: _Status | None = None
-    reference: str | None = Field(default=None, min_length=1, max_length=255)
-    created_gte: QueryInteger | None = Field(
-        default=None, ge=0, le=10**11, description="Created at or after this time, in Unix seconds."
-    )
-    created_lt: QueryInteger | None = Field(
-        default=None, ge=0, le=10**11, description="Created before this time, in Unix seconds."
-    )
+    reference: Text | None = Field(default=None, min_length=1, max_length=255)
+    created_gte: QueryTime | None = Field(default=None, description="Created at or after this time, in Unix seconds.")
+    created_lt: QueryTime | None = Field(default=None, description="Created before this time, in Unix seconds.")
 
 
 class Failure(BaseModel):
@@ -173,8 +182,10 @@ class Payment(BaseModel):
     pending_operation: Literal["capture", "void"] | None = Field(
         description="The operation that is in progress or whose outcome is still unknown."
     )
-    last_error: Failure | None
-    next_action: NextAction | None
+    last_error: Failure | None = Field(
+        description="Why the latest of its creation, captures and voids failed; null once another begins or succeeds."
+    )
+    next_action: NextAction | None = Field(description="Set while the status is `requires_action`.")
     created: int = Field(description="Unix seconds.")
     livemode: bool
 
@@ -188,7 +199,7 @@ class Refund(BaseModel):
     payment: str
     amount: int
     currency: str
-    reason: str | None
+    reason: str | None = Field(description="`external` if it was made in the processor's dashboard.")
     last_error: Failure | None
     created: int
     livemode: bool

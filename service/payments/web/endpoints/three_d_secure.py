@@ -1,6 +1,12 @@
-"""The sandbox's 3-D Secure page, which stands in for the issuer's page. Test mode only."""
+"""The sandbox's 3-D Secure page, which stands in for the issuer's page. Test mode only.
 
+The page takes one decision. Whoever comes afterwards (a second click, the back button, another tab) is led on as the
+first one was: back to the shop, or to a page that says what became of the payment.
+"""
+
+from collections.abc import Mapping
 from html import escape
+from typing import Literal
 from urllib.parse import urlsplit
 
 from flask import Response, request
@@ -8,18 +14,20 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from pydantic import Field
 
-from payments.core.problems import MalformedRequest, NotFound
+from payments.core.problems import NotFound, OutcomeUnknown, UnsupportedMediaType
 from payments.domain.money import currencies
+from payments.domain.payments import PaymentStatus
 from payments.processors.sandbox import Challenge, SandboxProcessor
-from payments.services.three_d_secure import complete
+from payments.services.three_d_secure import complete, payment_of
+from payments.web.http import forms
 from payments.web.http.context import context
 from payments.web.http.guards import public
 from payments.web.http.headers import CONTENT_SECURITY_POLICY
-from payments.web.http.models import Parameters
-from payments.web.openapi.responses import responses
+from payments.web.http.models import Parameters, RequestBody
+from payments.web.openapi.responses import PUBLIC, responses
 
 _TAG = Tag(name="Sandbox", description="Stands in for banks and customers in test mode.")
-_GONE = "This page was already used or never existed. Get the payment to see its state."
+_UNKNOWN = "There is no such page. Get the payment to see its state."
 _INVALID_FORM = "Send decision=approve or decision=refuse as a form."
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>3-D Secure (sandbox)</title></head>
@@ -29,12 +37,23 @@ _PAGE = """<!doctype html>
 """
 _DONE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>3-D Secure (sandbox)</title></head>
-<body><h1>Thank you</h1><p>You can close this page.</p></body></html>
+<body><h1>{result}</h1><p>You can close this page.</p></body></html>
 """
-#: Bytes of the form.
-_MAX_FORM = 256
+_CONFIRMED, _OPEN = "Your payment is confirmed", "Your payment is being processed"
+_RESULTS: Mapping[PaymentStatus, str] = {
+    PaymentStatus.PROCESSING: _OPEN,
+    PaymentStatus.REQUIRES_ACTION: _OPEN,
+    PaymentStatus.REQUIRES_CAPTURE: _CONFIRMED,
+    PaymentStatus.PARTIALLY_CAPTURED: _CONFIRMED,
+    PaymentStatus.SUCCEEDED: _CONFIRMED,
+    PaymentStatus.FAILED: "Your payment was declined",
+    PaymentStatus.CANCELED: "Your payment was canceled",
+}
 _PAGE_RESPONSE = {"description": "The page.", "content": {"text/html": {"schema": {"type": "string"}}}}
-_REDIRECT_RESPONSE = {"description": "Redirect to `return_url`."}
+_REDIRECT_RESPONSE = {
+    "description": "Redirect to the payment's `return_url`, to which `payment_id` is added.",
+    "headers": {"Location": {"description": "Where to.", "schema": {"type": "string"}}},
+}
 
 
 class ChallengePath(Parameters):
@@ -43,44 +62,62 @@ class ChallengePath(Parameters):
     token: str = Field(pattern="^[A-Za-z0-9_-]{32}$")
 
 
+class Decision(RequestBody):
+    """The customer's decision."""
+
+    decision: Literal["approve", "refuse"]
+
+
 api = APIBlueprint("three_d_secure", __name__, url_prefix="/v1", abp_tags=[_TAG])
 
 
-@api.get("/sandbox/3ds/<token>", responses=responses({200: _PAGE_RESPONSE}, NotFound, always=()))
+@api.get(
+    "/sandbox/3ds/<token>",
+    responses=responses({200: _PAGE_RESPONSE, 303: _REDIRECT_RESPONSE}, NotFound, always=PUBLIC),
+)
 @public
 def show_challenge(path: ChallengePath) -> Response:
-    """Show the page that the customer is redirected to."""
-    challenge = _sandbox().challenge(path.token)
-    if challenge is None:
-        raise NotFound(_GONE)
+    """Show the page that the customer is redirected to; once it was used, lead on as its form does."""
+    challenge = _challenge(path.token)
+    if not challenge.is_open:
+        return _lead_on(challenge)
     return _html(_PAGE.format(amount=escape(_amount(challenge))), challenge.return_url)
 
 
 @api.post(
     "/sandbox/3ds/<token>",
-    responses=responses({200: _PAGE_RESPONSE, 303: _REDIRECT_RESPONSE}, NotFound, MalformedRequest, always=()),
+    responses=responses(
+        {200: _PAGE_RESPONSE, 303: _REDIRECT_RESPONSE}, NotFound, UnsupportedMediaType, OutcomeUnknown, always=PUBLIC
+    ),
 )
 @public
+@forms.takes_form(Decision)
 def answer_challenge(path: ChallengePath) -> Response:
-    """Submit the customer's decision: `decision=approve` or `decision=refuse`, as a form."""
-    if (request.content_length or 0) > _MAX_FORM:
-        raise MalformedRequest(_INVALID_FORM)
-    decision = request.form.get("decision")
-    if decision not in ("approve", "refuse"):
-        raise MalformedRequest(_INVALID_FORM)
-    sandbox = _sandbox()
-    challenge = sandbox.challenge(path.token)
-    if challenge is None or not complete(context(), sandbox, challenge, path.token, approve=decision == "approve"):
-        raise NotFound(_GONE)
+    """Submit the customer's decision. Only the first one counts; any other leads on in the same way."""
+    form = forms.read(request, Decision, hint=_INVALID_FORM)
+    challenge = _challenge(path.token)
+    complete(context(), _sandbox(), challenge, path.token, approve=form.decision == "approve")
+    return _lead_on(challenge)
+
+
+def _challenge(token: str) -> Challenge:
+    challenge = _sandbox().challenge(token)
+    if challenge is None:
+        raise NotFound(_UNKNOWN)
+    return challenge
+
+
+def _lead_on(challenge: Challenge) -> Response:
+    """Return the way back to the shop, or a page that says what became of the payment."""
     if challenge.return_url:
         return Response(status=303, headers={"Location": challenge.return_url})
-    return _html(_DONE, None)
+    return _html(_DONE.format(result=_RESULTS[payment_of(context(), challenge).status]), None)
 
 
 def _sandbox() -> SandboxProcessor:
     processor = context().processors.get(SandboxProcessor.name)
     if not isinstance(processor, SandboxProcessor):
-        raise NotFound(_GONE)
+        raise NotFound(_UNKNOWN)
     return processor
 
 

@@ -8,7 +8,7 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from pydantic import AfterValidator, BaseModel, Field
 
-from payments.core.problems import NotFound, ValidationFailed
+from payments.core.problems import NotFound, OutcomeUnknown, ValidationFailed
 from payments.delivery.addresses import MAX_URL_LENGTH
 from payments.domain.api_keys import Scope
 from payments.domain.events import EventType
@@ -21,7 +21,7 @@ from payments.web.http.auth import principal
 from payments.web.http.context import context
 from payments.web.http.guards import requires
 from payments.web.http.idempotency import idempotent_request
-from payments.web.http.models import Parameters, RequestBody
+from payments.web.http.models import Parameters, RequestBody, Text
 from payments.web.http.pagination import Page, PageQuery, id_cursor, page_response
 from payments.web.http.responses import idempotent_response, json_response
 from payments.web.openapi.responses import API_KEY, IDEMPOTENT, WITH_BODY, responses
@@ -50,9 +50,11 @@ Url = Annotated[
         max_length=MAX_URL_LENGTH,
         description="https on port 443 of a public address. Redirects are not followed.",
         examples=["https://shop.example/webhooks"],
+        # Only shown: for development, an environment may allow receivers on the same machine.
+        json_schema_extra={"pattern": patterns.WEBHOOK_URL},
     ),
 ]
-Description = Annotated[str, Field(max_length=500)]
+Description = Annotated[Text, Field(max_length=500)]
 EventTypes = Annotated[
     list[EventTypeName],
     Field(
@@ -98,6 +100,18 @@ class WebhookEndpointPath(Parameters):
     """Identifies a webhook endpoint."""
 
     endpoint_id: str = Field(pattern=patterns.identifier(Prefix.WEBHOOK_ENDPOINT))
+
+
+class WebhookEndpointsQuery(PageQuery):
+    """Which webhook endpoints."""
+
+    cursor: str | None = _CURSOR.field()
+
+
+class WebhookDeliveriesQuery(PageQuery):
+    """Which deliveries."""
+
+    cursor: str | None = _DELIVERY_CURSOR.field()
 
 
 class WebhookEndpoint(BaseModel):
@@ -166,7 +180,7 @@ def create_webhook_endpoint(body: CreateWebhookEndpoint) -> Response:
 
 @api.get("/webhook_endpoints", responses=responses({200: Page[WebhookEndpoint]}, ValidationFailed))
 @requires(Scope.WEBHOOKS_READ)
-def list_webhook_endpoints(query: PageQuery) -> Response:
+def list_webhook_endpoints(query: WebhookEndpointsQuery) -> Response:
     """List webhook endpoints, newest first."""
     found = use_cases.list_endpoints(context(), principal(), before=_CURSOR.read(query), limit=query.limit + 1)
     return page_response(query, _CURSOR, found, endpoint_json)
@@ -193,7 +207,9 @@ def update_webhook_endpoint(path: WebhookEndpointPath, body: UpdateWebhookEndpoi
     return json_response(endpoint_json(use_cases.update(context(), principal(), path.endpoint_id, update)))
 
 
-@api.delete("/webhook_endpoints/<endpoint_id>", responses=responses({200: DeletedWebhookEndpoint}, NotFound))
+@api.delete(
+    "/webhook_endpoints/<endpoint_id>", responses=responses({200: DeletedWebhookEndpoint}, NotFound, OutcomeUnknown)
+)
 @requires(Scope.WEBHOOKS_WRITE)
 def delete_webhook_endpoint(path: WebhookEndpointPath) -> Response:
     """Delete a webhook endpoint; nothing more is delivered to it."""
@@ -219,7 +235,7 @@ def rotate_webhook_secret(path: WebhookEndpointPath, body: RotateSecret) -> Resp
     responses=responses({200: Page[WebhookDelivery]}, NotFound, ValidationFailed),
 )
 @requires(Scope.WEBHOOKS_READ)
-def list_webhook_deliveries(path: WebhookEndpointPath, query: PageQuery) -> Response:
+def list_webhook_deliveries(path: WebhookEndpointPath, query: WebhookDeliveriesQuery) -> Response:
     """List attempts to deliver to an endpoint, newest first."""
     before = _DELIVERY_CURSOR.read(query)
     found = use_cases.list_deliveries(context(), principal(), path.endpoint_id, before=before, limit=query.limit + 1)

@@ -1,9 +1,11 @@
-"""Authentication: ``Authorization: Bearer sk_...``, verified against the stored hash."""
+"""Authentication: ``Authorization: Bearer sk_...``, or ``curl -u sk_...:``, verified against the stored hash."""
 
+import base64
+import binascii
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import timedelta
 from typing import cast
 
 from flask import Flask, Request, current_app, g, request
@@ -40,7 +42,7 @@ class Authenticator:
         self._clock = clock
         self._lock = threading.Lock()
         self._cache: dict[str, tuple[float, StoredKey]] = {}
-        self._used: dict[str, datetime] = {}
+        self._used: dict[str, float] = {}
 
     def authenticate(self, request: Request) -> Principal:
         """Return the principal of ``request``.
@@ -48,15 +50,14 @@ class Authenticator:
         Raises:
             Unauthenticated: The key is missing or not valid here and now.
         """
-        scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
-        token = parse(credentials.strip()) if scheme.lower() == "bearer" else None
+        token = parse(_credentials(request.headers.get("Authorization", "")))
         if token is None:
             raise Unauthenticated(_REJECTED)
         if token.livemode and not self._allow_live_keys:
             raise Unauthenticated("This environment accepts test keys (sk_test_...) only.")
-        now = datetime.now(UTC)
-        stored = self._stored(token.key_id)
-        if not token.matches(stored) or stored is None or not stored.is_live_at(now):
+        read_at, stored = self._stored(token.key_id)
+        now = self._clock()
+        if not token.matches(stored) or stored is None or not stored.is_live(age=now - read_at):
             raise Unauthenticated(_REJECTED)
         self._used[stored.id] = now
         return stored.principal()
@@ -66,16 +67,18 @@ class Authenticator:
         with self._lock:
             self._cache.pop(key_id, None)
 
-    def take_used(self) -> dict[str, datetime]:
-        """Return the keys used since the last call, with the times of their last use."""
+    def take_used(self) -> dict[str, timedelta]:
+        """Return the keys used since the last call, and how long ago each was last used."""
         used, self._used = self._used, {}
-        return used
+        now = self._clock()
+        return {key_id: timedelta(seconds=now - at) for key_id, at in used.items()}
 
-    def _stored(self, key_id: str) -> StoredKey | None:
+    def _stored(self, key_id: str) -> tuple[float, StoredKey | None]:
+        """Return when the key was read, and the key."""
         now = self._clock()
         cached = self._cache.get(key_id)
         if cached is not None and now - cached[0] < CACHE_SECONDS:
-            return cached[1]
+            return cached
         stored = self._load(key_id)
         with self._lock:
             if stored is None:
@@ -85,7 +88,31 @@ class Authenticator:
                     self._cache.clear()
                 # The time before the read, so an entry is never trusted for longer than the limit.
                 self._cache[key_id] = (now, stored)
-        return stored
+        return now, stored
+
+
+def _credentials(header: str) -> str:
+    """Return the key in an ``Authorization`` header; empty if it has another scheme, or there is none.
+
+    Raises:
+        Unauthenticated: It is sent as the user name of HTTP Basic, but not as it should be; or there are two headers.
+    """
+    if "," in header:  # servers join repeated headers with a comma, which is in no key and no base64
+        raise Unauthenticated("Send one Authorization header.")
+    scheme, _, credentials = header.partition(" ")
+    if scheme.lower() == "bearer":
+        return credentials.strip()
+    if scheme.lower() != "basic":
+        return ""
+    try:
+        user, colon, password = base64.b64decode(credentials.strip(), validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        user = colon = password = ""
+    if not colon:
+        raise Unauthenticated("Send 'Authorization: Basic ' followed by the base64 of the key and a colon, 'sk_...:'.")
+    if password:
+        raise Unauthenticated("Send the API key as the user name, and leave the password empty.")
+    return user
 
 
 def register(app: Flask, authenticator: Authenticator) -> None:

@@ -1,11 +1,15 @@
 """Card guard: refuses card numbers before anything is logged or stored, to keep this service out of PCI DSS scope.
 
 A card number is a run of 13 to 19 digits, optionally split by single spaces or hyphens, at digit boundaries, that has
-a known issuer's range, that issuer's length and a valid Luhn check digit. UUIDs, our own IDs and cursors are exempt:
-one in a few thousand would match by chance.
+a known issuer's range, that issuer's length and a valid Luhn check digit. Digits, spaces and hyphens of every script
+count, since people paste them. UUIDs, our own IDs and cursors are exempt: one in a few thousand would match by chance.
+So would order and tracking numbers, which is why letters directly before a number mark it as another one where
+merchants keep their own: in `reference` and in the values of `metadata`.
 """
 
 import re
+import unicodedata
+from collections.abc import Iterable
 from itertools import accumulate
 
 from flask import Request
@@ -34,6 +38,11 @@ ISSUER_RANGES: tuple[tuple[str, str, frozenset[int]], ...] = (
     ("81", "82", _SIXTEEN_TO_NINETEEN),  # UnionPay, RuPay
     ("60", "60", frozenset({16})),  # RuPay
     ("508", "508", frozenset({16})),  # RuPay
+    ("5066", "5067", frozenset({16})),  # Elo
+    ("509", "509", frozenset({16})),
+    ("5019", "5019", frozenset({16})),  # Dankort
+    ("5895", "5896", frozenset({16})),  # Naranja, Cabal
+    ("6703", "6703", _THIRTEEN_TO_NINETEEN),  # Bancontact
     ("2200", "2204", _SIXTEEN_TO_NINETEEN),  # Mir
     ("9792", "9792", frozenset({16})),  # Troy
     ("5018", "5018", _THIRTEEN_TO_NINETEEN),  # Maestro
@@ -43,6 +52,7 @@ ISSUER_RANGES: tuple[tuple[str, str, frozenset[int]], ...] = (
     ("6304", "6304", _THIRTEEN_TO_NINETEEN),
     ("6759", "6759", _THIRTEEN_TO_NINETEEN),
     ("6761", "6763", _THIRTEEN_TO_NINETEEN),
+    ("6771", "6771", _THIRTEEN_TO_NINETEEN),
 )
 #: Prefix -> lengths, for prefixes of one to four digits.
 _LENGTHS: dict[str, frozenset[int]] = {}
@@ -58,17 +68,35 @@ _EXEMPT_IDS = re.compile(
     r"(?<![0-9A-Za-z])(?:[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}|[a-z]{2,6}_[0-9a-hjkmnp-tv-z]{26})"
     r"(?![0-9A-Za-z])"
 )
+#: Digits with letters directly before them, up to the next space.
+_LETTERED = re.compile(r"(?<=[^\W\d_])[0-9](?:-?[0-9])*")
 _DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 #: Query parameters whose values are not checked.
 _EXEMPT_PARAMETERS = frozenset({"cursor"})
+#: Where merchants keep numbers of their own: a field of a body, and a query parameter; a field's values.
+_REFERENCE, _METADATA = "reference", "metadata"
 
 
-def has_card_number(text: str) -> bool:
-    """Return whether ``text`` contains a card number."""
+def has_card_number(text: str, *, own: bool = False) -> bool:
+    """Return whether ``text`` contains a card number; ``own`` says that letters directly before a number exempt it."""
+    text = _in_ascii(text)
+    if own:
+        text = _LETTERED.sub("x", text)
     if _RUN.search(text) is None:  # almost always; only texts with long numbers pay for the rest
         return False
     # The letter keeps the digits on both sides of an exempt ID apart.
     return any(_run_has_card(run[0]) for run in _RUN.finditer(_EXEMPT_IDS.sub("x", text)))
+
+
+def _in_ascii(text: str) -> str:
+    """Return ``text`` with the digits, spaces and hyphens of every script as ASCII, without invisible characters."""
+    return text if text.isascii() else "".join(map(_ascii_character, text))
+
+
+def _ascii_character(character: str) -> str:
+    if (digit := unicodedata.decimal(character, None)) is not None:
+        return str(digit)
+    return {"Zs": " ", "Pd": "-", "Cf": ""}.get(unicodedata.category(character), character)
 
 
 def _run_has_card(run: str) -> bool:
@@ -114,22 +142,37 @@ class _LuhnSums:
 
 def refuse_in_url(request: Request) -> None:
     """Refuse a card number in the path or query, before routing and before anything logs the URL."""
-    texts = [request.path]
+    texts = [(request.path, False)]
     for name, values in request.args.lists():
-        texts.append(name)
+        texts.append((name, False))
         if name not in _EXEMPT_PARAMETERS:
-            texts.extend(values)
-    _refuse(any(has_card_number(text) for text in texts), "URL")
+            texts.extend((value, name == _REFERENCE) for value in values)
+    _refuse(texts, "URL")
 
 
 def refuse_in_body(value: object) -> None:
     """Refuse a card number in any string of a JSON body, including field names."""
-    _refuse(any(has_card_number(text) for text in strings(value)), "body")
+    _refuse(_texts(value), "body")
 
 
-def _refuse(found: bool, where: str) -> None:  # noqa: FBT001 - private
-    if found:
-        raise CardNumberRefused(
-            f"The {where} appears to contain a card number. Send a processor token instead. Treat the number as "
-            "exposed if this request was logged on the way."
-        )
+def _texts(value: object) -> Iterable[tuple[str, bool]]:
+    """Yield every string in a body, and whether it is one in which merchants keep numbers of their own."""
+    fields = value.items() if isinstance(value, dict) else [("", value)]
+    for name, field in fields:
+        yield name, False
+        if name == _METADATA and isinstance(field, dict):
+            yield from ((key, False) for key in field)
+            yield from ((text, True) for item in field.values() for text in strings(item))
+        else:
+            yield from ((text, name == _REFERENCE) for text in strings(field))
+
+
+def _refuse(texts: Iterable[tuple[str, bool]], where: str) -> None:
+    """Refuse ``texts`` if there is a card number in one of them; each says whether letters exempt a number in it."""
+    for text, own in texts:
+        if has_card_number(text, own=own):
+            way_out = " If it is a number of your own, put letters directly before it (ORD123...)." if own else ""
+            raise CardNumberRefused(
+                f"The {where} appears to contain a card number. Send a processor token instead. Treat the number as "
+                f"exposed if this request was logged on the way.{way_out}"
+            )

@@ -8,14 +8,11 @@ from flask import request
 
 from payments.core.problems import IdempotencyKeyInvalid, IdempotencyKeyMissing
 from payments.services.idempotency import IdempotentRequest
+from payments.web.http.patterns import IDEMPOTENCY_KEY
 from payments.web.http.problems import current_request_id
 
 _HEADER = "Idempotency-Key"
-_MAX_LENGTH = 255
-#: A string of RFC 8941 (``"..."``), as in the IETF draft, or the same characters bare. A bare key has no comma, quote
-#: or space: servers join repeated headers with a comma, and two keys must never be read as one.
-_QUOTED = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
-_BARE = re.compile(r"[\x21\x23-\x2b\x2d-\x7e]+")
+_KEY = re.compile(IDEMPOTENCY_KEY)
 
 
 def idempotent_request() -> IdempotentRequest:
@@ -42,12 +39,9 @@ def read_key(values: list[str]) -> str:
     if not values:
         raise IdempotencyKeyMissing("Send an Idempotency-Key header with a new random value for each new request.")
     text = values[0].strip()
-    quoted = _QUOTED.fullmatch(text)
-    key = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else text
-    if len(values) > 1 or not key or not (quoted or _BARE.fullmatch(text)):
+    if len(values) > 1 or _KEY.fullmatch(text) is None:
         raise IdempotencyKeyInvalid(
-            "Send one Idempotency-Key in printable ASCII: bare (no spaces, commas or quotes) or in double quotes."
+            "Send one Idempotency-Key of 1 to 255 characters in printable ASCII: bare (no spaces, commas or quotes) or "
+            "in double quotes. A UUID is enough."
         )
-    if len(key) > _MAX_LENGTH:
-        raise IdempotencyKeyInvalid(f"The Idempotency-Key exceeds {_MAX_LENGTH} characters. A UUID is enough.")
-    return key
+    return re.sub(r"\\(.)", r"\1", text[1:-1]) if text.startswith('"') else text

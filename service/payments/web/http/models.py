@@ -1,9 +1,16 @@
 """Base classes of what endpoints take: bodies, and path or query parameters."""
 
 from functools import cache
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+
+from payments.web.http.patterns import TEXT
+
+#: The largest time in requests, in Unix seconds: the year 5138, far below what a datetime holds.
+MAX_TIME = 10**11
+#: Text in a request.
+Text = Annotated[str, Field(pattern=TEXT)]
 
 
 class RequestBody(BaseModel):

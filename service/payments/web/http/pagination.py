@@ -1,7 +1,5 @@
 """Lists: newest first, paged by keyset, so new objects never shift a page."""
 
-import base64
-import binascii
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +9,7 @@ from flask import Response
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from payments.core.problems import ValidationFailed
-from payments.web.http.models import Parameters
+from payments.web.http.models import MAX_TIME, Parameters
 from payments.web.http.responses import json_response
 
 _Item = TypeVar("_Item")
@@ -31,13 +29,15 @@ def _check_digits(text: object) -> object:
 XID = "[0-9]{1,19}"
 #: An integer as a query parameter.
 QueryInteger = Annotated[int, BeforeValidator(_check_digits)]
+#: A time as a query parameter.
+QueryTime = Annotated[int, Field(ge=0, le=MAX_TIME), BeforeValidator(_check_digits)]
 
 
 class PageQuery(Parameters):
-    """Which page of a list."""
+    """Which page of a list. Each list declares its ``cursor`` as its :meth:`Cursor.field`."""
 
     limit: QueryInteger = Field(default=10, ge=1, le=100, description="Maximum number of objects in the page.")
-    cursor: str | None = Field(default=None, max_length=200, description="`next_cursor` of the previous page.")
+    cursor: str | None = None
 
 
 class Page(BaseModel, Generic[_Item]):
@@ -59,14 +59,27 @@ class Page(BaseModel, Generic[_Item]):
 
 @dataclass(frozen=True, kw_only=True)
 class Cursor(Generic[_Item_contra, _Position_co]):
-    """How one list encodes a position. Clients return cursors without interpreting them."""
+    """How one list encodes a position: its parts, joined by hyphens. Clients return cursors as they are."""
 
-    #: A regular expression for each part of a position.
+    #: A regular expression for each part of a position, anchored or not.
     patterns: Sequence[str]
     #: Returns the parts of an item's position.
     parts: Callable[[_Item_contra], Sequence[str]]
     #: Builds the position that the repository takes from its parts.
     position: Callable[..., _Position_co]
+
+    @property
+    def pattern(self) -> str:
+        """The regular expression of this list's cursors, a group for each part."""
+        return "^" + "-".join(f"({part.strip('^$')})" for part in self.patterns) + "$"
+
+    def field(self) -> Any:
+        """Return the declaration of the query's field ``cursor``, as pydantic's ``Field`` does: of any type."""
+        return Field(
+            default=None,
+            description="`next_cursor` of the previous page.",
+            json_schema_extra={"pattern": self.pattern},
+        )
 
     def read(self, query: PageQuery) -> _Position_co | None:
         """Return the position before which the page starts, None for the first page.
@@ -76,10 +89,10 @@ class Cursor(Generic[_Item_contra, _Position_co]):
         """
         if query.cursor is None:
             return None
-        parts = decode(query.cursor)
-        if len(parts) != len(self.patterns) or not all(map(re.fullmatch, self.patterns, parts)):
+        match = re.fullmatch(self.pattern, query.cursor)
+        if match is None:
             raise ValidationFailed.at("cursor", "Not a cursor of this list. Use next_cursor of the previous page.")
-        return self.position(*parts)
+        return self.position(*match.groups())
 
 
 class _HasId(Protocol):
@@ -105,19 +118,6 @@ def page_response(
             "object": "list",
             "data": [present(item) for item in shown],
             "has_more": has_more,
-            "next_cursor": encode(*cursor.parts(shown[-1])) if has_more else None,
+            "next_cursor": "-".join(cursor.parts(shown[-1])) if has_more else None,
         }
     )
-
-
-def encode(*parts: str) -> str:
-    """Return the parts of a position as a cursor."""
-    return base64.urlsafe_b64encode("\n".join(parts).encode()).decode().rstrip("=")
-
-
-def decode(cursor: str) -> list[str]:
-    """Return the parts of a position; none if ``cursor`` is not valid."""
-    try:
-        return base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode().split("\n")
-    except (binascii.Error, ValueError):
-        return []

@@ -75,12 +75,20 @@ def _http_exception(exception: HTTPException) -> Response:
 
 def _other(code: int) -> Response:
     """Return a client error without a problem class, such as 406, 408 or 431."""
-    error = MalformedRequest("The request was rejected. Check its headers and body.")
-    response = problem_response(error)
-    body = {**error.body(current_request_id()), "type": "about:blank", "title": HTTPStatus(code).phrase, "status": code}
-    response.set_data(json.dumps(body))
-    response.status_code = code
-    return response
+    detail = "The request was rejected. Check its headers and body."
+    logs.annotate(problem=MalformedRequest.code)
+    body = problem_body(HTTPStatus(code), detail, current_request_id())
+    return Response(json.dumps(body), status=code, content_type=MEDIA_TYPE)
+
+
+def problem_body(status: HTTPStatus, detail: str, request_id: str) -> dict[str, object]:
+    """Return a problem by its status alone; one without a problem class, such as 408 or 431, is named by the status."""
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        return InternalError(detail).body(request_id)
+    if status in _BY_STATUS:
+        return _BY_STATUS[status][0](detail).body(request_id)
+    body = MalformedRequest(detail).body(request_id)
+    return {**body, "type": "about:blank", "title": status.phrase, "status": status.value}
 
 
 def _unexpected(exception: Exception) -> Response:

@@ -4,7 +4,8 @@ GUIDE = """\
 Authorize, capture, void and refund payments, with at most one charge per request, whatever fails.
 
 Authentication: send `Authorization: Bearer sk_test_...`. Test keys never move money; live keys start with \
-`sk_live_`. A key acts for one merchant in one mode, and its scopes limit what it may do.
+`sk_live_`. HTTP Basic works too, with the key as the user name and an empty password (`curl -u sk_test_...:`). A \
+key acts for one merchant in one mode, and its scopes limit what it may do.
 
 Amounts are integers in minor units: 1099 with currency EUR is 10.99 euros. Times are Unix seconds.
 
@@ -12,7 +13,8 @@ Idempotency: every POST requires an `Idempotency-Key`, a new random value for ea
 response, send the same request again with the same key: it is executed once, and the retry returns the same response \
 with `Idempotency-Replayed: true`. 409 `request_in_progress` means that the first request is still running. Secrets \
 are not replayed: `secret` is then null. 429 and 503 mean that nothing was started: send the request again with the \
-same key after the number of seconds in `Retry-After`.
+same key after the number of seconds in `Retry-After`. 500 `outcome_unknown` means that it may have been: do the same, \
+and never use another key.
 
 Unknown outcomes: 202 means that the processor has not reported the outcome yet. The object is `processing` or \
 `pending`, and an event reports the outcome. Do not send the payment again with another key.

@@ -26,6 +26,8 @@ _METHODS = ("get", "post", "put", "patch", "delete")
 _TEMPLATES = Path(__file__).parent / "templates"
 #: Levels of nested objects in a table.
 _MAX_DEPTH = 4
+#: Values of an enumeration in a table.
+_MAX_CHOICES = 20
 #: JSON Schema keywords shown after a type.
 _CONSTRAINTS = {
     "minimum": "at least {}",
@@ -200,7 +202,7 @@ class Document:
             return " or ".join(dict.fromkeys(self.type_of(choice) for choice in choices))
         words = [self._plain_type(schema)]
         if "enum" in schema:
-            words.append("one of " + ", ".join(json.dumps(value) for value in schema["enum"]))
+            words.append(_choices(schema["enum"]))
         if "const" in schema:
             words.append("always " + json.dumps(schema["const"]))
         words += [
@@ -213,6 +215,12 @@ class Document:
             return f"list of {self._plain_type(self.resolve(schema['items']))}"
         plain = schema.get("type", "object" if "properties" in schema or "allOf" in schema else "any")
         return " or ".join(plain) if isinstance(plain, list) else str(plain)
+
+
+def _choices(values: Sequence[object]) -> str:
+    """Return the values of an enumeration, long ones as their first few."""
+    shown = ", ".join(json.dumps(value) for value in values[:_MAX_CHOICES])
+    return f"one of {shown}" + (f" and {len(values) - _MAX_CHOICES} more" if len(values) > _MAX_CHOICES else "")
 
 
 def _constraint(value: object) -> str:

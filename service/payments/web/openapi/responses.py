@@ -16,6 +16,7 @@ from payments.core.problems import (
     IdempotencyMismatch,
     InternalError,
     MalformedRequest,
+    OutcomeUnknown,
     RequestInProgress,
     ScopeMissing,
     ServiceUnavailable,
@@ -26,8 +27,8 @@ from payments.core.problems import (
 )
 from payments.web.http.problems import MEDIA_TYPE
 
-#: Security requirement of operations that need an API key.
-API_KEY: list[dict[str, list[str]]] = [{"api_key": []}]
+#: Security requirement of operations that need an API key, in either form.
+API_KEY: list[dict[str, list[str]]] = [{"api_key": []}, {"basic": []}]
 #: Problems of every operation that needs an API key.
 ALWAYS: tuple[type[ApiError], ...] = (
     MalformedRequest,
@@ -38,8 +39,8 @@ ALWAYS: tuple[type[ApiError], ...] = (
     InternalError,
     ServiceUnavailable,
 )
-#: Problems of operations with a body.
-WITH_BODY: tuple[type[ApiError], ...] = (ContentTooLarge, UnsupportedMediaType, ValidationFailed)
+#: Problems of operations with a body, which change something.
+WITH_BODY: tuple[type[ApiError], ...] = (ContentTooLarge, UnsupportedMediaType, ValidationFailed, OutcomeUnknown)
 #: Problems of operations with an Idempotency-Key.
 IDEMPOTENT: tuple[type[ApiError], ...] = (
     *WITH_BODY,
@@ -48,13 +49,25 @@ IDEMPOTENT: tuple[type[ApiError], ...] = (
     IdempotencyMismatch,
     RequestInProgress,
 )
-_REQUEST_ID = {"description": "Identifies this request in our logs.", "schema": {"type": "string"}}
+#: Problems of every operation that anybody may call.
+PUBLIC: tuple[type[ApiError], ...] = (
+    MalformedRequest,
+    CardNumberRefused,
+    TooManyRequests,
+    InternalError,
+    ServiceUnavailable,
+)
+#: Header of every response.
+REQUEST_ID = {"description": "Identifies this request in our logs.", "schema": {"type": "string"}}
 _RETRY_AFTER = {
     "Retry-After": {
         "description": "Seconds to wait before sending the same request again with the same Idempotency-Key. Absent "
         "where a retry cannot help.",
         "schema": {"type": "integer", "minimum": 1},
     }
+}
+_AUTHENTICATE = {
+    "WWW-Authenticate": {"description": "How to authenticate.", "schema": {"type": "string"}},
 }
 _RETRYABLE = frozenset({HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 _EXAMPLE_ID = "req_0b2f6c8e5d6f4b0c9a1f3f1f7c2f9d11"
@@ -107,9 +120,13 @@ def responses(
 
 
 def _error_response(status: int, kinds: list[type[ApiError]]) -> dict[str, Any]:
+    retryable = status in _RETRYABLE or OutcomeUnknown in kinds
     return {
         "description": "; ".join(f"`{kind.code}`: {kind.title}" for kind in kinds),
-        "headers": {"Request-Id": _REQUEST_ID, **(_RETRY_AFTER if status in _RETRYABLE else {})},
+        "headers": {
+            **(_RETRY_AFTER if retryable else {}),
+            **(_AUTHENTICATE if status == HTTPStatus.UNAUTHORIZED else {}),
+        },
         "content": {
             MEDIA_TYPE: {
                 "schema": {"$ref": "#/components/schemas/Problem"},

@@ -1,11 +1,11 @@
-"""Each merchant's events are fanned out in turn, so that one with very many delays no other."""
+"""The sandbox remembers which charges it captured at once: they cannot be voided."""
 
 from pathlib import Path
 
 from alembic import op
 
 revision = "0008"
-down_revision = "0005"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,55 @@
+"""How long the attacks last, and from which seed: ``MINUTES`` and ``SEED`` of the environment.
+
+Without ``MINUTES`` an attack runs its short profile, which belongs into every run of the tests. With it, attacks grow
+in proportion. The seed is random unless given, and the header of every run prints it: the same seed repeats the same
+attack, as far as the operating system's scheduling does not decide.
+"""
+
+import os
+import random
+from dataclasses import dataclass
+from functools import cache
+
+#: Minutes that the short profile stands for: examples of longer ones are scaled by it.
+_SHORT_MINUTES = 1.0
+#: Shared by the processes of one run: pytest-xdist's workers inherit it from the process that prints it.
+_SEED_VARIABLE = "SEED"
+_LARGEST_SEED = 2**32 - 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """The profile of this run."""
+
+    seed: int
+    #: ``None`` for the short profile.
+    minutes: float | None
+
+    def examples(self, short: int) -> int:
+        """Return how many examples to try, where the short profile tries ``short``."""
+        return max(short, round(short * (self.minutes or _SHORT_MINUTES) / _SHORT_MINUTES))
+
+    def seconds(self, short: float) -> float:
+        """Return how many seconds an attack lasts, where the short profile's lasts ``short``."""
+        return short if self.minutes is None else max(short, self.minutes * 60)
+
+    def random(self, attack: str) -> random.Random:
+        """Return the source of randomness of ``attack``, independent of which other attacks run."""
+        return random.Random(f"{self.seed} {attack}")
+
+    def __str__(self) -> str:
+        return f"SEED={self.seed} MINUTES={'short profile' if self.minutes is None else f'{self.minutes:g}'}"
+
+
+@cache
+def profile() -> Profile:
+    """Return the profile of this run.
+
+    Raises:
+        ValueError: ``MINUTES`` or ``SEED`` is not a number, or out of range.
+    """
+    seed = int(os.environ.setdefault(_SEED_VARIABLE, str(random.SystemRandom().randint(0, _LARGEST_SEED))))
+    minutes = float(os.environ["MINUTES"]) if os.environ.get("MINUTES") else None
+    if minutes is not None and not 0 < minutes <= 24 * 60:
+        raise ValueError("MINUTES must be above 0 and at most a day")
+    return Profile(seed=seed, minutes=minutes)
