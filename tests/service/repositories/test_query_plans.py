@@ -92,7 +92,7 @@ def test_no_query_scans_a_large_table(many: ApiKey, database: Database) -> None:
         assert subscriptions
         webhook_messages.insert(explaining, subscriptions)
         cursors.move(tx, "outbox", Position(xid="200", id="evt_z"))
-        assert fan_out.backlog(explaining).events > 49_000
+        assert fan_out.backlog(explaining).events == 1000, "as many as are counted"
         assert webhook_messages.backlog(explaining).messages > 0
         webhook_messages.delete_old(explaining, age=timedelta(days=40), limit=1000)
         assert api_keys.load(explaining, f"key_{500:026}")

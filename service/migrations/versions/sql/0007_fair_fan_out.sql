@@ -11,4 +11,9 @@ CREATE TABLE webhook_backlogs (
     PRIMARY KEY (merchant_id, livemode),
     FOREIGN KEY (merchant_id, livemode) REFERENCES merchant_modes
 );
+ALTER TABLE webhook_backlogs ENABLE ROW LEVEL SECURITY;
+CREATE POLICY everything ON webhook_backlogs TO payments_app USING (true);
+CREATE POLICY of_one_merchant ON webhook_backlogs TO payments_merchant
+    USING (merchant_id = current_setting('app.merchant_id', true)
+        AND livemode = (current_setting('app.livemode', true) = 'true'));
 GRANT SELECT, INSERT, UPDATE, DELETE ON webhook_backlogs TO payments_app;
