@@ -11,7 +11,7 @@ import requests
 
 from tests.proof.profile import profile
 from tests.service.conftest import ApiKey, Postgres
-from tests.service.server.test_processes import Started, environment, is_healthy, start
+from tests.service.server.processes import Started, environment, is_healthy, start
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.rehearsal
