@@ -112,6 +112,7 @@ def _authorized(payment: Payment, result: Result, expires_at: datetime) -> Trans
         amount_authorized=payment.amount,
         amount_captured=payment.amount if automatic else 0,
         expires_at=None if automatic else expires_at,
+        last_error=None,  # of a void that was refused while the customer acted
         next_action=None,
     )
     postings: tuple[Posting, ...] = ()
