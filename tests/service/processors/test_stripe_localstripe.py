@@ -5,7 +5,6 @@ does not know is taken out of requests, and what the pinned version calls otherw
 transitions, declines, refunds and lists are its own. (It captures what is canceled; Stripe does not.)
 """
 
-import importlib.util
 import json
 import socket
 import subprocess
@@ -24,7 +23,6 @@ from payments.processors.stripe import StripeProcessor
 from tests.service.processors.stripe_calls import authorized, captured, changed, new_call, prepared, settle
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.skipif(importlib.util.find_spec("localstripe") is None, reason="localstripe is not installed")
 #: Its own command listens on every interface, this one on the loopback only.
 _LAUNCHER = (
     "import sys; from aiohttp import web; from localstripe.server import app;"
