@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from payments.domain.events import EventType
-from payments.domain.ledger import Account, Posting, PostingKind
+from payments.domain.ledger import Posting, PostingKind, posting
 from payments.domain.snapshots import Contradiction, DisputeSnapshot
 
 
@@ -141,27 +141,18 @@ def follow(dispute: Dispute, snapshot: DisputeSnapshot) -> DisputeChange:
 
 
 def _postings(before: Dispute, after: Dispute) -> Iterator[tuple[str, Posting]]:
-    receivable, disputes, fees = Account.PROCESSOR_RECEIVABLE, Account.DISPUTES, Account.PROCESSOR_FEES
+    fee_currency = after.fee_currency or after.currency
     moves = (
-        (PostingKind.DISPUTE, disputes, receivable, before.amount_withdrawn, after.amount_withdrawn),
-        (PostingKind.DISPUTE_REVERSAL, receivable, disputes, before.amount_returned, after.amount_returned),
-        (PostingKind.DISPUTE_LOSS, Account.MERCHANT_PAYABLE, disputes, before.loss, after.loss),
+        (PostingKind.DISPUTE, after.currency, before.amount_withdrawn, after.amount_withdrawn),
+        (PostingKind.DISPUTE_REVERSAL, after.currency, before.amount_returned, after.amount_returned),
+        (PostingKind.DISPUTE_LOSS, after.currency, before.loss, after.loss),
+        (PostingKind.DISPUTE_FEE, fee_currency, before.fee, after.fee),
+        (PostingKind.DISPUTE_FEE_REVERSAL, fee_currency, before.fee_returned, after.fee_returned),
     )
-    for kind, debit, credit, posted, now in moves:
+    for kind, currency, posted, now in moves:
         if posted != now:
             _require_first(after, kind, posted)
-            yield after.currency, Posting(kind=kind, debit=debit, credit=credit, amount=now)
-    fee_moves = (
-        (PostingKind.DISPUTE_FEE, fees, receivable, before.fee, after.fee),
-        (PostingKind.DISPUTE_FEE_REVERSAL, receivable, fees, before.fee_returned, after.fee_returned),
-    )
-    for kind, debit, credit, posted, now in fee_moves:
-        if posted != now:
-            _require_first(after, kind, posted)
-            yield (
-                after.fee_currency or after.currency,
-                Posting(kind=kind, debit=debit, credit=credit, amount=now),
-            )
+            yield currency, posting(kind, now)
 
 
 def _require_first(dispute: Dispute, kind: PostingKind, posted: int) -> None:

@@ -42,13 +42,20 @@ class PostingKind(StrEnum):
     DISPUTE_FEE_REVERSAL = "dispute_fee_reversal"
 
 
-#: The accounts (debit, credit) of what a payment itself posts. Whatever else bears one of these kinds was forged.
-PAYMENT_ACCOUNTS: Mapping[PostingKind, tuple[Account, Account]] = {
+#: The accounts (debit, credit) of each kind. Whatever else bears one of these kinds was forged.
+ACCOUNTS: Mapping[PostingKind, tuple[Account, Account]] = {
     PostingKind.CAPTURE: (Account.PROCESSOR_RECEIVABLE, Account.MERCHANT_PAYABLE),
     PostingKind.FEE: (Account.MERCHANT_PAYABLE, Account.PLATFORM_FEES),
     PostingKind.REFUND: (Account.MERCHANT_PAYABLE, Account.PROCESSOR_RECEIVABLE),
     PostingKind.REFUND_REVERSAL: (Account.PROCESSOR_RECEIVABLE, Account.MERCHANT_PAYABLE),
+    PostingKind.DISPUTE: (Account.DISPUTES, Account.PROCESSOR_RECEIVABLE),
+    PostingKind.DISPUTE_REVERSAL: (Account.PROCESSOR_RECEIVABLE, Account.DISPUTES),
+    PostingKind.DISPUTE_LOSS: (Account.MERCHANT_PAYABLE, Account.DISPUTES),
+    PostingKind.DISPUTE_FEE: (Account.PROCESSOR_FEES, Account.PROCESSOR_RECEIVABLE),
+    PostingKind.DISPUTE_FEE_REVERSAL: (Account.PROCESSOR_RECEIVABLE, Account.PROCESSOR_FEES),
 }
+#: Posted in the currency of our account at the processor; all other kinds in the payment's.
+IN_ANY_CURRENCY = frozenset({PostingKind.DISPUTE_FEE, PostingKind.DISPUTE_FEE_REVERSAL})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,22 +78,23 @@ def capture_postings(*, captured_before: int, amount: int, fee_basis_points: int
     The fee is computed on the total captured, less the fees charged before: many small captures cost the same as one.
     """
     fee = share(captured_before + amount, fee_basis_points) - share(captured_before, fee_basis_points)
-    capture = _payment_posting(PostingKind.CAPTURE, amount)
-    return (capture, _payment_posting(PostingKind.FEE, fee)) if fee else (capture,)
+    capture = posting(PostingKind.CAPTURE, amount)
+    return (capture, posting(PostingKind.FEE, fee)) if fee else (capture,)
 
 
 def refund_postings(amount: int) -> tuple[Posting, ...]:
     """Return the postings of a refund. The fee is not returned."""
-    return (_payment_posting(PostingKind.REFUND, amount),)
+    return (posting(PostingKind.REFUND, amount),)
 
 
 def refund_reversal_postings(amount: int) -> tuple[Posting, ...]:
     """Return the postings that reverse a refund which failed after it had succeeded."""
-    return (_payment_posting(PostingKind.REFUND_REVERSAL, amount),)
+    return (posting(PostingKind.REFUND_REVERSAL, amount),)
 
 
-def _payment_posting(kind: PostingKind, amount: int) -> Posting:
-    debit, credit = PAYMENT_ACCOUNTS[kind]
+def posting(kind: PostingKind, amount: int) -> Posting:
+    """Return the posting of ``amount`` > 0 minor units between the accounts of ``kind``."""
+    debit, credit = ACCOUNTS[kind]
     return Posting(kind=kind, debit=debit, credit=credit, amount=amount)
 
 

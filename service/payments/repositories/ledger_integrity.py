@@ -1,6 +1,6 @@
 """Ledger integrity: roll-ups, the hash chain of seals, and the queries that verify them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from psycopg.rows import DictRow, tuple_row
@@ -190,31 +190,33 @@ def wrong_payments(tx: Connection) -> Sequence[DictRow]:
 
 
 def unexplained_transfers(
-    tx: Connection, *, kinds: Sequence[PostingKind], accounts: Mapping[PostingKind, tuple[Account, Account]]
+    tx: Connection, *, accounts: Mapping[PostingKind, tuple[Account, Account]], in_any_currency: Collection[PostingKind]
 ) -> Sequence[DictRow]:
     """Return transfers that no payment accounts for: one that was forged is sealed like any other.
 
     Args:
         tx: The transaction.
-        kinds: Every kind of transfer that exists.
-        accounts: The accounts (debit, credit) of kinds that a payment posts in its own currency.
+        accounts: The accounts (debit, credit) of every kind of transfer that exists.
+        in_any_currency: The kinds that need not be in the payment's currency.
     """
     return tx.execute(
         """
-        WITH own AS (
-            SELECT * FROM unnest(%(own)s::text[], %(debit)s::text[], %(credit)s::text[]) AS rows (kind, debit, credit))
+        WITH known AS (
+            SELECT * FROM unnest(%(kinds)s::text[], %(debit)s::text[], %(credit)s::text[]) AS rows (kind, debit, credit)
+        )
         SELECT t.id AS transfer FROM ledger_transfers t
         LEFT JOIN attempts a ON (a.merchant_id, a.livemode, a.payment_id, a.id)
             = (t.merchant_id, t.livemode, t.payment_id, t.attempt_id)
         LEFT JOIN payments p ON (p.merchant_id, p.livemode, p.id) = (t.merchant_id, t.livemode, t.payment_id)
-        LEFT JOIN own ON own.kind = t.kind
-        WHERE t.kind <> ALL(%(kinds)s) OR a.id IS NULL OR p.id IS NULL
-            OR (t.currency, t.debit_account, t.credit_account) <> (p.currency, own.debit, own.credit)
+        LEFT JOIN known ON known.kind = t.kind
+        WHERE known.kind IS NULL OR a.id IS NULL OR p.id IS NULL
+            OR (t.debit_account, t.credit_account) <> (known.debit, known.credit)
+            OR (t.currency <> p.currency AND t.kind <> ALL(%(in_any_currency)s))
         ORDER BY t.xid, t.id
         """,
         {
-            "kinds": list(kinds),
-            "own": list(accounts),
+            "kinds": list(accounts),
+            "in_any_currency": list(in_any_currency),
             "debit": [debit for debit, _ in accounts.values()],
             "credit": [credit for _, credit in accounts.values()],
         },

@@ -3,7 +3,7 @@
 import logging
 from dataclasses import asdict, dataclass, field
 
-from payments.domain.ledger import GENESIS, PAYMENT_ACCOUNTS, PostingKind, seal_hash
+from payments.domain.ledger import ACCOUNTS, GENESIS, IN_ANY_CURRENCY, seal_hash
 from payments.repositories import ledger_integrity
 from payments.repositories.cursors import START, Position
 from payments.repositories.database import Connection
@@ -94,7 +94,7 @@ def verify(context: Context, *, expected_head: str | None = None) -> IntegrityRe
             report.problems.append({"problem": "rollup_differs", **row})
         for row in ledger_integrity.wrong_payments(tx):
             report.problems.append({"problem": "payment_differs", **row})
-        for row in ledger_integrity.unexplained_transfers(tx, kinds=list(PostingKind), accounts=PAYMENT_ACCOUNTS):
+        for row in ledger_integrity.unexplained_transfers(tx, accounts=ACCOUNTS, in_any_currency=IN_ANY_CURRENCY):
             report.problems.append({"problem": "transfer_unexplained", **row})
     return report
 

@@ -114,8 +114,8 @@ def filled(postgres_server: str) -> Iterator[Installation]:
     installation.database.close()
 
 
-#: Laid out for later, with neither code nor rows.
-_EMPTY = {"disputes", "payouts"}
+#: Without rows: disputes have tests of their own, payouts are laid out for later, the queue is empty in between.
+_EMPTY = {"disputes", "payouts", "webhook_backlogs"}
 
 
 def test_every_table_has_rows(filled: Installation) -> None:

@@ -166,6 +166,7 @@ MAY_LOOK = {
     "server/certificate.py": "clients compare the certificate with their own clocks",
     "processors/stripe.py": "a deadline of this process, in this process",
     "processors/stripe_api.py": "a deadline of this process, in this process",
+    "processors/stripe_snapshots.py": "a deadline of this process, in this process",
     "processors/stripe_webhooks.py": "compared with the processor's clock, within five minutes",
     "repositories/provisioning.py": "identifiers",
 }

@@ -69,7 +69,7 @@ def test_a_click_after_the_void_is_too_late(sandbox: Client, postgres: Postgres,
     payment_id, page = start_3ds(sandbox)
     execute(postgres, f"UPDATE payments SET {change}")
     before = sandbox.payment(payment_id)
-    assert sandbox.http().post(page, data={"decision": "approve"}).status_code == 404
+    assert sandbox.http().post(page, data={"decision": "approve"}).status_code == 200
     assert sandbox.payment(payment_id) == before
 
 
@@ -164,6 +164,5 @@ def test_concurrent_clicks_decide_once(sandbox: Client) -> None:
         click.start()
     for click in clicks:
         click.join()
-    assert sorted(set(statuses)) == [200, 404]
-    assert statuses.count(200) == 1
+    assert set(statuses) == {200}
     assert len(sandbox.event_types(payment_id)) == 3

@@ -38,8 +38,8 @@ _BOB = Principal(merchant_id="mer_bob", livemode=False, key_id="key_b", scopes=A
 @pytest.fixture
 def context(postgres: Postgres, database: Database) -> Context:
     with psycopg.connect(postgres.app) as connection:
-        for merchant in ("mer_alice", "mer_bob"):
-            connection.execute("INSERT INTO merchants (id, name) VALUES (%s, 'M')", [merchant])
+        for principal in (_ALICE, _BOB):
+            _add_merchant(connection, principal)
     return Context(database=database, processors={}, routes={}, allow_local_webhooks=True)
 
 
@@ -57,6 +57,15 @@ def shop() -> Iterator[Receiver]:
 
 
 _requests = iter(range(10**6))
+
+
+def _add_merchant(connection: psycopg.Connection, principal: Principal) -> None:
+    connection.execute("INSERT INTO merchants (id, name) VALUES (%s, 'M')", [principal.merchant_id])
+    connection.execute(
+        "INSERT INTO api_keys (id, merchant_id, livemode, secret_hash, scopes, api_version)"
+        " VALUES (%(key_id)s, %(merchant_id)s, %(livemode)s, sha256('x'), %(scopes)s, %(api_version)s)",
+        {**vars(principal), "scopes": sorted(principal.scopes)},
+    )
 
 
 def _request() -> IdempotentRequest:
@@ -376,14 +385,15 @@ def test_a_hanging_endpoint_does_not_delay_another(context: Context, postgres: P
 def test_a_place_is_left_for_whoever_comes_next(context: Context, postgres: Postgres) -> None:
     """However many merchants take all they can get, a claim at a time."""
     hostile = [f"mer_{number}" for number in range(20)]
+    principals = [replace(_ALICE, merchant_id=merchant, key_id=f"key_{merchant}") for merchant in hostile]
     with psycopg.connect(postgres.app) as connection:
-        for merchant in hostile:
-            connection.execute("INSERT INTO merchants (id, name) VALUES (%s, 'M')", [merchant])
-    for merchant in hostile:
+        for principal in principals:
+            _add_merchant(connection, principal)
+    for principal in principals:
         for number in range(4):
-            _register(context, f"http://127.0.0.1:1/{number}", replace(_ALICE, merchant_id=merchant))
+            _register(context, f"http://127.0.0.1:1/{number}", principal)
         for _ in range(8):
-            add_event(postgres, merchant)
+            add_event(postgres, principal.merchant_id)
     while fan_out(context):
         pass
     size, merchants, endpoints = 64, Counter[str](), Counter[str]()
