@@ -13,6 +13,7 @@ import schemathesis
 
 _CASE = Any  # schemathesis.Case, whose members are untyped
 _URL, _KEY = os.environ["CONTRACT_URL"], os.environ["CONTRACT_KEY"]
+_KEY_ID = "key_" + _KEY.split("_")[2]
 _IDEMPOTENCY_KEY = "Idempotency-Key"
 
 
@@ -23,6 +24,9 @@ def _is_positive(case: _CASE) -> bool:
 @schemathesis.hook
 def before_call(context: schemathesis.HookContext, case: _CASE, _: dict[str, Any]) -> None:
     """Turn valid input into what a client would send."""
+    # Links lead to every key that is listed. After its own end, everything would be 401.
+    if (case.path_parameters or {}).get("key_id") == _KEY_ID:
+        case.path_parameters["key_id"] = _new_key()
     if not _is_positive(case):
         return
     # A key names one request. The generator repeats its values, which would be answered with a replay or 422.
@@ -55,6 +59,10 @@ def _call(method: str, path: str, body: object = None) -> Any:
 def _make_room() -> None:
     for endpoint in _call("GET", "/v1/webhook_endpoints?limit=100")["data"][8:]:
         _call("DELETE", f"/v1/webhook_endpoints/{endpoint['id']}")
+
+
+def _new_key() -> str:
+    return str(_call("POST", "/v1/api_keys", {"name": "to be ended", "scopes": ["payments:read"]})["id"])
 
 
 def _new_challenge() -> str:
