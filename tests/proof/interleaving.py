@@ -64,6 +64,10 @@ class Order:
         return ", ".join(f"{choice.chosen}:{choice.section}" for choice in self.choices)
 
 
+class DivergedError(Exception):
+    """An actor waits, or does not, where it did otherwise before: the order cannot be repeated, and is passed over."""
+
+
 class Interleaving:
     """Pauses the service's transactions while it is installed. ``statements`` pauses before each statement as well."""
 
@@ -132,7 +136,8 @@ class Interleaving:
                 last = choices[-1].chosen if choices else ""
                 default = last if last in ready else ready[0]
                 chosen = prefix[len(choices)] if len(choices) < len(prefix) else default
-                assert chosen in ready, "the same order took another course: what the actors do is not deterministic"
+                if chosen not in ready:
+                    raise DivergedError
                 choices.append(Choice(ready=ready, chosen=chosen, section=str(actors[chosen].pause)))
                 self._continue(actors[chosen])
         except BaseException:
@@ -213,9 +218,12 @@ def orders(run: Callable[[Sequence[str]], Order], *, limit: int, random: Random)
     pending: list[tuple[int, float, tuple[str, ...]]] = [(0, 0.0, ())]
     while pending and limit > 0:
         _, _, prefix = heapq.heappop(pending)
-        order = run(prefix)
-        yield order
         limit -= 1
+        try:
+            order = run(prefix)
+        except DivergedError:
+            continue
+        yield order
         path = tuple(choice.chosen for choice in order.choices)
         for index in range(len(prefix), len(path)):
             for other in order.choices[index].ready:

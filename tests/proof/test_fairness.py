@@ -29,6 +29,9 @@ from tests.service.conftest import postgres as postgres
 from tests.service.conftest import postgres_server as postgres_server
 from tests.waiting import wait_until
 
+# Connections that the crowd has just accepted when it ends are closed by the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 #: Seconds: what is promised to a merchant whose receivers are in order.
 PROMISED = 2.0
 #: Endpoints that a merchant can have.

@@ -57,6 +57,8 @@ class Sender:
         self._allow_local = allow_local
         self._resolve = resolve
         self._tls = tls or ssl.create_default_context()
+        # Set by default in some releases of Python: a connection that is cut would pass for one that is closed.
+        self._tls.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
         self._timeout = timeout.total_seconds()
 
     def post(self, url: str, *, headers: Mapping[str, str], body: bytes) -> DeliveryResult:
