@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -12,6 +13,7 @@ from werkzeug.test import TestResponse
 
 from payments.processors.sandbox_tokens import TOKENS
 from payments.repositories.database import Database
+from payments.web.app import create_app
 from payments.web.openapi.examples import resolve
 from tests.service.api import SETTINGS, Client, sandbox_context
 from tests.service.conftest import ApiKey, Postgres, make_key
@@ -122,3 +124,16 @@ def test_load_shedding(database: Database, journal: Database, key: ApiKey) -> No
         full.app.preprocess_request()  # a request that has not ended
         for response in elsewhere.map(lambda request: full.call(*request), requests):
             assert response["code"] == "too_many_requests"
+
+
+def test_first_requests_at_once_get_the_whole_document(database: Database, journal: Database) -> None:
+    app = create_app(sandbox_context(database, journal), SETTINGS)
+    begin = threading.Barrier(8)
+
+    def get(_: int) -> bytes:
+        begin.wait()
+        return bytes(app.test_client().get("/openapi.json").data)
+
+    with ThreadPoolExecutor(8) as threads:
+        found = set(threads.map(get, range(8)))
+    assert found == {app.test_client().get("/openapi.json").data}
