@@ -4,7 +4,6 @@ import contextlib
 import json
 import resource
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,21 +50,17 @@ class Api:
         return head.encode() + _PAYMENT
 
     def answer(self, data: bytes) -> Answer:
-        with Wire(self.port) as wire:
+        with Wire(self.port, timeout=PROMPT) as wire:
             wire.send(data)
             answer = wire.answer()
         assert answer is not None
         return answer
 
     def assert_serves(self, idempotency_key: str) -> None:
-        """A health check and a payment are answered promptly."""
+        """A health check and a payment are answered before their client gives up."""
         assert self.started.process.poll() is None, self.started.log.read_text()
-        begun = time.monotonic()
         assert self.answer(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n").status == 200
-        assert time.monotonic() - begun < PROMPT, "the health check"
-        begun = time.monotonic()
         assert self.answer(self.payment(idempotency_key)).status == 201
-        assert time.monotonic() - begun < PROMPT, "the payment"
 
     def memory(self) -> int:
         """Resident memory in MiB."""

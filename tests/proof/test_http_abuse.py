@@ -386,12 +386,10 @@ def test_a_stop_waits_for_no_idle_client(migrated: Postgres, tmp_path: Path) -> 
         stack.enter_context(held(20, lambda: sending(_CLOSING)(api.port)))
         slow = stack.enter_context(Wire(api.port))
         slow.send(_BODY)
-        begun = time.monotonic()
         api.started.process.terminate()
         wait_until(lambda: api.descriptors() < 40, "the end of the idle connections")
         slow.send(b" " * 49)
         answer = slow.answer()
         assert answer is not None, "a request that was arriving is answered"
         assert (answer.status, answer.headers["connection"]) == (401, "close")
-        assert api.started.process.wait(30) == 0
-        assert time.monotonic() - begun < PROMPT + 5
+        assert api.started.process.wait(PROMPT) == 0

@@ -13,7 +13,7 @@ from http import HTTPStatus
 import httptools
 
 from payments.server.messages import Refusal, Request
-from payments.server.target import InvalidTargetError, is_host, parse_target
+from payments.server.target import InvalidTargetError, Target, is_host, parse_target
 from payments.web.http.strict_json import MAX_BODY_BYTES
 
 #: Bytes of the request target and of each header field.
@@ -73,6 +73,8 @@ class RequestReader:
 
     def _begin(self) -> None:
         self._url = b""
+        #: Parsed once the head is complete and sound.
+        self._target = Target(path="", query="")
         self._fields: list[tuple[bytes, bytes]] = []
         self._body = bytearray()
         #: Bytes of the fields, and bytes on the wire since this part of the request began.
@@ -151,7 +153,7 @@ class RequestReader:
             return
         self.stage, self.expects_continue = Stage.NOTHING, False
         method = self._parser.get_method().decode("ascii")
-        target = parse_target(method, self._url)
+        target = self._target
         keep_alive = (
             self._parser.should_keep_alive()
             and not self._parser.should_upgrade()
@@ -162,13 +164,7 @@ class RequestReader:
                 method=method,
                 path=target.path,
                 query=target.query,
-                headers=tuple(
-                    (
-                        name.decode("latin-1"),
-                        target.host if target.host and name == b"host" else value.decode("latin-1"),
-                    )
-                    for name, value in self._fields
-                ),
+                headers=tuple(self._headers(target.host)),
                 body=bytes(self._body),
                 keep_alive=keep_alive,
             )
@@ -195,7 +191,7 @@ class RequestReader:
         if len(hosts) > 1 or (not hosts and version == "1.1") or not all(map(is_host, hosts)):
             return refusal(HTTPStatus.BAD_REQUEST, "Send exactly one Host header with a valid host.")
         try:
-            parse_target(method, self._url)
+            self._target = parse_target(method, self._url)
         except InvalidTargetError as error:
             return refusal(HTTPStatus.BAD_REQUEST, str(error))
         return self._body_fault(version)
