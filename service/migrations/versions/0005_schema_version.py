@@ -1,8 +1,6 @@
 """The application may read which version the schema has (docs/decisions/0109-schema-version.md)."""
 
-from pathlib import Path
-
-from alembic import op
+from payments.repositories import migration_scripts
 
 revision = "0005"
 down_revision = "0004"
@@ -11,12 +9,4 @@ depends_on = None
 
 
 def upgrade() -> None:
-    driver = op.get_bind().connection.driver_connection  # plain text for psycopg: no parameters, several statements
-    if driver is None:
-        raise RuntimeError("the connection that migrates is closed")
-    for script in sorted((Path(__file__).parent / "sql").glob(f"{revision}_*.sql")):
-        driver.execute(script.read_text())
-
-
-def downgrade() -> None:
-    raise NotImplementedError("Migrations are forward-only: write a new one that contracts what this one expanded.")
+    migration_scripts.run(revision)
