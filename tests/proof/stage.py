@@ -111,6 +111,7 @@ class Stage:
     def work_now(self) -> str:
         """Settle the payment, due or not, as a worker to whom it has become due."""
         with self.client.context.database.transaction() as tx:
+            tx.execute("SELECT FROM payments WHERE id = %s FOR NO KEY UPDATE", [self.payment])
             tx.execute(
                 "UPDATE attempts SET next_look_at = now() WHERE status = 'open' AND payment_id = %s", [self.payment]
             )

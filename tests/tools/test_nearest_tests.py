@@ -21,7 +21,8 @@ FILES: Mapping[str, str] = {
     "tests/test_far.py": "from app.views import FEE\n\n\ndef test_far() -> None:\n    assert FEE\n",
     "tests/test_runbook.py": 'RUNBOOK = "docs/runbook.md"\n',
     "tests/test_migrations.py": 'FOLDER = "migrations"\n',
-    "pyproject.toml": '[tool.ruff]\nsrc = ["."]\n',
+    # Its own configuration of pytest, so that it does not take one of a folder above.
+    "pyproject.toml": '[tool.ruff]\nsrc = ["."]\n[tool.pytest.ini_options]\n',
 }
 
 

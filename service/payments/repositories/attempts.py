@@ -185,8 +185,18 @@ def look_up_creation_soon(tx: Connection, tenant: TenantScope, payment_id: str) 
 def look_up_soon(tx: Connection, *, processor: str, livemode: bool, reference: str) -> None:
     """Make the attempts concerning a processor's object due now.
 
-    ``reference`` is the object's id: that of a payment, which includes all its operations, or of a refund.
+    ``reference`` is the object's id: that of a payment, which includes all its operations, or of a refund. The payment
+    is locked before its attempts, as everywhere.
     """
+    tx.execute(
+        """
+        SELECT FROM payments WHERE (merchant_id, livemode, id) IN (
+            SELECT merchant_id, livemode, payment_id FROM attempts
+            WHERE processor = %(processor)s AND livemode = %(livemode)s AND processor_reference = %(reference)s)
+        ORDER BY id FOR NO KEY UPDATE
+        """,
+        {"processor": processor, "livemode": livemode, "reference": reference},
+    )
     tx.execute(
         """
         UPDATE attempts SET next_look_at = least(next_look_at, greatest(clock_timestamp(), deadline_at))
