@@ -186,21 +186,19 @@ def look_up_soon(tx: Connection, *, processor: str, livemode: bool, reference: s
     """Make the attempts concerning a processor's object due now.
 
     ``reference`` is the object's id: that of a payment, which includes all its operations, or of a refund. The payment
-    is locked before its attempts, as everywhere.
+    is locked before its attempts, as everywhere; one that another holds is passed over, so that a processor's event is
+    stored without delay: whoever follows that event asks again, with the payment locked.
     """
     tx.execute(
         """
-        SELECT FROM payments WHERE (merchant_id, livemode, id) IN (
-            SELECT merchant_id, livemode, payment_id FROM attempts
-            WHERE processor = %(processor)s AND livemode = %(livemode)s AND processor_reference = %(reference)s)
-        ORDER BY id FOR NO KEY UPDATE
-        """,
-        {"processor": processor, "livemode": livemode, "reference": reference},
-    )
-    tx.execute(
-        """
+        WITH locked AS (
+            SELECT merchant_id, livemode, id FROM payments WHERE (merchant_id, livemode, id) IN (
+                SELECT merchant_id, livemode, payment_id FROM attempts
+                WHERE processor = %(processor)s AND livemode = %(livemode)s AND processor_reference = %(reference)s)
+            ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)
         UPDATE attempts SET next_look_at = least(next_look_at, greatest(clock_timestamp(), deadline_at))
         WHERE processor = %(processor)s AND livemode = %(livemode)s AND status = 'open'
+            AND (merchant_id, livemode, payment_id) IN (SELECT merchant_id, livemode, id FROM locked)
             AND (processor_reference = %(reference)s OR (merchant_id, livemode, payment_id) IN (
                 SELECT merchant_id, livemode, payment_id FROM attempts
                 WHERE processor = %(processor)s AND livemode = %(livemode)s AND kind = 'payment'
