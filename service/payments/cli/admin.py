@@ -16,7 +16,7 @@ from payments.core.settings import Settings
 from payments.domain.api_keys import ALL_SCOPES, DEFAULT_OVERLAP, MAX_OVERLAP
 from payments.domain.ids import Prefix, new_id
 from payments.repositories import api_keys, audit, database
-from payments.repositories.database import Connection
+from payments.repositories.connection import Connection
 from payments.services import api_keys as use_cases
 from payments.services.context import Context
 

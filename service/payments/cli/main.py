@@ -20,8 +20,9 @@ from payments.core.problems import ApiError
 from payments.core.settings import Settings, SettingsError
 from payments.observability import logs
 from payments.repositories import database
+from payments.repositories.connection import CommitUnanswered
 from payments.repositories.connection_failures import ConnectionFailure
-from payments.repositories.database import CommitUnanswered, DatabaseUnavailable
+from payments.repositories.database import DatabaseUnavailable
 from payments.repositories.schema import SchemaOutdated
 from payments.services.inbox import EventNotFoundError
 from payments.services.reconciliation import ReportError

@@ -17,7 +17,8 @@ from payments.domain.outcomes import DeclineCode, Outcome, Result
 from payments.processors.base import Call, Capabilities
 from payments.processors.sandbox_tokens import TOKENS
 from payments.repositories import sandbox_journal as journal
-from payments.repositories.database import Connection, Database, DatabaseUnavailable
+from payments.repositories.connection import Connection
+from payments.repositories.database import Database, DatabaseUnavailable
 
 _log = logging.getLogger("payments.sandbox")
 #: How long a pending outcome stays pending.
@@ -89,7 +90,7 @@ class SandboxProcessor:
 
     def look_up(self, call: Call) -> Result:
         """Return the decision in the journal."""
-        return self._query(lambda tx: journal.get(tx, call.attempt_id))
+        return self._query(lambda tx: journal.find(tx, call.attempt_id))
 
     def abandon(self, call: Call) -> Result:
         """Close a charge that the customer never confirmed."""
@@ -126,11 +127,12 @@ class SandboxProcessor:
             return Result(outcome=Outcome.UNKNOWN, detail="response lost, as the token says")
         return result
 
-    def _query(self, read: Callable[[Connection], journal.JournalEntry | None]) -> Result:
+    def _query(self, find: Callable[[Connection], Callable[[], journal.JournalEntry | None]]) -> Result:
         try:
             with self._database.transaction() as tx:
-                entry = read(tx)
+                found = find(tx)
                 tx.commit()
+                entry = found()
         except (psycopg.Error, DatabaseUnavailable) as error:
             _log.warning("sandbox journal unavailable", extra={"reason": str(error)})
             return Result(outcome=Outcome.UNKNOWN, detail="no response from the sandbox")
@@ -175,7 +177,7 @@ class SandboxProcessor:
         if call.kind is CallKind.CAPTURE and (charge.released or entry.amount > charge.capturable):
             return entry.refused(Outcome.EXPIRED, DeclineCode.AUTHORIZATION_EXPIRED)
         if call.kind is CallKind.VOID and entry.outcome == Outcome.APPROVED:
-            closed = journal.close(tx, charge.attempt_id, outcome=Outcome.NOT_DONE)
+            closed = journal.close(tx, charge.attempt_id, outcome=Outcome.NOT_DONE)()
             if charge.captured_at_once and closed is not None and closed.outcome == Outcome.APPROVED:
                 # The customer was faster: what is captured can only be refunded.
                 return entry.refused(Outcome.DECLINED, DeclineCode.ALREADY_CAPTURED)

@@ -8,7 +8,7 @@ from psycopg.rows import class_row
 
 from payments.domain.api_keys import Scope, StoredKey
 from payments.domain.tenancy import TenantScope
-from payments.repositories.database import Connection
+from payments.repositories.connection import Connection
 from payments.repositories.scope import scope
 
 _COLUMNS = """id, name, livemode, scopes, api_version, created_at, expires_at, revoked_at, last_used_at, replaced_by,

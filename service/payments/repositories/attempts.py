@@ -1,14 +1,15 @@
 """Attempts: who holds them, until when, and when they are looked up next. All times are the database's."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import cast
 
 from psycopg.rows import DictRow
 
 from payments.domain.operations import PROCESSOR_DEADLINE, Attempt, CallKind
 from payments.domain.tenancy import TenantScope
-from payments.repositories.database import Connection
+from payments.repositories.connection import Connection
 from payments.repositories.scope import scope
 
 _COLUMNS = """id, merchant_id, livemode, payment_id, operation_id, kind, processor, processor_reference, generation,
@@ -38,20 +39,25 @@ class NewAttempt:
     idempotency_key_hash: bytes | None
 
 
-def insert(tx: Connection, tenant: TenantScope, new: NewAttempt) -> Attempt:
-    """Store an attempt, held by the caller until the processor's deadline; after that it is due for a look-up."""
-    row = tx.execute(
+def insert(tx: Connection, tenant: TenantScope, new: NewAttempt) -> Callable[[], Attempt | None]:
+    """Store an attempt, held by the caller until the processor's deadline; after that it is due for a look-up.
+
+    Returns:
+        What reads the attempt, which is ``None`` if its payment does not exist.
+    """
+    reply = tx.queue(
         f"""
         INSERT INTO attempts (id, merchant_id, livemode, payment_id, operation_id, kind, processor,
             idempotency_key_hash, deadline_at, next_look_at)
-        VALUES (%(id)s, %(merchant_id)s, %(livemode)s, %(payment_id)s, %(operation_id)s, %(kind)s, %(processor)s,
-            %(idempotency_key_hash)s, clock_timestamp() + %(deadline)s, clock_timestamp() + %(deadline)s)
+        SELECT %(id)s, merchant_id, livemode, id, %(operation_id)s, %(kind)s, %(processor)s,
+            %(idempotency_key_hash)s::bytea, deadline_at, deadline_at
+        FROM payments, (SELECT clock_timestamp() + %(deadline)s AS deadline_at) AS now
+        WHERE merchant_id = %(merchant_id)s AND livemode = %(livemode)s AND id = %(payment_id)s
         RETURNING {_COLUMNS}
         """,  # noqa: S608 - column names only
         scope(tenant, **vars(new), deadline=PROCESSOR_DEADLINE),
-    ).fetchone()
-    assert row is not None  # noqa: S101 - INSERT ... RETURNING returns a row or raises
-    return _attempt(row)
+    )
+    return lambda: reply.one(_attempt)
 
 
 def get(tx: Connection, attempt_id: str) -> Attempt | None:
@@ -60,19 +66,19 @@ def get(tx: Connection, attempt_id: str) -> Attempt | None:
     return None if row is None else _attempt(row)
 
 
-def lock_if_held(tx: Connection, attempt: Attempt) -> datetime | None:
+def lock_if_held(tx: Connection, attempt: Attempt) -> Callable[[], datetime | None]:
     """Lock the attempt if the caller still holds it; whoever lost it may record nothing.
 
     Returns:
-        The database's time, from which what is recorded counts; ``None`` if the caller no longer holds the attempt.
+        What reads the database's time, from which what is recorded counts; it is ``None`` if the caller no longer
+        holds the attempt.
     """
-    row = tx.execute(
-        "SELECT clock_timestamp() AS now FROM attempts WHERE id = %s AND generation = %s AND status = 'open'"
-        " FOR NO KEY UPDATE",
-        [attempt.id, attempt.generation],
-    ).fetchone()
-    now: datetime | None = None if row is None else row["now"]
-    return now
+    reply = tx.queue(
+        "SELECT clock_timestamp() AS now FROM attempts WHERE id = %(id)s AND generation = %(generation)s"
+        " AND status = 'open' FOR NO KEY UPDATE",
+        {"id": attempt.id, "generation": attempt.generation},
+    )
+    return lambda: reply.one(lambda row: cast("datetime", row["now"]))
 
 
 def claim_due(tx: Connection, *, processor: str, early: bool, limit: int) -> Sequence[Attempt]:
@@ -124,12 +130,13 @@ def store_reference(tx: Connection, attempt: Attempt, reference: str) -> bool:
 
 def settle(tx: Connection, attempt: Attempt, *, outcome: str, reference: str | None, evidence: str) -> None:
     """Close the attempt: its outcome is final."""
-    tx.execute(
+    tx.queue(
         """
-        UPDATE attempts SET status = 'settled', outcome = %s, evidence = %s, settled_at = now(), stuck_reason = NULL,
-            processor_reference = coalesce(%s, processor_reference) WHERE id = %s
+        UPDATE attempts SET status = 'settled', outcome = %(outcome)s, evidence = %(evidence)s, settled_at = now(),
+            stuck_reason = NULL, processor_reference = coalesce(%(reference)s, processor_reference)
+        WHERE id = %(id)s
         """,
-        [outcome, evidence, reference, attempt.id],
+        {"id": attempt.id, "outcome": outcome, "evidence": evidence, "reference": reference},
     )
 
 
@@ -137,12 +144,14 @@ def record_inconclusive(
     tx: Connection, attempt: Attempt, *, outcome: str, reference: str | None, delay: timedelta, stuck_reason: str | None
 ) -> None:
     """Record an outcome that is not final, and look up again after ``delay``."""
-    tx.execute(
+    tx.queue(
         """
-        UPDATE attempts SET outcome = %s, processor_reference = coalesce(%s, processor_reference), looks = looks + 1,
-            next_look_at = clock_timestamp() + %s, stuck_reason = %s WHERE id = %s
+        UPDATE attempts SET outcome = %(outcome)s, looks = looks + 1,
+            processor_reference = coalesce(%(reference)s, processor_reference),
+            next_look_at = clock_timestamp() + %(delay)s, stuck_reason = %(stuck_reason)s
+        WHERE id = %(id)s
         """,
-        [outcome, reference, delay, stuck_reason, attempt.id],
+        {"id": attempt.id, "outcome": outcome, "reference": reference, "delay": delay, "stuck_reason": stuck_reason},
     )
 
 
@@ -159,7 +168,7 @@ def reschedule(tx: Connection, attempt: Attempt, *, delay: timedelta, reason: st
 
 def settle_creation(tx: Connection, tenant: TenantScope, payment_id: str, *, outcome: str, evidence: str) -> None:
     """Close the attempt that created a payment, which ended otherwise; the holder is fenced off."""
-    tx.execute(
+    tx.queue(
         """
         UPDATE attempts SET status = 'settled', generation = generation + 1, outcome = %(outcome)s,
             evidence = %(evidence)s, settled_at = now()
@@ -172,7 +181,7 @@ def settle_creation(tx: Connection, tenant: TenantScope, payment_id: str, *, out
 
 def look_up_creation_soon(tx: Connection, tenant: TenantScope, payment_id: str) -> None:
     """Make the attempt that created a payment due as soon as nobody can be sending it."""
-    tx.execute(
+    tx.queue(
         """
         UPDATE attempts SET next_look_at = least(next_look_at, greatest(clock_timestamp(), deadline_at))
         WHERE merchant_id = %(merchant_id)s AND livemode = %(livemode)s AND payment_id = %(payment_id)s

@@ -7,7 +7,7 @@ from psycopg.types.json import Jsonb
 
 from payments.domain.ids import Prefix, new_id
 from payments.domain.tenancy import TenantScope
-from payments.repositories.database import Connection
+from payments.repositories.connection import Connection
 
 
 def record(

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from payments.repositories.database import Connection
+from payments.repositories.connection import Connection
 
 
 def now(tx: Connection) -> datetime:

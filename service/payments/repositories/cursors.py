@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from payments.repositories.database import Connection
+from payments.repositories.connection import Connection
 
 #: Condition on an append-only table: no running transaction can still commit a row that sorts before this one.
 STABLE = "xid < pg_snapshot_xmin(pg_current_snapshot())"

@@ -6,25 +6,20 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 
 import psycopg
-from psycopg import sql
 from psycopg.conninfo import make_conninfo
-from psycopg.pq import ExecStatus, TransactionStatus
-from psycopg.pq.abc import PGresult
-from psycopg.rows import DictRow, dict_row
+from psycopg.rows import dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from payments.domain.tenancy import TenantScope
 from payments.observability import timing
+from payments.repositories.connection import Connection
 from payments.repositories.connection_failures import explain
 from payments.repositories.schema import SchemaOutdated, require_current
 
-Connection = psycopg.Connection[DictRow]
 _log = logging.getLogger("payments.database")
 #: Exit code of a process that cannot use the database: its credentials are rejected, or the schema is outdated.
 EXIT_DATABASE_UNUSABLE = 3
@@ -39,28 +34,8 @@ LONGEST_LOCK_WAIT = 3_000
 _IDLE_TIMEOUT = 15_000
 
 
-#: Severity of an error after which the server keeps the connection: it has rolled back, and says so.
-_ERROR = "ERROR"
-#: Whether a COMMIT that was not refused was sent for the request that this thread serves.
-_sent_commit: ContextVar[bool] = ContextVar("sent_commit", default=False)
-
-
 class DatabaseUnavailable(Exception):  # noqa: N818 - a condition, not a fault
     """The database cannot be written to at the moment; the transaction was not committed."""
-
-
-class CommitUnanswered(psycopg.OperationalError):
-    """The connection was lost at COMMIT: nobody here knows whether it was carried out."""
-
-
-def begin_request() -> None:
-    """Start over: no COMMIT was sent yet for the request that this thread serves."""
-    _sent_commit.set(False)
-
-
-def may_have_committed() -> bool:
-    """Return whether this thread has sent a COMMIT since :func:`begin_request`, and the server has not refused it."""
-    return _sent_commit.get()
 
 
 class Database:
@@ -88,13 +63,12 @@ class Database:
         span: str = "database",
     ) -> None:
         self._span = span
+        self._timeout = timeout
         self.credentials_rejected = threading.Event()
         self.schema_outdated = threading.Event()
         rejected, outdated, current = self.credentials_rejected, self.schema_outdated, threading.Event()
 
-        class _Connection(psycopg.Connection[DictRow]):
-            last_used = 0.0
-
+        class _Connection(Connection):
             @classmethod
             def connect(cls, *args: Any, **kwargs: Any) -> "_Connection":  # Any: psycopg's own signature
                 try:
@@ -108,16 +82,6 @@ class Database:
                     current.set()
                 return connection
 
-            def commit(self) -> None:
-                before = _sent_commit.set(True)
-                try:
-                    super().commit()
-                except psycopg.Error as error:
-                    if error.diag.severity_nonlocalized == _ERROR:
-                        _sent_commit.reset(before)  # an answer: it was rolled back
-                        raise
-                    raise CommitUnanswered("The database did not answer a COMMIT.") from error
-
         self._pool: ConnectionPool[_Connection] = ConnectionPool(
             make_conninfo(conninfo, **_defaults(name)),
             connection_class=_Connection,
@@ -126,7 +90,6 @@ class Database:
             max_size=size,
             timeout=timeout,
             reconnect_timeout=60,
-            check=_check,
             name=name,
             open=False,
         )
@@ -158,15 +121,12 @@ class Database:
             DatabaseUnavailable: See :meth:`transaction`.
         """
         with self.transaction() as connection:
-            # Sent through libpq, in place of the BEGIN that psycopg would send: it costs no additional round trip.
-            result = connection.pgconn.exec_(_begin_in_scope(tenant.merchant_id, tenant.livemode))
-            if result.status != ExecStatus.COMMAND_OK:
-                raise _error(result)
+            connection.begin_in_scope(tenant.merchant_id, livemode=tenant.livemode)
             yield connection
 
     def _transaction(self) -> Iterator[Connection]:
         try:
-            connection = self._pool.getconn()
+            connection = self._usable_connection()
         except PoolTimeout as error:
             raise DatabaseUnavailable("No database connection became available in time.") from error
         try:
@@ -181,13 +141,21 @@ class Database:
         finally:
             self._return(connection)
 
+    def _usable_connection(self) -> Connection:
+        """Return a connection that the server has not ended.
+
+        The pool's own check pauses for a second or more after each dead connection, of which a failover leaves many.
+        """
+        deadline = time.monotonic() + self._timeout
+        while True:
+            connection = self._pool.getconn(deadline - time.monotonic())
+            if connection.is_usable(check_after_idle=_CHECK_AFTER_IDLE):
+                return connection
+            connection.close()
+            self._pool.putconn(connection)
+
     def _return(self, connection: Connection) -> None:
-        if not connection.closed and connection.info.transaction_status != TransactionStatus.IDLE:
-            try:
-                connection.rollback()
-            except psycopg.OperationalError:
-                connection.close()
-        connection.last_used = time.monotonic()  # type: ignore[attr-defined]  # set on every pooled connection
+        connection.end()
         self._pool.putconn(connection)  # type: ignore[arg-type]  # it came from this pool
 
     def is_ready(self) -> bool:
@@ -280,22 +248,6 @@ def _defaults(name: str) -> dict[str, str | int]:
     }
 
 
-def _error(result: PGresult) -> psycopg.Error:
-    """Return the exception for ``result``; without an SQLSTATE it comes from libpq: the connection was lost."""
-    error = psycopg.errors.error_from_result(result)
-    return error if error.sqlstate else psycopg.OperationalError(str(error))
-
-
-@lru_cache(maxsize=4096)
-def _begin_in_scope(merchant_id: str, livemode: bool) -> bytes:  # noqa: FBT001 - part of the cache key
-    """Begin a transaction that row-level security restricts to one merchant and mode (migration 0004)."""
-    return (
-        sql.SQL("BEGIN; SET LOCAL ROLE payments_merchant; SET LOCAL app.merchant_id = {}; SET LOCAL app.livemode = {}")
-        .format(sql.Literal(merchant_id), sql.Literal("true" if livemode else "false"))
-        .as_bytes(None)
-    )
-
-
 def _require_current_schema(connection: Connection, outdated: threading.Event) -> None:
     """Close a new connection that must not be used; set ``outdated`` if the schema is the reason."""
     try:
@@ -307,12 +259,6 @@ def _require_current_schema(connection: Connection, outdated: threading.Event) -
     except psycopg.Error:
         connection.close()
         raise
-
-
-def _check(connection: Any) -> None:  # Any: the class is local to Database
-    """Check a connection that was idle for a while; under load this costs nothing."""
-    if time.monotonic() - connection.last_used > _CHECK_AFTER_IDLE:
-        ConnectionPool.check_connection(connection)
 
 
 def _is_rejection(error: psycopg.OperationalError) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import fields
 
 from payments.domain.disputes import Dispute, DisputeStatus
 from payments.domain.tenancy import TenantScope
-from payments.repositories.database import Connection
+from payments.repositories.connection import Connection
 from payments.repositories.scope import scope
 
 _NAMES = [field.name for field in fields(Dispute)]

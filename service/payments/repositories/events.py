@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from payments.domain.tenancy import TenantScope
+from payments.repositories.connection import Connection
 from payments.repositories.cursors import STABLE
-from payments.repositories.database import Connection
 from payments.repositories.scope import scope
 
 _COLUMNS = "id, xid::text AS xid, type, payment_id, sequence, body, created_at"
@@ -40,7 +40,7 @@ class NewEvent:
 
 def insert(tx: Connection, tenant: TenantScope, event: NewEvent) -> None:
     """Store an event. The table is the outbox too: the worker fans events out to webhook endpoints."""
-    tx.execute(
+    tx.queue(
         """
         INSERT INTO events (id, merchant_id, livemode, type, payment_id, sequence, api_version, body)
         VALUES (%(id)s, %(merchant_id)s, %(livemode)s, %(type)s, %(payment_id)s, %(sequence)s, %(api_version)s,

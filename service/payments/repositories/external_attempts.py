@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 
 from payments.domain.operations import CallKind, Operation, OperationStatus
 from payments.domain.tenancy import TenantScope
-from payments.repositories.database import Connection
+from payments.repositories.connection import Connection
 from payments.repositories.scope import scope
 
 EXTERNAL = "external"

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from payments.repositories.connection import Connection
 from payments.repositories.cursors import STABLE, Position
-from payments.repositories.database import Connection
 
 #: Waiting events that are counted, of each merchant and behind the cursor: counting more would take too long.
 _MOST_COUNTED = 1000

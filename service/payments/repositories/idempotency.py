@@ -1,16 +1,17 @@
 """Idempotency keys: who used one, for which request, and the final response."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from payments.domain.operations import KEY_LEASE, KEY_RETENTION
 from payments.domain.tenancy import TenantScope
-from payments.repositories.database import Connection
+from payments.repositories.connection import Connection
 from payments.repositories.scope import scope
 
 _GET = """
     SELECT fingerprint, request_id, payment_id, operation_id, response_status, response_body,
         extract(epoch FROM lease_until - clock_timestamp())::float8 AS lease_left
-    FROM idempotency_keys WHERE merchant_id = %s AND livemode = %s AND key_hash = %s
+    FROM idempotency_keys WHERE merchant_id = %(merchant_id)s AND livemode = %(livemode)s AND key_hash = %(key_hash)s
 """
 _GET_LOCKED = _GET + " FOR NO KEY UPDATE"
 
@@ -38,13 +39,14 @@ def claim(
     request_id: str,
     payment_id: str | None = None,
     operation_id: str | None = None,
-) -> bool:
-    """Claim a key that is new, or whose final response has expired; ``False`` if it is in use.
+) -> Callable[[], bool]:
+    """Queue the claim of a key that is new, or whose final response has expired.
 
-    Waits for a concurrent claim that is not committed yet. ``payment_id`` and ``operation_id`` name what the request
+    What is returned reads whether it succeeded; if not, the key is in use. The claim waits for a concurrent one that is
+    not committed yet. ``payment_id`` and ``operation_id`` name what the request
     creates: replays return its state while the outcome is open.
     """
-    changed = tx.execute(
+    reply = tx.queue(
         """
         INSERT INTO idempotency_keys
             (merchant_id, livemode, key_hash, fingerprint, request_id, payment_id, operation_id, lease_until)
@@ -66,30 +68,40 @@ def claim(
             lease=KEY_LEASE,
         ),
     )
-    return changed.rowcount == 1
+    return lambda: reply.rowcount == 1
 
 
 def get(tx: Connection, tenant: TenantScope, key_hash: bytes, *, lock: bool = False) -> IdempotencyRecord | None:
     """Return a key of ``tenant``. With ``lock``, it must be the first row that the transaction locks."""
-    row = tx.execute(_GET_LOCKED if lock else _GET, [tenant.merchant_id, tenant.livemode, key_hash]).fetchone()
-    return None if row is None else IdempotencyRecord(**row)
+    return find(tx, tenant, key_hash, lock=lock)()
+
+
+def find(
+    tx: Connection, tenant: TenantScope, key_hash: bytes, *, lock: bool = False
+) -> Callable[[], IdempotencyRecord | None]:
+    """Queue :func:`get`; the record is read by calling what is returned."""
+    reply = tx.queue(_GET_LOCKED if lock else _GET, scope(tenant, key_hash=key_hash))
+    return lambda: reply.one(lambda row: IdempotencyRecord(**row))
 
 
 def store_response(tx: Connection, tenant: TenantScope, key_hash: bytes, *, status: int, body: str) -> None:
     """Keep the final response, verbatim, for the retention period."""
-    tx.execute(
-        "UPDATE idempotency_keys SET response_status = %s, response_body = %s, expires_at = clock_timestamp() + %s"
-        " WHERE merchant_id = %s AND livemode = %s AND key_hash = %s",
-        [status, body, KEY_RETENTION, tenant.merchant_id, tenant.livemode, key_hash],
+    tx.queue(
+        """
+        UPDATE idempotency_keys SET response_status = %(status)s, response_body = %(body)s,
+            expires_at = clock_timestamp() + %(retention)s
+        WHERE merchant_id = %(merchant_id)s AND livemode = %(livemode)s AND key_hash = %(key_hash)s
+        """,
+        scope(tenant, key_hash=key_hash, status=status, body=body, retention=KEY_RETENTION),
     )
 
 
 def release(tx: Connection, tenant: TenantScope, key_hash: bytes) -> None:
     """End the lease: the request was responded to, with its outcome still open."""
-    tx.execute(
+    tx.queue(
         "UPDATE idempotency_keys SET lease_until = clock_timestamp()"
-        " WHERE merchant_id = %s AND livemode = %s AND key_hash = %s",
-        [tenant.merchant_id, tenant.livemode, key_hash],
+        " WHERE merchant_id = %(merchant_id)s AND livemode = %(livemode)s AND key_hash = %(key_hash)s",
+        scope(tenant, key_hash=key_hash),
     )
 
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 from psycopg.rows import class_row
 
 from payments.domain.tenancy import TenantScope
-from payments.repositories.database import Connection
+from payments.repositories.connection import Connection
 
 
 class EventState(StrEnum):
@@ -239,8 +239,9 @@ def delete_old(tx: Connection, *, older_than: timedelta, limit: int) -> int:
 
 def enqueue_refused(tx: Connection, tenant: TenantScope, *, processor: str, attempt_id: str, reference: str) -> None:
     """Have a payment looked at because its processor refused an operation: something may have been done elsewhere."""
-    tx.execute(
+    tx.queue(
         "INSERT INTO processor_inbox (processor, event_id, livemode, type, processor_references)"
-        " VALUES (%s, %s, %s, 'operation.refused', %s) ON CONFLICT DO NOTHING",
-        [processor, attempt_id, tenant.livemode, [reference]],
+        " VALUES (%(processor)s, %(attempt_id)s, %(livemode)s, 'operation.refused', ARRAY[%(reference)s])"
+        " ON CONFLICT DO NOTHING",
+        {"processor": processor, "attempt_id": attempt_id, "livemode": tenant.livemode, "reference": reference},
     )

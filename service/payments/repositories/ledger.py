@@ -6,8 +6,8 @@ from datetime import datetime
 
 from payments.domain.ledger import Posting
 from payments.domain.tenancy import TenantScope
+from payments.repositories.connection import Connection
 from payments.repositories.cursors import STABLE, Position
-from payments.repositories.database import Connection
 from payments.repositories.scope import scope
 
 
@@ -50,7 +50,7 @@ def insert(
     attempt_id: str,
 ) -> None:
     """Post a transfer."""
-    tx.execute(
+    tx.queue(
         """
         INSERT INTO ledger_transfers
             (id, merchant_id, livemode, currency, debit_account, credit_account, amount, kind, payment_id, attempt_id)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from psycopg.rows import DictRow, tuple_row
 
 from payments.domain.ledger import Account, PostingKind
+from payments.repositories.connection import Connection
 from payments.repositories.cursors import STABLE, Position, lock, move
-from payments.repositories.database import Connection
 
 
 @dataclass(frozen=True, kw_only=True)

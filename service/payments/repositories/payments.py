@@ -1,6 +1,6 @@
 """Payments and operations. Every query is scoped to a merchant and a mode."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from psycopg.types.json import Jsonb
 from payments.domain.operations import CallKind, Operation, OperationStatus
 from payments.domain.payments import CaptureMethod, Payment, PaymentStatus
 from payments.domain.tenancy import TenantScope
-from payments.repositories.database import Connection
+from payments.repositories.connection import Connection
 from payments.repositories.scope import scope
 
 _PAYMENT = ", ".join(field.name for field in fields(Payment))
@@ -31,6 +31,14 @@ def _json(value: Mapping[str, object] | None) -> Jsonb | None:
     return None if value is None else Jsonb(value)
 
 
+def _find(columns: str, table: str, *, lock: bool) -> str:
+    return (
+        f"SELECT {columns} FROM {table}"  # noqa: S608 - names only
+        f" WHERE merchant_id = %(merchant_id)s AND livemode = %(livemode)s AND id = %(id)s"
+        f"{' FOR NO KEY UPDATE' if lock else ''}"
+    )
+
+
 def insert_payment(
     tx: Connection,
     tenant: TenantScope,
@@ -47,20 +55,25 @@ def insert_payment(
     processor: str,
     api_version: str,
     created_at: datetime,
-) -> Payment:
+    key_hash: bytes,
+) -> Callable[[], Payment | None]:
     """Store a payment in ``processing``, with the merchant's current fee. ``amount`` is in minor units.
 
-    Raises:
-        LookupError: The merchant does not exist.
+    It is stored only if ``key_hash``, its Idempotency-Key, was claimed for it, so that nobody has to wait in between.
+
+    Returns:
+        What reads the payment, which is ``None`` if the key is another's.
     """
-    row = tx.execute(
+    reply = tx.queue(
         f"""
         INSERT INTO payments (merchant_id, livemode, id, status, amount, currency, capture_method, payment_method,
             reference, description, metadata, return_url, fee_basis_points, processor, api_version, created_at)
-        SELECT %(merchant_id)s, %(livemode)s, %(id)s, 'processing', %(amount)s, %(currency)s, %(capture_method)s,
-            %(payment_method)s, %(reference)s, %(description)s, %(metadata)s, %(return_url)s, fee_basis_points,
-            %(processor)s, %(api_version)s, %(created_at)s
-        FROM merchants WHERE id = %(merchant_id)s
+        SELECT merchants.id, %(livemode)s::boolean, %(id)s, 'processing', %(amount)s::bigint, %(currency)s,
+            %(capture_method)s, %(payment_method)s, %(reference)s, %(description)s, %(metadata)s::jsonb, %(return_url)s,
+            fee_basis_points, %(processor)s, %(api_version)s, %(created_at)s::timestamptz
+        FROM merchants WHERE id = %(merchant_id)s AND EXISTS (
+            SELECT FROM idempotency_keys WHERE merchant_id = %(merchant_id)s AND livemode = %(livemode)s
+                AND key_hash = %(key_hash)s AND payment_id = %(id)s)
         RETURNING {_PAYMENT}
         """,  # noqa: S608 - column names only
         scope(
@@ -77,26 +90,28 @@ def insert_payment(
             processor=processor,
             api_version=api_version,
             created_at=created_at,
+            key_hash=key_hash,
         ),
-    ).fetchone()
-    if row is None:
-        raise LookupError(f"Merchant {tenant.merchant_id} does not exist.")
-    return _payment(row)
+    )
+    return lambda: reply.one(_payment)
 
 
 def get_payment(tx: Connection, tenant: TenantScope, payment_id: str, *, lock: bool = False) -> Payment | None:
     """Return one payment of ``tenant``; ``lock`` keeps others from changing it until the transaction ends."""
-    row = tx.execute(
-        f"SELECT {_PAYMENT} FROM payments WHERE merchant_id = %s AND livemode = %s AND id = %s"  # noqa: S608 - column names only
-        + (" FOR NO KEY UPDATE" if lock else ""),
-        [tenant.merchant_id, tenant.livemode, payment_id],
-    ).fetchone()
-    return None if row is None else _payment(row)
+    return find_payment(tx, tenant, payment_id, lock=lock)()
+
+
+def find_payment(
+    tx: Connection, tenant: TenantScope, payment_id: str, *, lock: bool = False
+) -> Callable[[], Payment | None]:
+    """Queue :func:`get_payment`; the payment is read by calling what is returned."""
+    reply = tx.queue(_find(_PAYMENT, "payments", lock=lock), scope(tenant, id=payment_id))
+    return lambda: reply.one(_payment)
 
 
 def update_payment(tx: Connection, payment: Payment) -> None:
     """Store what a transition changed."""
-    tx.execute(
+    tx.queue(
         """
         UPDATE payments SET status = %(status)s, amount_authorized = %(amount_authorized)s,
             amount_captured = %(amount_captured)s, amount_refunded = %(amount_refunded)s,
@@ -155,7 +170,7 @@ def expired_authorizations(tx: Connection, *, processors: Sequence[str], limit: 
 
 def insert_operation(tx: Connection, operation: Operation) -> None:
     """Store an operation that is about to be sent."""
-    tx.execute(
+    tx.queue(
         """
         INSERT INTO operations (merchant_id, livemode, id, payment_id, kind, status, amount, final, reason, created_at)
         VALUES (%(merchant_id)s, %(livemode)s, %(id)s, %(payment_id)s, %(kind)s, %(status)s, %(amount)s, %(final)s,
@@ -167,17 +182,20 @@ def insert_operation(tx: Connection, operation: Operation) -> None:
 
 def get_operation(tx: Connection, tenant: TenantScope, operation_id: str, *, lock: bool = False) -> Operation | None:
     """Return one operation of ``tenant``; ``lock`` keeps others from changing it until the transaction ends."""
-    row = tx.execute(
-        f"SELECT {_OPERATION} FROM operations WHERE merchant_id = %s AND livemode = %s AND id = %s"  # noqa: S608 - column names only
-        + (" FOR NO KEY UPDATE" if lock else ""),
-        [tenant.merchant_id, tenant.livemode, operation_id],
-    ).fetchone()
-    return None if row is None else _operation(row)
+    return find_operation(tx, tenant, operation_id, lock=lock)()
+
+
+def find_operation(
+    tx: Connection, tenant: TenantScope, operation_id: str, *, lock: bool = False
+) -> Callable[[], Operation | None]:
+    """Queue :func:`get_operation`; the operation is read by calling what is returned."""
+    reply = tx.queue(_find(_OPERATION, "operations", lock=lock), scope(tenant, id=operation_id))
+    return lambda: reply.one(_operation)
 
 
 def update_operation(tx: Connection, operation: Operation) -> None:
     """Store what a transition changed."""
-    tx.execute(
+    tx.queue(
         """
         UPDATE operations SET status = %(status)s, error = %(error)s, processor_reference = %(processor_reference)s,
             settled_at = %(settled_at)s

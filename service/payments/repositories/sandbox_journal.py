@@ -1,10 +1,11 @@
 """The sandbox processor's journal, used by `processors.sandbox` only, on connections of its own."""
 
-from dataclasses import astuple, dataclass, fields, replace
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 
 from payments.domain.outcomes import DeclineCode, Outcome
-from payments.repositories.database import Connection
+from payments.repositories.connection import Connection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,10 @@ class Charge:
 
 
 _COLUMNS = ", ".join(field.name for field in fields(JournalEntry))
+_INSERT_ONCE = (
+    f"INSERT INTO sandbox_journal ({_COLUMNS})"  # noqa: S608 - column names only
+    f" VALUES ({', '.join(f'%({field.name})s' for field in fields(JournalEntry))}) ON CONFLICT (attempt_id) DO NOTHING"
+)
 #: A pending outcome turns into ``settles_as`` at ``settles_at``.
 _SELECT = """
     SELECT attempt_id, kind, reference, charge_reference, token, amount, currency,
@@ -67,41 +72,40 @@ def now(tx: Connection) -> datetime:
 
 def get(tx: Connection, attempt_id: str) -> JournalEntry | None:
     """Return the entry of an attempt, if it ever arrived."""
-    row = tx.execute(_SELECT + "WHERE attempt_id = %s", [attempt_id]).fetchone()
-    return None if row is None else JournalEntry(**row)
+    return find(tx, attempt_id)()
 
 
-def insert_once(tx: Connection, entry: JournalEntry) -> JournalEntry:
-    """Store ``entry`` unless its attempt arrived before; returns the entry that is stored."""
-    placeholders = ", ".join(["%s"] * len(fields(JournalEntry)))
-    tx.execute(
-        f"INSERT INTO sandbox_journal ({_COLUMNS}) VALUES ({placeholders}) ON CONFLICT (attempt_id) DO NOTHING",  # noqa: S608 - column names only
-        astuple(entry),
-    )
-    stored = get(tx, entry.attempt_id)
-    assert stored is not None  # noqa: S101 - one of the inserts succeeded
-    return stored
+def find(tx: Connection, attempt_id: str) -> Callable[[], JournalEntry | None]:
+    """Queue :func:`get`; the entry is read by calling what is returned."""
+    reply = tx.queue(_SELECT + "WHERE attempt_id = %(attempt_id)s", {"attempt_id": attempt_id})
+    return lambda: reply.one(lambda row: JournalEntry(**row))
+
+
+def insert_once(tx: Connection, entry: JournalEntry) -> Callable[[], JournalEntry | None]:
+    """Store ``entry`` unless its attempt arrived before; returns what reads the entry that is stored."""
+    tx.queue(_INSERT_ONCE, vars(entry))
+    return find(tx, entry.attempt_id)
 
 
 def lock_charge(tx: Connection, reference: str) -> Charge | None:
     """Return what is left of a charge, locked until the transaction ends."""
-    row = tx.execute(
+    locked = tx.queue(
         "SELECT amount, attempt_id, automatic_capture FROM sandbox_journal"
-        " WHERE reference = %s AND kind = 'payment' FOR UPDATE",
-        [reference],
-    ).fetchone()
-    if row is None:
-        return None
-    sums = tx.execute(
+        " WHERE reference = %(reference)s AND kind = 'payment' FOR UPDATE",
+        {"reference": reference},
+    )
+    summed = tx.queue(
         """
         SELECT coalesce(sum(amount) FILTER (WHERE kind = 'capture'), 0)::bigint AS captured,
             coalesce(sum(amount) FILTER (WHERE kind = 'refund'), 0)::bigint AS refunded,
             bool_or(kind = 'void') AS voided
-        FROM sandbox_journal WHERE charge_reference = %s AND outcome IN ('approved', 'pending')
+        FROM sandbox_journal WHERE charge_reference = %(reference)s AND outcome IN ('approved', 'pending')
         """,
-        [reference],
-    ).fetchone()
-    assert sums is not None  # noqa: S101 - an aggregate returns a row
+        {"reference": reference},
+    )
+    row, sums = locked.one(dict), summed.one(dict)
+    if row is None or sums is None:
+        return None
     # A charge that is captured at once has no capture entry; one of which that is not known, either.
     at_once = row["automatic_capture"] if row["automatic_capture"] is not None else not sums["captured"]
     return Charge(
@@ -113,13 +117,14 @@ def lock_charge(tx: Connection, reference: str) -> Charge | None:
     )
 
 
-def close(tx: Connection, attempt_id: str, *, outcome: Outcome) -> JournalEntry | None:
-    """End a charge that waits for its customer; returns the entry that is stored, whatever its outcome."""
-    tx.execute(
-        "UPDATE sandbox_journal SET outcome = %s WHERE attempt_id = %s AND outcome = 'requires_action'",
-        [outcome.value, attempt_id],
+def close(tx: Connection, attempt_id: str, *, outcome: Outcome) -> Callable[[], JournalEntry | None]:
+    """End a charge that waits for its customer; returns what reads the stored entry, whatever its outcome."""
+    tx.queue(
+        "UPDATE sandbox_journal SET outcome = %(outcome)s"
+        " WHERE attempt_id = %(attempt_id)s AND outcome = 'requires_action'",
+        {"attempt_id": attempt_id, "outcome": outcome.value},
     )
-    return get(tx, attempt_id)
+    return find(tx, attempt_id)
 
 
 def find_challenge(tx: Connection, token: str) -> JournalEntry | None:

@@ -6,7 +6,7 @@ from datetime import date
 
 from psycopg.rows import DictRow, class_row
 
-from payments.repositories.database import Connection
+from payments.repositories.connection import Connection
 
 _IMPORT_LOCK = 7_236_403
 

@@ -7,7 +7,7 @@ from psycopg.rows import DictRow
 
 from payments.domain.operations import STUCK_AFTER
 from payments.domain.outcomes import Outcome
-from payments.repositories.database import Connection
+from payments.repositories.connection import Connection
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from psycopg.rows import class_row
 
 from payments.domain.tenancy import TenantScope
-from payments.repositories.database import Connection
+from payments.repositories.connection import Connection
 from payments.repositories.scope import scope
 
 

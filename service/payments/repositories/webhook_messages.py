@@ -10,7 +10,7 @@ from psycopg.types.json import Jsonb
 from payments.domain.ids import Prefix, lowest_id_at, new_id
 from payments.domain.tenancy import TenantScope
 from payments.repositories import clock
-from payments.repositories.database import Connection
+from payments.repositories.connection import Connection
 from payments.repositories.fan_out import Subscription
 from payments.repositories.scope import scope
 

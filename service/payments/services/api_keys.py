@@ -13,7 +13,7 @@ from payments.domain.ids import Prefix, new_id
 from payments.domain.tenancy import TenantScope
 from payments.repositories import api_keys, audit, database
 from payments.repositories.api_keys import ApiKey, NewKey
-from payments.repositories.database import Connection
+from payments.repositories.connection import Connection
 from payments.services.context import Context
 from payments.services.idempotency import ApiResponse, IdempotentRequest, LocalResponse, run_local
 from payments.services.presentation import Json, timestamp

@@ -23,7 +23,7 @@ from payments.domain.snapshots import (
 )
 from payments.domain.transitions import Transition, apply_result, release
 from payments.repositories import disputes, external_attempts, ledger, payments
-from payments.repositories.database import Connection
+from payments.repositories.connection import Connection
 from payments.repositories.external_attempts import RefundAttempt
 from payments.services import events
 from payments.services.context import Context

@@ -8,7 +8,7 @@ from payments.domain.ids import Prefix, new_id
 from payments.domain.operations import Operation
 from payments.domain.payments import Payment
 from payments.repositories import events
-from payments.repositories.database import Connection
+from payments.repositories.connection import Connection
 from payments.services.presentation import Json, dumps, subject_json, timestamp
 
 

@@ -23,7 +23,8 @@ from payments.observability import logs, timing
 from payments.processors.base import Call, Processor
 from payments.processors.inbound import SendsWebhooks
 from payments.repositories import attempts, idempotency, inbox, ledger, payments
-from payments.repositories.database import Connection, DatabaseUnavailable
+from payments.repositories.connection import Connection
+from payments.repositories.database import DatabaseUnavailable
 from payments.services import events
 from payments.services.context import Context
 from payments.services.idempotency import ApiResponse
@@ -154,12 +155,12 @@ def record(context: Context, attempt: Attempt, result: Result, *, evidence: str 
 def _record_once(context: Context, attempt: Attempt, result: Result, *, evidence: str) -> ApiResponse | None:
     with context.database.tenant_transaction(attempt) as tx:
         # Lock order everywhere: key, payment, operation, attempt, ledger, outbox.
-        key = attempt.idempotency_key_hash and idempotency.get(tx, attempt, attempt.idempotency_key_hash, lock=True)
-        payment = payments.get_payment(tx, attempt, attempt.payment_id, lock=True)
-        operation = (
-            payments.get_operation(tx, attempt, attempt.operation_id, lock=True) if attempt.operation_id else None
-        )
-        now = attempts.lock_if_held(tx, attempt)
+        key_hash, operation_id = attempt.idempotency_key_hash, attempt.operation_id
+        locked_key = idempotency.find(tx, attempt, key_hash, lock=True) if key_hash else _nothing
+        locked_payment = payments.find_payment(tx, attempt, attempt.payment_id, lock=True)
+        locked_operation = payments.find_operation(tx, attempt, operation_id, lock=True) if operation_id else _nothing
+        held_since = attempts.lock_if_held(tx, attempt)
+        key, payment, operation, now = locked_key(), locked_payment(), locked_operation(), held_since()
         if payment is None or now is None:
             extra = {**_log_identifiers(attempt), "generation": attempt.generation}
             _log.info("attempt was claimed by another holder", extra=extra)
@@ -172,20 +173,23 @@ def _record_once(context: Context, attempt: Attempt, result: Result, *, evidence
             authorization_validity=context.processors[attempt.processor].capabilities.authorization_validity,
             announced=attempt.outcome is not None,
         )
-        with tx.pipeline():  # all writes and the commit are sent together
-            changed = save(tx, attempt, attempt.id, payment, transition, now=now)
-            _save_attempt(tx, attempt, changed, result, evidence=evidence, now=now)
-            if transition.verdict is Verdict.REFUSED and operation is not None:
-                _look_elsewhere(tx, context, attempt, payment)
-            if attempt.kind is CallKind.VOID:
-                _settle_creation(tx, attempt, payment, changed, transition.verdict)
-            response = _response(changed, attempt, transition, request_id=key.request_id if key else "none")
-            if key and key.response_status is None and attempt.idempotency_key_hash:
-                _respond_to_key(tx, attempt, attempt.idempotency_key_hash, transition, response)
-            tx.commit()
+        changed = save(tx, attempt, attempt.id, payment, transition, now=now)
+        _save_attempt(tx, attempt, changed, result, evidence=evidence, now=now)
+        if transition.verdict is Verdict.REFUSED and operation is not None:
+            _look_elsewhere(tx, context, attempt, payment)
+        if attempt.kind is CallKind.VOID:
+            _settle_creation(tx, attempt, payment, changed, transition.verdict)
+        response = _response(changed, attempt, transition, request_id=key.request_id if key else "none")
+        if key and key.response_status is None and key_hash:
+            _respond_to_key(tx, attempt, key_hash, transition, response)
+        tx.commit()
     _count(context, attempt, payment, changed)
     logs.annotate(attempt_id=attempt.id, **log_outcome(attempt, result), payment_status=changed.status)
     return response
+
+
+def _nothing() -> None:
+    """Stand for what an attempt does not have."""
 
 
 def save(

@@ -10,7 +10,7 @@ from payments.domain.operations import KEY_LEASE
 from payments.domain.tenancy import TenantScope
 from payments.observability import logs
 from payments.repositories import idempotency, payments
-from payments.repositories.database import Connection
+from payments.repositories.connection import Connection
 from payments.services.context import Context
 from payments.services.presentation import Json, dumps, subject_json
 
@@ -52,7 +52,20 @@ def claim_or_replay(
         IdempotencyMismatch: The key was used for a different request.
         RequestInProgress: The first request is still being executed.
     """
-    claimed = idempotency.claim(
+    claimed = claim(tx, tenant, request, payment_id=payment_id, operation_id=operation_id)
+    return None if claimed() else replay(tx, tenant, request)
+
+
+def claim(
+    tx: Connection,
+    tenant: TenantScope,
+    request: IdempotentRequest,
+    *,
+    payment_id: str | None = None,
+    operation_id: str | None = None,
+) -> Callable[[], bool]:
+    """Queue the claim of the key; whether it succeeded is read by calling what is returned."""
+    return idempotency.claim(
         tx,
         tenant,
         key_hash=request.key_hash,
@@ -61,10 +74,14 @@ def claim_or_replay(
         payment_id=payment_id,
         operation_id=operation_id,
     )
-    return None if claimed else _replay(tx, tenant, request)
 
 
-def _replay(tx: Connection, tenant: TenantScope, request: IdempotentRequest) -> ApiResponse:
+def replay(tx: Connection, tenant: TenantScope, request: IdempotentRequest) -> ApiResponse:
+    """Return the response of the first request that used the key.
+
+    Raises:
+        IdempotencyMismatch, RequestInProgress: See :func:`claim_or_replay`.
+    """
     stored = idempotency.get(tx, tenant, request.key_hash)
     if stored is None:
         # The first claim was rolled back, or its response expired, between two statements: the client may retry.

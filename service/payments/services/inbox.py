@@ -8,7 +8,7 @@ from datetime import timedelta
 from payments.domain.operations import STUCK_AFTER, lookup_delay
 from payments.processors.inbound import ProcessorEvent, RetrievalFailed, SendsWebhooks
 from payments.repositories import attempts, audit, inbox
-from payments.repositories.database import Connection
+from payments.repositories.connection import Connection
 from payments.repositories.inbox import ClaimedEvent, EventState, ListedEvent
 from payments.services import following
 from payments.services.context import Context

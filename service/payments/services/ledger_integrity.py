@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass, field
 
 from payments.domain.ledger import ACCOUNTS, GENESIS, IN_ANY_CURRENCY, seal_hash
 from payments.repositories import ledger_integrity
+from payments.repositories.connection import Connection
 from payments.repositories.cursors import START, Position
-from payments.repositories.database import Connection
 from payments.repositories.ledger_integrity import Seal
 from payments.services.context import Context
 from payments.services.presentation import Json

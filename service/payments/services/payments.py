@@ -21,10 +21,10 @@ from payments.observability import logs
 from payments.processors.base import Processor
 from payments.repositories import attempts, payments
 from payments.repositories.attempts import NewAttempt
-from payments.repositories.database import Connection
+from payments.repositories.connection import Connection
 from payments.services.context import Context
 from payments.services.execution import InFlightAttempt, execute
-from payments.services.idempotency import ApiResponse, IdempotentRequest, claim_or_replay
+from payments.services.idempotency import ApiResponse, IdempotentRequest, claim, claim_or_replay, replay
 
 _PREFIXES = {CallKind.CAPTURE: Prefix.CAPTURE, CallKind.VOID: Prefix.VOID, CallKind.REFUND: Prefix.REFUND}
 _Start = Callable[[Payment, Processor, str], tuple[Payment, Operation]]
@@ -81,14 +81,15 @@ def create_payment(
     if error is not None:
         raise ValidationFailed.at("#/currency", error)
     _require_possible_amount(processor, CallKind.PAYMENT, params.amount, params.currency)
-    with context.database.tenant_transaction(principal) as tx:
-        payment_id = new_id(Prefix.PAYMENT, now)
-        replay = claim_or_replay(tx, principal, request, payment_id=payment_id)
-        if replay is not None:
-            return replay
-        logs.annotate(payment_id=payment_id)
-        _require_available(processor)
-        payment = payments.insert_payment(
+    if not processor.is_available():
+        return _replay_or_refuse(context, principal, request)
+    payment_id = new_id(Prefix.PAYMENT, now)
+    attempt_id = new_id(Prefix.ATTEMPT, now)
+    with context.database.tenant_transaction(
+        principal
+    ) as tx:  # Tx1, in one round trip: nothing in it waits for another
+        claim(tx, principal, request, payment_id=payment_id)
+        stored_payment = payments.insert_payment(
             tx,
             principal,
             payment_id=payment_id,
@@ -103,10 +104,33 @@ def create_payment(
             processor=processor.name,
             api_version=principal.api_version,
             created_at=now,
+            key_hash=request.key_hash,
         )
-        in_flight = _start_attempt(tx, context, payment, None, key_hash=request.key_hash, started=started)
+        new = NewAttempt(
+            id=attempt_id,
+            payment_id=payment_id,
+            operation_id=None,
+            kind=CallKind.PAYMENT,
+            processor=processor.name,
+            idempotency_key_hash=request.key_hash,
+        )
+        stored_attempt = attempts.insert(tx, principal, new)
         tx.commit()
-    return execute(context, in_flight)
+        payment, attempt = stored_payment(), stored_attempt()
+    if payment is None or attempt is None:
+        with context.database.tenant_transaction(principal) as tx:
+            return replay(tx, principal, request)
+    logs.annotate(payment_id=payment_id)
+    return execute(context, InFlightAttempt(payment=payment, operation=None, attempt=attempt, started=started))
+
+
+def _replay_or_refuse(context: Context, tenant: TenantScope, request: IdempotentRequest) -> ApiResponse:
+    """Respond to a request whose processor is not available; a claim is rolled back."""
+    with context.database.tenant_transaction(tenant) as tx:
+        replayed = claim_or_replay(tx, tenant, request)
+    if replayed is None:
+        raise _unavailable()
+    return replayed
 
 
 def capture_payment(
@@ -165,10 +189,11 @@ def _operate(
 ) -> ApiResponse:
     started, operation_id = time.monotonic(), new_operation_id(context, kind)
     with context.database.tenant_transaction(tenant) as tx:
-        replay = claim_or_replay(tx, tenant, request, payment_id=payment_id, operation_id=operation_id)
-        if replay is not None:
-            return replay
-        payment = payments.get_payment(tx, tenant, payment_id, lock=True)
+        claimed = claim(tx, tenant, request, payment_id=payment_id, operation_id=operation_id)
+        locked_payment = payments.find_payment(tx, tenant, payment_id, lock=True)
+        if not claimed():
+            return replay(tx, tenant, request)
+        payment = locked_payment()
         if payment is None:
             raise NotFound.of("payment")
         processor = context.processors[payment.processor]
@@ -181,9 +206,11 @@ def _operate(
         except AmountTooLarge as refusal:
             detail = f"The amount exceeds what is left, which is {refusal.limit}."
             raise ValidationFailed.at("#/amount", detail) from refusal
-        _require_available(processor)
-        in_flight = start_operation(tx, context, changed, operation, key_hash=request.key_hash, started=started)
+        if not processor.is_available():
+            raise _unavailable()
+        stored = start_operation(tx, context, changed, operation, key_hash=request.key_hash, started=started)
         tx.commit()
+        in_flight = stored()
     return execute(context, in_flight)
 
 
@@ -201,38 +228,30 @@ def start_operation(
     *,
     key_hash: bytes | None,
     started: float,
-) -> InFlightAttempt:
-    """Write Tx1 of an operation on a locked payment; the caller commits.
+) -> Callable[[], InFlightAttempt]:
+    """Write Tx1 of an operation on a locked payment; the caller commits, and calls what is returned for the attempt.
 
     ``started`` is when the caller began, on the monotonic clock.
     """
     payments.update_payment(tx, payment)
     payments.insert_operation(tx, operation)
-    return _start_attempt(tx, context, payment, operation, key_hash=key_hash, started=started)
-
-
-def _start_attempt(
-    tx: Connection,
-    context: Context,
-    payment: Payment,
-    operation: Operation | None,
-    *,
-    key_hash: bytes | None,
-    started: float,
-) -> InFlightAttempt:
-    attempt = attempts.insert(
-        tx,
-        payment,
-        NewAttempt(
-            id=new_id(Prefix.ATTEMPT, context.now()),
-            payment_id=payment.id,
-            operation_id=operation.id if operation else None,
-            kind=operation.kind if operation else CallKind.PAYMENT,
-            processor=payment.processor,
-            idempotency_key_hash=key_hash,
-        ),
+    new = NewAttempt(
+        id=new_id(Prefix.ATTEMPT, context.now()),
+        payment_id=payment.id,
+        operation_id=operation.id,
+        kind=operation.kind,
+        processor=payment.processor,
+        idempotency_key_hash=key_hash,
     )
-    return InFlightAttempt(payment=payment, operation=operation, attempt=attempt, started=started)
+    stored = attempts.insert(tx, payment, new)
+
+    def in_flight() -> InFlightAttempt:
+        attempt = stored()
+        if attempt is None:
+            raise LookupError(f"The payment {payment.id}, which is locked, does not exist.")
+        return InFlightAttempt(payment=payment, operation=operation, attempt=attempt, started=started)
+
+    return in_flight
 
 
 def new_operation_id(context: Context, kind: CallKind) -> str:
@@ -273,8 +292,7 @@ def _require_possible_amount(processor: Processor, kind: CallKind, amount: int, 
         raise ValidationFailed.at("#/amount", error)
 
 
-def _require_available(processor: Processor) -> None:
-    if not processor.is_available():
-        raise ServiceUnavailable(
-            "The processor is temporarily unavailable. Nothing was started; retry with the same Idempotency-Key."
-        )
+def _unavailable() -> ServiceUnavailable:
+    return ServiceUnavailable(
+        "The processor is temporarily unavailable. Nothing was started; retry with the same Idempotency-Key."
+    )

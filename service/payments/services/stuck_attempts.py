@@ -8,7 +8,7 @@ from psycopg.rows import DictRow
 from payments.domain.operations import Attempt, CallKind
 from payments.domain.outcomes import Outcome, Result
 from payments.repositories import attempts, audit, payments, stuck_attempts
-from payments.repositories.database import Connection
+from payments.repositories.connection import Connection
 from payments.services.context import Context
 from payments.services.execution import record
 

@@ -10,7 +10,7 @@ from payments.domain import webhooks
 from payments.domain.ids import Prefix, new_id
 from payments.repositories import cursors, webhook_endpoints, webhook_messages
 from payments.repositories import fan_out as queue
-from payments.repositories.database import Connection
+from payments.repositories.connection import Connection
 from payments.repositories.webhook_messages import ClaimedMessage, Delivery, InFlight
 from payments.services.context import Context
 

@@ -12,7 +12,7 @@ from payments.domain.ids import Prefix, new_id
 from payments.domain.tenancy import TenantScope
 from payments.domain.webhooks import new_secret
 from payments.repositories import audit, clock, events, webhook_endpoints, webhook_messages
-from payments.repositories.database import Connection
+from payments.repositories.connection import Connection
 from payments.repositories.webhook_endpoints import Endpoint
 from payments.repositories.webhook_messages import Delivery
 from payments.services.api_keys import hold

@@ -15,7 +15,8 @@ from payments.domain.api_versions import CURRENT_API_VERSION
 from payments.domain.ids import Prefix
 from payments.observability import logs, timing
 from payments.repositories import api_keys as api_key_repository
-from payments.repositories.database import DatabaseUnavailable, begin_request, may_have_committed
+from payments.repositories.connection import begin_request, may_have_committed
+from payments.repositories.database import DatabaseUnavailable
 from payments.services.context import Context
 from payments.web.endpoints import (
     api_keys,

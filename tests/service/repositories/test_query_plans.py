@@ -9,8 +9,9 @@ import psycopg
 import pytest
 
 from payments.repositories import api_keys, cursors, fan_out, webhook_endpoints, webhook_messages
+from payments.repositories.connection import Connection
 from payments.repositories.cursors import Position
-from payments.repositories.database import Connection, Database
+from payments.repositories.database import Database
 from payments.repositories.webhook_messages import InFlight
 from tests.service.conftest import ApiKey, Postgres
 

@@ -10,7 +10,8 @@ import pytest
 from payments.processors import stripe_api
 from payments.processors.stripe_snapshots import StripeSnapshots
 from payments.repositories import inbox as inbox_rows
-from payments.repositories.database import Connection, Database
+from payments.repositories.connection import Connection
+from payments.repositories.database import Database
 from payments.services import following, inbox
 from payments.services.comparison import Comparison
 from payments.worker.processor_events import EventPool

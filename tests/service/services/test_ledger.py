@@ -8,7 +8,8 @@ import pytest
 from payments.domain.ledger import Account, Posting, PostingKind
 from payments.repositories import events as event_repository
 from payments.repositories import ledger
-from payments.repositories.database import Connection, Database
+from payments.repositories.connection import Connection
+from payments.repositories.database import Database
 from payments.services import ledger_integrity
 from tests.service.api import Client, sandbox_context
 from tests.service.conftest import ApiKey, Postgres

@@ -125,9 +125,12 @@ def test_lost_before_the_commit(
     path = test_route_table._path(route, objects)
     proxy.lose(b"BEGIN", Lost.ANSWER)
     refused = test_route_table._call(shop.http(), route, path, shop.key.headers)
+    assert proxy.cut == 1
+    if route.name() == "create_payment":  # its whole transaction travels at once, the COMMIT included
+        assert_unknown(refused)
+        return
     assert (refused.status_code, refused.get_json()["code"]) == (503, "service_unavailable")
     assert refused.headers["Retry-After"]
-    assert proxy.cut == 1
 
 
 @pytest.mark.parametrize("code", ["40001", "40P01", "57014", "55P03"])

@@ -8,8 +8,9 @@ import pytest
 from payments.domain.payments import PaymentStatus
 from payments.repositories import events, ledger
 from payments.repositories import payments as payment_repository
+from payments.repositories.connection import Connection
 from payments.repositories.cursors import Position
-from payments.repositories.database import Connection, Database
+from payments.repositories.database import Database
 from payments.repositories.payments import PaymentFilter
 from tests.service.api import Client, sandbox_context
 from tests.service.conftest import ApiKey, Postgres
