@@ -33,6 +33,8 @@ class LossyProxy:
         self._wanted: tuple[bytes, Lost, int] | None = None
         #: Connections that were cut.
         self.cut = 0
+        #: What clients have sent: one packet for each round trip that is not larger.
+        self.packets = 0
         threading.Thread(target=self._accept, daemon=True).start()
 
     def __enter__(self) -> Self:
@@ -60,6 +62,8 @@ class LossyProxy:
         answers.start()
         with client, server, contextlib.suppress(OSError):
             while data := client.recv(_CHUNK):
+                with self._lock:
+                    self.packets += 1
                 lost = self._is_lost(data)
                 if lost is Lost.ANSWER:
                     muted.set()

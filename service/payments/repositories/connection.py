@@ -26,6 +26,7 @@ _StatementKey = tuple[bool, bytes]
 _PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 #: Severity of an error after which the server keeps the connection: it has rolled back, and says so.
 _ERROR = "ERROR"
+_BEGIN, _COMMIT = b"BEGIN", b"COMMIT"
 _FAILED = (ExecStatus.FATAL_ERROR, ExecStatus.PIPELINE_ABORTED)
 #: Whether a COMMIT that was not refused was sent for the request that this thread serves.
 _sent_commit: ContextVar[bool] = ContextVar("sent_commit", default=False)
@@ -98,7 +99,7 @@ class Connection(psycopg.Connection[DictRow]):
     def begin_in_scope(self, merchant_id: str, *, livemode: bool) -> None:
         """Begin a transaction that row-level security restricts to one merchant and mode (migration 0004)."""
         self._in_scope = True
-        self.queue("BEGIN")
+        self.queue(_BEGIN.decode())
         self.queue(
             "SELECT set_config('role', 'payments_merchant', true),"
             " set_config('app.merchant_id', %(merchant_id)s, true), set_config('app.livemode', %(livemode)s, true)",
@@ -121,7 +122,7 @@ class Connection(psycopg.Connection[DictRow]):
         before = _sent_commit.set(True)
         try:
             if self._queue:
-                self.queue("COMMIT")
+                self.queue(_COMMIT.decode())
                 self.flush()
             else:
                 super().commit()
@@ -152,12 +153,25 @@ class Connection(psycopg.Connection[DictRow]):
         while poll.poll(0):  # the server of an idle connection has nothing to say but notices and farewells
             self.pgconn.consume_input()
 
-    def end(self) -> None:
-        """Forget what was queued and roll back what was not committed; close the connection if that is impossible."""
+    def rollback(self) -> None:
+        """Roll back, and forget what was queued.
+
+        psycopg's own would also deallocate every prepared statement, which PostgreSQL keeps.
+
+        Raises:
+            psycopg.OperationalError: The connection was lost.
+        """
         self._queue.clear()
+        if self.pgconn.transaction_status != TransactionStatus.IDLE:
+            result = self.pgconn.exec_(b"ROLLBACK")
+            if result.status != ExecStatus.COMMAND_OK:
+                raise _error(result)
+
+    def end(self) -> None:
+        """Roll back what was not committed; close the connection if that is impossible."""
         self._in_scope = False
         self._last_used = time.monotonic()
-        if not self.closed and self.info.transaction_status != TransactionStatus.IDLE:
+        if not self.closed:
             try:
                 self.rollback()
             except psycopg.OperationalError:
@@ -177,8 +191,8 @@ class Connection(psycopg.Connection[DictRow]):
         """
         if not self._queue:
             return
-        if self.pgconn.transaction_status == TransactionStatus.IDLE and self._queue[0].statement != b"BEGIN":
-            self._queue.insert(0, Reply(self, b"BEGIN", ()))
+        if self.pgconn.transaction_status == TransactionStatus.IDLE and self._queue[0].statement != _BEGIN:
+            self._queue.insert(0, Reply(self, _BEGIN, ()))
         queue, self._queue = self._queue, []
         sent: list[Reply | _StatementKey] = []
         try:
@@ -205,12 +219,13 @@ class Connection(psycopg.Connection[DictRow]):
 
     def _send(self, reply: Reply) -> list["Reply | _StatementKey"]:
         """Send a statement, after its preparation if it is new here; returns whose the results will be."""
-        key = (self._in_scope, reply.statement)
+        is_control = reply.statement in (_BEGIN, _COMMIT)
+        key = (self._in_scope and not is_control, reply.statement)
         name = self._statements.get(key)
         sent: list[Reply | _StatementKey] = [reply]
         if name is None:
-            # Those without parameters are short, and so found in what travels.
-            name = reply.statement if not reply.parameters else b"statement_%d" % next(self._numbers)
+            # Where a transaction begins and ends stays legible in what travels.
+            name = reply.statement if is_control else b"statement_%d" % next(self._numbers)
             self._statements[key] = name
             self.pgconn.send_prepare(name, reply.statement)
             sent.insert(0, key)
