@@ -237,6 +237,7 @@ def wrong_disputes(tx: Connection) -> Sequence[DictRow]:
                 sum(amount) FILTER (WHERE kind = 'dispute') AS withdrawn,
                 sum(amount) FILTER (WHERE kind = 'dispute_reversal') AS returned,
                 sum(amount) FILTER (WHERE kind = 'dispute_loss') AS loss,
+                sum(amount) FILTER (WHERE kind = 'dispute_loss_reversal') AS loss_reversed,
                 sum(amount) FILTER (WHERE kind = 'dispute_fee') AS fee,
                 sum(amount) FILTER (WHERE kind = 'dispute_fee_reversal') AS fee_returned,
                 string_agg(DISTINCT currency, ' ') FILTER (WHERE kind LIKE 'dispute_fee%') AS fee_currency
@@ -263,9 +264,10 @@ def wrong_disputes(tx: Connection) -> Sequence[DictRow]:
                 'created', floor(extract(epoch FROM d.created_at)),
                 'amount_withdrawn', d.amount_withdrawn, 'amount_returned', d.amount_returned)
             OR (d.amount_withdrawn, d.amount_returned, d.fee, d.fee_returned, d.fee_currency,
-                CASE WHEN d.status IN ('lost', 'prevented') THEN d.amount_withdrawn - d.amount_returned ELSE 0 END)
+                CASE WHEN d.status IN ('lost', 'prevented') OR (d.status = 'won' AND d.amount_returned > 0)
+                    THEN d.amount_withdrawn - d.amount_returned ELSE 0 END)
             IS DISTINCT FROM (coalesce(b.withdrawn, 0), coalesce(b.returned, 0), coalesce(b.fee, 0),
-                coalesce(b.fee_returned, 0), b.fee_currency, coalesce(b.loss, 0))
+                coalesce(b.fee_returned, 0), b.fee_currency, coalesce(b.loss, 0) - coalesce(b.loss_reversed, 0))
         ORDER BY 1, 2
         """
     ).fetchall()
