@@ -121,7 +121,7 @@ PARTLY = {
     "processor_fees": DISPUTE_FEE,
     "processor_receivable": -700 - DISPUTE_FEE,
 }
-#: The bank's decision and the partial return, in each order: the worker looks after each step of its own, or at the end.
+#: The bank's decision and the partial return, in each order: the worker looks after each, or at the end.
 COURSES = {
     "decided first": [["decide"], ["reinstate"]],
     "returned first": [["reinstate"], ["decide"]],
