@@ -14,6 +14,10 @@ export UV_CACHE_DIR ?= $(CACHE)/uv
 export npm_config_cache ?= $(CACHE)/npm
 export JSII_RUNTIME_PACKAGE_CACHE_ROOT ?= $(CACHE)/jsii
 export NODE_COMPILE_CACHE ?= $(CACHE)/node
+# Python compiles each module once for all of its processes, also where images switch that off. Not beside the sources:
+# fresh clones of a rehearsal find it again.
+export PYTHONPYCACHEPREFIX ?= $(CACHE)/python
+unexport PYTHONDONTWRITEBYTECODE
 # jsii and the CDK CLI use the Node of the virtual environment.
 NODE_BIN := $(CURDIR)/.venv/nodejs
 export PATH := $(BIN):$(NODE_BIN):$(CURDIR)/node_modules/.bin:$(PATH)
