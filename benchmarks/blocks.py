@@ -1,0 +1,142 @@
+"""Blocks of load, interleaved: every round runs each subject once, so that all see the same machine."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from benchmarks.errors import BenchError
+from benchmarks.machine import TOLERATED, Moment, moment, processor_seconds
+from benchmarks.statistics import Summary, percentile, summarize
+
+#: Times that a spoiled block is repeated.
+_REPEATS = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """What a load did: `units` (payments, transactions, reads) in `seconds`."""
+
+    units: int
+    seconds: float
+    #: Milliseconds, in any order.
+    latencies: Sequence[float] = ()
+    failures: Mapping[str, int] = field(default_factory=dict)
+    #: Processor time of the load's own process.
+    generator_seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """One measured block."""
+
+    subject: str
+    round: int
+    units: int
+    seconds: float
+    per_second: float
+    #: Milliseconds by percentile; empty without latencies.
+    latency_ms: Mapping[str, float]
+    #: Milliseconds of processor time a unit, by process.
+    processor_ms: Mapping[str, float]
+    #: Bytes of write-ahead log a unit.
+    wal_bytes: float
+    #: Cores that processes outside the bench took.
+    others: float
+    failures: Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """Something to be measured: a name and the load that it takes for one block."""
+
+    name: str
+    load: Callable[[], Load]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """What is read before and after each block."""
+
+    #: Process to its id; that of PostgreSQL includes its children.
+    processes: Callable[[], Mapping[str, int]]
+    wal_position: Callable[[], int]
+    #: Processes whose time, and whose children's, is the bench's own.
+    roots: Callable[[], Sequence[int]]
+
+    def now(self) -> Moment:
+        """Return the processor time of the machine and of the bench."""
+        return moment(self.roots(), time.monotonic())
+
+    def processor(self) -> dict[str, float]:
+        """Return the processor time of each process."""
+        return {name: processor_seconds(pid, children=name == "postgresql") for name, pid in self.processes().items()}
+
+
+def interleave(
+    subjects: Sequence[Subject], rounds: int, probe: Probe, *, anyway: bool = False, show: Callable[[Block], None]
+) -> list[Block]:
+    """Run every subject once a round, in turn forwards and backwards, so that no drift favours one of them.
+
+    A block during which others took more than a tenth of a core is repeated.
+
+    Raises:
+        BenchError: Others did not let go, and it is not to be judged `anyway`; or a load failed.
+    """
+    for subject in subjects:  # caches, plans and connections; counts for nothing
+        subject.load()
+    blocks = []
+    for number in range(rounds):
+        for subject in subjects if number % 2 == 0 else reversed(subjects):
+            block = _undisturbed(subject, number, probe, anyway=anyway)
+            show(block)
+            blocks.append(block)
+    return blocks
+
+
+def _undisturbed(subject: Subject, number: int, probe: Probe, *, anyway: bool) -> Block:
+    for _ in range(1 + _REPEATS):
+        block = measure(subject, number, probe)
+        if anyway or block.others <= TOLERATED:
+            return block
+    raise BenchError(
+        f"other processes took {block.others:.0%} of a core during {subject.name}: stop them, or judge nothing by it "
+        "and set ANYWAY=1"
+    )
+
+
+def measure(subject: Subject, number: int, probe: Probe) -> Block:
+    """Run one block and read the probe around it."""
+    before, processor, wal = probe.now(), probe.processor(), probe.wal_position()
+    load = subject.load()
+    after, ended, position = probe.now(), probe.processor(), probe.wal_position()
+    if not load.units:
+        raise BenchError(f"{subject.name} did nothing: {dict(load.failures) or 'no failures either'}")
+    each = 1000 / load.units
+    used = {name: (seconds - processor.get(name, 0.0)) * each for name, seconds in ended.items()}
+    used["generator"] = load.generator_seconds * each
+    ordered = sorted(load.latencies)
+    return Block(
+        subject=subject.name,
+        round=number,
+        units=load.units,
+        seconds=load.seconds,
+        per_second=load.units / load.seconds,
+        latency_ms={f"p{cut}": percentile(ordered, cut) for cut in (50, 90, 99)} if ordered else {},
+        processor_ms={name: round(value, 3) for name, value in used.items()},
+        wal_bytes=(position - wal) / load.units,
+        others=before.share_of_others(after),
+        failures=load.failures,
+    )
+
+
+def by_subject(blocks: Sequence[Block], value: Callable[[Block], float]) -> dict[str, list[float]]:
+    """Return a value of each block by subject, in the order of the rounds."""
+    values: dict[str, list[float]] = {}
+    for block in sorted(blocks, key=lambda block: block.round):
+        values.setdefault(block.subject, []).append(value(block))
+    return values
+
+
+def rates(blocks: Sequence[Block]) -> dict[str, Summary]:
+    """Summarize units a second by subject."""
+    return {name: summarize(values) for name, values in by_subject(blocks, lambda block: block.per_second).items()}

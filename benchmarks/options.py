@@ -1,0 +1,34 @@
+"""What `make bench` takes: environment variables, so that `make bench ROUNDS=3 ONLY=create` works."""
+
+from pydantic import Field
+
+from rehearsal.host.settings import EnvironmentSettings
+
+
+class Options(EnvironmentSettings):
+    """The options of a run; every field is the variable of that name in upper case."""
+
+    #: Rounds of interleaved blocks.
+    rounds: int = Field(default=5, ge=1)
+    #: Seconds of each block.
+    seconds: float = Field(default=4.0, gt=0)
+    #: Requests in flight, and connections of pgbench.
+    in_flight: int = Field(default=16, ge=1)
+    #: Rows to run, separated by commas; see `rows.ALL`. Empty: those that are run by default.
+    only: str = ""
+    #: Judge although other processes take processor time.
+    anyway: bool = False
+    #: Payments stored before the row `stored` begins.
+    stored: int = Field(default=1_000_000, ge=0)
+    #: Attempts that the row `recovery` has to recover.
+    orphans: int = Field(default=10_000, ge=1)
+    #: Payments of the row `memory`.
+    memory_payments: int = Field(default=100_000, ge=1)
+    #: Minutes of the row `idle`.
+    idle_minutes: float = Field(default=1.0, gt=0)
+    #: A folder with pgledger's `pgledger.sql` (github.com/pgr0ss/pgledger), which is not part of this repository.
+    pgledger: str = ""
+
+    def rows(self, default: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the names of the rows to run."""
+        return tuple(name.strip() for name in self.only.split(",") if name.strip()) or default

@@ -1,0 +1,10 @@
+"""The rows of the bench."""
+
+from collections.abc import Mapping
+
+from benchmarks.rows import create
+from benchmarks.rows.row import Row
+
+ALL: Mapping[str, Row] = {row.name: row for row in (*create.ROWS,)}
+#: What `make bench` runs without ONLY: less than ten minutes.
+DEFAULT: tuple[str, ...] = tuple(row.name for row in ALL.values() if row.by_default)
