@@ -2,12 +2,15 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 from benchmarks.errors import BenchError
 from benchmarks.machine import TOLERATED, Moment, moment, processor_seconds
 from benchmarks.statistics import Summary, percentile, summarize
 
+#: What is kept of the latencies.
+PERCENTILES = (50, 75, 90, 95, 99, 99.9)
 #: Times that a spoiled block is repeated.
 _REPEATS = 2
 
@@ -51,6 +54,8 @@ class Subject:
 
     name: str
     load: Callable[[], Load]
+    #: What has to hold during the block, and is not part of it.
+    around: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +88,8 @@ def interleave(
         BenchError: Others did not let go, and it is not to be judged `anyway`; or a load failed.
     """
     for subject in subjects:  # caches, plans and connections; counts for nothing
-        subject.load()
+        with subject.around():
+            subject.load()
     blocks = []
     for number in range(rounds):
         for subject in subjects if number % 2 == 0 else reversed(subjects):
@@ -95,7 +101,8 @@ def interleave(
 
 def _undisturbed(subject: Subject, number: int, probe: Probe, *, anyway: bool) -> Block:
     for _ in range(1 + _REPEATS):
-        block = measure(subject, number, probe)
+        with subject.around():
+            block = measure(subject, number, probe)
         if anyway or block.others <= TOLERATED:
             return block
     raise BenchError(
@@ -121,7 +128,7 @@ def measure(subject: Subject, number: int, probe: Probe) -> Block:
         units=load.units,
         seconds=load.seconds,
         per_second=load.units / load.seconds,
-        latency_ms={f"p{cut}": percentile(ordered, cut) for cut in (50, 90, 99)} if ordered else {},
+        latency_ms={f"p{cut}": percentile(ordered, cut) for cut in PERCENTILES} if ordered else {},
         processor_ms={name: round(value, 3) for name, value in used.items()},
         wal_bytes=(position - wal) / load.units,
         others=before.share_of_others(after),

@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.blocks import Load
 from benchmarks.errors import BenchError
 from benchmarks.generator.work import Done, Work
-from benchmarks.postgres import FROZEN, FROZEN_LOGIN, Server
+from benchmarks.postgres import FROZEN_LOGIN, Server
 from rehearsal.rds.postgresql import ENVIRONMENT, program
 
 _REPOSITORY = Path(__file__).parents[1]
@@ -55,7 +55,14 @@ def https(work: Work) -> Load:
 
 
 def pgbench(
-    server: Server, script: str | None, *, seconds: float, connections: int, units: int = 1, rate: float | None = None
+    server: Server,
+    script: str | None,
+    *,
+    seconds: float,
+    connections: int,
+    database: str = FROZEN,
+    units: int = 1,
+    rate: float | None = None,
 ) -> Load:
     """Run a script of the denominators with pgbench; without one, its own "simple update".
 
@@ -64,6 +71,7 @@ def pgbench(
         script: The name of the file, without its ending.
         seconds: For how long.
         connections: Clients.
+        database: Where.
         units: Payments of one run of the script.
         rate: Runs a second of an open loop, whose latencies count from the intended start.
 
@@ -80,7 +88,7 @@ def pgbench(
         command += [f"--rate={rate}"] if rate else []
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run(
-            [*command, server.conninfo(FROZEN, user=FROZEN_LOGIN)],
+            [*command, server.conninfo(database, user=FROZEN_LOGIN)],
             env=ENVIRONMENT,
             capture_output=True,
             text=True,

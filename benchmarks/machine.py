@@ -3,6 +3,7 @@
 import os
 import sys
 import sysconfig
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,3 +87,24 @@ def python_build() -> dict[str, str | bool]:
 def cores() -> int:
     """Return the cores that this process may use."""
     return len(os.sched_getaffinity(0))
+
+
+def busiest() -> str:
+    """Name the processes outside the bench that take most, watched for a second."""
+    found = []
+    own = {os.getpid(), *(child.pid for child in psutil.Process().children(recursive=True))}
+    for process in psutil.process_iter(["name"]):
+        try:
+            process.cpu_percent()
+        except psutil.Error:
+            continue
+        found.append(process)
+    time.sleep(1)
+    shares = []
+    for process in found:
+        try:
+            shares.append((process.cpu_percent(), process.info["name"], process.pid))
+        except psutil.Error:
+            continue
+    busiest = sorted((share for share in shares if share[2] not in own and share[0] > 1), reverse=True)[:3]
+    return ", ".join(f"{name} {share:.0f} %" for share, name, _ in busiest) or "none of them for long"

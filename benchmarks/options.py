@@ -10,8 +10,8 @@ class Options(EnvironmentSettings):
 
     #: Rounds of interleaved blocks.
     rounds: int = Field(default=5, ge=1)
-    #: Seconds of each block.
-    seconds: float = Field(default=4.0, gt=0)
+    #: Seconds of each block. (Not SECONDS, which is a variable of bash's own.)
+    block_seconds: float = Field(default=4.0, gt=0)
     #: Requests in flight, and connections of pgbench.
     in_flight: int = Field(default=16, ge=1)
     #: Rows to run, separated by commas; see `rows.ALL`. Empty: those that are run by default.
@@ -19,14 +19,16 @@ class Options(EnvironmentSettings):
     #: Judge although other processes take processor time.
     anyway: bool = False
     #: Payments stored before the row `stored` begins.
-    stored: int = Field(default=1_000_000, ge=0)
+    stored_payments: int = Field(default=1_000_000, ge=0)
     #: Attempts that the row `recovery` has to recover.
     orphans: int = Field(default=10_000, ge=1)
+    #: Webhooks that the row `deliveries` has to deliver.
+    deliveries: int = Field(default=2_000, ge=1)
     #: Payments of the row `memory`.
-    memory_payments: int = Field(default=100_000, ge=1)
+    memory_payments: int = Field(default=100_000, ge=10)
     #: Minutes of the row `idle`.
     idle_minutes: float = Field(default=1.0, gt=0)
-    #: A folder with pgledger's `pgledger.sql` (github.com/pgr0ss/pgledger), which is not part of this repository.
+    #: A checkout of pgledger (github.com/pgr0ss/pgledger), or a URL to clone it from: it is no part of this repository.
     pgledger: str = ""
 
     def rows(self, default: tuple[str, ...]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psycopg
@@ -94,9 +95,8 @@ class Server:
 
     def wal_position(self) -> int:
         """Return the bytes of write-ahead log since the cluster exists."""
-        with psycopg.connect(self.conninfo("postgres")) as connection:
-            row = connection.execute("SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint").fetchone()
-        return int(row[0]) if row else 0
+        ((position,),) = self.query("postgres", "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint")
+        return int(str(position))
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + _START_SECONDS
@@ -114,22 +114,34 @@ class Server:
     def _create_databases(self) -> None:
         with psycopg.connect(self.conninfo("postgres"), autocommit=True) as connection:
             connection.execute(f"CREATE ROLE {OWNER} LOGIN CREATEROLE")
-            connection.execute(f"CREATE DATABASE {PAYMENTS} OWNER {OWNER}")
             connection.execute(f"CREATE DATABASE {FROZEN}")
-        with psycopg.connect(self.conninfo(PAYMENTS), autocommit=True) as connection:
-            connection.execute(f"ALTER SCHEMA public OWNER TO {OWNER}")
+        self.create_service_database(PAYMENTS)
+
+    def create_service_database(self, name: str) -> None:
+        """Create an empty database as the service's `migrate` finds one."""
+        self.execute("postgres", f"CREATE DATABASE {name} OWNER {OWNER}")
+        self.execute(name, f"ALTER SCHEMA public OWNER TO {OWNER}")
+
+    def execute(self, database: str, statement: str, parameters: Sequence[object] | Mapping[str, object] = ()) -> None:
+        """Run one statement as superuser, outside a transaction."""
+        with psycopg.connect(self.conninfo(database), autocommit=True) as connection:
+            connection.execute(statement.encode(), parameters or None)
+
+    def query(
+        self, database: str, statement: str, parameters: Sequence[object] | Mapping[str, object] = ()
+    ) -> list[tuple[object, ...]]:
+        """Return the rows of one statement, as superuser."""
+        with psycopg.connect(self.conninfo(database), autocommit=True) as connection:
+            return connection.execute(statement.encode(), parameters or None).fetchall()
 
     def create_frozen(self) -> None:
         """Create the schema and the functions of the denominators; after the service's migrations, which make roles."""
         for name in ("roles", "schema", "c1", "seed"):
-            # The dump empties the search path of its session.
+            # A session each: the dump empties the search path of its own.
             self.run_script(FROZEN, _DENOMINATORS / f"{name}.sql")
-        script = Path(program("pgbench"))
-        _run([str(script), "-i", "-s", "10", "-q", self.conninfo(FROZEN)])
-        with psycopg.connect(self.conninfo(FROZEN), autocommit=True) as connection:
-            connection.execute(
-                "GRANT ALL ON pgbench_accounts, pgbench_tellers, pgbench_branches, pgbench_history TO frozen_login"
-            )
+        _run([program("pgbench"), "--initialize", "--scale=10", "--quiet", self.conninfo(FROZEN)])
+        tables = "pgbench_accounts, pgbench_tellers, pgbench_branches, pgbench_history"
+        self.execute(FROZEN, f"GRANT ALL ON {tables} TO {FROZEN_LOGIN}")
 
     def run_script(self, database: str, path: Path) -> None:
         """Run a file of SQL in a session of its own, with psql.
@@ -144,5 +156,5 @@ class Server:
 def _run(command: list[str]) -> str:
     done = subprocess.run(command, env={**ENVIRONMENT, "HOME": os.devnull}, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise BenchError(f"{Path(command[-2]).name if len(command) > 1 else command[0]}: {done.stderr.strip()[-2000:]}")
+        raise BenchError(f"{' '.join(command[:-1])} failed: {done.stderr.strip()[-2000:]}")
     return done.stdout

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from benchmarks.blocks import Block, by_subject
+from benchmarks.blocks import PERCENTILES, Block, by_subject
 from benchmarks.machine import TOLERATED, cores
 from benchmarks.statistics import Summary, ratios, summarize
 
 #: Columns of processor time, and the processes of each.
 _PROCESSES = {
-    "server CPU ms": ("api", "flask"),
-    "PostgreSQL": ("postgresql",),
+    "server CPU": ("api", "flask"),
+    "PG CPU": ("postgresql",),
     "worker": ("worker",),
     "client": ("generator",),
 }
@@ -20,8 +20,8 @@ _PROCESSES = {
 _NOTHING = 0.005
 
 
-def subject_table(title: str, blocks: Sequence[Block], *, unit: str = "payment") -> Table:
-    """Return the medians of each subject; processor time is in milliseconds a unit."""
+def subject_table(title: str, blocks: Sequence[Block]) -> Table:
+    """Return the medians of each subject; processor time is in milliseconds of one core a unit."""
     rounds = 1 + max(block.round for block in blocks)
     worst = max(block.others for block in blocks)
     others = f"; OTHERS TOOK UP TO {worst:.0%} OF A CORE" if worst > TOLERATED else ""
@@ -31,7 +31,7 @@ def subject_table(title: str, blocks: Sequence[Block], *, unit: str = "payment")
         box=SIMPLE_HEAD,
     )
     table.add_column("", no_wrap=True)
-    for heading in ("per second", "low..high", "p50 ms", "p99 ms", *_PROCESSES, f"WAL B/{unit}", "failed"):
+    for heading in ("per s", "low..high", "p50 ms", "p99 ms", *_PROCESSES, "WAL B", "failed"):
         table.add_column(heading, justify="right")
     for name, per_second in by_subject(blocks, lambda block: block.per_second).items():
         own = [block for block in blocks if block.subject == name]
@@ -59,6 +59,21 @@ def ratio_table(subject: str, denominators: Sequence[str], blocks: Sequence[Bloc
         if name in rates:
             ratio = ratios(rates[subject], rates[name])
             table.add_row(name, f"[bold]{ratio.median:.2f}[/]", _range(ratio))
+    return table
+
+
+def latency_table(title: str, subject: str, blocks: Sequence[Block]) -> Table:
+    """Return each percentile of each subject, and how many times the others' the subject's p99 is."""
+    table = Table(title=title, title_style="", box=SIMPLE_HEAD)
+    table.add_column("")
+    cuts = [f"p{cut}" for cut in PERCENTILES]
+    for heading in (*(f"{cut} ms" for cut in cuts), f"p99 of {subject} / p99"):
+        table.add_column(heading, justify="right")
+    tails = by_subject(blocks, lambda block: block.latency_ms["p99"])
+    for name in tails:
+        own = [block for block in blocks if block.subject == name]
+        ratio = ratios(tails[subject], tails[name])
+        table.add_row(name, *(_latency(own, cut) for cut in cuts), f"{ratio.median:.1f} ({_range(ratio)})")
     return table
 
 

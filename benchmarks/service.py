@@ -28,6 +28,8 @@ _KEY_SECRET = "b" * 43
 API_KEY = f"sk_test_{_KEY_ID}_{_KEY_SECRET}"
 _START_SECONDS = 60.0
 _STOP_SECONDS = 40.0
+#: The merchant of the API key, as `migrate` creates it.
+MERCHANT = "mer_smoke"
 
 
 @dataclass(kw_only=True)
@@ -71,6 +73,7 @@ class Service:
 
     directory: Path
     database_port: int
+    database: str = PAYMENTS
     processes: list[Process] = field(default_factory=list)
 
     def environment(self, name: str, *, port: int = 0, database_port: int | None = None) -> dict[str, str]:
@@ -87,7 +90,7 @@ class Service:
             "ENVIRONMENT": "local",
             "PGHOST": LOOPBACK,
             "PGPORT": str(database_port or self.database_port),
-            "PGDATABASE": PAYMENTS,
+            "PGDATABASE": self.database,
             "PGSSLMODE": "disable",
             "PGUSER": LOGIN,
             "PGPASSWORD": _PASSWORD,

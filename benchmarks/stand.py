@@ -4,19 +4,18 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
 import trustme
 from rich.console import Console
 
 from benchmarks import loads
-from benchmarks.blocks import Block, Load, Probe, Subject, interleave
+from benchmarks.blocks import Block, Probe, Subject, interleave
 from benchmarks.errors import BenchError
 from benchmarks.generator.work import Work
-from benchmarks.machine import TOLERATED
+from benchmarks.machine import TOLERATED, busiest
 from benchmarks.options import Options
 from benchmarks.postgres import FROZEN, FROZEN_LOGIN, Server
 from benchmarks.service import API_KEY, Process, Service, wait_until_answered
@@ -26,6 +25,7 @@ from rehearsal.host.sockets import free_port
 MARGIN = 5
 _REPOSITORY = Path(__file__).parents[1]
 _WATCH_SECONDS = 2.0
+_NULL_SECONDS = 3.0
 
 
 class Stand:
@@ -40,7 +40,6 @@ class Stand:
         self.service = Service(directory=directory, database_port=0)
         self._api: Process | None = None
         self._worker: Process | None = None
-        self._flask: Process | None = None
 
     @property
     def api(self) -> Process:
@@ -88,7 +87,7 @@ class Stand:
         others = before.share_of_others(self.probe().now())
         if others <= TOLERATED:
             return
-        what = f"other processes take {others:.0%} of a core ({_busiest()})"
+        what = f"other processes take {others:.0%} of a core ({busiest()})"
         if not self.options.anyway:
             raise BenchError(f"{what}; nothing can be judged beside them. Stop them, or set ANYWAY=1 to look anyway")
         self.console.print(f"[yellow]{what}: what follows judges nothing[/]")
@@ -97,83 +96,70 @@ class Stand:
         """Return what is read around each block."""
         return Probe(processes=self._processes, wal_position=self.server.wal_position, roots=self._roots)
 
-    def interleave(self, subjects: Sequence[Subject]) -> list[Block]:
+    def interleave(self, subjects: Sequence[Subject], *, rounds: int | None = None) -> list[Block]:
         """Run the subjects in turn, as often as the options say."""
-        return interleave(subjects, self.options.rounds, self.probe(), anyway=self.options.anyway, show=self._show)
+        return interleave(
+            subjects, rounds or self.options.rounds, self.probe(), anyway=self.options.anyway, show=self._show
+        )
 
     def api_subject(self, name: str, flow: str = "create", **changes: object) -> Subject:
         """Return the api under a closed loop of `flow`; `changes` are fields of `Work`."""
-        return Subject(name=name, load=partial(self._load_api, flow, changes))
-
-    def _load_api(self, flow: str, changes: Mapping[str, object]) -> Load:
-        return loads.https(self.work(self.api.port, flow, **changes))
+        return Subject(name=name, load=lambda: loads.https(self.work(self.api.port, flow, **changes)))
 
     def work(self, port: int, flow: str, **changes: object) -> Work:
         """Return a closed loop with the options' figures."""
         fields: dict[str, object] = {
             "port": port,
             "flow": flow,
-            "seconds": self.options.seconds,
+            "seconds": self.options.block_seconds,
             "connections": self.options.in_flight,
             "keys": (API_KEY,),
             **changes,
         }
         return Work(**fields)  # type: ignore[arg-type]  # the fields of Work, by name
 
-    def denominator(self, name: str, script: str | None, *, units: int = 1) -> Subject:
+    def denominator(self, name: str, script: str | None, *, database: str = FROZEN, units: int = 1) -> Subject:
         """Return a script of the denominators; the service is paused meanwhile."""
-        return Subject(name=name, load=self._paused(partial(self._pgbench, script, units)))
-
-    def _pgbench(self, script: str | None, units: int) -> Load:
-        return loads.pgbench(
-            self.server, script, seconds=self.options.seconds, connections=self.options.in_flight, units=units
+        return Subject(
+            name=name,
+            around=self.service.paused,
+            load=lambda: loads.pgbench(
+                self.server,
+                script,
+                database=database,
+                seconds=self.options.block_seconds,
+                connections=self.options.in_flight,
+                units=units,
+            ),
         )
 
     def flask(self, name: str) -> Subject:
-        """Return the bare Flask view; the service is paused meanwhile."""
-        if self._flask is None:
-            port = free_port()
-            environment = self.service.environment("flask", port=port) | {
-                "PGDATABASE": FROZEN,
-                "PGUSER": FROZEN_LOGIN,
-                "PYTHONPATH": str(_REPOSITORY),
-            }
-            self._flask = self.service.start("flask", environment, module="benchmarks.denominators.flask_bare")
-            self._flask.port = port
-            wait_until_answered(self._flask, "/readyz")
-        return Subject(name=name, load=self._load_flask)
-
-    def _load_flask(self) -> Load:
-        if self._flask is None:
-            raise BenchError("the Flask view is not running")
-        with self.service.paused(besides=self._flask):
-            return loads.https(self.work(self._flask.port, "create"))
+        """Start the bare Flask view; the service is paused while it is measured."""
+        port = free_port()
+        environment = self.service.environment("flask", port=port) | {
+            "PGDATABASE": FROZEN,
+            "PGUSER": FROZEN_LOGIN,
+            "PYTHONPATH": str(_REPOSITORY),
+        }
+        flask = self.service.start("flask", environment, module="benchmarks.denominators.flask_bare")
+        flask.port = port
+        wait_until_answered(flask, "/readyz")
+        return Subject(
+            name=name,
+            around=lambda: self.service.paused(besides=flask),
+            load=lambda: loads.https(self.work(port, "create")),
+        )
 
     def null(self) -> float:
         """Return how many requests a second the generator sends to a server that does nothing."""
         certificate, key = self.directory / "null.crt", self.directory / "null.key"
-        authority = trustme.CA()
-        leaf = authority.issue_cert("localhost")
+        leaf = trustme.CA().issue_cert("localhost")
         leaf.cert_chain_pems[0].write_to_path(certificate)
         key.touch(mode=0o600)
         leaf.private_key_pem.write_to_path(key)
-        command = [sys.executable, "-m", "benchmarks.generator.null_server", str(certificate), str(key)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=_REPOSITORY) as server:
-            try:
-                assert server.stdout is not None  # noqa: S101 - it is a pipe
-                port = int(server.stdout.readline())
-                with self.service.paused():
-                    load = loads.https(self.work(port, "create", seconds=min(self.options.seconds, 3.0)))
-            finally:
-                server.terminate()
+        with null_server(certificate, key) as port, self.service.paused():
+            load = loads.https(self.work(port, "create", seconds=min(self.options.block_seconds, _NULL_SECONDS)))
         return load.units / load.seconds
-
-    def _paused(self, load: Callable[[], Load]) -> Callable[[], Load]:
-        def paused() -> Load:
-            with self.service.paused():
-                return load()
-
-        return paused
 
     def _processes(self) -> dict[str, int]:
         running = {process.name: process.pid for process in self.service.processes}
@@ -191,22 +177,14 @@ class Stand:
         )
 
 
-def _busiest() -> str:
-    """Name the processes that take most."""
-    found = []
-    own = {os.getpid(), *(child.pid for child in psutil.Process().children(recursive=True))}
-    for process in psutil.process_iter(["name"]):
+@contextmanager
+def null_server(*certificate: Path) -> Iterator[int]:
+    """Run a server that answers everything at once; yields its port."""
+    command = [sys.executable, "-m", "benchmarks.generator.null_server", *map(str, certificate)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=_REPOSITORY) as server:
         try:
-            process.cpu_percent()
-        except psutil.Error:
-            continue
-        found.append(process)
-    time.sleep(1)
-    shares = []
-    for process in found:
-        try:
-            shares.append((process.cpu_percent(), process.info["name"], process.pid))
-        except psutil.Error:
-            continue
-    busiest = sorted((share for share in shares if share[2] not in own and share[0] > 1), reverse=True)[:3]
-    return ", ".join(f"{name} {share:.0f} %" for share, name, _ in busiest) or "none of them for long"
+            if server.stdout is None:
+                raise BenchError("the null server has no output")
+            yield int(server.stdout.readline())
+        finally:
+            server.terminate()

@@ -31,9 +31,6 @@ class Generator:
     async def run(self) -> Done:
         """Connect, send for the given time, and return what became of it."""
         work = self._work
-        idle = [await self._connect() for _ in range(work.idle_connections)]
-        for connection in idle:  # a real client has used its connection before it leaves it idle
-            await FLOWS["health"](connection, next(self._keys), "")
         connections = [await self._connect() for _ in range(work.connections)]
         begun, processor = time.perf_counter(), time.process_time()
         if work.rate is None:
@@ -42,7 +39,7 @@ class Generator:
             await self._open(connections, work.rate)
         self._done.elapsed = time.perf_counter() - begun
         self._done.processor_seconds = time.process_time() - processor
-        for connection in (*connections, *idle):
+        for connection in connections:
             connection.close()
         return self._done
 

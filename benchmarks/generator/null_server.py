@@ -1,6 +1,7 @@
 """A server that answers every request with the same bytes: what the generator can do when nothing else works.
 
-`python -m benchmarks.generator.null_server CERTIFICATE KEY` writes its port to standard output.
+`python -m benchmarks.generator.null_server [CERTIFICATE KEY]` writes its port to standard output. Without a
+certificate it speaks HTTP, as a receiver of webhooks.
 """
 
 import asyncio
@@ -30,9 +31,11 @@ class _Null(asyncio.Protocol):
             self._transport.write(RESPONSE)
 
 
-async def _serve(certificate: str, key: str) -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
+async def _serve(certificate: str | None = None, key: str | None = None) -> None:
+    context = None
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
     server = await asyncio.get_running_loop().create_server(_Null, "127.0.0.1", 0, ssl=context)
     sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()

@@ -19,8 +19,6 @@ class Work:
     rate: float | None = None
     #: Identifiers that reads ask for.
     payments: tuple[str, ...] = ()
-    #: Connections that do the TLS handshake, a request, and then nothing.
-    idle_connections: int = 0
     #: Stop after so many flows, if the time is not over before.
     flows: int | None = None
 

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 
-from benchmarks.rows import create
+from benchmarks.rows import census, create, load, process, worker
 from benchmarks.rows.row import Row
 
-ALL: Mapping[str, Row] = {row.name: row for row in (*create.ROWS,)}
+ALL: Mapping[str, Row] = {
+    row.name: row for row in (*create.ROWS, *census.ROWS, *load.ROWS, *worker.ROWS, *process.ROWS)
+}
 #: What `make bench` runs without ONLY: less than ten minutes.
 DEFAULT: tuple[str, ...] = tuple(row.name for row in ALL.values() if row.by_default)
