@@ -9,7 +9,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 
 from rich.console import Console
 
@@ -22,7 +21,6 @@ from rehearsal.host.errors import RehearsalError
 from rehearsal.host.lock import LockedError, exclusive_lock
 from rehearsal.host.settings import SettingsError
 
-_RUN = Path(__file__).parents[1] / ".run"
 #: Columns that the widest table needs, also where the output is no terminal.
 _WIDTH = 120
 
@@ -34,7 +32,7 @@ def main() -> int:
     try:
         options = Options.read()
         names = _names(options)
-        with exclusive_lock(_RUN / "bench" / "lock"):
+        with exclusive_lock(options.bench_directory / "bench" / "lock"):
             _measure(console, options, names)
     except LockedError as error:
         console.print(f"make bench: another bench is running in this checkout (process {error.holder})")
@@ -54,7 +52,7 @@ def _names(options: Options) -> tuple[str, ...]:
 
 
 def _measure(console: Console, options: Options, names: tuple[str, ...]) -> None:
-    stand = Stand(_RUN / "bench", options, console)
+    stand = Stand(options.bench_directory / "bench", options, console)
     results: dict[str, object] = {}
     begun = time.monotonic()
     try:
@@ -65,7 +63,7 @@ def _measure(console: Console, options: Options, names: tuple[str, ...]) -> None
             _write(options, results)
     finally:
         stand.stop()
-    console.print(f"\n{time.monotonic() - begun:.0f} s; every block is in .run/bench.json")
+    console.print(f"\n{time.monotonic() - begun:.0f} s; every block is in {options.bench_directory / 'bench.json'}")
 
 
 def _write(options: Options, results: Mapping[str, object]) -> None:
@@ -73,10 +71,10 @@ def _write(options: Options, results: Mapping[str, object]) -> None:
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "cores": cores(),
         "python": python_build(),
-        "options": options.model_dump(),
+        "options": options.model_dump(mode="json", exclude={"bench_directory", "pgledger"}),
         "rows": results,
     }
-    path = _RUN / "bench.json"
+    path = options.bench_directory / "bench.json"
     draft = path.with_suffix(".tmp")
     draft.write_text(json.dumps(content, indent=1, default=asdict) + "\n", encoding="utf-8")
     draft.replace(path)

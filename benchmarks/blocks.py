@@ -48,12 +48,17 @@ class Block:
     failures: Mapping[str, int]
 
 
+def unmeasured() -> None:
+    """Begin a load that nobody measures."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Subject:
     """Something to be measured: a name and the load that it takes for one block."""
 
     name: str
-    load: Callable[[], Load]
+    #: Runs the load. It calls its argument once it is connected and warm: the measurement begins then.
+    load: Callable[[Callable[[], None]], Load]
     #: What has to hold during the block, and is not part of it.
     around: Callable[[], AbstractContextManager[None]] = nullcontext
 
@@ -77,6 +82,19 @@ class Probe:
         return {name: processor_seconds(pid, children=name == "postgresql") for name, pid in self.processes().items()}
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Reading:
+    """What a probe read."""
+
+    moment: Moment
+    processor: Mapping[str, float]
+    wal_position: int
+
+    @classmethod
+    def of(cls, probe: Probe) -> "_Reading":
+        return cls(moment=probe.now(), processor=probe.processor(), wal_position=probe.wal_position())
+
+
 def interleave(
     subjects: Sequence[Subject], rounds: int, probe: Probe, *, anyway: bool = False, show: Callable[[Block], None]
 ) -> list[Block]:
@@ -89,7 +107,7 @@ def interleave(
     """
     for subject in subjects:  # caches, plans and connections; counts for nothing
         with subject.around():
-            subject.load()
+            subject.load(unmeasured)
     blocks = []
     for number in range(rounds):
         for subject in subjects if number % 2 == 0 else reversed(subjects):
@@ -112,14 +130,20 @@ def _undisturbed(subject: Subject, number: int, probe: Probe, *, anyway: bool) -
 
 
 def measure(subject: Subject, number: int, probe: Probe) -> Block:
-    """Run one block and read the probe around it."""
-    before, processor, wal = probe.now(), probe.processor(), probe.wal_position()
-    load = subject.load()
-    after, ended, position = probe.now(), probe.processor(), probe.wal_position()
+    """Run one block and read the probe when it begins and when it has ended.
+
+    Raises:
+        BenchError: The load did nothing.
+    """
+    beginnings: list[_Reading] = []
+    load = subject.load(lambda: beginnings.append(_Reading.of(probe)))
+    if not beginnings:
+        raise BenchError(f"the load of {subject.name} never began")
+    begun, ended = beginnings[-1], _Reading.of(probe)
     if not load.units:
         raise BenchError(f"{subject.name} did nothing: {dict(load.failures) or 'no failures either'}")
     each = 1000 / load.units
-    used = {name: (seconds - processor.get(name, 0.0)) * each for name, seconds in ended.items()}
+    used = {name: (taken - begun.processor.get(name, 0.0)) * each for name, taken in ended.processor.items()}
     used["generator"] = load.generator_seconds * each
     ordered = sorted(load.latencies)
     return Block(
@@ -130,8 +154,8 @@ def measure(subject: Subject, number: int, probe: Probe) -> Block:
         per_second=load.units / load.seconds,
         latency_ms={f"p{cut}": percentile(ordered, cut) for cut in PERCENTILES} if ordered else {},
         processor_ms={name: round(value, 3) for name, value in used.items()},
-        wal_bytes=(position - wal) / load.units,
-        others=before.share_of_others(after),
+        wal_bytes=(ended.wal_position - begun.wal_position) / load.units,
+        others=begun.moment.share_of_others(ended.moment),
         failures=load.failures,
     )
 

@@ -1,8 +1,12 @@
 """What `make bench` takes: environment variables, so that `make bench ROUNDS=3 ONLY=create` works."""
 
+from pathlib import Path
+
 from pydantic import Field
 
 from rehearsal.host.settings import EnvironmentSettings
+
+_RUN = Path(__file__).parents[1] / ".run"
 
 
 class Options(EnvironmentSettings):
@@ -30,6 +34,9 @@ class Options(EnvironmentSettings):
     idle_minutes: float = Field(default=1.0, gt=0)
     #: A checkout of pgledger (github.com/pgr0ss/pgledger), or a URL to clone it from: it is no part of this repository.
     pgledger: str = ""
+
+    #: Where results, logs and data are.
+    bench_directory: Path = _RUN
 
     def rows(self, default: tuple[str, ...]) -> tuple[str, ...]:
         """Return the names of the rows to run."""

@@ -11,7 +11,7 @@ from benchmarks.statistics import Summary, ratios, summarize
 
 #: Columns of processor time, and the processes of each.
 _PROCESSES = {
-    "server CPU": ("api", "flask"),
+    "server CPU": ("api", "api-stored", "flask"),
     "PG CPU": ("postgresql",),
     "worker": ("worker",),
     "client": ("generator",),

@@ -76,7 +76,7 @@ class Service:
     database: str = PAYMENTS
     processes: list[Process] = field(default_factory=list)
 
-    def environment(self, name: str, *, port: int = 0, database_port: int | None = None) -> dict[str, str]:
+    def environment(self, name: str, *, port: int = 0) -> dict[str, str]:
         """Return what the task definition of the container declares, with local addresses."""
         temporary = (self.directory / "tmp" / name).resolve()
         shutil.rmtree(temporary, ignore_errors=True)
@@ -89,7 +89,7 @@ class Service:
             "PYTHONUNBUFFERED": "1",
             "ENVIRONMENT": "local",
             "PGHOST": LOOPBACK,
-            "PGPORT": str(database_port or self.database_port),
+            "PGPORT": str(self.database_port),
             "PGDATABASE": self.database,
             "PGSSLMODE": "disable",
             "PGUSER": LOGIN,
@@ -102,18 +102,20 @@ class Service:
             "PROCESSOR": "sandbox",
         }
 
-    def migrate(self) -> float:
-        """Run `payments migrate` and return its seconds.
+    def migrate(self, **changes: str) -> float:
+        """Run `payments migrate`, with changes to its environment, and return its seconds.
 
         Raises:
             BenchError: It failed.
         """
-        environment = self.environment("migrate") | {
+        environment = {
+            **self.environment("migrate"),
             "PGUSER": OWNER,
             "APP_DB_USER": LOGIN,
             "APP_DB_PASSWORD": _PASSWORD,
             "SMOKE_KEY_ID": _KEY_ID,
             "SMOKE_KEY_SECRET": _KEY_SECRET,
+            **changes,
         }
         begun = time.perf_counter()
         process = self.start("migrate", environment)
@@ -122,10 +124,10 @@ class Service:
         self.processes.remove(process)
         return time.perf_counter() - begun
 
-    def start_api(self, *, name: str = "api", database_port: int | None = None) -> Process:
-        """Start the api and wait until it is ready."""
+    def start_api(self, *, name: str = "api", **changes: str) -> Process:
+        """Start the api, with changes to its environment, and wait until it is ready."""
         port = free_port()
-        process = self.start(name, self.environment(name, port=port, database_port=database_port), command="api")
+        process = self.start(name, {**self.environment(name, port=port), **changes}, command="api")
         process.port = port
         wait_until_answered(process, "/readyz")
         return process

@@ -15,6 +15,7 @@ from benchmarks import loads
 from benchmarks.blocks import Block, Probe, Subject, interleave
 from benchmarks.errors import BenchError
 from benchmarks.generator.work import Work
+from benchmarks.loads import Script
 from benchmarks.machine import TOLERATED, busiest
 from benchmarks.options import Options
 from benchmarks.postgres import FROZEN, FROZEN_LOGIN, Server
@@ -40,6 +41,8 @@ class Stand:
         self.service = Service(directory=directory, database_port=0)
         self._api: Process | None = None
         self._worker: Process | None = None
+        #: Processes beside the service whose time is read too.
+        self.beside: dict[str, int] = {}
 
     @property
     def api(self) -> Process:
@@ -104,7 +107,7 @@ class Stand:
 
     def api_subject(self, name: str, flow: str = "create", **changes: object) -> Subject:
         """Return the api under a closed loop of `flow`; `changes` are fields of `Work`."""
-        return Subject(name=name, load=lambda: loads.https(self.work(self.api.port, flow, **changes)))
+        return Subject(name=name, load=lambda begin: loads.https(self.work(self.api.port, flow, **changes), begin))
 
     def work(self, port: int, flow: str, **changes: object) -> Work:
         """Return a closed loop with the options' figures."""
@@ -118,18 +121,18 @@ class Stand:
         }
         return Work(**fields)  # type: ignore[arg-type]  # the fields of Work, by name
 
-    def denominator(self, name: str, script: str | None, *, database: str = FROZEN, units: int = 1) -> Subject:
+    def denominator(self, name: str, script: Script, *, rate: float | None = None) -> Subject:
         """Return a script of the denominators; the service is paused meanwhile."""
         return Subject(
             name=name,
             around=self.service.paused,
-            load=lambda: loads.pgbench(
+            load=lambda begin: loads.pgbench(
                 self.server,
                 script,
-                database=database,
+                begin,
                 seconds=self.options.block_seconds,
                 connections=self.options.in_flight,
-                units=units,
+                rate=rate,
             ),
         )
 
@@ -147,7 +150,7 @@ class Stand:
         return Subject(
             name=name,
             around=lambda: self.service.paused(besides=flask),
-            load=lambda: loads.https(self.work(port, "create")),
+            load=lambda begin: loads.https(self.work(port, "create"), begin),
         )
 
     def null(self) -> float:
@@ -162,7 +165,7 @@ class Stand:
         return load.units / load.seconds
 
     def _processes(self) -> dict[str, int]:
-        running = {process.name: process.pid for process in self.service.processes}
+        running = {process.name: process.pid for process in self.service.processes} | self.beside
         return {**running, "postgresql": self.server.pid} if self.server.is_running else running
 
     def _roots(self) -> list[int]:

@@ -1,16 +1,19 @@
-"""`python -m benchmarks.generator`: read one `Work` as JSON from standard input, do it, write `Done` as JSON."""
+"""`python -m benchmarks.generator`: read one `Work` as a line of JSON, do it, write `Done` as JSON.
+
+In between it writes a line when it is connected, and waits for one: what comes before costs the measured nothing.
+"""
 
 import asyncio
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from itertools import cycle
 
 from benchmarks.generator.connection import Connection, client_context, connect
 from benchmarks.generator.flows import FLOWS, UnexpectedResponseError
-from benchmarks.generator.work import Done, Work
+from benchmarks.generator.work import READY, Done, Work
 
 _HOST = "127.0.0.1"
 #: Seconds that an open loop waits for what is still in flight at its end.
@@ -21,8 +24,9 @@ _MILLISECONDS = 1000
 class Generator:
     """Does one piece of work."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, wait: Callable[[], object] = lambda: None) -> None:
         self._work = work
+        self._wait = wait
         self._flow = FLOWS[work.flow]
         self._keys, self._payments = cycle(work.keys), cycle(work.payments or ("",))
         self._done = Done()
@@ -32,6 +36,7 @@ class Generator:
         """Connect, send for the given time, and return what became of it."""
         work = self._work
         connections = [await self._connect() for _ in range(work.connections)]
+        self._wait()
         begun, processor = time.perf_counter(), time.process_time()
         if work.rate is None:
             await self._closed(connections, begun + work.seconds)
@@ -104,11 +109,17 @@ class Generator:
         self._done.failures[what] = self._done.failures.get(what, 0) + 1
 
 
+def _say_ready() -> None:
+    sys.stdout.write(READY)
+    sys.stdout.flush()
+    sys.stdin.readline()
+
+
 def main() -> int:
     """Do the work on standard input."""
-    content = json.load(sys.stdin)
+    content = json.loads(sys.stdin.readline())
     content["keys"], content["payments"] = tuple(content["keys"]), tuple(content["payments"])
-    done = asyncio.run(Generator(Work(**content)).run())
+    done = asyncio.run(Generator(Work(**content), _say_ready).run())
     json.dump(asdict(done), sys.stdout)
     return 0
 

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass, field
 
+#: What the generator writes once it is connected. It then waits for a line before it begins.
+READY = "ready\n"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Work:

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 
-from benchmarks.rows import census, create, load, process, worker
+from benchmarks.rows import balancer, census, create, load, process, stored, worker
 from benchmarks.rows.row import Row
 
 ALL: Mapping[str, Row] = {
-    row.name: row for row in (*create.ROWS, *census.ROWS, *load.ROWS, *worker.ROWS, *process.ROWS)
+    row.name: row
+    for row in (*create.ROWS, *census.ROWS, *load.ROWS, *worker.ROWS, *process.ROWS, *stored.ROWS, *balancer.ROWS)
 }
 #: What `make bench` runs without ONLY: less than ten minutes.
 DEFAULT: tuple[str, ...] = tuple(row.name for row in ALL.values() if row.by_default)

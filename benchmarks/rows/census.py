@@ -35,7 +35,7 @@ def census(stand: Stand) -> object:
     """Send payments one by one through a tap, with an api of their own."""
     stand.server.execute("postgres", "CREATE EXTENSION IF NOT EXISTS pg_walinspect")
     with tap(stand.server.port) as (port, traffic):
-        api = stand.service.start_api(name="api-census", database_port=port)
+        api = stand.service.start_api(name="api-census", PGPORT=str(port))
         try:
             _pay(stand, api.port, _WARM_UP)
             with stand.service.paused(besides=api):

@@ -8,8 +8,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from http.client import HTTPSConnection
 
-from benchmarks import loads
-from benchmarks.blocks import Subject, rates
+from benchmarks.blocks import rates
+from benchmarks.loads import Script
 from benchmarks.report import latency_table, ratio_table, subject_table
 from benchmarks.rows.row import Row
 from benchmarks.service import call
@@ -101,13 +101,7 @@ def open_loop(stand: Stand) -> object:
     calibration = stand.interleave([stand.api_subject("closed loop")], rounds=1)
     rate = rates(calibration)["closed loop"].median * _SHARE
     api = stand.api_subject("api", rate=rate, connections=_CONNECTIONS_OF_AN_OPEN_LOOP)
-    c1 = Subject(
-        name="C1 functions",
-        around=stand.service.paused,
-        load=lambda: loads.pgbench(
-            stand.server, "c1", seconds=stand.options.block_seconds, connections=stand.options.in_flight, rate=rate
-        ),
-    )
+    c1 = stand.denominator("C1 functions", Script(name="c1"), rate=rate)
     blocks = stand.interleave([api, c1])
     stand.console.print(latency_table(f"Latency at {rate:.0f} payments/s, from the intended start", "api", blocks))
     return {"rate": rate, "blocks": blocks}
