@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 
+from benchmarks import plots
 from benchmarks.errors import BenchError
 from benchmarks.machine import cores, python_build
 from benchmarks.options import Options
@@ -55,6 +56,12 @@ def _measure(console: Console, options: Options, names: tuple[str, ...]) -> None
     stand = Stand(options.bench_directory / "bench", options, console)
     results: dict[str, object] = {}
     begun = time.monotonic()
+    build = python_build()
+    console.print(
+        f"{cores()} cores, shared by generator, service and PostgreSQL; Python {sys.version.split()[0]}, "
+        f"{build['optimisation']}, profile-guided: {build['profile_guided']}, "
+        f"optimised at link time: {build['link_time_optimised']}"
+    )
     try:
         stand.start()
         for name in names:
@@ -63,7 +70,10 @@ def _measure(console: Console, options: Options, names: tuple[str, ...]) -> None
             _write(options, results)
     finally:
         stand.stop()
+    charts = stand.directory / "plots"
+    plots.write(json.loads((options.bench_directory / "bench.json").read_text()), charts)
     console.print(f"\n{time.monotonic() - begun:.0f} s; every block is in {options.bench_directory / 'bench.json'}")
+    console.print(f"charts are in {charts}")
 
 
 def _write(options: Options, results: Mapping[str, object]) -> None:

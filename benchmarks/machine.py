@@ -1,6 +1,7 @@
 """The machine under the bench: its cores, its Python, and who takes processor time."""
 
 import os
+import re
 import sys
 import sysconfig
 import time
@@ -77,7 +78,8 @@ def python_build() -> dict[str, str | bool]:
     flags = f"{sysconfig.get_config_var('PY_CFLAGS') or ''} {sysconfig.get_config_var('PY_LDFLAGS') or ''}"
     return {
         "version": sys.version,
-        "configure": arguments,
+        # Options only: paths say something about one machine.
+        "configure": " ".join(re.findall(r"--(?:enable|with|disable|without)-[\w-]+", arguments)),
         "profile_guided": "--enable-optimizations" in arguments or "-fprofile-use" in flags,
         "link_time_optimised": "--with-lto" in arguments or "-flto" in flags,
         "optimisation": next((flag for flag in reversed(flags.split()) if flag.startswith("-O")), "unknown"),

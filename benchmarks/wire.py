@@ -62,7 +62,7 @@ def tap(port: int) -> Iterator[tuple[int, Traffic]]:
     thread.start()
 
     async def listen() -> asyncio.Server:
-        return await asyncio.start_server(lambda *streams: _forward(*streams, port, traffic), LOOPBACK, 0)
+        return await asyncio.start_server(lambda reader, writer: _forward(reader, writer, port, traffic), LOOPBACK, 0)
 
     server = asyncio.run_coroutine_threadsafe(listen(), loop).result()
     try:
