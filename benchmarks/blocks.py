@@ -59,6 +59,8 @@ class Subject:
     name: str
     #: Runs the load. It calls its argument once it is connected and warm: the measurement begins then.
     load: Callable[[Callable[[], None]], Load]
+    #: Whether its first block counts for nothing; needless if every load has a warm-up of its own.
+    warm_up: bool = True
     #: What has to hold during the block, and is not part of it.
     around: Callable[[], AbstractContextManager[None]] = nullcontext
 
@@ -105,7 +107,7 @@ def interleave(
     Raises:
         BenchError: Others did not let go, and it is not to be judged `anyway`; or a load failed.
     """
-    for subject in subjects:  # caches, plans and connections; counts for nothing
+    for subject in (subject for subject in subjects if subject.warm_up):  # caches, plans and connections
         with subject.around():
             subject.load(unmeasured)
     blocks = []

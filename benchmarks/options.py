@@ -15,7 +15,7 @@ class Options(EnvironmentSettings):
     #: Rounds of interleaved blocks.
     rounds: int = Field(default=5, ge=1)
     #: Seconds of each block. (Not SECONDS, which is a variable of bash's own.)
-    block_seconds: float = Field(default=4.0, gt=0)
+    block_seconds: float = Field(default=3.0, gt=0)
     #: Requests in flight, and connections of pgbench.
     in_flight: int = Field(default=16, ge=1)
     #: Rows to run, separated by commas; see `rows.ALL`. Empty: those that are run by default.

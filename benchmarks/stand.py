@@ -125,6 +125,7 @@ class Stand:
         """Return a script of the denominators; the service is paused meanwhile."""
         return Subject(
             name=name,
+            warm_up=False,  # each run of pgbench has its own
             around=self.service.paused,
             load=lambda begin: loads.pgbench(
                 self.server,
