@@ -5,6 +5,7 @@ It is started in the service's folder with the api's environment: what Flask, th
 
 import os
 import sys
+import time
 from http import HTTPStatus
 
 from flask import Flask, Response, request
@@ -25,7 +26,7 @@ def make_app(conninfo: str = "") -> Flask:
     @app.post("/v1/payments")
     def create() -> Response:
         request.get_json()
-        suffix = f"0{os.urandom(13).hex()[:25]}"
+        suffix = f"0{time.time_ns()}{os.urandom(3).hex()}"  # in order of time, as the service's identifiers
         with pool.connection() as connection:
             connection.execute("SELECT c1_begin(%s, %s)", [_MERCHANT, suffix])
         with pool.connection() as connection:

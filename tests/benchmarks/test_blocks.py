@@ -1,15 +1,20 @@
 """Blocks are interleaved, measured from outside, and judged only on a quiet machine."""
 
+import io
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from benchmarks import blocks
 from benchmarks.blocks import Block, Load, Probe, Subject, interleave
 from benchmarks.errors import BenchError
 from benchmarks.machine import Moment
+from benchmarks.options import Options
+from benchmarks.stand import Stand
 
 
 @pytest.fixture
@@ -131,3 +136,15 @@ def test_what_surrounds_a_block_is_not_measured(order: list[str], others: Callab
         [Subject(name="a", load=subject("a", order).load, around=around)], 1, watched, show=lambda _: None
     )
     assert running == ["a", "a"], "after `begin`, before `end`"
+
+
+def test_the_bench_does_not_start_on_a_busy_machine(tmp_path: Path, others: Callable[[list[float]], None]) -> None:
+    others([0.3])
+    output = io.StringIO()
+    console = Console(file=output, width=120)
+    with pytest.raises(BenchError, match="30% of a core"):
+        Stand(tmp_path, Options(), console).require_quiet()
+    Stand(tmp_path, Options(anyway=True), console).require_quiet()
+    assert "judges nothing" in output.getvalue()
+    others([0.05])
+    Stand(tmp_path, Options(), console).require_quiet()

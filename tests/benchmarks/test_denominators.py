@@ -28,7 +28,7 @@ _IDENTIFIER = re.compile(r"\b(pay|att|evt|tr|req|sbx_ch)_[0-9a-z]+")
 _MERCHANT = re.compile(r"\bmer_[a-z]+")
 _TIME = re.compile(r'("created":)\s*\d+')
 #: SHA-256 of the names and contents of the files.
-_FROZEN = "112f41f49f1dd9d103a135020761305c06acde47075f2ea22f204cfb76486304"
+_FROZEN = "9858028be4c00de1c88e4b95741edccdcfc476703ed3083b2d7ab27fcfe7e50a"
 Rows = Mapping[str, list[dict[str, object]]]
 
 
