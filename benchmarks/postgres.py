@@ -5,7 +5,8 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -96,6 +97,19 @@ class Server:
             self._process.wait(30)
             self._process = None
         shutil.rmtree(self._directory, ignore_errors=True)
+
+    @contextmanager
+    def without_autovacuum(self) -> Iterator[None]:
+        """Keep autovacuum away, whose records of the log belong to no payment."""
+        for statement in ("ALTER SYSTEM SET autovacuum = off", "SELECT pg_reload_conf()"):
+            self.execute("postgres", statement)
+        while self.query("postgres", "SELECT 1 FROM pg_stat_activity WHERE backend_type = 'autovacuum worker'"):
+            time.sleep(0.05)
+        try:
+            yield
+        finally:
+            for statement in ("ALTER SYSTEM RESET autovacuum", "SELECT pg_reload_conf()"):
+                self.execute("postgres", statement)
 
     def wal_position(self) -> int:
         """Return the bytes of write-ahead log since the cluster exists."""

@@ -38,7 +38,7 @@ def census(stand: Stand) -> object:
         api = stand.service.start_api(name="api-census", PGPORT=str(port))
         try:
             _pay(stand, api.port, _WARM_UP)
-            with stand.service.paused(besides=api):
+            with stand.service.paused(besides=api), stand.server.without_autovacuum():
                 result = _count(stand, api.port, traffic)
         finally:
             stand.service.discard(api)
