@@ -62,7 +62,7 @@ serve: setup ## only the API: HTTPS on PORT (default 8443, 0 = any)
 	@$(BIN)/python -m local.serve
 
 .PHONY: bench
-bench: setup ## how many payments one api process takes; writes .run/bench.json
+bench: setup ## payments next to what PostgreSQL can do; ONLY=row,row ROUNDS=5 ANYWAY=1; writes .run/bench.json
 	@$(BIN)/python -m benchmarks.bench
 
 .PHONY: soak
