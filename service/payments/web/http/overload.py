@@ -5,7 +5,7 @@ Requests that wait for a processor, which may hang, cannot take all slots: whate
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from flask import Flask, g, request
@@ -38,19 +38,16 @@ def register(app: Flask, *, max_in_flight: int, liveness: str, readiness: str) -
     """
     slots = threading.BoundedSemaphore(max_in_flight)
     processor_slots = threading.BoundedSemaphore(max_in_flight - max_in_flight // _KEPT_ONE_OF)
-    readiness_slots = threading.BoundedSemaphore(_READINESS_CHECKS)
-
-    def needed() -> Sequence[threading.Semaphore]:
-        if request.endpoint == liveness:
-            return ()
-        if request.endpoint == readiness:
-            return (readiness_slots,)
-        view = app.view_functions.get(request.endpoint or "")
-        return (processor_slots, slots) if hasattr(view, _ATTRIBUTE) else (slots,)
+    special: dict[str, tuple[threading.Semaphore, ...]] = {
+        liveness: (),
+        readiness: (threading.BoundedSemaphore(_READINESS_CHECKS),),
+    }
 
     def acquire() -> None:
+        view = app.view_functions.get(request.endpoint or "")
+        usual = (processor_slots, slots) if hasattr(view, _ATTRIBUTE) else (slots,)
         g.slots = []
-        for slot in needed():
+        for slot in special.get(request.endpoint or "", usual):
             if not slot.acquire(blocking=False):
                 raise TooManyRequests(
                     "The service is at its limit of concurrent requests. Nothing was started: send the request again "
