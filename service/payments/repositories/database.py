@@ -2,10 +2,11 @@
 
 import logging
 import os
+import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from datetime import datetime
 from functools import lru_cache
@@ -19,6 +20,7 @@ from psycopg.pq.abc import PGresult
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
+from payments.core.cutoff import CUTOFF
 from payments.domain.tenancy import TenantScope
 from payments.observability import timing
 from payments.repositories.connection_failures import explain
@@ -76,6 +78,8 @@ class Database:
         timeout: Seconds to wait for a connection.
         name: Name of the application, as the server shows it.
         span: Name under which the time in transactions is measured.
+        patience: Seconds after which a transaction is given up whose server does not answer at all. The time-outs of
+            statements are the server's own, which keeps none of them while it hangs. ``None`` waits without limit.
     """
 
     def __init__(
@@ -86,8 +90,10 @@ class Database:
         timeout: float = 3.0,
         name: str = "payments",
         span: str = "database",
+        patience: float | None = None,
     ) -> None:
         self._span = span
+        self._patience = patience
         self.credentials_rejected = threading.Event()
         self.schema_outdated = threading.Event()
         rejected, outdated, current = self.credentials_rejected, self.schema_outdated, threading.Event()
@@ -126,7 +132,7 @@ class Database:
             max_size=size,
             timeout=timeout,
             reconnect_timeout=60,
-            check=_check,
+            check=self._check,
             name=name,
             open=False,
         )
@@ -170,7 +176,8 @@ class Database:
         except PoolTimeout as error:
             raise DatabaseUnavailable("No database connection became available in time.") from error
         try:
-            yield connection
+            with self._bounded(connection):
+                yield connection
         except psycopg.errors.ReadOnlySqlTransaction as error:
             connection.close()  # the writer has become a reader: the pool reconnects to the new writer
             raise DatabaseUnavailable(
@@ -184,11 +191,24 @@ class Database:
     def _return(self, connection: Connection) -> None:
         if not connection.closed and connection.info.transaction_status != TransactionStatus.IDLE:
             try:
-                connection.rollback()
+                with self._bounded(connection):
+                    connection.rollback()
             except psycopg.OperationalError:
                 connection.close()
         connection.last_used = time.monotonic()  # type: ignore[attr-defined]  # set on every pooled connection
         self._pool.putconn(connection)  # type: ignore[arg-type]  # it came from this pool
+
+    def _check(self, connection: Any) -> None:  # Any: the class is local to __init__
+        """Check a connection that was idle for a while; under load this costs nothing."""
+        if time.monotonic() - connection.last_used > _CHECK_AFTER_IDLE:
+            with self._bounded(connection):
+                ConnectionPool.check_connection(connection)
+
+    def _bounded(self, connection: Connection) -> AbstractContextManager[None]:
+        """Return a context that ends ``connection`` when patience does."""
+        if self._patience is None:
+            return nullcontext()
+        return CUTOFF.after(self._patience, lambda: _shut_down(connection))
 
     def is_ready(self) -> bool:
         """Return whether the database responds."""
@@ -309,10 +329,10 @@ def _require_current_schema(connection: Connection, outdated: threading.Event) -
         raise
 
 
-def _check(connection: Any) -> None:  # Any: the class is local to Database
-    """Check a connection that was idle for a while; under load this costs nothing."""
-    if time.monotonic() - connection.last_used > _CHECK_AFTER_IDLE:
-        ConnectionPool.check_connection(connection)
+def _shut_down(connection: Connection) -> None:
+    """End a connection that another thread waits for: that thread finds it closed by the server."""
+    with socket.socket(fileno=os.dup(connection.pgconn.socket)) as own:  # libpq's descriptor stays libpq's
+        own.shutdown(socket.SHUT_RDWR)
 
 
 def _is_rejection(error: psycopg.OperationalError) -> bool:
