@@ -14,6 +14,10 @@ export UV_CACHE_DIR ?= $(CACHE)/uv
 export npm_config_cache ?= $(CACHE)/npm
 export JSII_RUNTIME_PACKAGE_CACHE_ROOT ?= $(CACHE)/jsii
 export NODE_COMPILE_CACHE ?= $(CACHE)/node
+# Python compiles each module once for all of its processes, also where images switch that off. Not beside the sources:
+# fresh clones of a rehearsal find it again.
+export PYTHONPYCACHEPREFIX ?= $(CACHE)/python
+unexport PYTHONDONTWRITEBYTECODE
 # jsii and the CDK CLI use the Node of the virtual environment.
 NODE_BIN := $(CURDIR)/.venv/nodejs
 export PATH := $(BIN):$(NODE_BIN):$(CURDIR)/node_modules/.bin:$(PATH)
@@ -58,7 +62,7 @@ serve: setup ## only the API: HTTPS on PORT (default 8443, 0 = any)
 	@$(BIN)/python -m local.serve
 
 .PHONY: bench
-bench: setup ## how many payments one api process takes; writes .run/bench.json
+bench: setup ## payments next to what PostgreSQL can do; ONLY=row,row ROUNDS=5 ANYWAY=1; writes .run/bench.json
 	@$(BIN)/python -m benchmarks.bench
 
 .PHONY: soak
@@ -69,8 +73,14 @@ soak: setup ## leave a deployed stage alone, then use it lightly, for MINUTES (d
 .PHONY: test
 test: gates rehearsal-tests ## every check and test that CI runs
 
+# In this order, two at a time: the type check beside the others, then the tests, which need both cores.
+GATES := types templates scanners ruff hadolint secrets sast licences sbom dependencies node-dependencies unit-tests
+
+# A gate that fails stops no other. What failed is told again at the end: the output of gates that run together mixes.
 .PHONY: gates
-gates: lint secrets sast licences sbom dependencies node-dependencies unit-tests templates scanners ## what the synth step runs: every gate, each with its report in .run/reports
+gates: setup ## what the synth step runs: every gate, each with its report in .run/reports
+	@mkdir -p .run; { $(MAKE) --no-print-directory --jobs 2 --keep-going $(GATES) 2>&1 >&3 | tee .run/gates.err >&2; } 3>&1 \
+	  || { echo "Gates have failed:"; grep '^make' .run/gates.err; exit 1; } >&2
 
 # Every gate is a target of its own; those of pipeline/gates write JUnit reports and fail when nothing was checked.
 GATE := mkdir -p .run/home && HOME=$(CURDIR)/.run/home $(BIN)/python -m pipeline.gates

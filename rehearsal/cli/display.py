@@ -1,6 +1,7 @@
 """The output of the commands: a live view in a terminal, plain lines with time stamps otherwise."""
 
 import threading
+import time
 from collections import deque
 from datetime import UTC, datetime
 from itertools import groupby
@@ -14,10 +15,13 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from rehearsal.codepipeline.approval import ApprovalRequest
+from rehearsal.codepipeline.approval import WAITING, ApprovalRequest
 from rehearsal.codepipeline.timeline import Entry, Status, Timeline
 
 _LOG_LINES = 25
+#: Seconds without a line after which plain lines tell what runs. Looked at as often: nobody waits twice as long.
+_QUIET_SECONDS = 5.0
+_PROGRESS_CHARACTERS = 100
 _SYMBOLS = {
     Status.PENDING: ("·", "dim"),
     Status.SUCCEEDED: ("✔", "green"),
@@ -137,11 +141,14 @@ class TerminalDisplay:
 class PlainDisplay:
     """Lines with time stamps, for logs and pipes."""
 
-    def __init__(self, timeline: Timeline, console: Console) -> None:
-        self._console = console
+    def __init__(self, timeline: Timeline, console: Console, *, quiet_seconds: float = _QUIET_SECONDS) -> None:
+        self._timeline, self._console = timeline, console
         self._lock = threading.Lock()
         self._printed: dict[int, Status] = {}
         self._unsubscribe = timeline.subscribe(self._print_change)
+        self._last_line = time.monotonic()
+        self._closed = threading.Event()
+        threading.Thread(target=self._tell_progress, args=(quiet_seconds,), name="progress", daemon=True).start()
 
     def start(self) -> None:
         """Do nothing: every change prints a line."""
@@ -150,13 +157,15 @@ class PlainDisplay:
         """Do nothing: every change prints a line."""
 
     def close(self) -> None:
-        """Stop printing changes of the timeline."""
+        """Stop printing changes and progress of the timeline."""
         self._unsubscribe()
+        self._closed.set()
 
     def say(self, text: str) -> None:
         """Print a line with a time stamp."""
         now = datetime.now(UTC).strftime("%H:%M:%S")
         with self._lock:
+            self._last_line = time.monotonic()
             self._console.print(f"{now}  {text}", highlight=False, markup=False, soft_wrap=True)
 
     def ask(self, request: ApprovalRequest) -> bool:
@@ -181,6 +190,18 @@ class PlainDisplay:
         self.say(title)
         for line in lines:
             self.say(line)
+
+    def _tell_progress(self, quiet_seconds: float) -> None:
+        """Print what runs, whenever nothing else was printed for so long."""
+        while not self._closed.wait(quiet_seconds):
+            if time.monotonic() - self._last_line < quiet_seconds:
+                continue
+            for entry in self._timeline.entries():
+                if entry.status is Status.IN_PROGRESS and entry.progress != WAITING:
+                    log = Path(entry.log)
+                    text = entry.progress or (log_tail(log, 1) if log.exists() else "")
+                    took = time.monotonic() - entry.begun
+                    self.say(f"{entry.stage:<14} {entry.action:<44} {took:.0f} s: {text[:_PROGRESS_CHARACTERS]}")
 
     def _print_change(self, entry: Entry) -> None:
         """Print a line when an action starts and when it ends."""

@@ -8,6 +8,9 @@ from typing import Protocol
 from rehearsal.codepipeline.definition import Action
 from rehearsal.codepipeline.run_context import ActionError, RunContext
 
+#: What an action does while somebody decides.
+WAITING = "waiting for approval"
+
 
 @dataclass(frozen=True, kw_only=True)
 class ApprovalRequest:
@@ -51,7 +54,7 @@ class ApprovalExecutor:
             logs=tuple(sorted(logs)),
         )
         context.write_log(f"{request.text}\n{request.link}")
-        context.progress("waiting for approval")
+        context.progress(WAITING)
         if not self.approver.approve(request):
             raise RejectedError(f"{action.name} was rejected; no later action was started", log=context.log)
         return {}

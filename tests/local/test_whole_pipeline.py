@@ -30,8 +30,8 @@ def clone(tmp_path: Path) -> Path:
     (folder / ".run" / "cache").symlink_to(PROJECT / ".run" / "cache")
     makefile = folder / "Makefile"
     lines = makefile.read_text().splitlines(keepends=True)
-    gates = next(number for number, line in enumerate(lines) if line.startswith("gates:"))
-    lines[gates] = "gates: ruff\n"
+    gates = next(number for number, line in enumerate(lines) if line.startswith("GATES :="))
+    lines[gates] = "GATES := ruff\n"
     makefile.write_text("".join(lines))
     git(folder, "commit", "--quiet", "--all", "--message", "Trim the gates")
     return folder

@@ -20,7 +20,9 @@ from payments.repositories import ledger_integrity as repository
 from payments.repositories.cursors import START
 from payments.repositories.database import Database
 from payments.services import ledger_integrity
+from tests.proof import tampering
 from tests.proof.profile import profile
+from tests.proof.tampering import changed, columns, put_back
 from tests.service.api import Client, sandbox_context
 from tests.service.conftest import ApiKey, Postgres
 
@@ -71,68 +73,16 @@ def books(
 
 @contextmanager
 def owning(books: Books) -> Iterator[psycopg.Connection]:
-    """Yield a superuser's connection on which no trigger fires, and put every table back afterwards."""
-    tables = (*_TABLES, "cursors", "payments", "attempts")
-    with psycopg.connect(books.postgres.superuser, autocommit=True) as owner:
-        owner.execute("SET session_replication_role = replica")
-        for table in tables:
-            owner.execute(sql.SQL("CREATE TEMPORARY TABLE kept_{0} AS SELECT * FROM {0}").format(sql.SQL(table)))
-        try:
-            yield owner
-        finally:
-            for table in tables:
-                put_back(owner, table)
-                owner.execute(sql.SQL("DROP TABLE kept_{}").format(sql.SQL(table)))
+    """Yield its owner's connection."""
+    with tampering.owning(books.postgres, (*_TABLES, "cursors", "payments", "attempts")) as owner:
+        yield owner
 
-
-def put_back(owner: psycopg.Connection, table: str) -> None:
-    """Make a table what it was."""
-    owner.execute(
-        sql.SQL("DELETE FROM {0}; INSERT INTO {0} SELECT * FROM {1}").format(
-            sql.Identifier(table), sql.Identifier(f"kept_{table}")
-        )
-    )
-
-
-def columns(owner: psycopg.Connection, table: str) -> list[tuple[str, str]]:
-    """Return every column and its type, from the catalogue: a new column is attacked as well."""
-    found = owner.execute(
-        "SELECT column_name, data_type FROM information_schema.columns"
-        " WHERE table_name = %s AND table_schema = 'public' ORDER BY ordinal_position",
-        [table],
-    ).fetchall()
-    return [(name, kind) for name, kind in found]
-
-
-#: Another value of a column, by its type: `{0}` is the old one, `{1}` a number from 1 that is drawn.
-_CHANGED = {
-    "text": "{0} || repeat('x', {1})",
-    "bigint": "{0} + {1}",
-    "integer": "{0} + {1}",
-    "numeric": "{0} + {1}",
-    "boolean": "NOT {0}",
-    "xid8": "({0}::text::bigint + {1})::text::xid8",
-    "timestamp with time zone": "{0} + interval '1 microsecond' * {1}",
-    "bytea": "set_byte({0}, {1} % 32, 255 - get_byte({0}, {1} % 32))",
-}
-#: Columns whose values are checked: others that the table takes.
-_CHECKED = {
-    "currency": "CASE {0} WHEN 'USD' THEN 'GBP' ELSE 'USD' END",
-    "debit_account": "CASE {0} WHEN 'cash' THEN 'suspense' ELSE 'cash' END",
-    "credit_account": "CASE {0} WHEN 'disputes' THEN 'suspense' ELSE 'disputes' END",
-    "account": "CASE {0} WHEN 'cash' THEN 'suspense' ELSE 'cash' END",
-}
 
 #: What no chain covers, and why that is no lie about money. When a seal was made is said by the log, which the owner
 #: cannot change.
 _NOT_SEALED = {"ledger_seals": {"created_at"}, "ledger_transfers": set[str](), "ledger_rollups": set[str]()}
 #: What may be changed of transfers that are not sealed yet. `verify` counts them; within seconds there are none.
 _NOT_SEALED_YET = {"id", "created_at"}
-
-
-def changed(column: str, kind: str, number: int) -> sql.SQL:
-    """Return an expression for another value of `column`."""
-    return sql.SQL((_CHECKED.get(column) or _CHANGED[kind]).format(column, number))
 
 
 @pytest.mark.parametrize("table", _TABLES)

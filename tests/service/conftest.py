@@ -1,6 +1,7 @@
 """A real PostgreSQL for every test process, migrated once and emptied after every test that uses it."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,12 +29,41 @@ class Postgres:
     app: str
 
     def empty(self) -> None:
-        """Delete every row. Only a superuser can, in replica mode, where the append-only triggers do not fire."""
-        with psycopg.connect(self.superuser, autocommit=True) as connection:
-            tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+        """Delete every row."""
+        with closing(Eraser(self.superuser)) as eraser:
+            eraser.run()
+
+
+class Eraser:
+    """Deletes every row, on one connection: making one costs more than the deletions."""
+
+    def __init__(self, conninfo: str) -> None:
+        self._conninfo = conninfo
+        self._connection: psycopg.Connection | None = None
+        self._deletions = ""
+
+    def run(self) -> None:
+        """Delete, after a restart of the server on a new connection."""
+        try:
+            self._delete()
+        except psycopg.OperationalError:
+            self.close()
+            self._delete()
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _delete(self) -> None:
+        if self._connection is None:
+            self._connection = psycopg.connect(self._conninfo, autocommit=True)
+            tables = self._connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
             deletions = [f'DELETE FROM "{name}"' for (name,) in tables if name not in _KEPT]
-            reset = "UPDATE cursors SET xid = '0', id = ''"
-            connection.execute("; ".join(["SET session_replication_role = replica", *deletions, reset]))
+            # Only a superuser can, in replica mode, where the append-only triggers do not fire.
+            self._connection.execute("SET session_replication_role = replica")
+            self._deletions = "; ".join([*deletions, "UPDATE cursors SET xid = '0', id = ''"])
+        self._connection.execute(self._deletions)
 
 
 @pytest.fixture(scope="session")
@@ -79,11 +109,18 @@ def _pool(migrated: Postgres) -> Iterator[Database]:
     database.close()
 
 
+@pytest.fixture(scope="session")
+def _eraser(migrated: Postgres) -> Iterator[Eraser]:
+    eraser = Eraser(migrated.superuser)
+    yield eraser
+    eraser.close()
+
+
 @pytest.fixture
-def postgres(migrated: Postgres) -> Iterator[Postgres]:
+def postgres(migrated: Postgres, _eraser: Eraser) -> Iterator[Postgres]:
     """Connection strings of a migrated database that is empty before and after the test."""
     yield migrated
-    migrated.empty()
+    _eraser.run()
 
 
 @pytest.fixture

@@ -70,8 +70,11 @@ class Dispute:
 
     @property
     def loss(self) -> int:
-        """What the merchant bears, once that is decided."""
-        lost = self.status in (_S.LOST, _S.PREVENTED)
+        """What the merchant bears, once that is decided.
+
+        Processors return money once: after a dispute that was won all of it is still to come, or the rest is lost.
+        """
+        lost = self.status in (_S.LOST, _S.PREVENTED) or (self.status is _S.WON and self.amount_returned > 0)
         return self.amount_withdrawn - self.amount_returned if lost else 0
 
 
@@ -117,6 +120,8 @@ def follow(dispute: Dispute, snapshot: DisputeSnapshot) -> DisputeChange:
         )
     if status is not dispute.status and status not in TRANSITIONS[dispute.status]:
         raise Contradiction(f"dispute {snapshot.reference} is {status}, in our books {dispute.status}")
+    if snapshot.amount_returned is None:
+        raise Contradiction(f"dispute {snapshot.reference} was returned in part, in another currency: how much?")
     after = replace(
         dispute,
         status=status,
@@ -145,7 +150,9 @@ def _postings(before: Dispute, after: Dispute) -> Iterator[tuple[str, Posting]]:
     moves = (
         (PostingKind.DISPUTE, after.currency, before.amount_withdrawn, after.amount_withdrawn),
         (PostingKind.DISPUTE_REVERSAL, after.currency, before.amount_returned, after.amount_returned),
-        (PostingKind.DISPUTE_LOSS, after.currency, before.loss, after.loss),
+        # What is returned after the loss was booked makes it smaller.
+        (PostingKind.DISPUTE_LOSS, after.currency, before.loss, max(before.loss, after.loss)),
+        (PostingKind.DISPUTE_LOSS_REVERSAL, after.currency, 0, max(before.loss - after.loss, 0)),
         (PostingKind.DISPUTE_FEE, fee_currency, before.fee, after.fee),
         (PostingKind.DISPUTE_FEE_REVERSAL, fee_currency, before.fee_returned, after.fee_returned),
     )

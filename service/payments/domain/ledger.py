@@ -36,8 +36,9 @@ class PostingKind(StrEnum):
     #: Funds withdrawn because of a dispute, and returned after it was won.
     DISPUTE = "dispute"
     DISPUTE_REVERSAL = "dispute_reversal"
-    #: The part of a lost dispute that was not returned.
+    #: The part of a decided dispute that was not returned, and what was returned after that was posted.
     DISPUTE_LOSS = "dispute_loss"
+    DISPUTE_LOSS_REVERSAL = "dispute_loss_reversal"
     DISPUTE_FEE = "dispute_fee"
     DISPUTE_FEE_REVERSAL = "dispute_fee_reversal"
 
@@ -51,6 +52,7 @@ ACCOUNTS: Mapping[PostingKind, tuple[Account, Account]] = {
     PostingKind.DISPUTE: (Account.DISPUTES, Account.PROCESSOR_RECEIVABLE),
     PostingKind.DISPUTE_REVERSAL: (Account.PROCESSOR_RECEIVABLE, Account.DISPUTES),
     PostingKind.DISPUTE_LOSS: (Account.MERCHANT_PAYABLE, Account.DISPUTES),
+    PostingKind.DISPUTE_LOSS_REVERSAL: (Account.DISPUTES, Account.MERCHANT_PAYABLE),
     PostingKind.DISPUTE_FEE: (Account.PROCESSOR_FEES, Account.PROCESSOR_RECEIVABLE),
     PostingKind.DISPUTE_FEE_REVERSAL: (Account.PROCESSOR_RECEIVABLE, Account.PROCESSOR_FEES),
 }

@@ -67,7 +67,7 @@ class AmountTooLarge(Exception):  # noqa: N818 - a refusal, not a fault
 
 
 class _RedirectUrl(TypedDict):
-    url: str | None
+    url: str
 
 
 class NextAction(TypedDict):

@@ -51,7 +51,8 @@ class DisputeSnapshot:
     reason: str | None
     respond_by: datetime | None
     amount_withdrawn: int
-    amount_returned: int
+    #: ``None`` if it is a part, and was returned in another currency.
+    amount_returned: int | None
     fee: int
     fee_returned: int
     fee_currency: str | None

@@ -97,8 +97,11 @@ def _apply_to_payment(
         return _authorized(payment, result, now + authorization_validity)
     if result.is_final:
         return _not_authorized(payment, result)
-    if result.outcome is Outcome.REQUIRES_ACTION:
-        return _action_required(payment, result, now + ACTION_VALIDITY)
+    if result.outcome is Outcome.REQUIRES_ACTION and payment.status is _S.REQUIRES_ACTION:
+        return Transition(payment=payment, verdict=Verdict.COMPLETED)
+    # Without a URL there is nothing that a customer could do: it is not resolved until the worker has abandoned it.
+    if result.outcome is Outcome.REQUIRES_ACTION and result.redirect_url:
+        return _action_required(payment, result, result.redirect_url, now + ACTION_VALIDITY)
     events = () if announced else (EventType.PAYMENT_PROCESSING,)
     return Transition(payment=_with_reference(payment, result), events=events, verdict=Verdict.UNRESOLVED)
 
@@ -135,12 +138,10 @@ def _not_authorized(payment: Payment, result: Result) -> Transition:
     return Transition(payment=changed, events=(_STATUS_EVENTS[changed.status],), verdict=Verdict.REFUSED)
 
 
-def _action_required(payment: Payment, result: Result, expires_at: datetime) -> Transition:
-    if payment.status is _S.REQUIRES_ACTION:
-        return Transition(payment=payment, verdict=Verdict.COMPLETED)
+def _action_required(payment: Payment, result: Result, url: str, expires_at: datetime) -> Transition:
     changed = replace(
         _to(_with_reference(payment, result), _S.REQUIRES_ACTION),
-        next_action={"type": "redirect_to_url", "redirect_to_url": {"url": result.redirect_url}},
+        next_action={"type": "redirect_to_url", "redirect_to_url": {"url": url}},
         expires_at=expires_at,
     )
     return Transition(payment=changed, events=(EventType.PAYMENT_REQUIRES_ACTION,), verdict=Verdict.COMPLETED)

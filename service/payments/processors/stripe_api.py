@@ -4,6 +4,7 @@ A call returns Stripe's object, or raises :class:`RequestRefused` (Stripe respon
 :class:`Indeterminate` (no response, or one that proves nothing). Nothing is guessed here: the caller looks it up.
 """
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +14,10 @@ from typing import Any, TypeVar
 
 import requests
 import stripe
+import urllib3
+from requests.adapters import HTTPAdapter
 
+from payments.core.cutoff import CUTOFF
 from payments.processors.circuit import CircuitBreaker
 from payments.processors.stripe_reasons import UNDECIDED, Reason
 
@@ -37,6 +41,50 @@ class RequestRefused(Exception):  # noqa: N818 - a response of Stripe's, not a f
 
 class Indeterminate(Exception):  # noqa: N818 - a lack of evidence, not a fault
     """Stripe did not respond, or its response proves nothing."""
+
+
+#: ``exchange`` is the one that this thread is at.
+_thread = threading.local()
+
+
+class _HTTPConnection(urllib3.connection.HTTPConnection):
+    def request(self, *args: Any, **kwargs: Any) -> None:  # Any: urllib3's own signature
+        _thread.exchange.connection = self
+        super().request(*args, **kwargs)
+
+
+class _HTTPSConnection(urllib3.connection.HTTPSConnection):
+    def request(self, *args: Any, **kwargs: Any) -> None:  # Any: urllib3's own signature
+        _thread.exchange.connection = self
+        super().request(*args, **kwargs)
+
+
+class _Exchange:
+    """A request and its response, which another thread can cut off."""
+
+    def __init__(self) -> None:
+        self.connection: _HTTPConnection | _HTTPSConnection | None = None
+
+    def cut(self) -> None:
+        """Shut the connection down. Past TLS, whose own shutdown would take its state from under the reader."""
+        if self.connection is not None and self.connection.sock is not None:
+            socket.socket.shutdown(self.connection.sock, socket.SHUT_RDWR)
+
+
+class _HTTPPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _HTTPConnection
+
+
+class _HTTPSPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _HTTPSConnection
+
+
+class _Adapter(HTTPAdapter):
+    """Connections that tell the thread that uses them."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # Any: requests' own signature
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
 
 
 class _Transport(stripe.HTTPClient):
@@ -69,10 +117,15 @@ class _Transport(stripe.HTTPClient):
             self._local.session = requests.Session()
             # Take neither proxies nor credentials from the environment.
             self._local.session.trust_env = False
+            self._local.session.mount("https://", _Adapter())
+            self._local.session.mount("http://", _Adapter())
+        _thread.exchange = exchange = _Exchange()
         try:
-            response = self._local.session.request(
-                method, url, headers=headers, data=post_data, timeout=remaining, allow_redirects=False
-            )
+            # The time-out is for each read: a response that drips in would never exceed it.
+            with CUTOFF.after(remaining, exchange.cut):
+                response = self._local.session.request(
+                    method, url, headers=headers, data=post_data, timeout=remaining, allow_redirects=False
+                )
         except requests.RequestException as error:
             # Without the original message, which contains the URL and sometimes headers.
             raise _no_response(type(error).__name__) from error

@@ -137,11 +137,20 @@ def _dispute(dispute: stripe.Dispute) -> DisputeSnapshot:
         reason=dispute.reason,
         respond_by=datetime.fromtimestamp(due_by, UTC) if due_by else None,
         amount_withdrawn=-sum(amount for amount in movements if amount < 0),
-        amount_returned=sum(amount for amount in movements if amount > 0),
+        amount_returned=None if _is_unknown_part(dispute) else sum(amount for amount in movements if amount > 0),
         fee=sum(fee for fee, _ in fees if fee > 0),
         fee_returned=-sum(fee for fee, _ in fees if fee < 0),
         fee_currency=next(iter(currencies), None),
     )
+
+
+def _is_unknown_part(dispute: stripe.Dispute) -> bool:
+    """Return whether a part was returned in another currency; Stripe calls a dispute lost if only a part is.
+
+    Source: https://support.stripe.com/questions/dispute-for-full-charge-amount-after-a-partial-refund-was-issued
+    """
+    converted = any(found.amount > 0 and found.currency != dispute.currency for found in dispute.balance_transactions)
+    return converted and dispute.status == "lost"
 
 
 def _movement(dispute: stripe.Dispute, found: stripe.BalanceTransaction) -> int:

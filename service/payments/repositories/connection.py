@@ -5,8 +5,10 @@ in libpq's pipeline mode, when a result is read, when a statement is executed ot
 executes it in its order, as if each statement had been waited for; after an error it executes nothing that follows.
 """
 
+import os
 import re
 import select
+import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
@@ -166,6 +168,11 @@ class Connection(psycopg.Connection[DictRow]):
             result = self.pgconn.exec_(b"ROLLBACK")
             if result.status != ExecStatus.COMMAND_OK:
                 raise _error(result)
+
+    def shut_down(self) -> None:
+        """End the connection while another thread waits for it: that thread finds it lost."""
+        with socket.socket(fileno=os.dup(self.pgconn.socket)) as own:  # libpq's descriptor stays libpq's
+            own.shutdown(socket.SHUT_RDWR)
 
     def end(self) -> None:
         """Roll back what was not committed; close the connection if that is impossible."""

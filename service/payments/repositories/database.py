@@ -5,7 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
+from payments.core.cutoff import CUTOFF
 from payments.domain.tenancy import TenantScope
 from payments.observability import timing
 from payments.repositories.connection import Connection
@@ -51,6 +52,8 @@ class Database:
         timeout: Seconds to wait for a connection.
         name: Name of the application, as the server shows it.
         span: Name under which the time in transactions is measured.
+        patience: Seconds after which a transaction is given up whose server does not answer at all. The time-outs of
+            statements are the server's own, which keeps none of them while it hangs. ``None`` waits without limit.
     """
 
     def __init__(
@@ -61,9 +64,11 @@ class Database:
         timeout: float = 3.0,
         name: str = "payments",
         span: str = "database",
+        patience: float | None = None,
     ) -> None:
         self._span = span
         self._timeout = timeout
+        self._patience = patience
         self.credentials_rejected = threading.Event()
         self.schema_outdated = threading.Event()
         rejected, outdated, current = self.credentials_rejected, self.schema_outdated, threading.Event()
@@ -130,7 +135,8 @@ class Database:
         except PoolTimeout as error:
             raise DatabaseUnavailable("No database connection became available in time.") from error
         try:
-            yield connection
+            with self._bounded(connection):
+                yield connection
         except psycopg.errors.ReadOnlySqlTransaction as error:
             connection.close()  # the writer has become a reader: the pool reconnects to the new writer
             raise DatabaseUnavailable(
@@ -149,14 +155,22 @@ class Database:
         deadline = time.monotonic() + self._timeout
         while True:
             connection = self._pool.getconn(deadline - time.monotonic())
-            if connection.is_usable(check_after_idle=_CHECK_AFTER_IDLE):
-                return connection
+            with self._bounded(connection):
+                if connection.is_usable(check_after_idle=_CHECK_AFTER_IDLE):
+                    return connection
             connection.close()
             self._pool.putconn(connection)
 
     def _return(self, connection: Connection) -> None:
-        connection.end()
+        with self._bounded(connection):
+            connection.end()
         self._pool.putconn(connection)  # type: ignore[arg-type]  # it came from this pool
+
+    def _bounded(self, connection: Connection) -> AbstractContextManager[None]:
+        """Return a context that ends ``connection`` when patience does."""
+        if self._patience is None:
+            return nullcontext()
+        return CUTOFF.after(self._patience, connection.shut_down)
 
     def is_ready(self) -> bool:
         """Return whether the database responds."""

@@ -221,3 +221,53 @@ def unexplained_transfers(
             "credit": [credit for _, credit in accounts.values()],
         },
     ).fetchall()
+
+
+def wrong_disputes(tx: Connection) -> Sequence[DictRow]:
+    """Return disputes that differ from what was posted for them or from the last event about them, in either direction.
+
+    Also found are disputes, attempts, transfers and events of which one of the others is missing. Events tell the time
+    in seconds.
+    """
+    return tx.execute(
+        """
+        WITH attempted AS (SELECT * FROM attempts WHERE kind = 'dispute'),
+        booked AS (
+            SELECT merchant_id, livemode, payment_id, attempt_id,
+                sum(amount) FILTER (WHERE kind = 'dispute') AS withdrawn,
+                sum(amount) FILTER (WHERE kind = 'dispute_reversal') AS returned,
+                sum(amount) FILTER (WHERE kind = 'dispute_loss') AS loss,
+                sum(amount) FILTER (WHERE kind = 'dispute_loss_reversal') AS loss_reversed,
+                sum(amount) FILTER (WHERE kind = 'dispute_fee') AS fee,
+                sum(amount) FILTER (WHERE kind = 'dispute_fee_reversal') AS fee_returned,
+                string_agg(DISTINCT currency, ' ') FILTER (WHERE kind LIKE 'dispute_fee%') AS fee_currency
+            FROM ledger_transfers WHERE kind LIKE 'dispute%' GROUP BY merchant_id, livemode, payment_id, attempt_id),
+        told AS (
+            SELECT DISTINCT ON (merchant_id, livemode, payment_id, object ->> 'id')
+                merchant_id, livemode, payment_id, object ->> 'id' AS id, object
+            FROM (SELECT *, body::jsonb #> '{data,object}' AS object FROM events WHERE type LIKE 'dispute.%') AS events
+            ORDER BY merchant_id, livemode, payment_id, object ->> 'id', sequence DESC)
+        SELECT coalesce(d.id, told.id) AS dispute,
+            coalesce(d.payment_id, a.payment_id, b.payment_id, told.payment_id) AS payment
+        FROM disputes d
+        FULL JOIN attempted a
+            ON (a.merchant_id, a.livemode, a.payment_id, a.id, a.processor, a.processor_reference)
+            = (d.merchant_id, d.livemode, d.payment_id, d.attempt_id, d.processor, d.processor_reference)
+        FULL JOIN booked b ON (b.merchant_id, b.livemode, b.payment_id, b.attempt_id)
+            = (a.merchant_id, a.livemode, a.payment_id, a.id)
+        FULL JOIN told ON (told.merchant_id, told.livemode, told.payment_id, told.id)
+            = (d.merchant_id, d.livemode, d.payment_id, d.id)
+        WHERE d.id IS NULL OR a.id IS NULL OR told.id IS NULL
+            OR NOT told.object @> jsonb_build_object(
+                'status', d.status, 'amount', d.amount, 'currency', d.currency, 'reason', d.reason,
+                'respond_by', floor(extract(epoch FROM d.respond_by)),
+                'created', floor(extract(epoch FROM d.created_at)),
+                'amount_withdrawn', d.amount_withdrawn, 'amount_returned', d.amount_returned)
+            OR (d.amount_withdrawn, d.amount_returned, d.fee, d.fee_returned, d.fee_currency,
+                CASE WHEN d.status IN ('lost', 'prevented') OR (d.status = 'won' AND d.amount_returned > 0)
+                    THEN d.amount_withdrawn - d.amount_returned ELSE 0 END)
+            IS DISTINCT FROM (coalesce(b.withdrawn, 0), coalesce(b.returned, 0), coalesce(b.fee, 0),
+                coalesce(b.fee_returned, 0), b.fee_currency, coalesce(b.loss, 0) - coalesce(b.loss_reversed, 0))
+        ORDER BY 1, 2
+        """
+    ).fetchall()

@@ -23,11 +23,14 @@ from payments.web.openapi.api import Api
 _log = logging.getLogger("payments.api")
 #: Seconds between writes of what is kept in memory only: metrics, and when keys were last used.
 _FLUSH_INTERVAL = 30.0
+#: Seconds for which a transaction waits for a server that hangs: more than its statements may take where it does not.
+#: With the wait for a connection and the processor's deadline, a request is answered within 30 seconds.
+_PATIENCE = 10.0
 
 
 def run(settings: Settings) -> int:
     """Serve until SIGTERM; return the exit code."""
-    context = make_context(settings, name="api")
+    context = make_context(settings, name="api", patience=_PATIENCE)
     app = create_app(context, settings)
     code = serve(settings, lambda: _start(app, context, settings))
     flush(app, context)  # what the drain left

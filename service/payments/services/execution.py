@@ -35,6 +35,8 @@ _log = logging.getLogger("payments.execution")
 _TICK = timedelta(microseconds=1)
 #: Tries of Tx2, which may be repeated: a second try finds the attempt settled by the first.
 _RECORD_TRIES = 3
+#: Seconds after which it is not tried again: the client has waited long enough, and the worker finds out.
+_RECORD_SECONDS = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,13 +143,13 @@ def record(context: Context, attempt: Attempt, result: Result, *, evidence: str 
         _log.error(
             "the processor refuses our configuration", extra={**_log_identifiers(attempt), "reason": result.detail}
         )
-    tries = 0
+    tries, started = 0, time.monotonic()
     while True:
         tries += 1
         try:
             return _record_once(context, attempt, result, evidence=evidence)
         except (psycopg.OperationalError, DatabaseUnavailable):
-            if tries == _RECORD_TRIES:
+            if tries == _RECORD_TRIES or time.monotonic() - started > _RECORD_SECONDS:
                 raise
             time.sleep(0.1)
 

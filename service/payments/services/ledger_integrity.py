@@ -77,7 +77,7 @@ class IntegrityReport:
 
 
 def verify(context: Context, *, expected_head: str | None = None) -> IntegrityReport:
-    """Recompute every seal and roll-up, and what payments have captured, refunded and paid in fees, in one snapshot.
+    """Recompute every seal and roll-up, and what payments and disputes have moved, in one snapshot.
 
     ``expected_head``, in hexadecimal, is a head from the log, which the chain must contain. Nothing else detects a
     chain that was rewritten as a whole.
@@ -94,6 +94,8 @@ def verify(context: Context, *, expected_head: str | None = None) -> IntegrityRe
             report.problems.append({"problem": "rollup_differs", **row})
         for row in ledger_integrity.wrong_payments(tx):
             report.problems.append({"problem": "payment_differs", **row})
+        for row in ledger_integrity.wrong_disputes(tx):
+            report.problems.append({"problem": "dispute_differs", **row})
         for row in ledger_integrity.unexplained_transfers(tx, accounts=ACCOUNTS, in_any_currency=IN_ANY_CURRENCY):
             report.problems.append({"problem": "transfer_unexplained", **row})
     return report

@@ -3,10 +3,11 @@
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from payments.domain.operations import Attempt, CallKind, OperationStatus, lookup_delay
-from payments.domain.outcomes import Outcome, Result
+from payments.domain.outcomes import DeclineCode, Outcome, Result
 from payments.domain.payments import PaymentStatus
 from payments.processors.base import Processor
 from payments.repositories import attempts, database, payments
@@ -82,9 +83,12 @@ def _find_out(context: Context, processor: Processor, in_flight: InFlightAttempt
         if operation is not None and operation.status is not OperationStatus.PENDING:
             return Result(outcome=Outcome.UNKNOWN, detail="it had succeeded, and is not found now")
         return _send_again(context, processor, in_flight, now)
-    action_expired = (
-        payment.status is PaymentStatus.REQUIRES_ACTION and payment.expires_at is not None and payment.expires_at <= now
-    )
+    if result.outcome is Outcome.REQUIRES_ACTION and payment.status is not PaymentStatus.REQUIRES_ACTION:
+        if result.redirect_url is not None:
+            return result
+        abandoned = processor.abandon(call_for(in_flight, reference=result.reference))
+        return replace(abandoned, decline_code=abandoned.decline_code or DeclineCode.AUTHENTICATION_FAILED)
+    action_expired = payment.expires_at is not None and payment.expires_at <= now
     if result.outcome is Outcome.UNCONFIRMED or (result.outcome is Outcome.REQUIRES_ACTION and action_expired):
         return processor.abandon(call_for(in_flight, reference=result.reference))
     return result

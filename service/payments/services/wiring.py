@@ -15,7 +15,12 @@ _JOURNAL_POOL = 8
 
 
 def make_context(
-    settings: Settings, *, name: str, pool_size: int | None = None, pool_timeout: float = _POOL_TIMEOUT
+    settings: Settings,
+    *,
+    name: str,
+    pool_size: int | None = None,
+    pool_timeout: float = _POOL_TIMEOUT,
+    patience: float | None = None,
 ) -> Context:
     """Return the context of process ``name``; its connections open in the background.
 
@@ -24,9 +29,13 @@ def make_context(
         name: Name of the process, shown in the database's activity view.
         pool_size: Connections to open, ``DB_POOL_SIZE`` unless given.
         pool_timeout: Seconds to wait for a free connection.
+        patience: Seconds for a transaction whose server does not answer at all, see :class:`Database`.
     """
-    database = Database(size=pool_size or settings.db_pool_size, timeout=pool_timeout, name=f"payments-{name}")
-    journal = Database(size=_JOURNAL_POOL, timeout=pool_timeout, name=f"payments-{name}-sandbox", span="journal")
+    size = pool_size or settings.db_pool_size
+    database = Database(size=size, timeout=pool_timeout, name=f"payments-{name}", patience=patience)
+    journal = Database(
+        size=_JOURNAL_POOL, timeout=pool_timeout, name=f"payments-{name}-sandbox", span="journal", patience=patience
+    )
     return Context(
         database=database,
         processors=_processors(settings, journal),

@@ -7,8 +7,9 @@ import pytest
 from rich.console import Console
 
 from rehearsal.cli.display import Display, PlainDisplay, TerminalDisplay, make_display
-from rehearsal.codepipeline.approval import ApprovalRequest
+from rehearsal.codepipeline.approval import WAITING, ApprovalRequest
 from rehearsal.codepipeline.timeline import Status, Timeline
+from tests.waiting import wait_until
 
 REQUEST = ApprovalRequest(
     stage="Prod", action="Approve", text="3 resources replaced", link="https://example.com", logs=(Path("report.log"),)
@@ -37,6 +38,22 @@ def test_without_a_terminal_every_start_and_end_is_one_line(timeline: Timeline, 
     assert lines[0].split()[1:] == ["Dev", "Deploy", "InProgress"]
     assert lines[1].endswith("s): no space")
     assert "\x1b" not in out.getvalue()
+
+
+def test_without_a_terminal_a_long_action_tells_what_it_does(timeline: Timeline, tmp_path: Path) -> None:
+    out = io.StringIO()
+    display = PlainDisplay(timeline, Console(file=out, width=120), quiet_seconds=0.01)
+    for stage, progress in (("Build", "1200 of 4030 tests"), ("Prod", WAITING), ("Setup", "")):
+        log = tmp_path / stage
+        log.write_text(f"first line of {stage}\nlast line of {stage}\n")
+        entry = timeline.plan(stage, "Action", "e1")
+        timeline.begin(entry, log)
+        timeline.progress(entry, progress)
+    wait_until(lambda: "last line of Setup" in out.getvalue(), "the progress of every action")
+    display.close()
+    told = [line.split()[1:] for line in out.getvalue().splitlines() if "InProgress" not in line]
+    assert ["Build", "Action", "0", "s:", "1200", "of", "4030", "tests"] in told
+    assert not any(words[0] == "Prod" for words in told), "whoever decides is not hurried"
 
 
 def test_an_abandoned_action_is_not_printed(timeline: Timeline) -> None:

@@ -6,8 +6,9 @@ name (`create`, `confirm`, `capture`, `cancel`, `retrieve`, `refund`, `list_refu
     standin.faults["confirm"] = ["lost"]     # executed, then the connection is reset
 
 `before` resets the connection before the call is executed, `lost` afterwards; `500` and `500-after` return a server
-error before and after it; `429` and `409` refuse; `hang` executes the call, and responds once `released` is set; `html`
-and `html403` return something that is not JSON. A `Refused` is returned as it is.
+error before and after it; `429` and `409` refuse; `hang` executes the call, and responds once `released` is set; `drip`
+executes it, and responds byte by byte until then, `drip-head` from the first byte on; `html` and `html403` return
+something that is not JSON. A `Refused` is returned as it is.
 
 What Stripe refuses by its rules (`stripe_rules`) is refused here: units, limits, parameters, metadata, states. Every
 response, and our requests, are checked against Stripe's OpenAPI document (`stripe_contract`).
@@ -42,6 +43,8 @@ from tests.service.processors.stripe_rules import (
 
 API_KEY = "sk_test_standin"
 WEBHOOK_SECRET = "whsec_standin"
+#: Seconds between two bytes of a response that drips in.
+_DRIP = 0.2
 _DECLINES = {
     "pm_card_chargeDeclined": ("card_declined", "generic_decline"),
     "pm_card_chargeDeclinedInsufficientFunds": ("card_declined", "insufficient_funds"),
@@ -358,10 +361,16 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._respond(int(fault[4:] or 502), None)
             return
         status, body = self.standin.execute(name, argument, form, self.headers.get("Idempotency-Key", ""))
+        self._respond_with_fault(fault, status, body)
+
+    def _respond_with_fault(self, fault: str, status: int, body: dict[str, Any]) -> None:
+        """Respond to what was executed."""
         if fault == "lost":
             self._reset()
         elif fault == "500-after":
             self._respond(500, {"error": {"type": "api_error", "message": fault}})
+        elif fault.startswith("drip"):
+            self._drip(fault, body)
         else:
             if fault == "hang":
                 self.standin.released.wait(60)
@@ -373,6 +382,16 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.close_connection = True
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         self.connection.close()
+
+    def _drip(self, fault: str, body: dict[str, Any]) -> None:
+        """Respond for much longer than a client's time-out for a single read would notice."""
+        self.close_connection = True
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n"
+        rest = b"X-Slow: " if fault == "drip-head" else b"\r\n" + json.dumps(body).encode()[:1]
+        with contextlib.suppress(OSError):  # the client has given up
+            self.wfile.write(head + rest)
+            while not self.standin.released.wait(_DRIP):
+                self.wfile.write(b" ")
 
     def _respond(self, status: int, body: dict[str, Any] | None) -> None:
         data = b"<html>Bad gateway</html>" if body is None else json.dumps(body).encode()

@@ -1,6 +1,7 @@
 """Stripe over real HTTP, with every kind of fault: money moves at most once, and nothing is guessed."""
 
 import itertools
+import threading
 from typing import Any
 
 import pytest
@@ -128,6 +129,24 @@ def test_an_asynchronous_payment_is_pending_until_it_ends(processor: StripeProce
 
 _FAULTS = ["", "lost", "before", "500", "500-after"]
 _TWO_FAULTS = pytest.mark.parametrize(("first", "second"), list(itertools.product(_FAULTS, _FAULTS)))
+
+
+@pytest.mark.parametrize("fault", ["drip", "drip-head"])
+def test_a_dripping_response_ends_at_the_deadline(
+    standin: StripeStandin, processor: StripeProcessor, fault: str
+) -> None:
+    """A time-out for each read never passes while bytes arrive: the call would take as long as Stripe likes."""
+    call = prepared(processor, timeout=2.0)
+    standin.faults.update(confirm=[fault] * 2, retrieve=[fault] * 4)
+    limit = threading.Timer(15, standin.released.set)
+    limit.start()
+    result = processor.authorize(call)
+    limit.cancel()
+    assert not standin.released.is_set(), "it ended by itself"
+    assert result.outcome is Outcome.UNKNOWN
+    standin.faults.clear()
+    assert settle(processor, call, result).outcome is Outcome.APPROVED
+    assert standin.charged() == 1000
 
 
 @_TWO_FAULTS

@@ -115,6 +115,83 @@ def test_funds_returned_after_the_decision_are_posted(shop: Shop, stripe: Stripe
     assert shop.event_types(payment)[1:] == ["dispute.created", "dispute.closed", "dispute.updated"]
 
 
+#: What a merchant has lost after 300 of 1000 were returned, whatever the dispute is called in the end.
+PARTLY = {
+    "merchant_payable": -700,
+    "processor_fees": DISPUTE_FEE,
+    "processor_receivable": -700 - DISPUTE_FEE,
+}
+#: The bank's decision and the partial return, in each order: the worker looks after each, or at the end.
+COURSES = {
+    "decided first": [["decide"], ["reinstate"]],
+    "returned first": [["reinstate"], ["decide"]],
+    "at once": [["reinstate", "decide"]],
+}
+
+
+@pytest.mark.parametrize("course", COURSES.values(), ids=COURSES)
+@pytest.mark.parametrize("end", ["won", "lost", "prevented"])
+def test_what_is_not_returned_is_lost(shop: Shop, stripe: StripeDashboard, end: str, course: list[list[str]]) -> None:
+    """Stripe calls a dispute lost if only what had been refunded is returned; its dashboard says "partially won"."""
+    _, intent = shop.buy()
+    before = shop.balances()
+    dispute = stripe.open_dispute(intent)
+    shop.deliver()
+    for steps in course:
+        for step in steps:
+            if step == "decide":
+                stripe.move_dispute(dispute, end)
+            else:
+                stripe.reinstate(dispute, 300)
+        shop.deliver()
+    assert shop.unmapped() == []
+    assert moved(shop, before) == PARTLY
+
+
+def test_all_that_was_lost_may_be_returned(shop: Shop, stripe: StripeDashboard) -> None:
+    _, intent = shop.buy()
+    before = shop.balances()
+    dispute = stripe.open_dispute(intent)
+    stripe.move_dispute(dispute, "lost")
+    shop.deliver()
+    assert moved(shop, before) == ENDS["lost"]
+    stripe.reinstate(dispute)
+    shop.deliver()
+    assert shop.unmapped() == []
+    assert moved(shop, before) == ENDS["won"]
+
+
+def test_a_part_in_another_currency_is_unmapped(shop: Shop, stripe: StripeDashboard) -> None:
+    """How much it is in the payment's currency, nobody tells: it must not pass for the whole. The rest is booked."""
+    payment, intent = shop.buy()
+    before = shop.balances()
+    dispute = stripe.open_dispute(intent, withdraw=False)
+    stripe.withdraw(dispute, currency="usd", amount=-1100)
+    shop.deliver()
+    taken = moved(shop, before)
+    stripe.reinstate(dispute, currency="usd", amount=330)
+    stripe.move_dispute(dispute, "lost")
+    shop.deliver()
+    assert ["was returned in part, in another currency" in found for found in shop.unmapped()] == [True, True]
+    assert moved(shop, before) == taken
+    other = stripe.open_dispute(intent, 100, withdraw=False)
+    shop.deliver()
+    assert shop.event_types(payment)[1:] == ["dispute.created", "dispute.created"], other
+
+
+def test_a_whole_return_in_another_currency_is_whole(shop: Shop, stripe: StripeDashboard) -> None:
+    """At the rate of another day."""
+    _, intent = shop.buy()
+    before = shop.balances()
+    dispute = stripe.open_dispute(intent, withdraw=False)
+    stripe.withdraw(dispute, currency="usd", amount=-1100)
+    stripe.reinstate(dispute, currency="usd", amount=1050)
+    stripe.move_dispute(dispute, "won")
+    shop.deliver()
+    assert shop.unmapped() == []
+    assert moved(shop, before).get("disputes", 0) == 0
+
+
 def test_a_warning_moves_no_money(shop: Shop, stripe: StripeDashboard) -> None:
     payment, intent = shop.buy()
     before = shop.balances()

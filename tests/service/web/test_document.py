@@ -5,6 +5,7 @@ import re
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]  # no stubs are locked
@@ -24,6 +25,14 @@ _SECURITY = frozenset({"Strict-Transport-Security", "X-Content-Type-Options", "C
 _PLAIN = _ALWAYS | _SECURITY | {"Referrer-Policy", "Cross-Origin-Resource-Policy", "WWW-Authenticate", "Allow"}
 
 
+@cache
+def _document() -> dict[str, Any]:
+    """The document, made once: it is the same for every app."""
+    nothing: Any = None  # a document needs no database
+    document: dict[str, Any] = json.loads(json.dumps(create_app(sandbox_context(nothing, nothing), SETTINGS).api_doc))
+    return document
+
+
 class Documented(Client):
     """A client that checks every response against the document."""
 
@@ -37,7 +46,7 @@ class Documented(Client):
         return response.get_json(force=True)
 
     def check(self, method: str, path: str, response: TestResponse) -> None:
-        document = json.loads(json.dumps(self.app.api_doc))
+        document = _document()
         pattern, template = next(
             (re.sub(r"\{\w+\}", "[^/]+", found), found)
             for found in document["paths"]

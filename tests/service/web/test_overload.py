@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import pytest
 from werkzeug.test import TestResponse
@@ -63,6 +63,26 @@ def test_an_excess_request_gets_429_with_retry_after(client: Client, in_flight: 
     assert refused.headers["Strict-Transport-Security"]
     assert client.get("/v1/payments").status_code == 429, "reading is no exception"
     assert not any(request.done() for request in in_flight)
+
+
+def test_what_needs_no_processor_is_served_while_it_hangs(database: Database, processor: _Slow, key: ApiKey) -> None:
+    """Else one processor in difficulties would take reading, settings and its own webhooks from every merchant."""
+    client = Client(context_with(database, processor), key, SETTINGS.model_copy(update={"max_in_flight": 8}))
+    with ThreadPoolExecutor(8) as threads:
+        requests = [threads.submit(client.create) for _ in range(6)]
+        for _ in requests:
+            assert processor.called.acquire(timeout=30)
+        refused = threads.submit(client.create)
+        done, _ = wait([refused], timeout=10)
+        payment = Client.json(client.get("/v1/payments"))["data"][0]["id"]
+        operations = [client.post(f"/v1/payments/{payment}/{name}") for name in ("capture", "void", "refunds")]
+        hook = client.post("/v1/webhook_endpoints", {"url": "https://93.184.215.14/"})
+        processor.may_respond.set()
+        assert done
+        assert refused.result().status_code == 429
+        assert [response.status_code for response in operations] == [429] * 3
+        assert hook.status_code == 201
+        assert {request.result().status_code for request in requests} == {201}
 
 
 def test_health_checks_are_exempt(client: Client, in_flight: list[Future[TestResponse]]) -> None:

@@ -34,6 +34,7 @@ from payments.web.http.auth import principal
 from payments.web.http.context import context
 from payments.web.http.guards import requires
 from payments.web.http.idempotency import idempotent_request
+from payments.web.http.overload import waits_for_processor
 from payments.web.http.pagination import Page, page_response
 from payments.web.http.responses import idempotent_response, json_response
 from payments.web.openapi.responses import API_KEY, IDEMPOTENT, responses
@@ -45,6 +46,7 @@ api = APIBlueprint("payments", __name__, url_prefix="/v1", abp_security=API_KEY,
 
 
 @api.post("/payments", responses=responses({201: Payment, 202: Payment}, *IDEMPOTENT, PaymentFailed))
+@waits_for_processor
 @requires(Scope.PAYMENTS_WRITE)
 def create_payment(body: CreatePayment) -> Response:
     """Create a payment.
@@ -90,6 +92,7 @@ def get_payment(path: PaymentPath) -> Response:
 
 
 @api.post("/payments/<payment_id>/capture", responses=responses({200: Payment, 202: Payment}, *_OPERATION))
+@waits_for_processor
 @requires(Scope.PAYMENTS_WRITE)
 def capture_payment(path: PaymentPath, body: CapturePayment) -> Response:
     """Capture an authorized payment, in full or in part."""
@@ -100,6 +103,7 @@ def capture_payment(path: PaymentPath, body: CapturePayment) -> Response:
 
 
 @api.post("/payments/<payment_id>/void", responses=responses({200: Payment, 202: Payment}, *_OPERATION))
+@waits_for_processor
 @requires(Scope.PAYMENTS_WRITE)
 def void_payment(path: PaymentPath, body: VoidPayment) -> Response:  # noqa: ARG001 - only validated
     """Void a payment: release what is authorized and not captured."""

@@ -18,6 +18,7 @@ from payments.web.http.context import context
 from payments.web.http.guards import requires
 from payments.web.http.idempotency import idempotent_request
 from payments.web.http.models import Parameters
+from payments.web.http.overload import waits_for_processor
 from payments.web.http.pagination import Page, PageQuery, id_cursor, page_response
 from payments.web.http.responses import idempotent_response, json_response
 from payments.web.openapi.responses import API_KEY, IDEMPOTENT, responses
@@ -43,6 +44,7 @@ api = APIBlueprint("refunds", __name__, url_prefix="/v1", abp_security=API_KEY, 
 
 
 @api.post("/payments/<payment_id>/refunds", responses=responses({201: Refund, 202: Refund}, *_OPERATION))
+@waits_for_processor
 @requires(Scope.REFUNDS_WRITE)
 def create_refund(path: PaymentPath, body: CreateRefund) -> Response:
     """Refund captured money, in full or in part."""

@@ -24,6 +24,7 @@ from payments.web.http.context import context
 from payments.web.http.guards import public
 from payments.web.http.headers import CONTENT_SECURITY_POLICY
 from payments.web.http.models import Parameters, RequestBody
+from payments.web.http.overload import waits_for_processor
 from payments.web.openapi.responses import PUBLIC, responses
 
 _TAG = Tag(name="Sandbox", description="Stands in for banks and customers in test mode.")
@@ -90,6 +91,7 @@ def show_challenge(path: ChallengePath) -> Response:
         {200: _PAGE_RESPONSE, 303: _REDIRECT_RESPONSE}, NotFound, UnsupportedMediaType, OutcomeUnknown, always=PUBLIC
     ),
 )
+@waits_for_processor
 @public
 @forms.takes_form(Decision)
 def answer_challenge(path: ChallengePath) -> Response:

@@ -4,7 +4,9 @@ A card number is a run of 13 to 19 digits, optionally split by single spaces or 
 a known issuer's range, that issuer's length and a valid Luhn check digit. Digits, spaces and hyphens of every script
 count, since people paste them. UUIDs, our own IDs and cursors are exempt: one in a few thousand would match by chance.
 So would order and tracking numbers, which is why letters directly before a number mark it as another one where
-merchants keep their own: in `reference` and in the values of `metadata`.
+merchants keep their own: in `reference` and in the values of `metadata`. The fraction of a decimal number, with digits
+before its point and no further group after it, is no card number there either: nobody writes a card like that by
+accident, and rates and coordinates have as many digits.
 """
 
 import re
@@ -69,7 +71,9 @@ _EXEMPT_IDS = re.compile(
     r"(?![0-9A-Za-z])"
 )
 #: Digits with letters directly before them, up to the next space.
-_LETTERED = re.compile(r"(?<=[^\W\d_])[0-9](?:-?[0-9])*")
+_LETTERED = re.compile(r"(?<=[^\W\d_])[0-9](?:[.-]?[0-9])*")
+#: The fraction of a decimal number that stands alone: what is before the point is kept, and may be a card number.
+_FRACTION = re.compile(r"(?<![\w.])([0-9]+)\.[0-9]+(?:[eE][+-]?[0-9]+)?(?![\w.]|[ -][0-9])")
 _DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 #: Query parameters whose values are not checked.
 _EXEMPT_PARAMETERS = frozenset({"cursor"})
@@ -78,10 +82,10 @@ _REFERENCE, _METADATA = "reference", "metadata"
 
 
 def has_card_number(text: str, *, own: bool = False) -> bool:
-    """Return whether ``text`` contains a card number; ``own`` says that letters directly before a number exempt it."""
+    """Return whether ``text`` contains a card number; ``own`` exempts numbers after letters, and decimal fractions."""
     text = _in_ascii(text)
     if own:
-        text = _LETTERED.sub("x", text)
+        text = _FRACTION.sub(r"\1x", _LETTERED.sub("x", text))
     if _RUN.search(text) is None:  # almost always; only texts with long numbers pay for the rest
         return False
     # The letter keeps the digits on both sides of an exempt ID apart.
@@ -171,7 +175,8 @@ def _refuse(texts: Iterable[tuple[str, bool]], where: str) -> None:
     """Refuse ``texts`` if there is a card number in one of them; each says whether letters exempt a number in it."""
     for text, own in texts:
         if has_card_number(text, own=own):
-            way_out = " If it is a number of your own, put letters directly before it (ORD123...)." if own else ""
+            way_out = "" if own else "keep it in `reference` or a metadata value, with "
+            way_out = f" If it is a number of your own, {way_out or 'put '}letters directly before it (ORD123...)."
             raise CardNumberRefused(
                 f"The {where} appears to contain a card number. Send a processor token instead. Treat the number as "
                 f"exposed if this request was logged on the way.{way_out}"

@@ -1,0 +1,46 @@
+"""`make gates` runs every gate, whatever fails, and tells at the end what has failed."""
+
+import re
+import subprocess
+from pathlib import Path
+
+from tests.pipeline.model import PROJECT
+
+#: What `setup` would install, as files that are complete and newer than what they depend on.
+_INSTALLED = (
+    "requirements-dev.txt", "package.json", "package-lock.json",
+    ".venv/.uv", ".venv/.complete", "node_modules/.complete",
+)  # fmt: skip
+_RECIPES = """
+bad worse: ; @echo finding-of-$@; exit 3
+good: ; @touch good.xml
+after: bad ; @touch after.xml
+"""
+
+
+def run(folder: Path, gates: str) -> subprocess.CompletedProcess[str]:
+    """Run `make gates` of this checkout with other gates."""
+    makefile, replaced = re.subn(r"^GATES := .*", f"GATES := {gates}", (PROJECT / "Makefile").read_text(), flags=re.M)
+    assert replaced == 1
+    (folder / "Makefile").write_text(makefile + _RECIPES)
+    for name in _INSTALLED:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).touch()
+    return subprocess.run(["make", "gates"], cwd=folder, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_a_failing_gate_stops_no_other_and_all_failures_are_told_last(tmp_path: Path) -> None:
+    result = run(tmp_path, "bad after worse good")
+    assert result.returncode != 0
+    assert (tmp_path / "good.xml").exists()
+    assert not (tmp_path / "after.xml").exists()
+    _, told, last = result.stderr.partition("Gates have failed:\n")
+    assert told
+    assert re.findall(r"\[Makefile:\d+: (\w+)\]", last)[:2] in (["bad", "worse"], ["worse", "bad"])
+    assert "'after'" in last, "a gate that could not run has not passed"
+    assert {"finding-of-bad", "finding-of-worse"} <= set(result.stdout.split())
+
+
+def test_gates_that_pass_say_nothing_of_failures(tmp_path: Path) -> None:
+    result = run(tmp_path, "good")
+    assert (result.returncode, result.stderr) == (0, "")
