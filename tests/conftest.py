@@ -37,7 +37,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 #: Fixtures that synthesize: whatever uses one of them runs on one worker, so that each synthesis is made once.
-_SYNTHESES = {"assembly", "synthesized", "whole_app", "widest"}
+_SYNTHESES = {"assembly", "synthesized", "whole_app", "widest", "without_subscriber"}
 
 
 @pytest.hookimpl(tryfirst=True)
