@@ -1,8 +1,11 @@
 """What holds for every test."""
 
+import sys
+
 import pytest
 from hypothesis import Phase, settings
 
+from tests.progress import ProgressLines
 from tests.proof.profile import profile
 
 # How long an example takes says something about the machine, nothing about the promise. The rest stays as Hypothesis
@@ -23,6 +26,12 @@ def pytest_make_parametrize_id(val: object) -> str | None:
     if not isinstance(val, str) or len(val) <= _LONGEST_PARAMETER:
         return None
     return ascii(val)[1:-1][: _LONGEST_PARAMETER - 3] + "..."
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Tell the progress in lines where nobody watches, in the process that prints."""
+    if not hasattr(session.config, "workerinput") and not sys.stdout.isatty():
+        session.config.pluginmanager.register(ProgressLines(session), "progress-lines")
 
 
 def pytest_report_header() -> str:
