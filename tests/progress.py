@@ -32,6 +32,7 @@ class ProgressLines:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Print a failure at once, and how far the tests are when it is time."""
         terminal = self._session.config.pluginmanager.get_plugin("terminalreporter")
+        assert terminal is not None
         self._done += report.when == "teardown"
         if report.failed:
             self._failed += 1
