@@ -175,9 +175,10 @@ MUTANTS := .run/mutants
 
 .PHONY: mutants
 mutants: setup ## mutation score of the payment domain, in some minutes; docs/mutation.md explains it
-	rm -rf $(MUTANTS) && mkdir -p $(MUTANTS)/tests/service
+	rm -rf $(MUTANTS) && mkdir -p $(MUTANTS)/tests/service $(MUTANTS)/tests/proof
 	cp -r pyproject.toml service/payments $(MUTANTS)
-	cp tests/conftest.py $(MUTANTS)/tests
+	cp tests/conftest.py tests/progress.py $(MUTANTS)/tests
+	cp tests/proof/profile.py $(MUTANTS)/tests/proof
 	cp -r tests/service/domain $(MUTANTS)/tests/service
 	cd $(MUTANTS); export HOME=$$PWD VIRTUAL_ENV=$(CURDIR)/.venv; \
 	  mutmut="$(BIN)/uv run --quiet --no-project --with mutmut==$(MUTMUT_VERSION) mutmut"; \

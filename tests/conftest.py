@@ -1,8 +1,11 @@
 """What holds for every test."""
 
+import sys
+
 import pytest
 from hypothesis import Phase, settings
 
+from tests.progress import ProgressLines
 from tests.proof.profile import profile
 
 # How long an example takes says something about the machine, nothing about the promise. The rest stays as Hypothesis
@@ -25,6 +28,12 @@ def pytest_make_parametrize_id(val: object) -> str | None:
     return ascii(val)[1:-1][: _LONGEST_PARAMETER - 3] + "..."
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Tell the progress in lines where nobody watches, in the process that prints."""
+    if not hasattr(session.config, "workerinput") and not sys.stdout.isatty():
+        session.config.pluginmanager.register(ProgressLines(session), "progress-lines")
+
+
 def pytest_report_header() -> str:
     """Name the seed and the duration of `tests/proof`. Here, so that it is chosen before xdist starts its workers."""
     return f"proof: {profile()}"
@@ -37,7 +46,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 #: Fixtures that synthesize: whatever uses one of them runs on one worker, so that each synthesis is made once.
-_SYNTHESES = {"assembly", "synthesized", "whole_app", "widest"}
+_SYNTHESES = {"assembly", "synthesized", "whole_app", "widest", "without_subscriber"}
 
 
 @pytest.hookimpl(tryfirst=True)

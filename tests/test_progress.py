@@ -1,0 +1,43 @@
+"""What pytest prints outside a terminal."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+PROJECT = Path(__file__).parents[1]
+_TESTS = """
+import pytest
+
+@pytest.mark.parametrize("number", range(5))
+def test_passes(number: int) -> None:
+    pass
+
+def test_fails() -> None:
+    assert 1 == 2
+"""
+_CONFTEST = """
+from tests.progress import ProgressLines
+
+def pytest_sessionstart(session):
+    session.config.pluginmanager.register(ProgressLines(session, interval=0))
+"""
+
+
+def test_progress_is_lines_of_counts_and_each_failure_at_once(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("[tool.pytest.ini_options]\n")
+    (tmp_path / "test_them.py").write_text(_TESTS)
+    (tmp_path / "conftest.py").write_text(_CONFTEST)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    lines = done.stdout.splitlines()
+    assert "5 of 6 tests, 0 failed" in lines
+    assert "6 of 6 tests, 1 failed" in lines
+    assert lines.index("FAILED test_them.py::test_fails") < lines.index("6 of 6 tests, 1 failed"), (
+        "before the summary, which adds why"
+    )
+    assert "E       assert 1 == 2" in lines
+    assert "FAILED test_them.py::test_fails - assert 1 == 2" in lines
+    assert lines[-1].startswith("1 failed, 5 passed")
