@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -111,20 +112,16 @@ def test_an_exhausted_pool_refuses_and_recovers(
         answers.append((what, response.status_code, time.monotonic() - at))
         return response
 
+    def refund(key: str) -> requests.Response:
+        return attacked.send("POST", f"/v1/payments/{payment}/refunds", key, json={"amount": 1})
+
+    def is_paid(reference: str) -> bool:
+        return attacked.pay(reference).status_code == 201
+
     with hold(attacked), ThreadPoolExecutor(3 * _REQUESTS) as threads:
-        refunds = [
-            threads.submit(
-                ask,
-                "refund",
-                lambda number=number: attacked.send(
-                    "POST", f"/v1/payments/{payment}/refunds", f"refund-{number}", json={"amount": 1}
-                ),
-            )
-            for number in range(_REQUESTS)
-        ]
+        refunds = [threads.submit(ask, "refund", partial(refund, f"refund-{number}")) for number in range(_REQUESTS)]
         created = [
-            threads.submit(ask, "create", lambda number=number: attacked.pay(f"order-{number}"))
-            for number in range(_REQUESTS)
+            threads.submit(ask, "create", partial(attacked.pay, f"order-{number}")) for number in range(_REQUESTS)
         ]
         read = [
             threads.submit(ask, "read", lambda: attacked.send("GET", "/v1/payments?limit=1")) for _ in range(_REQUESTS)
@@ -143,7 +140,7 @@ def test_an_exhausted_pool_refuses_and_recovers(
     assert attacked.started.process.poll() is None, "nothing was restarted"
     assert [reference for reference in refused if attacked.count(reference)] == [], "nothing was begun"
     for reference, before in found.items():
-        wait_until(lambda reference=reference: attacked.pay(reference).status_code == 201, f"{reference} to be paid")
+        wait_until(partial(is_paid, reference), f"{reference} to be paid")
         assert attacked.count(reference) == 1, f"one truth, after {before.status_code}"
     _assert_visible(attacked, [status for _, status, _ in answers])
 
