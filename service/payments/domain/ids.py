@@ -10,6 +10,8 @@ from enum import StrEnum
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _LENGTH = 26  # 26 * 5 = 130 bits for 128
+#: Two characters for each 10 bits.
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _BODY = re.compile(f"[0-7][{_ALPHABET}]{{{_LENGTH - 1}}}")
 _VERSION_7 = 0x7
 _VARIANT = 0b10
@@ -65,4 +67,4 @@ def created_at(identifier: str) -> datetime:
 
 
 def _encode(value: int) -> str:
-    return "".join(_ALPHABET[value >> shift & 31] for shift in range(125, -1, -5))
+    return "".join([_PAIRS[value >> shift & 1023] for shift in range(120, -1, -10)])

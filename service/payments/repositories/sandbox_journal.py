@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 
+from psycopg.rows import DictRow
+
 from payments.domain.outcomes import DeclineCode, Outcome
 from payments.repositories.connection import Connection
 
@@ -51,15 +53,15 @@ _INSERT_ONCE = (
     f"INSERT INTO sandbox_journal ({_COLUMNS})"  # noqa: S608 - column names only
     f" VALUES ({', '.join(f'%({field.name})s' for field in fields(JournalEntry))}) ON CONFLICT (attempt_id) DO NOTHING"
 )
-#: A pending outcome turns into ``settles_as`` at ``settles_at``.
-_SELECT = """
-    SELECT attempt_id, kind, reference, charge_reference, token, amount, currency,
+#: The columns of an entry as it is now: a pending outcome turns into ``settles_as`` at ``settles_at``.
+_NOW = """
+    attempt_id, kind, reference, charge_reference, token, amount, currency,
         CASE WHEN outcome = 'pending' AND settles_at <= clock_timestamp() THEN settles_as ELSE outcome END AS outcome,
         CASE WHEN outcome = 'pending' AND (settles_at > clock_timestamp() OR settles_as = 'approved') THEN NULL
             ELSE decline_code END AS decline_code,
         settles_as, settles_at, action_token, return_url, automatic_capture
-    FROM sandbox_journal
 """
+_SELECT = f"SELECT {_NOW} FROM sandbox_journal "  # noqa: S608 - column names only
 
 
 def now(tx: Connection) -> datetime:
@@ -78,13 +80,17 @@ def get(tx: Connection, attempt_id: str) -> JournalEntry | None:
 def find(tx: Connection, attempt_id: str) -> Callable[[], JournalEntry | None]:
     """Queue :func:`get`; the entry is read by calling what is returned."""
     reply = tx.queue(_SELECT + "WHERE attempt_id = %(attempt_id)s", {"attempt_id": attempt_id})
-    return lambda: reply.one(lambda row: JournalEntry(**row))
+    return lambda: reply.one(_entry)
+
+
+def _entry(row: DictRow) -> JournalEntry:
+    return JournalEntry(**row)
 
 
 def insert_once(tx: Connection, entry: JournalEntry) -> Callable[[], JournalEntry | None]:
     """Store ``entry`` unless its attempt arrived before; returns what reads the entry that is stored."""
-    tx.queue(_INSERT_ONCE, vars(entry))
-    return find(tx, entry.attempt_id)
+    inserted = tx.queue(f"{_INSERT_ONCE} RETURNING {_NOW}", vars(entry))
+    return lambda: inserted.one(_entry) or get(tx, entry.attempt_id)
 
 
 def lock_charge(tx: Connection, reference: str) -> Charge | None:

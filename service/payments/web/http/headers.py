@@ -21,9 +21,10 @@ def register(app: Flask) -> None:
     """Add the headers to every response of ``app`` unless the view has set its own."""
 
     def add(response: Response) -> Response:
-        for name, value in SECURITY_HEADERS.items():
-            response.headers.setdefault(name, value)
-        response.headers["Server"] = SERVER
+        present = {name for name, _ in response.headers}
+        response.headers.extend((name, value) for name, value in all_headers if name not in present)
         return response
+
+    all_headers = [*SECURITY_HEADERS.items(), ("Server", SERVER)]
 
     app.after_request(add)
