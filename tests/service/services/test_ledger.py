@@ -79,8 +79,9 @@ def test_no_cursor_skips_a_transaction_that_commits_late(
         elif reader == "seals":
             ledger_integrity.seal(client.context)
 
-    with psycopg.connect(postgres.app) as late:
-        book(late, client.key, payment_id, transfer_id="tr_early")  # type: ignore[arg-type]  # other row factory
+    with database.transaction() as late:
+        book(late, client.key, payment_id, transfer_id="tr_early")
+        late.flush()
         with database.transaction() as tx:
             book(tx, client.key, payment_id, transfer_id="tr_late")
             tx.commit()
@@ -103,8 +104,9 @@ def test_events_are_listed_in_commit_safe_order(client: Client, postgres: Postgr
     event = event_repository.NewEvent(
         id="evt_early", type="payment.succeeded", payment_id=payment["id"], sequence=50, api_version="x", body="{}"
     )
-    with psycopg.connect(postgres.app) as late:
-        event_repository.insert(late, client.key, event)  # type: ignore[arg-type]  # other row factory
+    with database.transaction() as late:
+        event_repository.insert(late, client.key, event)
+        late.flush()
         client.json(client.create())
         assert len(client.json(client.get("/v1/events"))["data"]) == 1
         late.commit()
