@@ -28,8 +28,8 @@ from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.rehearsal, pytest.mark.takes_minutes]
 
-#: Seconds in which a request is answered, as `docs/api.md` says, and what a busy machine may add.
-DOCUMENTED, _BUSY = 30.0, 30.0
+#: Seconds that a client waits for an answer: `docs/api.md` says 30, and a busy machine may add as much.
+_ANSWERED = 60.0
 #: What `docs/api.md` says that requests about payments are answered, whatever the processor does.
 _ANSWERS = {200, 201, 202, 402, 404, 409, 422, 429, 503}
 #: Seconds that a client gives what needs no processor, and the median of what it then takes, on a busy machine.
@@ -85,14 +85,14 @@ class Answered:
 
 @dataclass(frozen=True, kw_only=True)
 class PatientShop(Shop):
-    """A merchant that waits longer than any answer may take, notes how long it took, and obeys `Retry-After`."""
+    """A merchant that waits as long as any answer may take, notes how long it took, and obeys `Retry-After`."""
 
     answers: list[Answered] = field(default_factory=list)
 
     def send(self, method: str, url: str, path: str, **more: Any) -> requests.Response:
         at = time.monotonic()
         try:
-            response = self.session.request(method, url + path, timeout=2 * (DOCUMENTED + _BUSY), allow_redirects=False, **more)
+            response = self.session.request(method, url + path, timeout=_ANSWERED, allow_redirects=False, **more)
         except requests.RequestException:
             self.answers.append(Answered(at, f"{method} {path}", 0, time.monotonic() - at))
             raise
@@ -209,7 +209,7 @@ def test_a_brown_out_ends_without_a_trace(tmp_path: Path) -> None:
             f" watched {len(watch.answers)}: {_slowest(watch)};"
             f" circuit closed after {_first_success(shop, healed) - healed:.1f} s, quiet after {quiet - healed:.1f} s"
         )
-        undocumented = [a for a in answers if a.status not in _ANSWERS or a.seconds > DOCUMENTED + _BUSY]
+        undocumented = [a for a in answers if a.status not in _ANSWERS]
         assert undocumented == [], "every request has a documented answer in time"
         late = [a for a in watch.answers if a.status != 200]
         assert late == [], "what needs no processor is served"

@@ -18,7 +18,7 @@ import requests
 import urllib3
 
 from payments.repositories.schema import known_versions
-from tests.service.cli.test_releases import PREVIOUS, REPOSITORY
+from tests.service.cli.test_releases import previous as previous
 from tests.service.conftest import ApiKey, Postgres, make_database, make_key
 from tests.service.server.processes import SERVICE, environment
 from tests.waiting import wait_until
@@ -29,8 +29,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning"),
 ]
 
-#: The previous release's schema.
-_OLD = "0005"
 #: Clients, and the payments that each of the four times must have seen the end of.
 _CLIENTS, _ENOUGH = 3, 6
 #: Seconds between two payments of a client: the load is not to keep processes from starting.
@@ -41,16 +39,6 @@ _START = 120.0
 _GIVES_UP = 90.0
 #: What is posted for a payment of 1000 that is refunded by 10.
 _BOOKED = 990
-
-
-@pytest.fixture(scope="module")
-def previous(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The previous release's code, from the history."""
-    folder = tmp_path_factory.mktemp("previous")
-    archive = subprocess.run(["git", "archive", PREVIOUS, "service"], cwd=REPOSITORY, capture_output=True, check=False)
-    assert archive.returncode == 0, f"fetch the whole history, which has {PREVIOUS}: {archive.stderr.decode()}"
-    subprocess.run(["tar", "--extract", "--directory", str(folder)], input=archive.stdout, check=True)
-    return folder / "service"
 
 
 @dataclass(kw_only=True)
@@ -161,6 +149,7 @@ def test_two_releases_share_a_moving_schema(postgres_server: str, previous: Path
     urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
     postgres = make_database(postgres_server, "releases_under_load")
     _migrate_with(previous, postgres, tmp_path)
+    old_version = _version(postgres)
     key = make_key(postgres, "mer_alice")
     with contextlib.ExitStack() as stack:
 
@@ -177,9 +166,9 @@ def test_two_releases_share_a_moving_schema(postgres_server: str, previous: Path
             clients.wait_for_more()
             for early in [start(SERVICE, command, f"early-{command}") for command in ("api", "worker")]:
                 assert early.process.wait(_START) == 3, early.log.read_text()
-                assert f"not started: The schema version is {_OLD}" in early.log.read_text()
+                assert f"not started: The schema version is {old_version}" in early.log.read_text()
             clients.wait_for_more()
-            assert _version(postgres) == _OLD
+            assert _version(postgres) == old_version
             _migrate_with(SERVICE, postgres, tmp_path)
             assert _version(postgres) == known_versions()[-1]
             new, new_worker = start(SERVICE, "api", "new"), start(SERVICE, "worker", "new-worker")
@@ -193,7 +182,8 @@ def test_two_releases_share_a_moving_schema(postgres_server: str, previous: Path
             urls.remove(old.url)
             clients.wait_for_more()
         print(  # noqa: T201 - `make proof` shows it
-            f"releases: {len(clients.made)} payments, {len(clients.statuses)} requests {dict(Counter(clients.statuses))}"
+            f"releases: {len(clients.made)} payments,"
+            f" {len(clients.statuses)} requests {dict(Counter(clients.statuses))}"
         )
         assert clients.wrong == []
         assert [new.process.poll(), new_worker.process.poll()] == [None, None]
