@@ -37,7 +37,7 @@ _PATIENCE, _PROMPT = 15.0, 2.0
 #: Requests that an api serves at once: three quarters of them at the processor.
 _PLACES = 24
 #: Clients all the time, and those that come in addition during the silence: together more than there are places.
-_CLIENTS, _RUSH = 8, 22
+_CLIENTS, _RUSH = 5, 17
 #: Seconds of each phase. The silence is longer than the processor's deadline.
 _SLOW, _ERRORS, _SILENCE = 2.0, 3.0, profile().seconds(13.0)
 

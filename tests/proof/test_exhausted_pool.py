@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -47,6 +48,9 @@ class Attacked:
     def pay(self, reference: str) -> requests.Response:
         body = {"amount": 500, "currency": "EUR", "payment_method": "tok_visa", "reference": reference}
         return self.send("POST", "/v1/payments", reference, json=body)
+
+    def is_paid(self, reference: str) -> bool:
+        return self.pay(reference).status_code == 201
 
     def count(self, reference: str) -> int:
         with psycopg.connect(self.postgres.superuser) as connection:
@@ -116,15 +120,14 @@ def test_an_exhausted_pool_refuses_and_recovers(
             threads.submit(
                 ask,
                 "refund",
-                lambda number=number: attacked.send(
-                    "POST", f"/v1/payments/{payment}/refunds", f"refund-{number}", json={"amount": 1}
+                partial(
+                    attacked.send, "POST", f"/v1/payments/{payment}/refunds", f"refund-{number}", json={"amount": 1}
                 ),
             )
             for number in range(_REQUESTS)
         ]
         created = [
-            threads.submit(ask, "create", lambda number=number: attacked.pay(f"order-{number}"))
-            for number in range(_REQUESTS)
+            threads.submit(ask, "create", partial(attacked.pay, f"order-{number}")) for number in range(_REQUESTS)
         ]
         read = [
             threads.submit(ask, "read", lambda: attacked.send("GET", "/v1/payments?limit=1")) for _ in range(_REQUESTS)
@@ -144,7 +147,7 @@ def test_an_exhausted_pool_refuses_and_recovers(
     assert attacked.started.process.poll() is None, "nothing was restarted"
     assert [reference for reference in refused if attacked.count(reference)] == [], "nothing was begun"
     for reference, before in found.items():
-        wait_until(lambda reference=reference: attacked.pay(reference).status_code == 201, f"{reference} to be paid")
+        wait_until(partial(attacked.is_paid, reference), f"{reference} to be paid")
         assert attacked.count(reference) == 1, f"one truth, after {before.status_code}"
     _assert_visible(attacked, [status for _, status, _ in answers])
 
