@@ -1,13 +1,11 @@
 """The storm: whatever is killed, frozen, cut or slowed, every key has one truth, and all books agree about it."""
 
-import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import psycopg
 import pytest
 import urllib3
 
@@ -15,11 +13,11 @@ from tests.proof.checker import Broken, Outcome, Truth, check, sandbox_truths, s
 from tests.proof.clients import SANDBOX, STRIPE, Crowd, Shop
 from tests.proof.faults import Fault, Storm, plan
 from tests.proof.profile import profile
+from tests.proof.quiet import wait_until_quiet
 from tests.proof.world import World, world
 from tests.service.conftest import make_key
 from tests.service.processors.stripe_standin import API_KEY, WEBHOOK_SECRET, StripeStandin, stripe_standin
 from tests.service.receivers import Receiver, receiver
-from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.rehearsal, pytest.mark.takes_minutes]
 
@@ -28,24 +26,10 @@ _SHORT = 15.0
 _ROUND = 60.0
 _SHOPS = 2
 _CLIENTS = 14
-#: Seconds for everything that was left open to be settled: deadlines, look-ups, leases of webhooks.
-_QUIET = 150.0
 #: Broken promises whose story is told.
 _STORIES = 3
 #: What happens to calls of Stripe, and how often: see `stripe_standin`.
 _STRIPE_FAULTS = {"": 20, "before": 1, "lost": 3, "500": 1, "500-after": 2, "429": 1}
-
-
-#: What the worker still has to do. The last line counts transfers without a seal.
-_OPEN_WORK = """
-    SELECT (SELECT count(*) FROM attempts a JOIN payments p ON p.id = a.payment_id
-            WHERE a.status = 'open' AND p.status <> 'requires_action')
-        + (SELECT count(*) FROM operations WHERE status = 'pending')
-        + (SELECT count(*) FROM webhook_messages WHERE status = 'pending')
-        + (SELECT count(*) FROM events e, cursors c WHERE c.name = 'outbox' AND (e.xid, e.id) > (c.xid, c.id))
-        + (SELECT count(*) FROM ledger_transfers WHERE NOT EXISTS (
-            SELECT FROM ledger_seals WHERE (upto_xid, upto_id) >= (ledger_transfers.xid, ledger_transfers.id)))
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -132,7 +116,7 @@ def weather(pretend: Pretend, seed: str, faults: Sequence[Fault], seconds: float
         storm.run()
         pretend.heal()
         crowd.finish()
-        _wait_until_quiet(made)
+        wait_until_quiet(made)
         outcome = Outcome(
             world=made,
             shops=shops,
@@ -162,20 +146,6 @@ def _subscribe(shop: Shop, found: Receiver) -> str:
     response = shop.send("POST", shop.urls[0], "/v1/webhook_endpoints", json=body, headers=headers)
     assert response.status_code == 201, response.text
     return str(response.json()["secret"])
-
-
-def _wait_until_quiet(made: World) -> None:
-    """Wait until the worker has nothing left to do, by the database: bounded, since every wait in it is."""
-
-    def is_quiet() -> bool:
-        for victim in made.victims:
-            victim.revive()
-        with psycopg.connect(made.postgres.superuser) as connection:
-            row = connection.execute(_OPEN_WORK).fetchone()
-        return row == (0,)
-
-    with contextlib.suppress(AssertionError):  # what is still open is named by the checks
-        wait_until(is_quiet, "the end of all open work", timeout=_QUIET)
 
 
 def _tell(outcome: Outcome, broken: Sequence[Broken], storm: Storm, faults: Sequence[Fault]) -> str:

@@ -103,6 +103,17 @@ class Victim:
                 start_new_session=True,
             )
 
+    @property
+    def pid(self) -> int:
+        """Of the process that was started last."""
+        assert self._process is not None
+        return self._process.pid
+
+    def is_running(self) -> bool:
+        """Return whether it has not ended."""
+        assert self._process is not None
+        return self._process.poll() is None
+
     def signal(self, number: signal.Signals) -> None:
         """Signal the whole group."""
         assert self._process is not None

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger("payments.server")
 DEADLINES = Deadlines()
 LIMITS = Limits()
-#: Seconds that requests in flight get after SIGTERM: more than a request can take (processor deadline and two
-#: transactions), less than the container's stop time-out.
+#: Seconds that requests in flight get after SIGTERM: more than a request takes (processor deadline and two
+#: transactions) unless the database hangs too, less than the container's stop time-out.
 DRAIN = 25
 #: Seconds after that, or after the last response, for connections to close.
 _LINGER = 1

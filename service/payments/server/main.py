@@ -24,7 +24,8 @@ _log = logging.getLogger("payments.api")
 #: Seconds between writes of what is kept in memory only: metrics, and when keys were last used.
 _FLUSH_INTERVAL = 30.0
 #: Seconds for which a transaction waits for a server that hangs: more than its statements may take where it does not.
-#: With the wait for a connection and the processor's deadline, a request is answered within 30 seconds.
+#: One hang ends a request within 30 seconds: at worst the sandbox's journal waits for it (3 s for a connection, then
+#: this), and Tx2 as well, which tries twice to get a connection.
 _PATIENCE = 10.0
 
 
