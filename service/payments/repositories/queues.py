@@ -1,26 +1,22 @@
 """What is due in the queues that the worker serves, asked all at once: most of the time, nothing is."""
 
-from collections.abc import Sequence
-
 from payments.repositories.connection import Connection, Reply
 from payments.repositories.cursors import STABLE
 
 
-def due(tx: Connection, processors: Sequence[str]) -> Reply:
-    """Ask for the names of the queues in which something is due.
+def due(tx: Connection) -> Reply:
+    """Ask for the names of the queues in which something is due, whichever processor it concerns.
 
-    They are ``recovery_NAME`` and ``events_NAME`` of each of the ``processors``, ``webhook_fan_out`` and
-    ``webhook_delivery``. Each is named by the condition under which whoever serves it would find something, or a wider
-    one. A limit keeps the planner from joining whole tables, and `now()` is what an index can be searched by.
+    They are ``recovery``, ``events`` (of processors), ``webhook_fan_out`` and ``webhook_delivery``. Each is named by
+    the condition under which whoever serves it would find something, or a wider one. `now()` is what an index can be
+    searched by; without parameters, the statement is planned once per connection, which takes longer than executing it.
     """
     return tx.queue(
         f"""
-        SELECT 'recovery_' || name AS queue FROM unnest(%(processors)s::text[]) AS name CROSS JOIN LATERAL (
-            SELECT FROM attempts WHERE status = 'open' AND next_look_at <= now() AND processor = name LIMIT 1) AS first
+        SELECT 'recovery' AS queue WHERE EXISTS (
+            SELECT FROM attempts WHERE status = 'open' AND next_look_at <= now())
         UNION ALL
-        SELECT 'events_' || name FROM unnest(%(processors)s::text[]) AS name CROSS JOIN LATERAL (
-            SELECT FROM processor_inbox WHERE processor = name AND state = 'open' AND next_look_at <= now() LIMIT 1
-        ) AS first
+        SELECT 'events' WHERE EXISTS (SELECT FROM processor_inbox WHERE state = 'open' AND next_look_at <= now())
         UNION ALL
         SELECT 'webhook_fan_out' WHERE EXISTS (SELECT FROM webhook_backlogs) OR EXISTS (
             SELECT FROM cursors CROSS JOIN LATERAL (
@@ -39,6 +35,5 @@ def due(tx: Connection, processors: Sequence[str]) -> Reply:
             SELECT FROM waiting CROSS JOIN LATERAL (
                 SELECT FROM webhook_messages AS message WHERE message.endpoint_id = waiting.endpoint_id
                     AND status = 'pending' AND next_attempt_at <= now() LIMIT 1) AS first)
-        """,  # noqa: S608 - column names only
-        {"processors": list(processors)},
+        """  # noqa: S608 - column names only
     )

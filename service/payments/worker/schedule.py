@@ -2,7 +2,7 @@
 
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 
 from payments.delivery.sender import Sender
 from payments.processors.inbound import SendsWebhooks
@@ -17,16 +17,15 @@ from payments.worker.webhook_delivery import DeliveryPool
 #: Seconds between two looks at all queues at once, which is what an idle worker does.
 _POLL = 0.25
 #: Seconds after which a queue is served in any case.
-_UNASKED = 5.0
+_UNASKED = 30.0
 
 
 def all_loops(context: Context) -> list[Loop]:
     """Return the worker's loops. One asks what is due, for all queues at once; the loop of each waits for it."""
     served = _queues(context)
-    due = {loop.name: loop.due for loop in served if loop.due is not None}
     return [
         *served,
-        Loop(name="queues", interval=_POLL, run=lambda: _wake(context, due)),
+        Loop(name="queues", interval=_POLL, run=lambda: _wake(context, served)),
         Loop(name="authorizations", interval=30.0, run=lambda: void_expired_authorizations(context)),
         Loop(name="ledger_rollup", interval=5.0, run=lambda: ledger_integrity.roll_up(context)),
         Loop(name="ledger_sealer", interval=5.0, run=lambda: ledger_integrity.seal(context)),
@@ -61,10 +60,12 @@ def _queue(
     return Loop(name=name, interval=_UNASKED, run=run, close=close, due=due or threading.Event())
 
 
-def _wake(context: Context, due: Mapping[str, threading.Event]) -> bool:
-    """Have the queues served in which something is due."""
-    for name in queues.due(context) & due.keys():
-        due[name].set()
+def _wake(context: Context, served: Sequence[Loop]) -> bool:
+    """Have the queues served in which something is due: their loops' names begin with theirs."""
+    found = tuple(queues.due(context))
+    for loop in served:
+        if loop.due is not None and loop.name.startswith(found):
+            loop.due.set()
     return False
 
 

@@ -49,24 +49,18 @@ def test_nothing_is_due_in_an_empty_database(client: Client) -> None:
 
 def test_recovery_is_due_when_an_attempt_is(client: Client, postgres: Postgres) -> None:
     client.create()  # with an unknown outcome
-    assert "recovery_scripted" not in queues.due(client.context), "scheduled for later"
+    assert "recovery" not in queues.due(client.context), "scheduled for later"
     execute(postgres, "UPDATE attempts SET next_look_at = now()")
-    assert "recovery_scripted" in queues.due(client.context)
+    assert "recovery" in queues.due(client.context)
     assert recovery.claim_due(client.context, "scripted", limit=1, reserved=0)
-    assert "recovery_scripted" not in queues.due(client.context), "claimed"
-
-
-def test_attempts_of_an_unknown_processor_are_not_due(client: Client, postgres: Postgres) -> None:
-    client.create()
-    execute(postgres, "UPDATE attempts SET next_look_at = now(), processor = 'another'")
-    assert queues.due(client.context) <= {"webhook_fan_out"}
+    assert "recovery" not in queues.due(client.context), "claimed"
 
 
 def test_the_events_of_a_processor_are_due_when_one_is(client: Client, postgres: Postgres) -> None:
     with client.context.database.transaction() as tx:
         inbox.insert(tx, processor="scripted", event_id="e", livemode=False, event_type="t", references=["r"])
         tx.commit()
-    assert queues.due(client.context) == {"events_scripted"}
+    assert queues.due(client.context) == {"events"}
     with client.context.database.transaction() as tx:
         assert inbox.claim_due(tx, processor="scripted", limit=1, lease=timedelta(seconds=60))
         tx.commit()
