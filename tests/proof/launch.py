@@ -38,12 +38,12 @@ def main() -> None:
     if ahead := float(os.environ.get("STORM_AHEAD", "0")):
         _set_clock_ahead(ahead)
     from payments.cli.main import main as run
-    from payments.processors.stripe import StripeProcessor
-    from payments.services import webhook_delivery, wiring
+    from payments.processors import stripe as processor
+    from payments.services import webhook_delivery
 
     webhook_delivery.LEASE = dt.timedelta(seconds=float(os.environ["STORM_LEASE"]))
     if stripe := os.environ.get("STORM_STRIPE"):
-        _replace(wiring, "StripeProcessor", functools.partial(StripeProcessor, base_url=stripe))
+        _replace(processor, "StripeProcessor", functools.partial(processor.StripeProcessor, base_url=stripe))
     sys.exit(run())
 
 

@@ -40,7 +40,7 @@ ENDPOINTS = 16
 EVENTS, PAUSE = 15, 0.1
 #: Messages among which there are those that cannot be sent.
 MANY = 10_000 if profile().minutes else 800
-_LOOPS = ("webhook_fan_out", "webhook_delivery")
+_LOOPS = ("queues", "webhook_fan_out", "webhook_delivery")
 _numbers = count()
 
 

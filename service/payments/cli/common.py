@@ -12,12 +12,14 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-import requests
-
+from payments.core.operator_errors import OperatorError
 from payments.core.settings import Settings
 from payments.repositories import database
-from payments.services.context import Context
+
+if TYPE_CHECKING:
+    from payments.services.context import Context
 
 #: The command succeeded, and nothing needs a person.
 EXIT_OK = 0
@@ -39,19 +41,19 @@ _POOL_TIMEOUT = 30.0
 _POOL_SIZE = 4
 
 
-class CommandError(Exception):
+class CommandError(OperatorError):
     """The command cannot be carried out; the message says why and what to do."""
 
 
 @contextmanager
-def command_context(settings: Settings, *, name: str) -> Iterator[Context]:
+def command_context(settings: Settings, *, name: str) -> "Iterator[Context]":
     """Yield the context of command ``name``, and close its connections afterwards.
 
     Raises:
         ConnectionFailure: There is no connection to the database.
         SchemaOutdated: The schema is older than this release.
     """
-    # Imported here, since it loads the processors' libraries, which take half of the start and `migrate` does not need.
+    # Imported here: `migrate` does not need it.
     from payments.services.wiring import make_context
 
     database.probe(name=f"payments-{name}", deadline=_POOL_TIMEOUT)
@@ -118,6 +120,8 @@ def _task_id(metadata: str | None) -> str:
     """Return the ID of the ECS task that this process runs in, from the task's metadata endpoint."""
     if metadata is None:
         return "unknown"
+    import requests  # here, since only administrators in the cloud need it
+
     try:
         arn = requests.get(f"{metadata}/task", timeout=_METADATA_TIMEOUT).json()["TaskARN"]
     except (requests.RequestException, ValueError, KeyError, TypeError) as error:

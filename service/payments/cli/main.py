@@ -14,31 +14,20 @@ from typing import Any, NoReturn, TextIO
 
 import psycopg
 
-from payments.cli import admin, oncall
-from payments.cli.common import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_UNKNOWN, CommandError
+from payments.cli.common import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_UNKNOWN
+from payments.core.operator_errors import OperatorError
 from payments.core.problems import ApiError
-from payments.core.settings import Settings, SettingsError
+from payments.core.settings import Settings
 from payments.observability import logs
 from payments.repositories import database
 from payments.repositories.connection import CommitUnanswered
 from payments.repositories.connection_failures import ConnectionFailure
 from payments.repositories.database import DatabaseUnavailable
 from payments.repositories.schema import SchemaOutdated
-from payments.services.inbox import EventNotFoundError
-from payments.services.reconciliation import ReportError
-from payments.services.stuck_attempts import ResolutionError
 
 _log = logging.getLogger("payments.cli")
 #: Errors whose message is meant for the operator; any other is a bug and ends in a traceback.
-_OPERATOR_ERRORS = (
-    CommandError,
-    SettingsError,
-    ResolutionError,
-    EventNotFoundError,
-    ReportError,
-    ApiError,
-    SchemaOutdated,
-)
+_OPERATOR_ERRORS = (OperatorError, ApiError)
 #: The values in argparse's messages, after what they are said about.
 _VALUES = re.compile(
     r"(unrecognized arguments|invalid choice|ignored explicit argument)(: .*(?= \(choose)|:? .*)", re.DOTALL
@@ -62,13 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     Raises:
         SystemExit: The arguments are wrong; standard error says what they take.
     """
-    parser = _Parser(prog="payments", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    for name, command in _COMMANDS.items():
-        sub_parser = commands.add_parser(name, help=command.description)
-        command.add_arguments(sub_parser)
-        sub_parser.set_defaults(run=command.run, log_stream=command.log_stream)
-    parsed = parser.parse_args(arguments)
+    parsed = _parse(sys.argv[1:] if arguments is None else arguments)
     try:
         code = _run(parsed)
         if sys.stdout is not None:
@@ -84,6 +67,20 @@ def main(arguments: list[str] | None = None) -> int:
         _fail(parsed.command, f"the output cannot be written ({error.strerror}). What it would say may have been done.")
         return EXIT_UNKNOWN
     return code
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    """Parse the arguments; only the command that is called is loaded, since others need far more than `migrate`."""
+    called = next((argument for argument in arguments if not argument.startswith("-")), None)
+    parser = _Parser(prog="payments", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, command in _COMMANDS.items():
+        sub_parser = commands.add_parser(name, help=command.description)
+        if name == called:
+            action = command.load()
+            action.add_arguments(sub_parser)
+            sub_parser.set_defaults(run=action.run, log_stream=command.log_stream)
+    return parser.parse_args(arguments)
 
 
 def _run(parsed: argparse.Namespace) -> int:
@@ -113,12 +110,6 @@ def _run(parsed: argparse.Namespace) -> int:
 def _fail(command: str, reason: str) -> int:
     sys.stderr.write(f"payments {command}: {reason}\n")
     return EXIT_FAILED
-
-
-def _migrate(_: Settings, __: argparse.Namespace) -> int:
-    from payments.cli import migrate
-
-    return migrate.run()
 
 
 def _schema_is_current(process: str) -> bool:
@@ -163,14 +154,70 @@ def _no_arguments(_: argparse.ArgumentParser) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Command:
-    """One command. ``run`` returns the exit code."""
+class Action:
+    """What a command does. ``run`` returns the exit code."""
 
     run: Callable[[Settings, argparse.Namespace], int]
-    description: str
     add_arguments: Callable[[argparse.ArgumentParser], None] = _no_arguments
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """One command."""
+
+    #: Imports what the command needs.
+    load: Callable[[], Action]
+    description: str
     #: Where it logs: a process to standard output, a command to standard error, next to its result.
     log_stream: Callable[[], TextIO] = lambda: sys.stderr
+
+
+def _migrate() -> Action:
+    from payments.cli import migrate
+
+    return Action(run=lambda *_: migrate.run())
+
+
+def _merchant() -> Action:
+    from payments.cli import admin
+
+    return Action(run=admin.merchant, add_arguments=admin.add_merchant_arguments)
+
+
+def _key() -> Action:
+    from payments.cli import admin
+
+    return Action(run=admin.key, add_arguments=admin.add_key_arguments)
+
+
+def _stuck() -> Action:
+    from payments.cli import oncall
+
+    return Action(run=oncall.stuck)
+
+
+def _resolve() -> Action:
+    from payments.cli import oncall
+
+    return Action(run=oncall.resolve, add_arguments=oncall.add_resolve_arguments)
+
+
+def _unmapped() -> Action:
+    from payments.cli import oncall
+
+    return Action(run=oncall.unmapped, add_arguments=oncall.add_unmapped_arguments)
+
+
+def _ledger() -> Action:
+    from payments.cli import oncall
+
+    return Action(run=oncall.ledger, add_arguments=oncall.add_ledger_arguments)
+
+
+def _reconcile() -> Action:
+    from payments.cli import oncall
+
+    return Action(run=oncall.reconcile, add_arguments=oncall.add_reconcile_arguments)
 
 
 def _stdout() -> TextIO:
@@ -178,28 +225,20 @@ def _stdout() -> TextIO:
 
 
 _COMMANDS = {
-    "migrate": Command(run=_migrate, description="migrate the schema to this release", log_stream=_stdout),
-    "api": Command(run=_api, description="serve the API over HTTPS on BIND_HOST and PORT", log_stream=_stdout),
+    "migrate": Command(load=_migrate, description="migrate the schema to this release", log_stream=_stdout),
+    "api": Command(
+        load=lambda: Action(run=_api), description="serve the API over HTTPS on BIND_HOST and PORT", log_stream=_stdout
+    ),
     "worker": Command(
-        run=_worker, description="settle open attempts, deliver webhooks, seal the ledger", log_stream=_stdout
+        load=lambda: Action(run=_worker),
+        description="settle open attempts, deliver webhooks, seal the ledger",
+        log_stream=_stdout,
     ),
-    "merchant": Command(run=admin.merchant, description="create merchants", add_arguments=admin.add_merchant_arguments),
-    "key": Command(
-        run=admin.key, description="create, rotate and revoke API keys", add_arguments=admin.add_key_arguments
-    ),
-    "stuck": Command(run=oncall.stuck, description="list attempts that only a person can settle"),
-    "resolve": Command(
-        run=oncall.resolve, description="settle an attempt by evidence", add_arguments=oncall.add_resolve_arguments
-    ),
-    "unmapped": Command(
-        run=oncall.unmapped,
-        description="list, retry and resolve processor events that cannot be mapped",
-        add_arguments=oncall.add_unmapped_arguments,
-    ),
-    "ledger": Command(run=oncall.ledger, description="verify the ledger", add_arguments=oncall.add_ledger_arguments),
-    "reconcile": Command(
-        run=oncall.reconcile,
-        description="compare a processor's report with the ledger",
-        add_arguments=oncall.add_reconcile_arguments,
-    ),
+    "merchant": Command(load=_merchant, description="create merchants"),
+    "key": Command(load=_key, description="create, rotate and revoke API keys"),
+    "stuck": Command(load=_stuck, description="list attempts that only a person can settle"),
+    "resolve": Command(load=_resolve, description="settle an attempt by evidence"),
+    "unmapped": Command(load=_unmapped, description="list, retry and resolve processor events that cannot be mapped"),
+    "ledger": Command(load=_ledger, description="verify the ledger"),
+    "reconcile": Command(load=_reconcile, description="compare a processor's report with the ledger"),
 }

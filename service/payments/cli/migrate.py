@@ -11,16 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import psycopg
-import sqlalchemy
-from alembic import command
-from alembic.config import Config
 
 from payments.domain.api_keys import ALL_SCOPES, compose, hash_token
 from payments.domain.api_versions import CURRENT_API_VERSION
 from payments.repositories import provisioning
 from payments.repositories.connection_failures import explain
 from payments.repositories.schema import (
-    MIGRATIONS,
     current_versions,
     is_newer,
     known_versions,
@@ -174,13 +170,6 @@ def _apply(connection: psycopg.Connection, inputs: MigrationInputs) -> None:
         time.sleep(LOCK_PAUSE)
 
 
-def alembic_config() -> Config:
-    """Return Alembic's configuration, which needs no file."""
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    return config
-
-
 def _upgrade(connection: psycopg.Connection) -> None:
     current = current_versions(connection)
     if is_newer(current):
@@ -188,21 +177,10 @@ def _upgrade(connection: psycopg.Connection) -> None:
         return
     if known_versions()[-1] in current:
         return
-    engine = sqlalchemy.create_engine(
-        "postgresql+psycopg://", creator=lambda: connection, poolclass=sqlalchemy.pool.StaticPool
-    )
-    connection.autocommit = False
-    try:
-        with engine.connect() as bound:
-            config = alembic_config()
-            config.attributes["connection"] = bound
-            command.upgrade(config, "head")
-            bound.commit()
-    except sqlalchemy.exc.DBAPIError as error:
-        raise (error.orig or error) from error
-    finally:
-        connection.rollback()
-        connection.autocommit = True
+    # Imported here: loading Alembic takes longer than finding that there is nothing to do, which is the rule.
+    from payments.cli.alembic_upgrade import upgrade
+
+    upgrade(connection)
     _log.info("schema migrated", extra={"revision": known_versions()[-1]})
 
 

@@ -10,6 +10,8 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from payments.core.operator_errors import OperatorError
+
 ProcessorName = Literal["sandbox", "stripe"]
 PROCESSORS: tuple[str, ...] = get_args(ProcessorName)
 #: What a variable takes, by pydantic's type of error; the violated constraint is filled in.
@@ -27,7 +29,7 @@ _STRIPE_KEY = re.compile(r"[sr]k_(test|live)_[A-Za-z0-9_]+")
 _STRIPE_WEBHOOK_SECRET = re.compile(r"whsec_[A-Za-z0-9+/=_-]+")
 
 
-class SettingsError(ValueError):
+class SettingsError(OperatorError):
     """An environment variable has an unusable value; the message names it and says what it takes."""
 
 

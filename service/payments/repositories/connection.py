@@ -62,6 +62,10 @@ class Reply:
         rows = self._connection.rows(self._received())
         return make(rows[0]) if rows else None
 
+    def all(self) -> list[DictRow]:
+        """Return the rows."""
+        return self._connection.rows(self._received())
+
     @property
     def rowcount(self) -> int:
         """How many rows were inserted, updated, deleted or returned."""

@@ -9,6 +9,8 @@ from typing import Any
 import psycopg
 from psycopg.rows import tuple_row
 
+from payments.core.operator_errors import OperatorError
+
 #: A connection with any row factory.
 AnyConnection = psycopg.Connection[Any]
 #: Advisory lock of the session that migrates.
@@ -16,7 +18,7 @@ MIGRATION_LOCK = 7_236_401
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
 
 
-class SchemaOutdated(Exception):  # noqa: N818 - a condition, not a fault
+class SchemaOutdated(OperatorError):  # noqa: N818 - a condition, not a fault
     """The schema is older than this release, which must not use it; the message names both versions."""
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from payments.core.operator_errors import OperatorError
 from payments.domain.operations import STUCK_AFTER, lookup_delay
 from payments.processors.inbound import ProcessorEvent, RetrievalFailed, SendsWebhooks
 from payments.repositories import attempts, audit, inbox
@@ -21,7 +22,7 @@ LEASE = timedelta(seconds=60)
 _CLEAN_UP_BATCH = 1000
 
 
-class EventNotFoundError(Exception):
+class EventNotFoundError(OperatorError):
     """There is no such event that a person could deal with; the message says so."""
 
 

@@ -8,8 +8,8 @@ from datetime import date
 
 from psycopg.rows import DictRow
 
+from payments.core.operator_errors import OperatorError
 from payments.domain.money import MAX_AMOUNT, is_currency
-from payments.processors.stripe import StripeProcessor
 from payments.processors.stripe_amounts import UnitError, from_stripe
 from payments.repositories import audit, settlement_lines
 from payments.repositories.settlement_lines import SettlementLine
@@ -23,10 +23,10 @@ _KINDS = ("charge", "refund")
 #: Converts an amount from a processor's unit of a currency.
 ToMinorUnits = Callable[[int, str], int]
 #: The processors whose units are not those of ISO 4217.
-UNITS: Mapping[str, ToMinorUnits] = {StripeProcessor.name: from_stripe}
+UNITS: Mapping[str, ToMinorUnits] = {"stripe": from_stripe}
 
 
-class ReportError(Exception):
+class ReportError(OperatorError):
     """A report that cannot be imported; the message says where and why. Nothing of it is stored."""
 
 

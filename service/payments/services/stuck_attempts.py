@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg.rows import DictRow
 
+from payments.core.operator_errors import OperatorError
 from payments.domain.operations import Attempt, CallKind
 from payments.domain.outcomes import Outcome, Result
 from payments.repositories import attempts, audit, payments, stuck_attempts
@@ -16,7 +17,7 @@ from payments.services.execution import record
 RESOLUTIONS = (Outcome.APPROVED, Outcome.DECLINED, Outcome.NOT_DONE)
 
 
-class ResolutionError(Exception):
+class ResolutionError(OperatorError):
     """An attempt that cannot be resolved; the message says why."""
 
 

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from payments.delivery.sender import DeliveryResult, Sender
@@ -31,10 +31,10 @@ _CLEAN_UP_BATCH = 1000
 _log = logging.getLogger("payments.webhooks")
 
 
-def fan_out(context: Context) -> bool:
+def fan_out(context: Context, *, created: Callable[[], None] = lambda: None) -> bool:
     """Create messages of new events, a share for each merchant; returns whether there may be more.
 
-    Other workers wait meanwhile.
+    Other workers wait meanwhile. ``created`` is called once there are messages to deliver.
     """
     with context.database.transaction() as tx:
         position = cursors.lock(tx, CURSOR)
@@ -46,6 +46,8 @@ def fan_out(context: Context) -> bool:
             webhook_endpoints.lock_for_messages(tx, [each.endpoint_id for each in found])
             webhook_messages.insert(tx, found)
         tx.commit()
+    if found:
+        created()
     return reached is not None or found is not None
 
 

@@ -22,6 +22,8 @@ class Loop:
     name: str
     #: Seconds to wait when there was nothing to do.
     interval: float
+    #: Set when there is something to do, which ends the wait: a queue is served when something is due.
+    due: threading.Event | None = None
     #: Processes one batch; returns whether there may be more.
     run: Callable[[], bool]
     #: Waits for what ``run`` has started and not finished.
@@ -31,12 +33,18 @@ class Loop:
 def run_loop(loop: Loop, stop: threading.Event, watchdog: Watchdog) -> None:
     """Run ``loop`` until ``stop`` is set, then close it. ``watchdog`` observes the time spent inside ``run()``.
 
+    Whoever sets ``stop`` ends the wait for a queue by ``loop.due``.
+
     Returning before ``stop`` is set means that the loop cannot continue: the worker exits then.
     """
     while not stop.is_set():
         try:
             with watchdog.running(loop.name):
                 more = loop.run()
+            if not more and loop.due is not None:
+                loop.due.wait(loop.interval)
+                loop.due.clear()  # before what is due is looked at, so that nothing is missed
+                continue
             delay = 0.0 if more else loop.interval
         except (psycopg.Error, DatabaseUnavailable) as error:
             _log.warning("database not available", extra={"loop": loop.name, "reason": str(error)})

@@ -47,6 +47,9 @@ def run(context: Context, stop: threading.Event, *, time_scale: float = 1.0) -> 
     _log.info("worker started", extra={"loops": list(threads)})
     code = _supervise(context, stop, watchdog, heartbeat, threads, scaled(INTERVAL, time_scale))
     stop.set()
+    for loop in loops:
+        if loop.due is not None:
+            loop.due.set()
     _drain(threads)
     flush_metrics(context)
     _log.info("worker stopped")

@@ -94,6 +94,39 @@ def test_a_command_ends_cleanly(postgres: Postgres, command: str, report: str) -
         assert unwanted not in done.stderr
 
 
+# ---- what each loads ----------------------------------------
+#: Libraries that take long to load, and what does without them: every task waits for `migrate`, and then for the api.
+NEEDLESS = {
+    "migrate": {"alembic", "sqlalchemy", "stripe", "requests", "flask"},
+    "stuck": {"alembic", "sqlalchemy", "stripe", "flask"},
+    "api": {"alembic", "sqlalchemy", "stripe", "requests"},
+    "worker": {"alembic", "sqlalchemy", "stripe", "requests", "flask"},
+}
+#: What a process logs once it has started.
+STARTED = {"api": b"listening on", "worker": b"worker started"}
+
+
+@pytest.mark.parametrize("command", NEEDLESS)
+def test_nothing_needless_is_loaded(postgres: Postgres, tmp_path: Path, command: str) -> None:
+    conninfo = postgres.owner if command == "migrate" else postgres.app
+    environ = environment(conninfo, PYTHONPROFILEIMPORTTIME="1", PORT="0", TMPDIR=str(tmp_path))
+    with (tmp_path / "loaded").open("w+") as loaded:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "payments", command], env=environ, stdout=subprocess.PIPE, stderr=loaded
+        )
+        with process:
+            assert process.stdout is not None
+            if command in STARTED:
+                assert any(STARTED[command] in line for line in process.stdout)
+                process.terminate()
+            process.stdout.read()
+        assert process.returncode == 0
+        loaded.seek(0)
+        packages = {line.rpartition("|")[2].strip().partition(".")[0] for line in loaded}
+    assert "psycopg" in packages
+    assert not packages & NEEDLESS[command]
+
+
 # ---- causes ----------------------------------------
 @pytest.fixture
 def silent() -> Iterator[int]:

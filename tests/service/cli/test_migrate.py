@@ -138,7 +138,7 @@ def next_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         "def upgrade() -> None:\n    op.execute('ALTER TABLE payments ADD COLUMN added text')\n"
     )
     monkeypatch.setattr("payments.repositories.schema.MIGRATIONS", folder)
-    monkeypatch.setattr("payments.cli.migrate.MIGRATIONS", folder)
+    monkeypatch.setattr("payments.cli.alembic_upgrade.MIGRATIONS", folder)
     return "9998"
 
 

@@ -18,7 +18,8 @@ import pytest
 import sqlalchemy
 from alembic import command
 
-from payments.cli.migrate import MigrationInputs, alembic_config, migrate
+from payments.cli.alembic_upgrade import alembic_config
+from payments.cli.migrate import MigrationInputs, migrate
 from payments.processors.inbound import ProcessorEvent
 from payments.repositories.database import Database
 from payments.repositories.schema import known_versions

@@ -9,8 +9,9 @@ import pytest
 from alembic.script import ScriptDirectory
 from psycopg.conninfo import make_conninfo
 
+from payments.cli.alembic_upgrade import alembic_config
 from payments.cli.main import main
-from payments.cli.migrate import MigrationInputs, alembic_config, migrate
+from payments.cli.migrate import MigrationInputs, migrate
 from payments.repositories.database import EXIT_DATABASE_UNUSABLE, Database, DatabaseUnavailable, require_current_schema
 from payments.repositories.schema import SchemaOutdated, known_versions
 from payments.server import https_server
