@@ -8,6 +8,9 @@ from hypothesis import Phase, settings
 from tests.progress import ProgressLines
 from tests.proof.profile import profile
 
+#: Defined once for all: a fixture that a module imports becomes another one, with a database of its own.
+pytest_plugins = ["tests.service.fixtures"]
+
 # How long an example takes says something about the machine, nothing about the promise. The rest stays as Hypothesis
 # chooses it: random at a desk, derandomized in CI.
 _CURRENT = settings.get_profile(settings.get_current_profile_name())

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from psycopg.conninfo import conninfo_to_dict
 
-from tests.service.conftest import Postgres
+from tests.service.fixtures import Postgres
 from tests.waiting import wait_until
 
 SERVICE = Path(__file__).parents[2] / "service"

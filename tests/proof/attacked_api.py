@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.proof.wire import Answer, Wire
-from tests.service.conftest import ApiKey, Postgres
+from tests.service.fixtures import ApiKey, Postgres
 from tests.service.server.processes import Started, environment, is_healthy, start
 from tests.waiting import wait_until
 

@@ -13,7 +13,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from tests.proof.history import NEVER, Entry, History, Json, Verdict, now
-from tests.service.conftest import ApiKey
+from tests.service.fixtures import ApiKey
 
 #: Seconds. Shorter than the api may take, so that clients often ask again while the first request is at work.
 _TIMEOUT = (2.0, 4.0)

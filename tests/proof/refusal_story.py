@@ -10,7 +10,7 @@ from hypothesis.stateful import rule
 
 from tests.proof.model import Json
 from tests.proof.shop import Answer, Shop, fingerprint, matches
-from tests.service.conftest import Postgres, make_key
+from tests.service.fixtures import Postgres, make_key
 
 PICK = st.integers(0, 7)
 #: What is wrong with a new payment.

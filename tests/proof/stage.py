@@ -20,7 +20,7 @@ from payments.services import inbox, recovery, webhook_delivery
 from payments.services.recovery import void_expired_authorizations
 from tests.proof.audit import audit
 from tests.service.api import Client
-from tests.service.conftest import ApiKey, Postgres
+from tests.service.fixtures import ApiKey, Postgres
 
 #: What an actor does, and what it is answered, such as ``201`` or ``409 operation_in_progress``.
 Action = Callable[["Stage"], str]

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import psycopg
 from psycopg import sql
 
-from tests.service.conftest import Postgres
+from tests.service.fixtures import Postgres
 
 
 @contextmanager

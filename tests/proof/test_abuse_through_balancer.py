@@ -12,7 +12,7 @@ import pytest
 from tests.proof.attacked_api import Api, attacked
 from tests.proof.http_shapes import SHAPES, Shape
 from tests.rehearsal.elbv2.harness import GROUP, Harness, run_scenario
-from tests.service.conftest import Postgres, make_key
+from tests.service.fixtures import Postgres, make_key
 
 pytestmark = pytest.mark.rehearsal
 

@@ -18,7 +18,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.util.retry import Retry
 
 from tests.proof.profile import profile
-from tests.service.conftest import ApiKey, Postgres
+from tests.service.fixtures import ApiKey, Postgres
 from tests.service.receivers import Receiver, receiver
 from tests.service.server.processes import Started, environment, is_healthy, start
 from tests.waiting import wait_until

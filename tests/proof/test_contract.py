@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from tests.proof.profile import profile
-from tests.service.conftest import ApiKey, Postgres
+from tests.service.fixtures import ApiKey, Postgres
 from tests.service.server.processes import Started, environment, is_healthy, start
 from tests.waiting import wait_until
 

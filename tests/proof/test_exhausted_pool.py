@@ -16,7 +16,7 @@ import urllib3
 from psycopg.conninfo import conninfo_to_dict
 
 from tests.proof.link import Link, Network, Weather
-from tests.service.conftest import ApiKey, Postgres
+from tests.service.fixtures import ApiKey, Postgres
 from tests.service.server.processes import Started, environment, is_healthy, start
 from tests.waiting import wait_until
 

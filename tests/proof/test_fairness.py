@@ -21,12 +21,7 @@ from payments.worker.schedule import all_loops
 from payments.worker.watchdog import Watchdog
 from tests.proof.crowd import Crowd, crowd
 from tests.proof.profile import profile
-from tests.service.conftest import Postgres
-from tests.service.conftest import _pool as _pool
-from tests.service.conftest import database as database
-from tests.service.conftest import migrated as migrated
-from tests.service.conftest import postgres as postgres
-from tests.service.conftest import postgres_server as postgres_server
+from tests.service.fixtures import Postgres
 from tests.waiting import wait_until
 
 # Connections that the crowd has just accepted when it ends are closed by the garbage collector.

@@ -16,7 +16,7 @@ import pytest
 from tests.proof.attacked_api import PROMPT, Api, attacked, held
 from tests.proof.http_shapes import CANARY, SHAPES, Shape
 from tests.proof.wire import Answer, Wire
-from tests.service.conftest import Postgres, make_key
+from tests.service.fixtures import Postgres, make_key
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.rehearsal

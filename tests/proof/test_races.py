@@ -20,7 +20,7 @@ from tests.proof.race_of_payments import PAYMENTS
 from tests.proof.race_of_settings import SETTINGS
 from tests.proof.stage import Stage
 from tests.service.api import Client, sandbox_context
-from tests.service.conftest import ApiKey, Postgres
+from tests.service.fixtures import ApiKey, Postgres
 
 #: Orders per race in the short profile; most races have no more of them.
 ORDERS = 12

@@ -19,7 +19,7 @@ import urllib3
 
 from payments.repositories.schema import known_versions
 from tests.service.cli.test_releases import previous as previous
-from tests.service.conftest import ApiKey, Postgres, make_database, make_key
+from tests.service.fixtures import ApiKey, Postgres, make_database, make_key
 from tests.service.server.processes import SERVICE, environment
 from tests.waiting import wait_until
 

@@ -11,7 +11,7 @@ from payments.repositories.database import Database
 from payments.services import recovery
 from tests.proof.stage import answer_of
 from tests.service.api import Client, recover_due, sandbox_context, start_3ds
-from tests.service.conftest import ApiKey, Postgres
+from tests.service.fixtures import ApiKey, Postgres
 from tests.service.scripted import execute
 
 

@@ -27,7 +27,7 @@ from payments.worker.schedule import all_loops
 from tests.proof.history import Json
 from tests.proof.world import ROOT, StormPostgres
 from tests.service.api import Client, sandbox_context
-from tests.service.conftest import RUN, ApiKey, Postgres, make_database, make_key
+from tests.service.fixtures import RUN, ApiKey, Postgres, make_database, make_key
 from tests.service.postgres_server import PostgresServer, _binary
 from tests.service.receivers import Receiver, receiver
 from tests.waiting import wait_until

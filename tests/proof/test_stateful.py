@@ -36,7 +36,7 @@ from tests.proof.refusal_story import RefusalStory
 from tests.proof.settings_story import Settings, SettingsStory
 from tests.proof.shop import Answer, Shop, fingerprint, matches
 from tests.service.api import sandbox_context
-from tests.service.conftest import Postgres, make_key
+from tests.service.fixtures import Postgres, make_key
 
 pytestmark = pytest.mark.rehearsal
 

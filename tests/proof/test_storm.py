@@ -15,7 +15,7 @@ from tests.proof.faults import Fault, Storm, plan
 from tests.proof.profile import profile
 from tests.proof.quiet import wait_until_quiet
 from tests.proof.world import World, world
-from tests.service.conftest import make_key
+from tests.service.fixtures import make_key
 from tests.service.processors.stripe_standin import API_KEY, WEBHOOK_SECRET, StripeStandin, stripe_standin
 from tests.service.receivers import Receiver, receiver
 

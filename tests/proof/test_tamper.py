@@ -24,7 +24,7 @@ from tests.proof import tampering
 from tests.proof.profile import profile
 from tests.proof.tampering import changed, columns, put_back
 from tests.service.api import Client, sandbox_context
-from tests.service.conftest import ApiKey, Postgres
+from tests.service.fixtures import ApiKey, Postgres
 
 _TABLES = ("ledger_transfers", "ledger_seals", "ledger_rollups")
 _KEYS = {"ledger_transfers": ("id",), "ledger_seals": ("number",),

@@ -13,8 +13,8 @@ from payments.domain.ledger import ACCOUNTS, PostingKind
 from payments.repositories.database import Database
 from payments.services import ledger_integrity
 from tests.proof.tampering import changed, columns, owning, put_back
-from tests.service.conftest import ApiKey, Postgres
 from tests.service.elsewhere import Shop
+from tests.service.fixtures import ApiKey, Postgres
 from tests.service.processors.stripe_dashboard import DISPUTE_FEE, StripeDashboard
 from tests.service.processors.stripe_standin import stripe_standin
 

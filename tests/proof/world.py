@@ -16,7 +16,7 @@ import requests
 
 from payments.cli.migrate import MigrationInputs, migrate
 from tests.proof.link import Link, Network
-from tests.service.conftest import RUN, Postgres, make_database
+from tests.service.fixtures import RUN, Postgres, make_database
 from tests.service.postgres_server import PostgresServer
 from tests.waiting import wait_until
 

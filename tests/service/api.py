@@ -14,7 +14,7 @@ from payments.repositories.database import Database
 from payments.services.context import Context
 from payments.web.app import create_app
 from payments.worker.recovery import RecoveryPool
-from tests.service.conftest import ApiKey
+from tests.service.fixtures import ApiKey
 
 #: Live keys are accepted; the processor is the context's.
 SETTINGS = Settings(

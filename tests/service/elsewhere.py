@@ -10,7 +10,7 @@ from payments.repositories.database import Database
 from payments.services import inbox, ledger_integrity
 from payments.worker.processor_events import EventPool
 from tests.service.api import Client, context_with, recover_due
-from tests.service.conftest import ApiKey, Postgres
+from tests.service.fixtures import ApiKey, Postgres
 from tests.service.processors.stripe_dashboard import StripeDashboard
 from tests.service.processors.stripe_standin import API_KEY, WEBHOOK_SECRET
 

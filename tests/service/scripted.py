@@ -8,7 +8,7 @@ import psycopg
 from payments.domain.outcomes import Outcome, Result
 from payments.processors.base import Call, CallKind, Capabilities
 from tests.service.api import Client, recover_due
-from tests.service.conftest import Postgres
+from tests.service.fixtures import Postgres
 
 UNKNOWN = Result(outcome=Outcome.UNKNOWN, detail="time-out")
 APPROVED = Result(outcome=Outcome.APPROVED, reference="ref_1")

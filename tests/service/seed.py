@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import psycopg
 
 from payments.domain.ids import Prefix, new_id
-from tests.service.conftest import Postgres
+from tests.service.fixtures import Postgres
 
 
 def add_event(postgres: Postgres, merchant_id: str, *, livemode: bool = False, type: str = "payment.succeeded") -> str:  # noqa: A002 - the column's name

@@ -20,7 +20,7 @@ from payments.services import housekeeping, inbox, ledger_integrity, webhook_del
 from payments.services.context import Context
 from payments.worker.webhook_delivery import DeliveryPool
 from tests.service.api import Client, recover_due
-from tests.service.conftest import ApiKey, Postgres
+from tests.service.fixtures import ApiKey, Postgres
 from tests.service.receivers import receiver
 from tests.service.scripted import execute
 

@@ -10,7 +10,7 @@ from payments.domain import webhooks
 from payments.domain.api_keys import compose, new_secret
 from payments.observability import logs, timing
 from payments.observability.metrics import Metrics
-from tests.service.conftest import Postgres
+from tests.service.fixtures import Postgres
 
 
 def test_a_log_line_is_one_json_object() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from payments.repositories.database import Database
 from stages.monitoring.log_queries import QUERIES
-from tests.service.conftest import Postgres, make_key
+from tests.service.fixtures import Postgres, make_key
 from tests.service.insights import UnknownSyntaxError, matched, parse, rows, run
 from tests.service.telemetry import Telemetry, collect
 

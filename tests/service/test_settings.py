@@ -8,7 +8,7 @@ import pytest
 
 from payments.core.settings import Settings, SettingsError
 from payments.services.wiring import make_context, routes
-from tests.service.conftest import Postgres
+from tests.service.fixtures import Postgres
 
 #: A valid environment that takes money.
 STRIPE = {

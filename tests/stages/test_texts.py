@@ -8,6 +8,7 @@ import pytest
 from payments.cli.migrate import LOCK_DEADLINE, LOCK_TIMEOUT
 from payments.domain.operations import PROCESSOR_DEADLINE, STUCK_AFTER
 from payments.server import certificate as certificates
+from payments.server import main as server
 from payments.web.http.auth import CACHE_SECONDS
 from payments.worker import main as worker
 from stages.monitoring.alarms import (
@@ -52,7 +53,7 @@ def runbook(dev: Templates) -> dict[str, set[Quantity]]:
     group = dev.one("AWS::ElasticLoadBalancingV2::TargetGroup")
     unhealthy = seconds(group["HealthCheckIntervalSeconds"] * group["UnhealthyThresholdCount"])
     return {
-        "error-rate": {percent(MAX_ERROR_RATE)},
+        "error-rate": {percent(MAX_ERROR_RATE), seconds(server._PATIENCE)},  # the constant itself
         "p99-latency": {seconds(MAX_P99_SECONDS)},
         "unhealthy-targets": {unhealthy},
         "worker-tasks": {seconds(worker._LONGEST_RUN)},  # the constant itself

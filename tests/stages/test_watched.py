@@ -8,11 +8,7 @@ import pytest
 
 from payments.observability.metrics import NAMESPACE
 from payments.repositories.database import Database
-from tests.service.conftest import Postgres, make_key
-from tests.service.conftest import _journal_pool as _journal_pool
-from tests.service.conftest import _pool as _pool
-from tests.service.conftest import migrated as migrated
-from tests.service.conftest import postgres_server as postgres_server
+from tests.service.fixtures import Postgres, make_key
 from tests.service.telemetry import ENVIRONMENT, collect
 from tests.stages.model import Templates
 

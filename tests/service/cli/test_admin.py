@@ -16,7 +16,7 @@ from payments.cli.main import main
 from payments.repositories.database import Database
 from payments.services.context import Context
 from tests.service.api import Client, sandbox_context
-from tests.service.conftest import ApiKey, Postgres
+from tests.service.fixtures import ApiKey, Postgres
 from tests.service.receivers import Receiver, receiver
 
 Run = Callable[..., tuple[int, dict[str, Any], str]]

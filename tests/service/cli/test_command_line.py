@@ -14,7 +14,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from payments.cli.main import main
-from tests.service.conftest import ApiKey, Postgres, make_database
+from tests.service.fixtures import ApiKey, Postgres, make_database
 from tests.service.lossy_proxy import LossyProxy, Lost
 from tests.service.scripted import execute
 from tests.waiting import wait_until

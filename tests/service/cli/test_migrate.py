@@ -13,7 +13,7 @@ from payments.cli.migrate import LOCK_TIMEOUT, MigrationError, MigrationInputs, 
 from payments.repositories.database import LONGEST_LOCK_WAIT, Database
 from payments.repositories.schema import MIGRATION_LOCK, MIGRATIONS, known_versions
 from tests.service.api import Client, sandbox_context
-from tests.service.conftest import Postgres, make_database, make_key
+from tests.service.fixtures import Postgres, make_database, make_key
 
 INPUTS = MigrationInputs(
     app_user="payments_service", app_password="app-password", smoke_key_id="smoketest", smoke_key_secret="s" * 43

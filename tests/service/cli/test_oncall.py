@@ -19,7 +19,7 @@ from payments.repositories.database import Database
 from payments.services import ledger_integrity
 from payments.services.context import Context
 from tests.service.api import Client, sandbox_context
-from tests.service.conftest import ApiKey, Postgres
+from tests.service.fixtures import ApiKey, Postgres
 
 Run = Callable[..., tuple[int, list[dict[str, Any]], str]]
 

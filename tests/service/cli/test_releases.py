@@ -26,7 +26,7 @@ from payments.repositories.schema import known_versions
 from payments.services import inbox, ledger_integrity, reconciliation, webhook_delivery
 from payments.services.reconciliation import SettlementReport
 from tests.service.api import Client, sandbox_context, start_3ds
-from tests.service.conftest import ApiKey, Postgres, make_database, make_key
+from tests.service.fixtures import ApiKey, Postgres, make_database, make_key
 
 INPUTS = MigrationInputs(app_user="payments_service", app_password="app-password")
 REPOSITORY = Path(__file__).parents[3]

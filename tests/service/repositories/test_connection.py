@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 from payments.repositories.connection import Connection, begin_request, may_have_committed
 from payments.repositories.database import Database
 from tests.service.api import Client, sandbox_context
-from tests.service.conftest import ApiKey, Postgres, make_key
+from tests.service.fixtures import ApiKey, Postgres, make_key
 from tests.service.lossy_proxy import LossyProxy
 
 _TYPES = {

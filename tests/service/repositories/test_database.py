@@ -13,7 +13,7 @@ from payments.processors.base import Call
 from payments.processors.sandbox import SandboxProcessor
 from payments.repositories.database import Database, DatabaseUnavailable
 from tests.service.api import Client, context_with, sandbox_context
-from tests.service.conftest import RUN, ApiKey, Postgres
+from tests.service.fixtures import RUN, ApiKey, Postgres
 from tests.service.postgres_server import FAST, PostgresServer
 from tests.waiting import wait_until
 

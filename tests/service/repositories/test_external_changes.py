@@ -10,7 +10,7 @@ from payments.repositories import external_attempts
 from payments.repositories.database import Database
 from payments.services import inbox
 from tests.service.api import Client, sandbox_context
-from tests.service.conftest import ApiKey, Postgres
+from tests.service.fixtures import ApiKey, Postgres
 
 
 @pytest.fixture

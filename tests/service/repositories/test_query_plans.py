@@ -13,7 +13,7 @@ from payments.repositories.connection import Connection
 from payments.repositories.cursors import Position
 from payments.repositories.database import Database
 from payments.repositories.webhook_messages import InFlight
-from tests.service.conftest import ApiKey, Postgres
+from tests.service.fixtures import ApiKey, Postgres
 
 #: One merchant with 100,000 messages to 16 endpoints, a hundred of them due, and as many deliveries.
 FILL = """

@@ -17,7 +17,7 @@ from payments.repositories.schema import SchemaOutdated, known_versions
 from payments.server import https_server
 from payments.server import main as server
 from payments.worker import main as worker
-from tests.service.conftest import Postgres, make_database
+from tests.service.fixtures import Postgres, make_database
 
 INPUTS = MigrationInputs(app_user="payments_service", app_password="app-password")
 UNREACHABLE = make_conninfo(host="127.0.0.1", port=1)

@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 
 from payments.repositories.database import Database, DatabaseUnavailable
 from tests.service.api import Client, recover_due, sandbox_context
-from tests.service.conftest import ApiKey, Postgres, make_key
+from tests.service.fixtures import ApiKey, Postgres, make_key
 from tests.service.web.test_route_table import KEYED, Route, _call, _path, client, objects
 
 __all__ = ["client", "objects"]
@@ -149,19 +149,31 @@ def test_a_tenant_id_is_never_part_of_the_statement(own: Database) -> None:
 
 
 def test_a_lost_connection_is_reported_as_such(own: Database, key: ApiKey, postgres: Postgres) -> None:
-    with own.transaction() as tx:
-        pid = tx.info.backend_pid
-        tx.commit()
-        with psycopg.connect(postgres.superuser, autocommit=True) as connection:
-            connection.execute("SELECT pg_terminate_backend(%s)", [pid])
-
-    def use() -> None:
+    def use(*, lost: bool) -> None:
         with own.tenant_transaction(key) as tx:
-            tx.execute("SELECT 1")
+            if lost:
+                terminate(postgres, tx.info.backend_pid)
+            assert tx.execute("SELECT current_user AS role").fetchone() == {"role": "payments_merchant"}
 
     with pytest.raises((psycopg.OperationalError, DatabaseUnavailable)):
-        use()
-    use()
+        use(lost=True)
+    use(lost=False)
+
+
+def test_a_connection_lost_between_uses_is_replaced(own: Database, key: ApiKey, postgres: Postgres) -> None:
+    with own.tenant_transaction(key) as tx:
+        terminated = tx.execute("SELECT pg_backend_pid() AS pid").fetchone()["pid"]  # type: ignore[index]
+    terminate(postgres, terminated)
+    with own.tenant_transaction(key) as tx:
+        row = tx.execute("SELECT pg_backend_pid() AS pid, current_user AS role").fetchone()
+    assert row
+    assert row["pid"] != terminated
+    assert row["role"] == "payments_merchant"
+
+
+def terminate(postgres: Postgres, pid: int) -> None:
+    with psycopg.connect(postgres.superuser, autocommit=True) as connection:
+        assert connection.execute("SELECT pg_terminate_backend(%s, 60000)", [pid]).fetchone() == (True,)
 
 
 #: What else may open a transaction during a request: loading the API key, before its tenant is known, and the sandbox,

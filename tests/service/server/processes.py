@@ -13,7 +13,7 @@ from typing import Any
 
 from psycopg.conninfo import conninfo_to_dict
 
-from tests.service.conftest import Postgres
+from tests.service.fixtures import Postgres
 
 SERVICE = Path(__file__).parents[3] / "service"
 

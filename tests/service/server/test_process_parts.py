@@ -14,7 +14,7 @@ from payments.server import main
 from payments.server.certificate import create_self_signed
 from payments.server.main import flush
 from tests.service.api import Client, sandbox_context
-from tests.service.conftest import ApiKey
+from tests.service.fixtures import ApiKey
 
 
 @pytest.mark.parametrize("host", ["127.0.0.5", "0.0.0.0", "api.internal"])

@@ -17,7 +17,7 @@ import pytest
 import requests
 import urllib3
 
-from tests.service.conftest import ApiKey, Postgres
+from tests.service.fixtures import ApiKey, Postgres
 from tests.service.server.processes import SERVICE, Started, environment, healthcheck, is_healthy, start
 from tests.waiting import wait_until
 

@@ -12,7 +12,7 @@ from payments.domain.outcomes import Outcome, Result
 from payments.repositories.database import Database
 from payments.services.recovery import void_expired_authorizations
 from tests.service.api import Client, context_with, recover_due, sandbox_context, start_3ds
-from tests.service.conftest import ApiKey, Postgres, make_key
+from tests.service.fixtures import ApiKey, Postgres, make_key
 from tests.service.scripted import APPROVED, Scripted, execute, look_up_now
 
 HOUR = timedelta(hours=1)

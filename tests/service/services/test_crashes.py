@@ -11,7 +11,7 @@ import pytest
 from payments.repositories.database import Database
 from payments.services import ledger_integrity
 from tests.service.api import Client, recover_due, sandbox_context
-from tests.service.conftest import ApiKey, Postgres
+from tests.service.fixtures import ApiKey, Postgres
 from tests.service.services import victim
 
 

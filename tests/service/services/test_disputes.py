@@ -8,8 +8,8 @@ import pytest
 from payments.domain.disputes import CLOSED, TRANSITIONS, DisputeStatus
 from payments.processors import stripe_api
 from payments.repositories.database import Database
-from tests.service.conftest import ApiKey, Postgres
 from tests.service.elsewhere import Shop
+from tests.service.fixtures import ApiKey, Postgres
 from tests.service.processors.stripe_dashboard import DISPUTE_FEE, StripeDashboard
 from tests.service.processors.stripe_standin import stripe_standin
 

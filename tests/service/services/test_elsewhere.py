@@ -8,8 +8,8 @@ import pytest
 from payments.processors import stripe_api, stripe_snapshots
 from payments.repositories.database import Database
 from payments.services import comparison, inbox
-from tests.service.conftest import ApiKey, Postgres
 from tests.service.elsewhere import Shop
+from tests.service.fixtures import ApiKey, Postgres
 from tests.service.processors.stripe_dashboard import StripeDashboard
 from tests.service.processors.stripe_rules import Refused
 from tests.service.processors.stripe_standin import stripe_standin

@@ -15,8 +15,8 @@ from payments.repositories.database import Database
 from payments.services import following, inbox
 from payments.services.comparison import Comparison
 from payments.worker.processor_events import EventPool
-from tests.service.conftest import ApiKey, Postgres
 from tests.service.elsewhere import Shop
+from tests.service.fixtures import ApiKey, Postgres
 from tests.service.processors.stripe_dashboard import DISPUTE_FEE, StripeDashboard
 from tests.service.processors.stripe_standin import stripe_standin
 

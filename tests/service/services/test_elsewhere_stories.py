@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from payments.domain.disputes import TRANSITIONS, DisputeStatus
 from payments.processors import stripe_api
 from payments.repositories.database import Database
-from tests.service.conftest import ApiKey, Postgres, make_key
 from tests.service.elsewhere import Shop
+from tests.service.fixtures import ApiKey, Postgres, make_key
 from tests.service.processors.stripe_dashboard import StripeDashboard
 from tests.service.processors.stripe_rules import Refused
 from tests.service.processors.stripe_standin import stripe_standin

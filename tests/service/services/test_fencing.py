@@ -10,7 +10,7 @@ from payments.processors.base import Call
 from payments.repositories.database import Database
 from payments.services import execution
 from tests.service.api import Client, context_with, recover_due
-from tests.service.conftest import ApiKey, Postgres
+from tests.service.fixtures import ApiKey, Postgres
 from tests.service.scripted import APPROVED, Preparing, Scripted, execute, look_up_now
 
 

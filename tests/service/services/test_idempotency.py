@@ -15,7 +15,7 @@ from payments.services.housekeeping import delete_expired_keys
 from payments.services.idempotency import seconds_until_retry
 from payments.web.http.idempotency import read_key
 from tests.service.api import Client, context_with, sandbox_context
-from tests.service.conftest import ApiKey, Postgres, make_key
+from tests.service.fixtures import ApiKey, Postgres, make_key
 
 
 @pytest.fixture

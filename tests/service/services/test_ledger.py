@@ -12,7 +12,7 @@ from payments.repositories.connection import Connection
 from payments.repositories.database import Database
 from payments.services import ledger_integrity
 from tests.service.api import Client, sandbox_context
-from tests.service.conftest import ApiKey, Postgres
+from tests.service.fixtures import ApiKey, Postgres
 
 
 @pytest.fixture

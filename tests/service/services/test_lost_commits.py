@@ -17,7 +17,7 @@ from payments.repositories import attempts
 from payments.repositories.database import Database
 from payments.services import ledger_integrity
 from tests.service.api import Client, context_with, recover_due, sandbox_context, start_3ds
-from tests.service.conftest import ApiKey, Postgres
+from tests.service.fixtures import ApiKey, Postgres
 from tests.service.lossy_proxy import LossyProxy, Lost
 from tests.service.scripted import APPROVED, Preparing, execute
 from tests.service.services.test_crashes import REQUESTS, Request, assert_done_once, let_time_pass

@@ -9,7 +9,7 @@ from payments.domain.outcomes import Advice
 from payments.repositories.database import Database
 from payments.services import presentation
 from tests.service.api import Client, recover_due, sandbox_context
-from tests.service.conftest import ApiKey, Postgres
+from tests.service.fixtures import ApiKey, Postgres
 
 #: 2.9 % of 1000.
 CAPTURED = [("processor_receivable", "merchant_payable", 1000), ("merchant_payable", "platform_fees", 29)]

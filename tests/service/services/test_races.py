@@ -16,7 +16,7 @@ from payments.services.execution import record
 from payments.services.recovery import void_expired_authorizations
 from payments.services.stuck_attempts import Resolution, ResolutionError
 from tests.service.api import Client, context_with, recover_due, sandbox_context, start_3ds
-from tests.service.conftest import ApiKey, Postgres
+from tests.service.fixtures import ApiKey, Postgres
 from tests.service.scripted import APPROVED, Preparing, Scripted, execute
 
 PREPARED = Result(outcome=Outcome.PREPARED, reference="pi_1")

@@ -16,7 +16,7 @@ from payments.domain.api_keys import ALL_SCOPES, Scope
 from payments.repositories import audit
 from payments.repositories.database import Database
 from tests.service.api import Client, sandbox_context
-from tests.service.conftest import ApiKey, Postgres, make_key
+from tests.service.fixtures import ApiKey, Postgres, make_key
 from tests.service.scripted import execute
 from tests.waiting import wait_until
 

@@ -18,7 +18,7 @@ from payments.services.context import Context
 from payments.services.reconciliation import SettlementReport, reconcile
 from payments.services.webhook_delivery import fan_out
 from tests.service.api import Client, sandbox_context
-from tests.service.conftest import ApiKey, Postgres
+from tests.service.fixtures import ApiKey, Postgres
 from tests.service.seed import add_event, add_event_in
 
 _RUNBOOK = (Path(__file__).parents[3] / "docs" / "operations.md").read_text()
@@ -94,7 +94,7 @@ def test_the_runbook_names_and_ends_the_culprit(client: Client, postgres: Postgr
                 same.execute("ROLLBACK PREPARED 'left behind'")
         else:
             assert found[3] == "culprit"
-            owner.execute("SELECT pg_terminate_backend(%s)", [int(found[0])])
+            owner.execute("SELECT pg_terminate_backend(%s, 60000)", [int(found[0])])
             held.close()
     assert fan_out(client.context)
 

@@ -21,7 +21,7 @@ from payments.services import reconciliation
 from payments.services.reconciliation import ReportError
 from tests.service.api import Client
 from tests.service.cli.test_oncall import Run, client, run
-from tests.service.conftest import Postgres, make_key
+from tests.service.fixtures import Postgres, make_key
 
 __all__ = ["client", "run"]
 HEADER = "kind,reference,currency,amount,fee,settled_on\n"

@@ -15,7 +15,7 @@ from payments.services.housekeeping import measure_backlog
 from payments.services.recovery import void_expired_authorizations
 from payments.services.stuck_attempts import Resolution, ResolutionError
 from tests.service.api import Client, context_with, recover_due, sandbox_context
-from tests.service.conftest import ApiKey, Postgres
+from tests.service.fixtures import ApiKey, Postgres
 from tests.service.scripted import APPROVED, UNKNOWN, Preparing, Scripted, execute, look_up_now
 
 

@@ -11,7 +11,7 @@ from payments.processors.inbound import ProcessorEvent
 from payments.repositories.database import Database
 from payments.services import housekeeping, inbox
 from tests.service.api import Client, recover_due, sandbox_context
-from tests.service.conftest import ApiKey, Postgres
+from tests.service.fixtures import ApiKey, Postgres
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from payments.processors import stripe_api
 from payments.processors.stripe import StripeProcessor
 from payments.repositories.database import Database
 from tests.service.api import Client, context_with, recover_due
-from tests.service.conftest import ApiKey, Postgres
+from tests.service.fixtures import ApiKey, Postgres
 from tests.service.processors.stripe_standin import API_KEY, WEBHOOK_SECRET, StripeStandin, stripe_standin
 from tests.service.scripted import execute
 

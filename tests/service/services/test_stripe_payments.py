@@ -13,7 +13,7 @@ from payments.services import housekeeping, reconciliation
 from payments.services.reconciliation import ReportError, SettlementReport
 from payments.services.recovery import void_expired_authorizations
 from tests.service.api import Client, context_with, recover_due
-from tests.service.conftest import ApiKey, Postgres
+from tests.service.fixtures import ApiKey, Postgres
 from tests.service.processors.stripe_rules import invalid
 from tests.service.processors.stripe_standin import API_KEY, WEBHOOK_SECRET, StripeStandin, stripe_standin
 from tests.service.scripted import execute

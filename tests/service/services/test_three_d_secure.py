@@ -8,7 +8,7 @@ import pytest
 from payments.processors.sandbox import SandboxProcessor
 from payments.repositories.database import Database
 from tests.service.api import Client, recover_due, sandbox_context, start_3ds
-from tests.service.conftest import ApiKey, Postgres
+from tests.service.fixtures import ApiKey, Postgres
 from tests.waiting import wait_until
 
 

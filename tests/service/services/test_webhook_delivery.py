@@ -27,7 +27,7 @@ from payments.services.idempotency import IdempotentRequest
 from payments.services.webhook_delivery import fan_out
 from payments.services.webhook_endpoints import MAX_ENDPOINTS, EndpointUpdate
 from payments.worker.webhook_delivery import DeliveryPool
-from tests.service.conftest import Postgres
+from tests.service.fixtures import Postgres
 from tests.service.receivers import Receiver, receiver
 from tests.service.seed import add_event, add_event_in
 

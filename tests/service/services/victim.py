@@ -10,7 +10,7 @@ from payments.repositories.database import Database
 from payments.services import execution, recovery
 from payments.services import payments as use_cases
 from tests.service.api import Client, recover_due, sandbox_context
-from tests.service.conftest import ApiKey
+from tests.service.fixtures import ApiKey
 
 KILLED = 9
 

@@ -16,7 +16,7 @@ from payments.repositories import api_keys
 from payments.repositories.database import Database
 from payments.web.http import auth
 from tests.service.api import Client, sandbox_context
-from tests.service.conftest import ApiKey, Postgres, make_key
+from tests.service.fixtures import ApiKey, Postgres, make_key
 
 
 @pytest.fixture

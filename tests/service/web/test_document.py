@@ -17,7 +17,7 @@ from payments.repositories.database import Database
 from payments.web.app import create_app
 from payments.web.openapi.examples import resolve
 from tests.service.api import SETTINGS, Client, sandbox_context
-from tests.service.conftest import ApiKey, Postgres, make_key
+from tests.service.fixtures import ApiKey, Postgres, make_key
 
 #: Headers of every response, which the document does not list.
 _ALWAYS = frozenset({"Content-Type", "Content-Length", "Server-Timing", "Server", "Cache-Control", "Request-Id"})

@@ -4,7 +4,7 @@ import pytest
 
 from payments.repositories.database import Database
 from tests.service.api import Client, sandbox_context
-from tests.service.conftest import ApiKey
+from tests.service.fixtures import ApiKey
 
 _VALID = {"amount": 1000, "currency": "EUR", "payment_method": "tok_visa"}
 _INTEGER = "Must be an integer, without quotes, fraction or exponent."

@@ -13,7 +13,7 @@ from payments.repositories.cursors import Position
 from payments.repositories.database import Database
 from payments.repositories.payments import PaymentFilter
 from tests.service.api import Client, sandbox_context
-from tests.service.conftest import ApiKey, Postgres
+from tests.service.fixtures import ApiKey, Postgres
 
 
 @pytest.fixture

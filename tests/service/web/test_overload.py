@@ -13,7 +13,7 @@ from payments.processors.base import Call
 from payments.processors.sandbox import SandboxProcessor
 from payments.repositories.database import Database
 from tests.service.api import SETTINGS, Client, context_with
-from tests.service.conftest import ApiKey
+from tests.service.fixtures import ApiKey
 
 _LIMIT = 2
 

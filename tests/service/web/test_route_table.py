@@ -21,7 +21,7 @@ from payments.web.app import create_app
 from payments.web.http import guards
 from payments.web.openapi.api import Api
 from tests.service.api import SETTINGS, sandbox_context
-from tests.service.conftest import ApiKey, Postgres, make_key
+from tests.service.fixtures import ApiKey, Postgres, make_key
 from tests.service.seed import add_event
 
 #: Path parameters that are not a merchant's object: a capability that is itself secret, and a processor's name.

@@ -16,7 +16,7 @@ from payments.repositories.database import Database
 from payments.services.webhook_delivery import fan_out
 from payments.worker.webhook_delivery import DeliveryPool
 from tests.service.api import Client, sandbox_context
-from tests.service.conftest import ApiKey, Postgres
+from tests.service.fixtures import ApiKey, Postgres
 from tests.service.receivers import Receiver, receiver
 
 _URL = "https://shop.example/hook"

@@ -9,6 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from payments.domain.webhooks import new_secret
 from payments.repositories import inbox
 from payments.repositories.database import Database
 from payments.repositories.webhook_messages import InFlight
@@ -18,7 +19,7 @@ from payments.worker import schedule
 from payments.worker.loops import Loop, run_loop
 from payments.worker.watchdog import Watchdog
 from tests.service.api import Client, context_with
-from tests.service.conftest import ApiKey, Postgres
+from tests.service.fixtures import ApiKey, Postgres
 from tests.service.receivers import receiver
 from tests.service.scripted import Scripted, execute
 from tests.service.seed import add_event
@@ -36,9 +37,10 @@ def add_endpoint(postgres: Postgres, merchant_id: str, url: str) -> None:
     execute(
         postgres,
         "INSERT INTO webhook_endpoints (merchant_id, livemode, id, url, event_types, api_version, secret, created_at)"
-        " VALUES (%s, false, 'we_1', %s, '{*}', '2026-11-01', 'whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA', now())",
+        " VALUES (%s, false, 'we_1', %s, '{*}', '2026-11-01', %s, now())",
         merchant_id,
         url,
+        new_secret(),
     )
 
 

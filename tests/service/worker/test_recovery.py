@@ -18,7 +18,7 @@ from payments.services import execution
 from payments.worker import recovery as pool
 from payments.worker.recovery import RecoveryPool
 from tests.service.api import Client, context_with
-from tests.service.conftest import ApiKey, Postgres
+from tests.service.fixtures import ApiKey, Postgres
 from tests.service.scripted import APPROVED, UNKNOWN, Scripted, execute, look_up_now
 
 

@@ -13,7 +13,7 @@ from payments.processors.base import Call
 from payments.repositories.database import Database
 from payments.worker import main as worker
 from tests.service.api import Client, context_with
-from tests.service.conftest import ApiKey, Postgres
+from tests.service.fixtures import ApiKey, Postgres
 from tests.service.receivers import Receiver, receiver
 from tests.service.scripted import Scripted
 
