@@ -177,9 +177,9 @@ MUTANTS := .run/mutants
 mutants: setup ## mutation score of the payment domain, in some minutes; docs/mutation.md explains it
 	rm -rf $(MUTANTS) && mkdir -p $(MUTANTS)/tests/service $(MUTANTS)/tests/proof
 	cp -r pyproject.toml service/payments $(MUTANTS)
-	cp tests/conftest.py tests/progress.py $(MUTANTS)/tests
+	cp tests/conftest.py tests/progress.py tests/waiting.py $(MUTANTS)/tests
 	cp tests/proof/profile.py $(MUTANTS)/tests/proof
-	cp -r tests/service/domain $(MUTANTS)/tests/service
+	cp -r tests/service/domain tests/service/fixtures.py tests/service/postgres_server.py $(MUTANTS)/tests/service
 	cd $(MUTANTS); export HOME=$$PWD VIRTUAL_ENV=$(CURDIR)/.venv; \
 	  mutmut="$(BIN)/uv run --quiet --no-project --with mutmut==$(MUTMUT_VERSION) mutmut"; \
 	  $$mutmut run --max-children 1 > run.log; $$mutmut results --all true > results
