@@ -24,10 +24,23 @@ export PATH := $(BIN):$(NODE_BIN):$(CURDIR)/node_modules/.bin:$(PATH)
 export JSII_NODE := $(NODE_BIN)/node
 
 .PHONY: help
-help: ## list the commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+help:
+	@awk -F ':.*## ' '/^##@ /{printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## /{printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# ---- set-up ---------------------------------------------------------------------------------------------------------
+##@ Try it, without an AWS account
+.PHONY: rehearse
+rehearse: setup ## run the whole pipeline from the current commit to prod, on this machine; APPROVE=auto asks nothing
+	@$(BIN)/python -m rehearsal run
+
+.PHONY: serve
+serve: setup ## only the API: HTTPS on PORT (default 8443, 0 = any)
+	@$(BIN)/python -m local.serve
+
+.PHONY: rehearse-remote
+rehearse-remote: setup ## a local git remote: whatever is pushed to it goes through the pipeline
+	@$(BIN)/python -m rehearsal.cli.remote
+
+##@ Change the code
 .PHONY: setup
 setup: .venv/.complete node_modules/.complete ## install everything into .venv and node_modules
 
@@ -48,28 +61,6 @@ node_modules/.complete: package.json package-lock.json .venv/.complete
 	npm ci --silent --no-audit --no-fund --ignore-scripts
 	@touch $@
 
-# ---- the main job ---------------------------------------------------------------------------------------------------
-.PHONY: rehearse
-rehearse: setup ## run the whole pipeline from the current commit to prod, on this machine
-	@$(BIN)/python -m rehearsal run
-
-.PHONY: rehearse-remote
-rehearse-remote: setup ## a local git remote: whatever is pushed to it goes through the pipeline
-	@$(BIN)/python -m rehearsal.cli.remote
-
-.PHONY: serve
-serve: setup ## only the API: HTTPS on PORT (default 8443, 0 = any)
-	@$(BIN)/python -m local.serve
-
-.PHONY: bench
-bench: setup ## payments next to what PostgreSQL can do; ONLY=row,row ROUNDS=5 ANYWAY=1; writes .run/bench.json
-	@$(BIN)/python -m benchmarks.bench
-
-.PHONY: soak
-soak: setup ## leave a deployed stage alone, then use it lightly, for MINUTES (default 15); writes .run/soak.json
-	@$(BIN)/python -m local.soak
-
-# ---- checks ---------------------------------------------------------------------------------------------------------
 .PHONY: test
 test: gates rehearsal-tests ## every check and test that CI runs
 
@@ -97,33 +88,6 @@ ruff: setup
 types: setup
 	@mkdir -p .run/reports
 	$(BIN)/mypy --junit-xml .run/reports/mypy.xml
-
-.PHONY: hadolint sast secrets licences sbom dependencies node-dependencies templates
-hadolint: setup ## the Dockerfile
-	$(GATE).static hadolint
-sast: setup ## static application security tests
-	$(GATE).static sast
-secrets: setup ## no secret in any commit
-	$(GATE).secrets
-licences: setup ## licences of what is shipped
-	$(GATE).licences
-sbom: setup ## CycloneDX bill of materials of the image, .run/reports/sbom.cdx.json
-	$(GATE).sbom
-dependencies: setup ## known vulnerabilities of the Python packages
-	$(GATE).dependencies
-node-dependencies: setup ## known vulnerabilities of the Node packages
-	$(GATE).node_dependencies
-templates: setup ## synthesis with its rule packs, then cfn-lint
-	$(GATE).templates
-
-# checkov pins many packages, so it has its own environment. Concurrent builds share it: it is built aside, then moved into place.
-SCANNERS := $(CACHE)/scanners
-.PHONY: scanners
-scanners: setup templates ## a second opinion on templates and Dockerfile, after `templates`
-	@test -x $(SCANNERS)/bin/python || { aside=$(SCANNERS).$$$$; $(BIN)/uv venv --quiet --relocatable --python $(BIN)/python $$aside; \
-	  mv -T $$aside $(SCANNERS) || rm -rf $$aside; }
-	@$(BIN)/uv pip sync --quiet --compile-bytecode --python $(SCANNERS)/bin/python --require-hashes pipeline/gates/scanners.txt
-	$(GATE).scanners $(SCANNERS)/bin/python
 
 # Style and types of the whole tree are incremental; of the tests, those run that are nearest to what changed.
 .PHONY: check
@@ -160,7 +124,53 @@ unit-tests: setup
 rehearsal-tests: setup
 	$(PYTEST) --numprocesses 3 -m rehearsal --junitxml .run/reports/rehearsal-tests.xml
 
-# ---- proof -----------------------------------------------------------------------------------------------------------
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+
+.PHONY: lock
+lock: .venv/.uv ## resolve the *.in files into hashed requirements
+	$(LOCK) --override requirements-overrides.txt requirements.in -o requirements.txt
+	$(LOCK) service/requirements.in -o service/requirements.txt
+	$(LOCK) --override requirements-overrides.txt -c service/requirements.txt requirements-dev.in -o requirements-dev.txt
+	$(LOCK) -c requirements-dev.txt pipeline/jobs/requirements.in -o pipeline/jobs/requirements.txt
+	$(LOCK) pipeline/gates/scanners.in -o pipeline/gates/scanners.txt
+
+##@ Run one gate
+.PHONY: hadolint sast secrets licences sbom dependencies node-dependencies templates
+hadolint: setup ## the Dockerfile
+	$(GATE).static hadolint
+sast: setup ## static application security tests
+	$(GATE).static sast
+secrets: setup ## no secret in any commit
+	$(GATE).secrets
+licences: setup ## licences of what is shipped
+	$(GATE).licences
+sbom: setup ## CycloneDX bill of materials of the image, .run/reports/sbom.cdx.json
+	$(GATE).sbom
+dependencies: setup ## known vulnerabilities of the Python packages
+	$(GATE).dependencies
+node-dependencies: setup ## known vulnerabilities of the Node packages
+	$(GATE).node_dependencies
+templates: setup ## synthesis with its rule packs, then cfn-lint
+	$(GATE).templates
+
+# checkov pins many packages, so it has its own environment. Concurrent builds share it: it is built aside, then moved into place.
+SCANNERS := $(CACHE)/scanners
+.PHONY: scanners
+scanners: setup templates ## a second opinion on templates and Dockerfile, after `templates`
+	@test -x $(SCANNERS)/bin/python || { aside=$(SCANNERS).$$$$; $(BIN)/uv venv --quiet --relocatable --python $(BIN)/python $$aside; \
+	  mv -T $$aside $(SCANNERS) || rm -rf $$aside; }
+	@$(BIN)/uv pip sync --quiet --compile-bytecode --python $(SCANNERS)/bin/python --require-hashes pipeline/gates/scanners.txt
+	$(GATE).scanners $(SCANNERS)/bin/python
+
+##@ Measure and attack
+.PHONY: bench
+bench: setup ## payments next to what PostgreSQL can do; ONLY=row,row ROUNDS=5 ANYWAY=1; writes .run/bench.json
+	@$(BIN)/python -m benchmarks.bench
+
+.PHONY: soak
+soak: setup ## leave a deployed stage alone, then use it lightly, for MINUTES (default 15); writes .run/soak.json
+	@$(BIN)/python -m local.soak
+
 # Every attack of tests/proof for so long each; in its short profile each is part of `make test`.
 MINUTES ?= 30
 
@@ -169,7 +179,6 @@ proof: setup ## attack the service for MINUTES (default 30) per attack, from SEE
 	@mkdir -p .run/reports
 	export MINUTES=$(MINUTES) $(if $(SEED),SEED=$(SEED)); $(PYTEST) --numprocesses 0 -rA --show-capture=stdout tests/proof --junitxml .run/reports/proof.xml
 
-# ---- mutation score ----------------------------------------------------------------------------------------------------
 MUTMUT_VERSION := 3.8.1
 MUTANTS := .run/mutants
 
@@ -185,7 +194,6 @@ mutants: setup ## mutation score of the payment domain, in some minutes; docs/mu
 	  $$mutmut run --max-children 1 > run.log; $$mutmut results --all true > results
 	@cut -d. -f3- $(MUTANTS)/results | sed 's/\..*:/:/' | sort | uniq -c; grep -v ': killed$$' $(MUTANTS)/results || true
 
-# ---- permissions of the last rehearsal ----------------------------------------------------------------------------------
 .PHONY: permission-mutants
 permission-mutants: setup ## take each permission out of the last rehearsal's policies: which does no call need?
 	$(BIN)/python -m rehearsal.permissions.mutants tests/local/unexercised_permissions.json
@@ -194,7 +202,7 @@ permission-mutants: setup ## take each permission out of the last rehearsal's po
 second-opinion: setup ## have another policy engine decide the calls of the last rehearsal again
 	$(BIN)/python -m rehearsal.permissions.second_opinion
 
-# ---- AWS ------------------------------------------------------------------------------------------------------------
+##@ Deploy to AWS
 .PHONY: synth
 synth: setup ## synthesize into cdk.out; CONTEXT="-c key=value ..." overrides cdk.json
 	cdk synth --quiet $(CONTEXT)
@@ -210,14 +218,3 @@ destroy: setup ## destroy every stack that the app has made, stage stacks first;
 .PHONY: unstick
 unstick: setup ## delete the stacks that a failed first deployment left in ROLLBACK_COMPLETE
 	$(BIN)/python -m operations.unstick $(CONTEXT)
-
-# ---- dependencies ---------------------------------------------------------------------------------------------------
-LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
-
-.PHONY: lock
-lock: .venv/.uv ## resolve the *.in files into hashed requirements
-	$(LOCK) --override requirements-overrides.txt requirements.in -o requirements.txt
-	$(LOCK) service/requirements.in -o service/requirements.txt
-	$(LOCK) --override requirements-overrides.txt -c service/requirements.txt requirements-dev.in -o requirements-dev.txt
-	$(LOCK) -c requirements-dev.txt pipeline/jobs/requirements.in -o pipeline/jobs/requirements.txt
-	$(LOCK) pipeline/gates/scanners.in -o pipeline/gates/scanners.txt
