@@ -113,7 +113,7 @@ def test_all_missing_values_are_named_at_once(file: Path) -> None:
 def test_an_environment_without_a_certificate_is_named(file: Path) -> None:
     arn = CONFIGURED["certificate_arn"]
     given = {**CONFIGURED, "certificate_arn": "", "environments.dev.certificate_arn": arn}
-    with pytest.raises(ConfigurationError, match=r"\n  environments\.prod\.certificate_arn: .* in prod"):
+    with pytest.raises(ConfigurationError, match=r"\n  environments\.prod\.certificate_arn: .* for prod"):
         read(file, given)
 
 
