@@ -76,7 +76,7 @@ def _has_certificate(values: Mapping[str, Any]) -> bool:
 def _certificate(key: str, whose: str) -> Missing:
     return Missing(
         key=key,
-        meaning=f"an ACM certificate for {whose}; or have one issued, with domain_name, hosted_zone_id, hosted_zone_name",
+        meaning=f"an ACM certificate for {whose}, or domain_name, hosted_zone_id and hosted_zone_name to have one",
         example=_CERTIFICATE_EXAMPLE,
         section="4-provide-a-certificate",
     )
