@@ -2,7 +2,6 @@
 
 import json
 import re
-import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from email.utils import formatdate
@@ -77,8 +76,3 @@ def problem(status: HTTPStatus, detail: str, request_id: str) -> Response:
     body = json.dumps(problem_body(status, detail, request_id)).encode()
     headers = {"Server": SERVER, "Content-Type": MEDIA_TYPE, REQUEST_ID_HEADER: request_id, **SECURITY_HEADERS}
     return Response(status=status, headers=headers.items(), body=body)
-
-
-def new_request_id() -> str:
-    """Return an ID for a response that the application does not see."""
-    return f"req_{uuid.uuid4().hex}"
