@@ -136,7 +136,7 @@ def principal() -> Principal:
     return cast("Principal", g.principal)
 
 
-def require(scopes: frozenset[Scope]) -> Principal:
+def require(*scopes: Scope) -> Principal:
     """Return the principal of the current request, which must have all ``scopes``.
 
     Raises:
@@ -144,6 +144,6 @@ def require(scopes: frozenset[Scope]) -> Principal:
         ScopeMissing: The key lacks a scope.
     """
     caller = principal()
-    if missing := sorted(scopes - caller.scopes):
+    if missing := sorted(set(scopes) - caller.scopes):
         raise ScopeMissing(f"The API key lacks {', '.join(missing)}. Use a key that has it.", scopes=missing)
     return caller

@@ -64,7 +64,7 @@ def register(app: Flask) -> None:
             return  # 404 or 405
         required = scopes[request.endpoint]
         if required is not None:
-            auth.require(required)
+            auth.require(*required)
         _check_query(takes_query=takes_query[request.endpoint])
 
     app.before_request(check)
