@@ -37,6 +37,12 @@ class AccountTotals:
 
 
 _COLUMNS = "id, xid::text AS xid, currency, debit_account, credit_account, amount, kind, payment_id, created_at"
+#: Found through the payment's attempts: the transfers of each are in an index, as it is booked once.
+_OF_PAYMENT = """
+    AND payment_id = %(payment_id)s AND attempt_id = ANY(ARRAY(
+        SELECT id FROM attempts
+        WHERE merchant_id = %(merchant_id)s AND livemode = %(livemode)s AND payment_id = %(payment_id)s))
+"""
 _INSERT = (
     "INSERT INTO ledger_transfers"
     " (id, merchant_id, livemode, currency, debit_account, credit_account, amount, kind, payment_id, attempt_id)"
@@ -84,7 +90,7 @@ def list_for_tenant(
         f"""
         SELECT {_COLUMNS} FROM ledger_transfers
         WHERE merchant_id = %(merchant_id)s AND livemode = %(livemode)s AND {STABLE}
-            {"AND payment_id = %(payment_id)s" if payment_id else ""}
+            {_OF_PAYMENT if payment_id else ""}
             {"AND (xid, id) < (%(xid)s::xid8, %(id)s)" if before else ""}
         ORDER BY ledger_transfers.xid DESC, id DESC LIMIT %(limit)s
         """,  # noqa: S608 - column names only
