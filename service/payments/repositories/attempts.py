@@ -1,7 +1,7 @@
 """Attempts: who holds them, until when, and when they are looked up next. All times are the database's."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import cast
 
@@ -12,8 +12,17 @@ from payments.domain.tenancy import TenantScope
 from payments.repositories.connection import Connection
 from payments.repositories.scope import scope
 
-_COLUMNS = """id, merchant_id, livemode, payment_id, operation_id, kind, processor, processor_reference, generation,
-    deadline_at, next_look_at AS next_lookup_at, looks AS lookups, idempotency_key_hash, outcome, created_at"""
+_FIELDS = tuple(field.name for field in fields(Attempt))
+#: Fields of an attempt whose columns have other names.
+_RENAMED = {"next_lookup_at": "next_look_at", "lookups": "looks"}
+
+
+def columns(prefix: str = "") -> str:
+    """Return the columns that :func:`attempt_from` reads, named ``prefix`` and the field."""
+    return ", ".join(f"{_RENAMED.get(name, name)} AS {prefix}{name}" for name in _FIELDS)
+
+
+_COLUMNS = columns()
 #: Claiming makes the caller the holder until the deadline; the former holder is fenced off by the generation.
 _CLAIM = """
     UPDATE attempts SET generation = generation + 1, deadline_at = clock_timestamp() + %(deadline)s,
@@ -23,8 +32,10 @@ _CLAIM = """
 _EARLY_LOOKUPS = 1
 
 
-def _attempt(row: DictRow) -> Attempt:
-    return Attempt(**{**row, "kind": CallKind(row["kind"])})
+def attempt_from(row: DictRow, prefix: str = "") -> Attempt:
+    """Return the attempt in ``row``, whose columns are named ``prefix`` and the field."""
+    values = {name: row[prefix + name] for name in _FIELDS}
+    return Attempt(**values | {"kind": CallKind(values["kind"])})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,13 +68,13 @@ def insert(tx: Connection, tenant: TenantScope, new: NewAttempt) -> Callable[[],
         """,  # noqa: S608 - column names only
         scope(tenant, **vars(new), deadline=PROCESSOR_DEADLINE),
     )
-    return lambda: reply.one(_attempt)
+    return lambda: reply.one(attempt_from)
 
 
 def get(tx: Connection, attempt_id: str) -> Attempt | None:
     """Return one attempt, whichever merchant it belongs to."""
     row = tx.execute(f"SELECT {_COLUMNS} FROM attempts WHERE id = %s", [attempt_id]).fetchone()  # noqa: S608 - column names only
-    return None if row is None else _attempt(row)
+    return None if row is None else attempt_from(row)
 
 
 def lock_if_held(tx: Connection, attempt: Attempt) -> Callable[[], datetime | None]:
@@ -98,7 +109,7 @@ def claim_due(tx: Connection, *, processor: str, early: bool, limit: int) -> Seq
         """,  # noqa: S608 - column names only
         {"deadline": PROCESSOR_DEADLINE, "processor": processor, "early": early, "limit": limit},
     )
-    return [_attempt(row) for row in rows]
+    return [attempt_from(row) for row in rows]
 
 
 def claim(tx: Connection, attempt_id: str) -> Attempt | None:
@@ -116,7 +127,7 @@ def _claim(tx: Connection, attempt_id: str, condition: str) -> Attempt | None:
         f"{_CLAIM} WHERE id = %(id)s AND status = 'open' {condition} RETURNING {_COLUMNS}",
         {"deadline": PROCESSOR_DEADLINE, "id": attempt_id},
     ).fetchone()
-    return None if row is None else _attempt(row)
+    return None if row is None else attempt_from(row)
 
 
 def store_reference(tx: Connection, attempt: Attempt, reference: str) -> bool:

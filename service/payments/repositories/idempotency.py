@@ -8,6 +8,18 @@ from payments.domain.tenancy import TenantScope
 from payments.repositories.connection import Connection
 from payments.repositories.scope import scope
 
+#: Claims a key that is new, or whose final response has expired: one row, or none if it is in use.
+CLAIM = """
+    INSERT INTO idempotency_keys
+        (merchant_id, livemode, key_hash, fingerprint, request_id, payment_id, operation_id, lease_until)
+    VALUES (%(merchant_id)s, %(livemode)s, %(key_hash)s, %(fingerprint)s, %(request_id)s, %(payment_id)s,
+        %(operation_id)s, clock_timestamp() + %(lease)s)
+    ON CONFLICT (merchant_id, livemode, key_hash) DO UPDATE SET fingerprint = EXCLUDED.fingerprint,
+        request_id = EXCLUDED.request_id, lease_until = EXCLUDED.lease_until, payment_id = EXCLUDED.payment_id,
+        operation_id = EXCLUDED.operation_id, response_status = NULL, response_body = NULL, expires_at = NULL,
+        created_at = now()
+    WHERE idempotency_keys.expires_at <= clock_timestamp()
+"""
 _GET = """
     SELECT fingerprint, request_id, payment_id, operation_id, response_status, response_body,
         extract(epoch FROM lease_until - clock_timestamp())::float8 AS lease_left
@@ -47,17 +59,7 @@ def claim(
     creates: replays return its state while the outcome is open.
     """
     reply = tx.queue(
-        """
-        INSERT INTO idempotency_keys
-            (merchant_id, livemode, key_hash, fingerprint, request_id, payment_id, operation_id, lease_until)
-        VALUES (%(merchant_id)s, %(livemode)s, %(key_hash)s, %(fingerprint)s, %(request_id)s, %(payment_id)s,
-            %(operation_id)s, clock_timestamp() + %(lease)s)
-        ON CONFLICT (merchant_id, livemode, key_hash) DO UPDATE SET fingerprint = EXCLUDED.fingerprint,
-            request_id = EXCLUDED.request_id, lease_until = EXCLUDED.lease_until, payment_id = EXCLUDED.payment_id,
-            operation_id = EXCLUDED.operation_id, response_status = NULL, response_body = NULL, expires_at = NULL,
-            created_at = now()
-        WHERE idempotency_keys.expires_at <= clock_timestamp()
-        """,
+        CLAIM,
         scope(
             tenant,
             key_hash=key_hash,

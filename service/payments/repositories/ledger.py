@@ -37,28 +37,46 @@ class AccountTotals:
 
 
 _COLUMNS = "id, xid::text AS xid, currency, debit_account, credit_account, amount, kind, payment_id, created_at"
+#: Found through the payment's attempts: the transfers of each are in an index, as it is booked once.
+_OF_PAYMENT = """
+    AND payment_id = %(payment_id)s AND attempt_id = ANY(ARRAY(
+        SELECT id FROM attempts
+        WHERE merchant_id = %(merchant_id)s AND livemode = %(livemode)s AND payment_id = %(payment_id)s))
+"""
+_INSERT = (
+    "INSERT INTO ledger_transfers"
+    " (id, merchant_id, livemode, currency, debit_account, credit_account, amount, kind, payment_id, attempt_id)"
+)
+#: The values of one transfer; what differs among those of one statement is numbered.
+_ROW = (
+    "(%(id{number})s, %(merchant_id)s, %(livemode)s, %(currency{number})s, %(debit{number})s, %(credit{number})s,"
+    " %(amount{number})s, %(kind{number})s, %(payment_id)s, %(attempt_id)s)"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewTransfer:
+    """A transfer to be posted."""
+
+    id: str
+    #: Of the posting's amount.
+    currency: str
+    posting: Posting
 
 
 def insert(
-    tx: Connection,
-    tenant: TenantScope,
-    posting: Posting,
-    *,
-    transfer_id: str,
-    currency: str,
-    payment_id: str,
-    attempt_id: str,
+    tx: Connection, tenant: TenantScope, transfers: Sequence[NewTransfer], *, payment_id: str, attempt_id: str
 ) -> None:
-    """Post a transfer."""
-    tx.queue(
-        """
-        INSERT INTO ledger_transfers
-            (id, merchant_id, livemode, currency, debit_account, credit_account, amount, kind, payment_id, attempt_id)
-        VALUES (%(id)s, %(merchant_id)s, %(livemode)s, %(currency)s, %(debit)s, %(credit)s, %(amount)s, %(kind)s,
-            %(payment_id)s, %(attempt_id)s)
-        """,
-        scope(tenant, **vars(posting), id=transfer_id, currency=currency, payment_id=payment_id, attempt_id=attempt_id),
-    )
+    """Post the transfers that an attempt's outcome causes, together: each statement prepares all CHECKs once."""
+    if not transfers:
+        return
+    parameters = scope(tenant, payment_id=payment_id, attempt_id=attempt_id)
+    rows = []
+    for number, transfer in enumerate(transfers):
+        own = {"id": transfer.id, "currency": transfer.currency, **vars(transfer.posting)}
+        parameters |= {f"{name}{number}": value for name, value in own.items()}
+        rows.append(_ROW.format(number=number))
+    tx.queue(f"{_INSERT} VALUES {', '.join(rows)}", parameters)
 
 
 def list_for_tenant(
@@ -72,7 +90,7 @@ def list_for_tenant(
         f"""
         SELECT {_COLUMNS} FROM ledger_transfers
         WHERE merchant_id = %(merchant_id)s AND livemode = %(livemode)s AND {STABLE}
-            {"AND payment_id = %(payment_id)s" if payment_id else ""}
+            {_OF_PAYMENT if payment_id else ""}
             {"AND (xid, id) < (%(xid)s::xid8, %(id)s)" if before else ""}
         ORDER BY ledger_transfers.xid DESC, id DESC LIMIT %(limit)s
         """,  # noqa: S608 - column names only

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime
 
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
@@ -13,11 +12,13 @@ from payments.domain.tenancy import TenantScope
 from payments.repositories.connection import Connection
 from payments.repositories.scope import scope
 
-_PAYMENT = ", ".join(field.name for field in fields(Payment))
+#: The columns that :func:`payment_from` reads.
+PAYMENT_COLUMNS = ", ".join(field.name for field in fields(Payment))
 _OPERATION = ", ".join(field.name for field in fields(Operation))
 
 
-def _payment(row: DictRow) -> Payment:
+def payment_from(row: DictRow) -> Payment:
+    """Return the payment in ``row``."""
     return Payment(
         **{**row, "status": PaymentStatus(row["status"]), "capture_method": CaptureMethod(row["capture_method"])}
     )
@@ -39,63 +40,6 @@ def _find(columns: str, table: str, *, lock: bool) -> str:
     )
 
 
-def insert_payment(
-    tx: Connection,
-    tenant: TenantScope,
-    *,
-    payment_id: str,
-    amount: int,
-    currency: str,
-    payment_method: str,
-    capture_method: CaptureMethod,
-    reference: str | None,
-    description: str | None,
-    metadata: dict[str, str],
-    return_url: str | None,
-    processor: str,
-    api_version: str,
-    created_at: datetime,
-    key_hash: bytes,
-) -> Callable[[], Payment | None]:
-    """Store a payment in ``processing``, with the merchant's current fee. ``amount`` is in minor units.
-
-    It is stored only if ``key_hash``, its Idempotency-Key, was claimed for it, so that nobody has to wait in between.
-
-    Returns:
-        What reads the payment, which is ``None`` if the key is another's.
-    """
-    reply = tx.queue(
-        f"""
-        INSERT INTO payments (merchant_id, livemode, id, status, amount, currency, capture_method, payment_method,
-            reference, description, metadata, return_url, fee_basis_points, processor, api_version, created_at)
-        SELECT merchants.id, %(livemode)s::boolean, %(id)s, 'processing', %(amount)s::bigint, %(currency)s,
-            %(capture_method)s, %(payment_method)s, %(reference)s, %(description)s, %(metadata)s::jsonb, %(return_url)s,
-            fee_basis_points, %(processor)s, %(api_version)s, %(created_at)s::timestamptz
-        FROM merchants WHERE id = %(merchant_id)s AND EXISTS (
-            SELECT FROM idempotency_keys WHERE merchant_id = %(merchant_id)s AND livemode = %(livemode)s
-                AND key_hash = %(key_hash)s AND payment_id = %(id)s)
-        RETURNING {_PAYMENT}
-        """,  # noqa: S608 - column names only
-        scope(
-            tenant,
-            id=payment_id,
-            amount=amount,
-            currency=currency,
-            payment_method=payment_method,
-            capture_method=capture_method,
-            reference=reference,
-            description=description,
-            metadata=Jsonb(metadata),
-            return_url=return_url,
-            processor=processor,
-            api_version=api_version,
-            created_at=created_at,
-            key_hash=key_hash,
-        ),
-    )
-    return lambda: reply.one(_payment)
-
-
 def get_payment(tx: Connection, tenant: TenantScope, payment_id: str, *, lock: bool = False) -> Payment | None:
     """Return one payment of ``tenant``; ``lock`` keeps others from changing it until the transaction ends."""
     return find_payment(tx, tenant, payment_id, lock=lock)()
@@ -105,8 +49,8 @@ def find_payment(
     tx: Connection, tenant: TenantScope, payment_id: str, *, lock: bool = False
 ) -> Callable[[], Payment | None]:
     """Queue :func:`get_payment`; the payment is read by calling what is returned."""
-    reply = tx.queue(_find(_PAYMENT, "payments", lock=lock), scope(tenant, id=payment_id))
-    return lambda: reply.one(_payment)
+    reply = tx.queue(_find(PAYMENT_COLUMNS, "payments", lock=lock), scope(tenant, id=payment_id))
+    return lambda: reply.one(payment_from)
 
 
 def update_payment(tx: Connection, payment: Payment) -> None:
@@ -148,24 +92,24 @@ def list_payments(tx: Connection, tenant: TenantScope, filters: PaymentFilter, *
     wanted = {name: value for name, value in vars(filters).items() if value is not None}
     conditions = ["merchant_id = %(merchant_id)s", "livemode = %(livemode)s", *(_FILTERS[name] for name in wanted)]
     rows = tx.execute(
-        f"SELECT {_PAYMENT} FROM payments WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT %(limit)s",  # noqa: S608 - constant conditions only
+        f"SELECT {PAYMENT_COLUMNS} FROM payments WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT %(limit)s",  # noqa: S608 - constant conditions only
         scope(tenant, **wanted, limit=limit),
     )
-    return [_payment(row) for row in rows]
+    return [payment_from(row) for row in rows]
 
 
 def expired_authorizations(tx: Connection, *, processors: Sequence[str], limit: int) -> Sequence[Payment]:
     """Return payments of any merchant whose authorization has expired with nothing in progress."""
     rows = tx.execute(
         f"""
-        SELECT {_PAYMENT} FROM payments
+        SELECT {PAYMENT_COLUMNS} FROM payments
         WHERE expires_at <= now() AND pending_operation IS NULL AND status IN ('requires_capture', 'partially_captured')
             AND processor = ANY(%s)
         ORDER BY expires_at LIMIT %s
         """,  # noqa: S608 - column names only
         [list(processors), limit],
     )
-    return [_payment(row) for row in rows]
+    return [payment_from(row) for row in rows]
 
 
 def insert_operation(tx: Connection, operation: Operation) -> None:

@@ -8,7 +8,6 @@ from functools import partial
 from payments.domain import disputes as dispute_states
 from payments.domain.disputes import Dispute, DisputeChange
 from payments.domain.ids import Prefix, new_id
-from payments.domain.ledger import Posting
 from payments.domain.operations import CallKind, Operation, OperationStatus
 from payments.domain.outcomes import Outcome, Result
 from payments.domain.payments import Payment
@@ -25,6 +24,7 @@ from payments.domain.transitions import Transition, apply_result, release
 from payments.repositories import disputes, external_attempts, ledger, payments
 from payments.repositories.connection import Connection
 from payments.repositories.external_attempts import RefundAttempt
+from payments.repositories.ledger import NewTransfer
 from payments.services import events
 from payments.services.context import Context
 from payments.services.execution import save
@@ -174,24 +174,16 @@ class Comparison:
             return
         self._now += _STEP
         dispute = change.dispute
+        transfers = []
         for index, (currency, posting) in enumerate(change.postings):
-            self._post(dispute, currency, posting, index)
+            transfer_id = new_id(Prefix.TRANSFER, self._now + timedelta(microseconds=index))
+            transfers.append(NewTransfer(id=transfer_id, currency=currency, posting=posting))
+        ledger.insert(self._tx, dispute, transfers, payment_id=dispute.payment_id, attempt_id=dispute.attempt_id)
         disputes.save(self._tx, dispute)
         subject = dispute_json(dispute)
         self._payment = events.record_subject(self._tx, self._payment, subject, change.events, now=self._now)
         payments.update_payment(self._tx, self._payment)
         self.changes.append(f"dispute {dispute.id} {dispute.status}")
-
-    def _post(self, dispute: Dispute, currency: str, posting: Posting, index: int) -> None:
-        ledger.insert(
-            self._tx,
-            dispute,
-            posting,
-            transfer_id=new_id(Prefix.TRANSFER, self._now + timedelta(microseconds=index)),
-            currency=currency,
-            payment_id=dispute.payment_id,
-            attempt_id=dispute.attempt_id,
-        )
 
     # ---- rows
     def _operation(self, kind: CallKind, amount: int, *, final: bool = True) -> Operation:

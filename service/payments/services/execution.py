@@ -25,6 +25,7 @@ from payments.processors.inbound import SendsWebhooks
 from payments.repositories import attempts, idempotency, inbox, ledger, payments
 from payments.repositories.connection import Connection
 from payments.repositories.database import DatabaseUnavailable
+from payments.repositories.ledger import NewTransfer
 from payments.services import events
 from payments.services.context import Context
 from payments.services.idempotency import ApiResponse
@@ -198,16 +199,11 @@ def save(
     tx: Connection, tenant: TenantScope, attempt_id: str, before: Payment, transition: Transition, *, now: datetime
 ) -> Payment:
     """Store the payment, operation, postings and events of one transition; returns the stored payment."""
-    for index, posting in enumerate(transition.postings):
-        ledger.insert(
-            tx,
-            tenant,
-            posting,
-            transfer_id=new_id(Prefix.TRANSFER, now + index * _TICK),
-            currency=before.currency,
-            payment_id=before.id,
-            attempt_id=attempt_id,
-        )
+    transfers = [
+        NewTransfer(id=new_id(Prefix.TRANSFER, now + index * _TICK), currency=before.currency, posting=posting)
+        for index, posting in enumerate(transition.postings)
+    ]
+    ledger.insert(tx, tenant, transfers, payment_id=before.id, attempt_id=attempt_id)
     payment = events.record(tx, transition.payment, transition.operation, transition.events, now=now)
     if payment != before:
         payments.update_payment(tx, payment)

@@ -19,9 +19,10 @@ from payments.domain.payments import AmountTooLarge, CaptureMethod, OperationNot
 from payments.domain.tenancy import TenantScope
 from payments.observability import logs
 from payments.processors.base import Processor
-from payments.repositories import attempts, payments
+from payments.repositories import attempts, payment_creation, payments
 from payments.repositories.attempts import NewAttempt
 from payments.repositories.connection import Connection
+from payments.repositories.payment_creation import NewPayment
 from payments.services.context import Context
 from payments.services.execution import InFlightAttempt, execute
 from payments.services.idempotency import ApiResponse, IdempotentRequest, claim, claim_or_replay, replay
@@ -83,44 +84,24 @@ def create_payment(
     _require_possible_amount(processor, CallKind.PAYMENT, params.amount, params.currency)
     if not processor.is_available():
         return _replay_or_refuse(context, principal, request)
-    payment_id = new_id(Prefix.PAYMENT, now)
-    attempt_id = new_id(Prefix.ATTEMPT, now)
-    with context.database.tenant_transaction(
-        principal
-    ) as tx:  # Tx1, in one round trip: nothing in it waits for another
-        claim(tx, principal, request, payment_id=payment_id)
-        stored_payment = payments.insert_payment(
-            tx,
-            principal,
-            payment_id=payment_id,
-            amount=params.amount,
-            currency=params.currency,
-            payment_method=params.payment_method,
-            capture_method=params.capture_method,
-            reference=params.reference,
-            description=params.description,
-            metadata=params.metadata,
-            return_url=params.return_url,
-            processor=processor.name,
-            api_version=principal.api_version,
-            created_at=now,
-            key_hash=request.key_hash,
-        )
-        new = NewAttempt(
-            id=attempt_id,
-            payment_id=payment_id,
-            operation_id=None,
-            kind=CallKind.PAYMENT,
-            processor=processor.name,
-            idempotency_key_hash=request.key_hash,
-        )
-        stored_attempt = attempts.insert(tx, principal, new)
+    new = NewPayment(
+        payment_id=new_id(Prefix.PAYMENT, now),
+        attempt_id=new_id(Prefix.ATTEMPT, now),
+        **vars(request),
+        **vars(params),
+        processor=processor.name,
+        api_version=principal.api_version,
+        created_at=now,
+    )
+    with context.database.tenant_transaction(principal) as tx:  # Tx1, in one round trip
+        inserted = payment_creation.insert(tx, principal, new)
         tx.commit()
-        payment, attempt = stored_payment(), stored_attempt()
-    if payment is None or attempt is None:
+        stored = inserted()
+    if stored is None:
         with context.database.tenant_transaction(principal) as tx:
             return replay(tx, principal, request)
-    logs.annotate(payment_id=payment_id)
+    payment, attempt = stored
+    logs.annotate(payment_id=payment.id)
     return execute(context, InFlightAttempt(payment=payment, operation=None, attempt=attempt, started=started))
 
 

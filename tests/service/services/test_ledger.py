@@ -31,7 +31,8 @@ def book(tx: Connection, key: ApiKey, payment_id: str, *, transfer_id: str, amou
     posting = Posting(
         kind=PostingKind.CAPTURE, debit=Account.PROCESSOR_RECEIVABLE, credit=Account.MERCHANT_PAYABLE, amount=amount
     )
-    ledger.insert(tx, key, posting, transfer_id=transfer_id, currency="EUR", payment_id=payment_id, attempt_id=attempt)
+    transfer = ledger.NewTransfer(id=transfer_id, currency="EUR", posting=posting)
+    ledger.insert(tx, key, [transfer], payment_id=payment_id, attempt_id=attempt)
 
 
 def test_balances_equal_the_sum_of_entries_at_any_roll_up(client: Client) -> None:

@@ -13,7 +13,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from payments.domain.outcomes import Outcome, Result
-from payments.repositories import attempts
+from payments.repositories import payment_creation
 from payments.repositories.database import Database
 from payments.services import ledger_integrity
 from tests.service.api import Client, context_with, recover_due, sandbox_context, start_3ds
@@ -138,14 +138,14 @@ def test_what_the_server_rolled_back_did_not_begin(
     shop: Client, postgres: Postgres, monkeypatch: pytest.MonkeyPatch, code: str
 ) -> None:
     """Serialization failure, deadlock, statement and lock time-out."""
-    insert = attempts.insert
+    insert = payment_creation.insert
 
     def fail(tx: Any, *arguments: Any) -> Any:
         insert(tx, *arguments)
         tx.execute(f"DO $$ BEGIN RAISE EXCEPTION 'refused' USING ERRCODE = '{code}'; END $$")
 
     with monkeypatch.context() as patch:
-        patch.setattr(attempts, "insert", fail)
+        patch.setattr(payment_creation, "insert", fail)
         refused = shop.create(key="same")
     assert (refused.status_code, refused.get_json()["code"]) == (503, "service_unavailable")
     assert execute(postgres, "SELECT 1 FROM payments") == []

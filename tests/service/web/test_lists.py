@@ -92,9 +92,11 @@ FILL = """
         payment_id, attempt_id)
     SELECT 'tr' || substr(id, 4), (substr(id, 5)::bigint / 1000 + 100)::text::xid8, merchant_id, livemode, 'EUR',
         'processor_receivable', 'merchant_payable', 1000, 'capture', id, id FROM payments;
+    INSERT INTO attempts (id, merchant_id, livemode, payment_id, kind, processor, status, deadline_at, next_look_at)
+    SELECT id, merchant_id, livemode, id, 'payment', 'sandbox', 'settled', now(), now() FROM payments;
     INSERT INTO operations (merchant_id, livemode, id, payment_id, kind, status, amount, created_at)
     SELECT merchant_id, livemode, 're' || substr(id, 4), id, 'refund', 'succeeded', 1, created_at FROM payments;
-    ANALYZE payments, events, ledger_transfers, operations
+    ANALYZE payments, attempts, events, ledger_transfers, operations
 """
 MIDDLE = f"pay_{ROWS // 2 + 1:026}"
 
@@ -140,6 +142,7 @@ def test_every_list_is_served_from_an_index(many: ApiKey, database: Database) ->
         assert ledger.list_for_tenant(explaining, many, before=Position(xid="150", id="tr_z"), limit=11)
         in_order = list(explaining.plans)
         assert ledger.list_for_tenant(explaining, many, before=None, limit=11, payment_id=MIDDLE)
+    assert "ledger_transfers_attempt_id_kind_key" in explaining.plans[-1], "however many transfers its merchant has"
     for plan in explaining.plans:
         assert "Index" in plan, plan
         assert "Seq Scan" not in plan, plan
