@@ -38,8 +38,8 @@ BATCHES: Mapping[str, Set[str]] = {
     "idempotency_keys": {"idempotency_keys"},
 }
 #: Unique constraints and foreign keys without the merchant, which a sharded database would only enforce within a shard,
-#: or not take at all: Citus wants the shard key in each, so they would be widened by it. That is enough: ids are UUIDv7,
-#: and what a processor refers to belongs to one payment.
+#: or not take at all: Citus wants the shard key in each, so they would be widened by it. That is enough: an id is a
+#: UUIDv7, and what a processor refers to belongs to one payment.
 WITHOUT_MERCHANT = {
     "api_keys_pkey",
     "api_keys_replaced_by_fkey",
