@@ -188,12 +188,16 @@ def test_no_request_writes_rows_of_two_merchants(spy: Spy, postgres: Postgres, s
 
 
 def test_every_payment_is_written_in_its_merchants_scope(spy: Spy, shops: list[Client]) -> None:
-    """The policies, not the statements, keep these transactions on one shard."""
+    """The policies, not the statements, keep these transactions on one shard.
+
+    The sandbox's 3-D Secure page is the exception: a customer has no key, so the attempt says whose payment it is.
+    """
     for shop in shops:
         trade(shop)
     paid = [found for found in spy.transactions() if "payments" in found.tables]
     assert len(paid) >= 10 * len(shops)
-    assert all(found.scopes == found.merchants for found in paid)
+    unscoped = [found.tables for found in paid if found.scopes != found.merchants]
+    assert unscoped == [frozenset({"attempts", "payments", "events"})] * len(shops)
 
 
 #: Makes everything due that the worker does.
