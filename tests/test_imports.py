@@ -13,6 +13,7 @@ PROJECT = Path(__file__).parents[1]
 ALLOWED: Mapping[str, set[str]] = {
     "app.py": {"kit", "pipeline", "stages"},
     "benchmarks": {"benchmarks", "rehearsal"},
+    "benchmarks/capacity": {"benchmarks/capacity", "stages/config"},  # draws the model that the stacks read
     "benchmarks/denominators": {"benchmarks", "service"},  # a bare view on the service's own server
     "integ": {"integ"},
     "kit": {"kit"},

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kit.configuration import ConfigurationError
+from stages.config import capacity_model as model
 
 #: Task sizes of Fargate: CPU units to the memory sizes in MiB that they can be combined with.
 FARGATE_SIZES: Mapping[int, tuple[int, ...]] = {
@@ -38,13 +39,12 @@ class CapacityConfig:
     worker_min_tasks: int = 1
     #: Maximum number of worker tasks.
     worker_max_tasks: int = 2
-    #: Requests per minute and api task above which another task is started: about 60 % of the 4,800 payments per minute
-    #: that half a vCPU handles at the measured 6.2 ms of CPU time per payment (`make bench` measures a machine), so
-    #: that a load increase within one scaling interval is absorbed.
-    requests_per_task_per_minute: int = 3_000
+    #: Requests per minute and api task above which another task is started; none: what the capacity model says for
+    #: `api_cpu` (docs/capacity.md).
+    requests_per_task_per_minute: int | None = None
     #: Minimum Aurora capacity units (ACUs, 2 GiB of memory each); 0.5 is the smallest value that never pauses.
     database_min_acu: float = 0.5
-    #: Maximum Aurora capacity units (ACUs).
+    #: Maximum Aurora capacity units (ACUs). `max_connections` follows from it, after a reboot of both instances.
     database_max_acu: float = 4.0
     #: Retention of automated backups in days (1-35), while the environment exists.
     backup_retention_days: int = 7
@@ -69,7 +69,9 @@ class CapacityConfig:
         self._check_range("database_min_acu", "database_max_acu", minimum=0.5, maximum=256)
         if any(acu * 2 != int(acu * 2) for acu in (self.database_min_acu, self.database_max_acu)):
             raise ConfigurationError("database_min_acu, database_max_acu: use multiples of 0.5 ACU.")
-        if not 1 <= self.requests_per_task_per_minute <= 1_000_000:
+        if self.database_max_acu < 1:
+            raise ConfigurationError("database_max_acu: Aurora's smallest maximum is 1 ACU.")
+        if not 1 <= self.request_target <= 1_000_000:
             raise ConfigurationError("requests_per_task_per_minute: must be between 1 and 1000000.")
         if not 1 <= self.backup_retention_days <= 35:
             raise ConfigurationError("backup_retention_days: Aurora keeps backups for 1 to 35 days.")
@@ -78,6 +80,44 @@ class CapacityConfig:
                 f"log_retention_days: CloudWatch Logs does not offer a retention of {self.log_retention_days} days. "
                 f"Use one of {', '.join(map(str, LOG_RETENTION_DAYS))}."
             )
+        self._check_connections()
+
+    @property
+    def request_target(self) -> int:
+        """Requests per minute and api task above which another task is started."""
+        if self.requests_per_task_per_minute is None:
+            return model.requests_per_task_per_minute(self.api_cpu)
+        return self.requests_per_task_per_minute
+
+    @property
+    def rate_limit(self) -> int:
+        """Requests in five minutes that the firewall lets pass from one address, and with one API key."""
+        return model.rate_limit(api_cpu=self.api_cpu, api_tasks=self.api_max_tasks, max_acu=self.database_max_acu)
+
+    @property
+    def max_connections(self) -> int:
+        """Connections that the database accepts."""
+        return model.max_connections(self.database_min_acu, self.database_max_acu)
+
+    def _check_connections(self) -> None:
+        """Refuse more tasks than the database has connections for while a deployment runs each of them twice."""
+        api, worker, least_acu = self.api_max_tasks, self.worker_max_tasks, self.database_min_acu
+        most = model.most_connections(api, worker)
+        usable = model.usable_connections(least_acu, self.database_max_acu)
+        if most <= usable:
+            return
+        tasks = model.most_tasks(usable)
+        ways = [f"api_max_tasks to at most {tasks - worker}"] if tasks > worker else []
+        ways += [f"worker_max_tasks to at most {tasks - api}"] if tasks > api else []
+        if not ways:
+            ways = [f"api_max_tasks and worker_max_tasks to at most {tasks} together"]
+        acu = model.least_acu(most, least_acu)
+        ways += [f"database_max_acu to at least {acu:g}"] if acu else []
+        raise ConfigurationError(
+            f"api_max_tasks={api}, worker_max_tasks={worker}: during a deployment they open up to {most} connections, "
+            f"but {self.database_max_acu:g} ACUs (with database_min_acu {least_acu:g}) allow {usable}. "
+            f"Set {', or '.join(ways)}."
+        )
 
     def _check_range(self, low: str, high: str, *, minimum: float, maximum: float) -> None:
         if not minimum <= getattr(self, low) <= getattr(self, high) <= maximum:

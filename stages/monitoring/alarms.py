@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 
 from kit.alarms import AlarmSpec
+from stages.config.capacity_model import CONNECTIONS_ALARM
 from stages.config.environment import EnvironmentConfig
 from stages.service.metrics import ServiceMetrics
 
 #: Per cent.
-MAX_DATABASE_CPU = 80
+MAX_DATABASE_CPU, MAX_CONNECTIONS = 80, round(CONNECTIONS_ALARM * 100)
 #: Minutes. The worker picks up an unfinished attempt within 5 s and backs off; after ten minutes it makes no progress.
 MAX_RECOVERY_MINUTES, MAX_WEBHOOK_MINUTES = 10, 15
 #: Minutes. Every reader of events and ledger reads within seconds, unless an open transaction holds it back.
@@ -46,6 +47,13 @@ def alarm_specs(metrics: ServiceMetrics, config: EnvironmentConfig) -> Iterator[
         metric=metrics.database_metric("ACUUtilization", statistic="Maximum"),
         threshold=99,
         periods=15,
+    )
+    connections = config.capacity.max_connections
+    yield AlarmSpec(
+        name="database-connections",
+        summary=f"More than {MAX_CONNECTIONS} % of the database's {connections:,} connections are open.",
+        metric=metrics.database_metric("DatabaseConnections", statistic="Maximum"),
+        threshold=connections * MAX_CONNECTIONS // 100,
     )
     yield AlarmSpec(
         name="recovery-backlog",

@@ -67,7 +67,11 @@ def _containers(metrics: ServiceMetrics) -> list[cloudwatch.IWidget]:
 
 def _database(metrics: ServiceMetrics) -> list[cloudwatch.IWidget]:
     return [
-        _graph("Database connections", metrics.database_metric("DatabaseConnections", statistic="Sum"), unit="open"),
+        _graph(
+            "Database connections",
+            metrics.database_metric("DatabaseConnections", statistic="Maximum", label="writer"),
+            unit="open",
+        ),
         _graph("Database CPU", metrics.database_metric("CPUUtilization", statistic="Maximum"), unit="%"),
         _graph(
             "Database capacity",

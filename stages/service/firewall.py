@@ -38,9 +38,6 @@ class _Problem:
         return ACL.CustomResponseBodyProperty(content_type="APPLICATION_JSON", content=json.dumps(content))
 
 
-#: Requests per five minutes: a merchant's server behind one address, or one key, may send 100 per second.
-RATE_LIMIT_PER_IP = 30_000
-RATE_LIMIT_PER_KEY = 30_000
 #: The API's own limit on a request body, in bytes. The web ACL sees only the first 8 KiB of a body, so it checks the
 #: declared length; the service measures a body without one.
 BODY_LIMIT = 65_536
@@ -93,7 +90,7 @@ class Firewall(Construct):
             custom_response_bodies={key: problem.body() for key, problem in _BODIES.items()},
             data_protection_config=_data_protection(),
             visibility_config=_metrics(names.name("waf-acl")),
-            rules=_rules(names.suffix),
+            rules=_rules(names.suffix, rate_limit=config.capacity.rate_limit),
         )
         wafv2.CfnWebACLAssociation(self, "Association", resource_arn=load_balancer_arn, web_acl_arn=acl.attr_arn)
         log_group = EncryptedLogGroup(self, "Logs", name=names.waf_logs, target=config, key=key)
@@ -136,10 +133,10 @@ def content_length_above(limit: int) -> str:
     return f"^0*({'|'.join([*larger, f'[1-9][0-9]{{{len(digits)},}}'])})$"
 
 
-def _rules(suffix: str) -> list[wafv2.CfnWebACL.RuleProperty]:
+def _rules(suffix: str, *, rate_limit: int) -> list[wafv2.CfnWebACL.RuleProperty]:
     own = [
-        ("rate-limit-ip", _rate(RATE_LIMIT_PER_IP, per_key=False), TOO_MANY),
-        ("rate-limit-key", _rate(RATE_LIMIT_PER_KEY, per_key=True), TOO_MANY),
+        ("rate-limit-ip", _rate(rate_limit, per_key=False), TOO_MANY),
+        ("rate-limit-key", _rate(rate_limit, per_key=True), TOO_MANY),
         ("body-size", _declared_length(), TOO_LARGE),
     ]
     rules = [

@@ -7,11 +7,12 @@ from aws_cdk import aws_applicationautoscaling as autoscaling
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_elasticloadbalancingv2 as elbv2
 
+from stages.config.capacity_model import UTILIZATION
 from stages.config.environment import EnvironmentConfig
 
 Policy = autoscaling.CfnScalingPolicy
-#: Per cent; leaves room to lose one task of three, and for the time that a new one takes to start.
-CPU_TARGET = 60
+#: Per cent.
+CPU_TARGET = round(UTILIZATION * 100)
 #: Seconds.
 SCALE_OUT_COOLDOWN, SCALE_IN_COOLDOWN = 60, 300
 REQUESTS = "Requests"
@@ -27,13 +28,13 @@ def scale_api(
     count.scale_on_request_count(
         REQUESTS,
         policy_name=config.names.name("scaling-policy-api-requests"),
-        requests_per_target=capacity.requests_per_task_per_minute,
+        requests_per_target=capacity.request_target,
         target_group=target_groups[0],
         scale_out_cooldown=Duration.seconds(SCALE_OUT_COOLDOWN),
         scale_in_cooldown=Duration.seconds(SCALE_IN_COOLDOWN),
     )
     if len(target_groups) > 1:
-        _track_requests_of_all(count, target_groups, capacity.requests_per_task_per_minute)
+        _track_requests_of_all(count, target_groups, capacity.request_target)
 
 
 def _track_requests_of_all(

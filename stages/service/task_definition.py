@@ -17,6 +17,7 @@ from constructs import Construct
 
 from kit.acknowledgements import acknowledge
 from kit.policies import allow, grant
+from stages.config import capacity_model
 from stages.config.environment import EnvironmentConfig
 from stages.database.credentials import CredentialArns, import_secret
 from stages.database.stack import DATABASE_NAME
@@ -105,6 +106,7 @@ class Task(Construct):
             "PUBLIC_BASE_URL": self._inputs.base_url,
             "PROCESSOR": config.processor,
             "ALLOW_LIVE_KEYS": str(config.allow_live_keys).lower(),
+            "DB_POOL_SIZE": str(capacity_model.POOL),
         }
 
     def application_secrets(self) -> dict[str, ecs.Secret]:

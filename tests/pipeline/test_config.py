@@ -16,7 +16,7 @@ FILE: Mapping[str, Any] = {
     "environment_suffix": "",
     "branch": "main",
     "api_max_tasks": 6,
-    "environments": {"dev": {}, "prod": {"approval": True, "api_max_tasks": 20}},
+    "environments": {"dev": {}, "prod": {"approval": True, "api_max_tasks": 14}},
     "@aws-cdk/core:checkSecretUsage": True,
 }
 DEFAULT_ACCOUNT = {"CDK_DEFAULT_ACCOUNT": TOOLING}
@@ -40,7 +40,7 @@ def test_environments_inherit_defaults_and_override_them(file: Path) -> None:
     config = read(file)
     dev, prod = config.stages
     assert [(dev.stage_name, dev.approval), (prod.stage_name, prod.approval)] == [("Dev", False), ("Prod", True)]
-    assert (dev.environment.capacity.api_max_tasks, prod.environment.capacity.api_max_tasks) == (6, 20)
+    assert (dev.environment.capacity.api_max_tasks, prod.environment.capacity.api_max_tasks) == (6, 14)
     assert {one.environment.account for one in config.stages} == {config.account} == {TOOLING}
     assert {one.environment.region for one in config.stages} == {config.region} == {"us-east-1"}
     assert config.names.name("pipeline") == "pipeline-main"

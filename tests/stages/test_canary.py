@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from stages.config.capacity import CapacityConfig
 from stages.service.canary import CANARY_MINUTES
 from tests.stages.model import PROJECT, Resource, Templates
 
@@ -102,7 +103,10 @@ def test_scaling_tracks_the_requests_of_both_groups(canary: Templates, dev: Temp
         "AWS::ApplicationAutoScaling::ScalingPolicy", PolicyName="scaling-policy-api-requests-canary-alice"
     )
     tracking = policy["TargetTrackingScalingPolicyConfiguration"]
-    assert (tracking["TargetValue"], "PredefinedMetricSpecification" in tracking) == (3_000, False)
+    assert (tracking["TargetValue"], "PredefinedMetricSpecification" in tracking) == (
+        CapacityConfig().request_target,
+        False,
+    )
     *counts, total = tracking["CustomizedMetricSpecification"]["Metrics"]
     assert (total["Expression"], total["ReturnData"]) == ("SUM([group0, group1])", True)
     counted = set()

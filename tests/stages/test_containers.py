@@ -12,6 +12,7 @@ from payments.core.settings import Settings
 from payments.server import https_server as server
 from payments.worker import heartbeat
 from payments.worker import main as worker
+from stages.config.capacity import CapacityConfig
 from tests.stages.model import PROJECT, Resource, Templates
 
 KINDS = ("api", "worker")
@@ -152,6 +153,7 @@ def test_environment_is_the_contract_with_the_service(dev: Templates, prod: Temp
         "PORT": "8443",
         "PROCESSOR": "sandbox",
         "ALLOW_LIVE_KEYS": "false",
+        "DB_POOL_SIZE": "16",
     }
     live = environment(container(prod, kind, kind))
     assert live["PUBLIC_BASE_URL"] == "https://api.payments.example"
@@ -294,7 +296,7 @@ def test_the_api_scales_on_cpu_and_on_requests(dev: Templates) -> None:
         "scaling-policy-api-requests-dev": "ALBRequestCountPerTarget",
         "scaling-policy-worker-cpu-dev": "ECSServiceAverageCPUUtilization",
     }
-    assert metrics["scaling-policy-api-requests-dev"]["TargetValue"] == 3_000
+    assert metrics["scaling-policy-api-requests-dev"]["TargetValue"] == CapacityConfig().request_target
 
 
 def test_logging_never_blocks_a_payment(each: Templates) -> None:

@@ -17,6 +17,7 @@ ALARMS = {
     "worker-tasks",
     "database-cpu",
     "database-capacity",
+    "database-connections",
     "recovery-backlog",
     "stuck-payments",
     "unmapped-events",
@@ -146,6 +147,7 @@ def test_the_dashboard_searches_all_target_groups(each: Templates) -> None:
     [
         ("database-cpu", "CPUUtilization", 80),
         ("database-capacity", "ACUUtilization", 99),
+        ("database-connections", "DatabaseConnections", 658),
         ("unhealthy-targets", "UnHealthyHostCount", 0),
         ("p99-latency", "TargetResponseTime", 3),
         ("stuck-payments", "StuckAttempts", 0),
