@@ -113,8 +113,8 @@ def test_aurora_takes_no_maximum_of_half_an_acu() -> None:
 def per_second(templates: Templates) -> float:
     """Payments a second of an environment at its largest, at 60 %: the lesser of its tasks' and its database's."""
     task = templates.one("AWS::ECS::TaskDefinition", Family=f"ecs-task-api-{suffix(templates)}")
-    tasks = templates.one("AWS::ApplicationAutoScaling::ScalableTarget", MaxCapacity=10)["MaxCapacity"]
-    acu = templates.one("AWS::RDS::DBCluster")["ServerlessV2ScalingConfiguration"]["MaxCapacity"]
+    tasks = int(templates.one("AWS::ApplicationAutoScaling::ScalableTarget", MaxCapacity=10)["MaxCapacity"])
+    acu = float(templates.one("AWS::RDS::DBCluster")["ServerlessV2ScalingConfiguration"]["MaxCapacity"])
     api = 0.6 * tasks * min(1.0, int(task["Cpu"]) / 1024) / model.API_SECONDS
     return min(api, 0.6 * acu / 4 / model.DATABASE_SECONDS)
 
