@@ -61,6 +61,14 @@ rehearse-remote: setup ## a local git remote: whatever is pushed to it goes thro
 serve: setup ## only the API: HTTPS on PORT (default 8443, 0 = any)
 	@$(BIN)/python -m local.serve
 
+.PHONY: listen
+listen: setup ## show the events of `make serve` as they happen, and forward them to FORWARD_TO=http://localhost:4242/webhook
+	@$(BIN)/python -m local.client listen $(if $(FORWARD_TO),--forward-to '$(FORWARD_TO)')
+
+.PHONY: trigger
+trigger: setup ## make an event happen in `make serve`: EVENT=payment.succeeded; without EVENT, list them
+	@$(BIN)/python -m local.client trigger $(if $(EVENT),'$(EVENT)',--help)
+
 .PHONY: bench
 bench: setup ## payments next to what PostgreSQL can do; ONLY=row,row ROUNDS=5 ANYWAY=1; writes .run/bench.json
 	@$(BIN)/python -m benchmarks.bench
