@@ -24,10 +24,31 @@ export PATH := $(BIN):$(NODE_BIN):$(CURDIR)/node_modules/.bin:$(PATH)
 export JSII_NODE := $(NODE_BIN)/node
 
 .PHONY: help
-help: ## list the commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+help:
+	@awk -F ':.*## ' '/^##@ /{printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## /{printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# ---- set-up ---------------------------------------------------------------------------------------------------------
+##@ Try it, without an AWS account
+.PHONY: rehearse
+rehearse: setup ## run the whole pipeline from the current commit to prod, on this machine; APPROVE=auto asks nothing
+	@$(BIN)/python -m rehearsal run
+
+.PHONY: serve
+serve: setup ## only the API: HTTPS on PORT (default 8443, 0 = any)
+	@$(BIN)/python -m local.serve
+
+.PHONY: listen
+listen: setup ## show the events of `make serve` as they happen, and forward them to FORWARD_TO=http://localhost:4242/webhook
+	@$(BIN)/python -m local.client listen $(if $(FORWARD_TO),--forward-to '$(FORWARD_TO)')
+
+.PHONY: trigger
+trigger: setup ## make an event happen in `make serve`: EVENT=payment.succeeded; without EVENT, list them
+	@$(BIN)/python -m local.client trigger $(if $(EVENT),'$(EVENT)',--help)
+
+.PHONY: rehearse-remote
+rehearse-remote: setup ## a local git remote: whatever is pushed to it goes through the pipeline
+	@$(BIN)/python -m rehearsal.cli.remote
+
+##@ Change the code
 .PHONY: setup
 setup: .venv/.complete node_modules/.complete ## install everything into .venv and node_modules
 
@@ -48,36 +69,6 @@ node_modules/.complete: package.json package-lock.json .venv/.complete
 	npm ci --silent --no-audit --no-fund --ignore-scripts
 	@touch $@
 
-# ---- the main job ---------------------------------------------------------------------------------------------------
-.PHONY: rehearse
-rehearse: setup ## run the whole pipeline from the current commit to prod, on this machine
-	@$(BIN)/python -m rehearsal run
-
-.PHONY: rehearse-remote
-rehearse-remote: setup ## a local git remote: whatever is pushed to it goes through the pipeline
-	@$(BIN)/python -m rehearsal.cli.remote
-
-.PHONY: serve
-serve: setup ## only the API: HTTPS on PORT (default 8443, 0 = any)
-	@$(BIN)/python -m local.serve
-
-.PHONY: listen
-listen: setup ## show the events of `make serve` as they happen, and forward them to FORWARD_TO=http://localhost:4242/webhook
-	@$(BIN)/python -m local.client listen $(if $(FORWARD_TO),--forward-to '$(FORWARD_TO)')
-
-.PHONY: trigger
-trigger: setup ## make an event happen in `make serve`: EVENT=payment.succeeded; without EVENT, list them
-	@$(BIN)/python -m local.client trigger $(if $(EVENT),'$(EVENT)',--help)
-
-.PHONY: bench
-bench: setup ## payments next to what PostgreSQL can do; ONLY=row,row ROUNDS=5 ANYWAY=1; writes .run/bench.json
-	@$(BIN)/python -m benchmarks.bench
-
-.PHONY: soak
-soak: setup ## leave a deployed stage alone, then use it lightly, for MINUTES (default 15); writes .run/soak.json
-	@$(BIN)/python -m local.soak
-
-# ---- checks ---------------------------------------------------------------------------------------------------------
 .PHONY: test
 test: gates rehearsal-tests ## every check and test that CI runs
 
@@ -106,6 +97,52 @@ types: setup
 	@mkdir -p .run/reports
 	$(BIN)/mypy --junit-xml .run/reports/mypy.xml
 
+# Style and types of the whole tree are incremental; of the tests, those run that are nearest to what changed.
+.PHONY: check
+check: setup ## the inner loop, in seconds: style, types, and the tests nearest to what changed since SINCE (default: HEAD)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	@tests="$$($(BIN)/python -m tools.nearest_tests $(SINCE))"; \
+	  if [ -z "$$tests" ]; then echo "No test is near what changed; make test runs them all."; \
+	  else $(PYTEST) -m "not rehearsal" $$tests || [ $$? = 5 ]; fi  # 5: they are all rehearsals, which make test runs
+
+.PHONY: hooks
+hooks: setup ## have git run what make lint runs before each commit
+	$(BIN)/pre-commit install
+
+.PHONY: format
+format: setup ## ruff format
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+# A home of their own: aws-cdk-lib keeps a cache in it at every synthesis.
+PYTEST := mkdir -p .run/home && HOME=$(CURDIR)/.run/home $(BIN)/python -m pytest --dist loadgroup --no-loadscope-reorder
+
+# One worker more than cores: tests wait too, for time-outs and for the disk.
+.PHONY: unit-tests
+unit-tests: setup
+	rm -f .run/coverage*
+	$(PYTEST) --numprocesses 3 -m "not rehearsal" --cov --cov-report= --junitxml .run/reports/unit-tests.xml
+	$(BIN)/coverage xml --quiet -o .run/reports/coverage.xml
+	$(BIN)/coverage report --include 'kit/*,pipeline/*,stages/*,service/*,integ/*' --fail-under 90
+	$(BIN)/coverage report --include 'service/*' --fail-under 96
+
+.PHONY: rehearsal-tests
+rehearsal-tests: setup
+	$(PYTEST) --numprocesses 3 -m rehearsal --junitxml .run/reports/rehearsal-tests.xml
+
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+
+.PHONY: lock
+lock: .venv/.uv ## resolve the *.in files into hashed requirements
+	$(LOCK) --override requirements-overrides.txt requirements.in -o requirements.txt
+	$(LOCK) service/requirements.in -o service/requirements.txt
+	$(LOCK) --override requirements-overrides.txt -c service/requirements.txt requirements-dev.in -o requirements-dev.txt
+	$(LOCK) -c requirements-dev.txt pipeline/jobs/requirements.in -o pipeline/jobs/requirements.txt
+	$(LOCK) pipeline/gates/scanners.in -o pipeline/gates/scanners.txt
+
+##@ Run one gate
 .PHONY: hadolint sast secrets licences sbom dependencies node-dependencies templates
 hadolint: setup ## the Dockerfile
 	$(GATE).static hadolint
@@ -133,42 +170,15 @@ scanners: setup templates ## a second opinion on templates and Dockerfile, after
 	@$(BIN)/uv pip sync --quiet --compile-bytecode --python $(SCANNERS)/bin/python --require-hashes pipeline/gates/scanners.txt
 	$(GATE).scanners $(SCANNERS)/bin/python
 
-# Style and types of the whole tree are incremental; of the tests, those run that are nearest to what changed.
-.PHONY: check
-check: setup ## the inner loop, in seconds: style, types, and the tests nearest to what changed since SINCE (default: HEAD)
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
-	$(BIN)/mypy
-	@tests="$$($(BIN)/python -m tools.nearest_tests $(SINCE))"; \
-	  if [ -z "$$tests" ]; then echo "No test is near what changed; make test runs them all."; \
-	  else $(PYTEST) -m "not rehearsal" $$tests || [ $$? = 5 ]; fi  # 5: they are all rehearsals, which make test runs
+##@ Measure and attack
+.PHONY: bench
+bench: setup ## payments next to what PostgreSQL can do; ONLY=row,row ROUNDS=5 ANYWAY=1; writes .run/bench.json
+	@$(BIN)/python -m benchmarks.bench
 
-.PHONY: hooks
-hooks: setup ## have git run what make lint runs before each commit
-	$(BIN)/pre-commit install
+.PHONY: soak
+soak: setup ## leave a deployed stage alone, then use it lightly, for MINUTES (default 15); writes .run/soak.json
+	@$(BIN)/python -m local.soak
 
-.PHONY: format
-format: setup ## ruff format
-	$(BIN)/ruff check --fix-only .
-	$(BIN)/ruff format .
-
-# A home of their own: aws-cdk-lib keeps a cache in it at every synthesis.
-PYTEST := mkdir -p .run/home && HOME=$(CURDIR)/.run/home $(BIN)/python -m pytest --dist loadgroup --no-loadscope-reorder
-
-.PHONY: unit-tests
-unit-tests: setup
-	rm -f .run/coverage*
-	$(PYTEST) --numprocesses 2 -m "not rehearsal" --cov --cov-report= --junitxml .run/reports/unit-tests.xml
-	$(BIN)/coverage xml --quiet -o .run/reports/coverage.xml
-	$(BIN)/coverage report --include 'kit/*,pipeline/*,stages/*,service/*,integ/*' --fail-under 90
-	$(BIN)/coverage report --include 'service/*' --fail-under 96
-
-# One worker more than cores: rehearsals wait a fifth of their time.
-.PHONY: rehearsal-tests
-rehearsal-tests: setup
-	$(PYTEST) --numprocesses 3 -m rehearsal --junitxml .run/reports/rehearsal-tests.xml
-
-# ---- proof -----------------------------------------------------------------------------------------------------------
 # Every attack of tests/proof for so long each; in its short profile each is part of `make test`.
 MINUTES ?= 30
 
@@ -177,7 +187,6 @@ proof: setup ## attack the service for MINUTES (default 30) per attack, from SEE
 	@mkdir -p .run/reports
 	export MINUTES=$(MINUTES) $(if $(SEED),SEED=$(SEED)); $(PYTEST) --numprocesses 0 -rA --show-capture=stdout tests/proof --junitxml .run/reports/proof.xml
 
-# ---- mutation score ----------------------------------------------------------------------------------------------------
 MUTMUT_VERSION := 3.8.1
 MUTANTS := .run/mutants
 
@@ -185,15 +194,14 @@ MUTANTS := .run/mutants
 mutants: setup ## mutation score of the payment domain, in some minutes; docs/mutation.md explains it
 	rm -rf $(MUTANTS) && mkdir -p $(MUTANTS)/tests/service $(MUTANTS)/tests/proof
 	cp -r pyproject.toml service/payments $(MUTANTS)
-	cp tests/conftest.py tests/progress.py $(MUTANTS)/tests
+	cp tests/conftest.py tests/progress.py tests/waiting.py $(MUTANTS)/tests
 	cp tests/proof/profile.py $(MUTANTS)/tests/proof
-	cp -r tests/service/domain $(MUTANTS)/tests/service
+	cp -r tests/service/domain tests/service/fixtures.py tests/service/postgres_server.py $(MUTANTS)/tests/service
 	cd $(MUTANTS); export HOME=$$PWD VIRTUAL_ENV=$(CURDIR)/.venv; \
 	  mutmut="$(BIN)/uv run --quiet --no-project --with mutmut==$(MUTMUT_VERSION) mutmut"; \
 	  $$mutmut run --max-children 1 > run.log; $$mutmut results --all true > results
 	@cut -d. -f3- $(MUTANTS)/results | sed 's/\..*:/:/' | sort | uniq -c; grep -v ': killed$$' $(MUTANTS)/results || true
 
-# ---- permissions of the last rehearsal ----------------------------------------------------------------------------------
 .PHONY: permission-mutants
 permission-mutants: setup ## take each permission out of the last rehearsal's policies: which does no call need?
 	$(BIN)/python -m rehearsal.permissions.mutants tests/local/unexercised_permissions.json
@@ -202,7 +210,7 @@ permission-mutants: setup ## take each permission out of the last rehearsal's po
 second-opinion: setup ## have another policy engine decide the calls of the last rehearsal again
 	$(BIN)/python -m rehearsal.permissions.second_opinion
 
-# ---- AWS ------------------------------------------------------------------------------------------------------------
+##@ Deploy to AWS
 .PHONY: synth
 synth: setup ## synthesize into cdk.out; CONTEXT="-c key=value ..." overrides cdk.json
 	cdk synth --quiet $(CONTEXT)
@@ -218,14 +226,3 @@ destroy: setup ## destroy every stack that the app has made, stage stacks first;
 .PHONY: unstick
 unstick: setup ## delete the stacks that a failed first deployment left in ROLLBACK_COMPLETE
 	$(BIN)/python -m operations.unstick $(CONTEXT)
-
-# ---- dependencies ---------------------------------------------------------------------------------------------------
-LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
-
-.PHONY: lock
-lock: .venv/.uv ## resolve the *.in files into hashed requirements
-	$(LOCK) --override requirements-overrides.txt requirements.in -o requirements.txt
-	$(LOCK) service/requirements.in -o service/requirements.txt
-	$(LOCK) --override requirements-overrides.txt -c service/requirements.txt requirements-dev.in -o requirements-dev.txt
-	$(LOCK) -c requirements-dev.txt pipeline/jobs/requirements.in -o pipeline/jobs/requirements.txt
-	$(LOCK) pipeline/gates/scanners.in -o pipeline/gates/scanners.txt

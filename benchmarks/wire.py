@@ -68,9 +68,19 @@ def tap(port: int) -> Iterator[tuple[int, Traffic]]:
     try:
         yield server.sockets[0].getsockname()[1], traffic
     finally:
-        loop.call_soon_threadsafe(server.close)
+        asyncio.run_coroutine_threadsafe(_end(server), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
+        loop.close()
+
+
+async def _end(server: asyncio.Server) -> None:
+    """Accept nothing more, and end the connections that are left when a block failed."""
+    server.close()
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int, traffic: Traffic) -> None:

@@ -17,6 +17,7 @@ from typing import Any  # values of the CDK context are untyped JSON
 
 from kit.configuration import ConfigurationError, parse_value, reject_unknown_keys
 from kit.naming import Names
+from pipeline.missing import message, missing_values
 from stages.config.capacity import CapacityConfig
 from stages.config.environment import DEFAULT_REGION, EnvironmentConfig
 
@@ -110,7 +111,7 @@ class PipelineConfig:
         if self.synth_compute_type not in SYNTH_COMPUTE_TYPES:
             raise ConfigurationError(
                 f"synth_compute_type: {self.synth_compute_type!r} is unknown. Use {' or '.join(SYNTH_COMPUTE_TYPES)}; "
-                "the account needs a quota of at least 1 for `Concurrently running builds` of that size (README)."
+                "the account needs a quota of at least 1 for `Concurrently running builds` of that size."
             )
         if not self.stages:
             raise ConfigurationError('environments: empty. Configure at least one in cdk.json, such as {"dev": {}}.')
@@ -152,18 +153,11 @@ def read_config(context: Mapping[str, Any], *, file: Path, environ: Mapping[str,
     overrides = _parse_overrides(environ.get(CONTEXT_OVERRIDES, "")) | given
     values = _merge(base, overrides)
     reject_unknown_keys("cdk.json", values, _PIPELINE_KEYS | _ENVIRONMENT_KEYS)
-    if not values.get("account"):
+    if not values.get("account") and (own := environ.get("CDK_DEFAULT_ACCOUNT")):
         # Stored with the overrides, so that the synth step does not depend on the credentials that it happens to have.
-        overrides["account"] = values["account"] = _default_account(environ)
-    for key, meaning in (
-        ("connection_arn", "the connection to the repository"),
-        ("repository", "the repository to deploy, as owner/name"),
-    ):
-        if not values.get(key):
-            raise ConfigurationError(
-                f"{key} is missing: {meaning}. Set it in cdk.json (context), or pass it once: "
-                f"cdk deploy PipelineStack -c {key}=..."
-            )
+        overrides["account"] = values["account"] = own
+    if missing := list(missing_values(values)):
+        raise ConfigurationError(message(missing))
     stages = tuple(_stages(values))
     return PipelineConfig(
         environment_suffix=values.get("environment_suffix", ""),
@@ -201,16 +195,6 @@ def _parse_overrides(text: str) -> dict[str, Any]:
             "by hand to correct it."
         )
     return overrides
-
-
-def _default_account(environ: Mapping[str, str]) -> str:
-    account = environ.get("CDK_DEFAULT_ACCOUNT")
-    if not account:
-        raise ConfigurationError(
-            "account is missing, and the CDK CLI found no credentials to derive it from. Log in to the account, or set "
-            "account in cdk.json (context) or with -c account=..."
-        )
-    return account
 
 
 def _merge(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:

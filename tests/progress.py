@@ -37,7 +37,9 @@ class ProgressLines:
         if report.failed:
             self._failed += 1
             terminal.write_line(f"FAILED {report.nodeid}")
+            terminal.flush()
         if time.monotonic() - self._told < self._interval:
             return
         self._told = time.monotonic()
         terminal.write_line(f"{self._done} of {self._session.testscollected} tests, {self._failed} failed")
+        terminal.flush()  # Python keeps what goes to a file until there are 8 KiB of it: twenty minutes of such lines

@@ -1,6 +1,7 @@
 """Configuration has three layers, environments override defaults, and errors say what to do."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 
 from kit.configuration import ConfigurationError
 from pipeline.config import CONTEXT_OVERRIDES, PipelineConfig, read_config
-from tests.pipeline.model import CONFIGURED, PRODUCTION, TOOLING
+from tests.pipeline.model import CONFIGURED, PRODUCTION, PROJECT, TOOLING
 
 FILE: Mapping[str, Any] = {
     "environment_suffix": "",
@@ -85,16 +86,35 @@ def test_overrides_contain_only_what_differs_from_the_file(file: Path) -> None:
     assert dict(read(file).overrides) == {**CONFIGURED, "account": TOOLING}
 
 
-@pytest.mark.parametrize("key", ["connection_arn", "repository"])
-def test_a_missing_required_key_is_requested(file: Path, key: str) -> None:
+@pytest.mark.parametrize("key", ["connection_arn", "repository", "certificate_arn"])
+def test_a_missing_key_is_requested(file: Path, key: str) -> None:
     given = {name: value for name, value in CONFIGURED.items() if name != key}
-    with pytest.raises(ConfigurationError, match=f"{key} is missing.*-c {key}="):
+    with pytest.raises(ConfigurationError, match=rf"(?s)One value is missing.*\n  {key}: .*-c {key}="):
         read(file, given)
 
 
 def test_without_credentials_the_account_is_requested(file: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"account is missing.*-c account="):
+    with pytest.raises(ConfigurationError, match=r"(?s)One value is missing.*\n  account: .*-c account="):
         read(file, CONFIGURED, {})
+
+
+def test_all_missing_values_are_named_at_once(file: Path) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        read(file, {}, {})
+    found = re.findall(r"^  ([a-z_.]+): .+\n      -c \1=\S.*\n      docs/deploy\.md#(\S+)$", str(raised.value), re.M)
+    assert [key for key, _ in found] == ["account", "connection_arn", "repository", "certificate_arn"]
+    assert "4 values are missing" in str(raised.value)
+    headings = re.findall(r"^## (.+)$", (PROJECT / "docs" / "deploy.md").read_text(), re.M)
+    assert {section for _, section in found} <= {
+        re.sub(r"[^a-z0-9-]", "", each.lower().replace(" ", "-")) for each in headings
+    }
+
+
+def test_an_environment_without_a_certificate_is_named(file: Path) -> None:
+    arn = CONFIGURED["certificate_arn"]
+    given = {**CONFIGURED, "certificate_arn": "", "environments.dev.certificate_arn": arn}
+    with pytest.raises(ConfigurationError, match=r"\n  environments\.prod\.certificate_arn: .* for prod"):
+        read(file, given)
 
 
 @pytest.mark.parametrize(

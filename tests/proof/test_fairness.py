@@ -54,6 +54,9 @@ def worker(postgres: Postgres) -> Iterator[Context]:
         yield context
     finally:
         stop.set()
+        for loop in loops:
+            if loop.due is not None:
+                loop.due.set()
         for thread in threads:
             thread.join()
         database.close()

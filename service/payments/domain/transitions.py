@@ -81,7 +81,7 @@ def apply_result(
 
 def resume_after_action(payment: Payment) -> Payment:
     """Return ``payment`` once its customer has acted: the processor is asked for the outcome."""
-    return replace(_to(payment, _S.PROCESSING), next_action=None, expires_at=None)
+    return replace(payment, status=_next(payment, _S.PROCESSING), next_action=None, expires_at=None)
 
 
 def release(payment: Payment) -> Transition:
@@ -103,15 +103,19 @@ def _apply_to_payment(
     if result.outcome is Outcome.REQUIRES_ACTION and result.redirect_url:
         return _action_required(payment, result, result.redirect_url, now + ACTION_VALIDITY)
     events = () if announced else (EventType.PAYMENT_PROCESSING,)
-    return Transition(payment=_with_reference(payment, result), events=events, verdict=Verdict.UNRESOLVED)
+    unresolved = replace(payment, processor_reference=_reference(payment, result))
+    return Transition(payment=unresolved, events=events, verdict=Verdict.UNRESOLVED)
 
 
 def _authorized(payment: Payment, result: Result, expires_at: datetime) -> Transition:
     automatic = payment.capture_method is CaptureMethod.AUTOMATIC
     # A customer who acted is back in `processing` while the processor is asked; nothing is authorized twice.
-    payment = _to(payment, _S.PROCESSING)
+    if payment.status is not _S.PROCESSING:
+        payment = replace(payment, status=_next(payment, _S.PROCESSING))
     changed = replace(
-        _to(_with_reference(payment, result), _S.SUCCEEDED if automatic else _S.REQUIRES_CAPTURE),
+        payment,
+        status=_next(payment, _S.SUCCEEDED if automatic else _S.REQUIRES_CAPTURE),
+        processor_reference=_reference(payment, result),
         amount_authorized=payment.amount,
         amount_captured=payment.amount if automatic else 0,
         expires_at=None if automatic else expires_at,
@@ -130,7 +134,9 @@ def _not_authorized(payment: Payment, result: Result) -> Transition:
     # Nothing was refused to a customer who never acted: the payment is canceled, not failed.
     abandoned = payment.status is _S.REQUIRES_ACTION and result.outcome is not Outcome.DECLINED
     changed = replace(
-        _to(_with_reference(payment, result), _S.CANCELED if abandoned else _S.FAILED),
+        payment,
+        status=_next(payment, _S.CANCELED if abandoned else _S.FAILED),
+        processor_reference=_reference(payment, result),
         last_error=None if abandoned else error_details(result),
         next_action=None,
         expires_at=None,
@@ -140,7 +146,9 @@ def _not_authorized(payment: Payment, result: Result) -> Transition:
 
 def _action_required(payment: Payment, result: Result, url: str, expires_at: datetime) -> Transition:
     changed = replace(
-        _to(_with_reference(payment, result), _S.REQUIRES_ACTION),
+        payment,
+        status=_next(payment, _S.REQUIRES_ACTION),
+        processor_reference=_reference(payment, result),
         next_action={"type": "redirect_to_url", "redirect_to_url": {"url": url}},
         expires_at=expires_at,
     )
@@ -164,7 +172,8 @@ def _captured(payment: Payment, operation: Operation, result: Result, now: datet
     captured = payment.amount_captured + operation.amount
     complete = operation.final or captured == payment.amount_authorized
     changed = replace(
-        _to(payment, _S.SUCCEEDED if complete else _S.PARTIALLY_CAPTURED),
+        payment,
+        status=_next(payment, _S.SUCCEEDED if complete else _S.PARTIALLY_CAPTURED),
         amount_captured=captured,
         pending_operation=None,
         last_error=None,
@@ -236,7 +245,7 @@ def _apply_to_ended_refund(payment: Payment, operation: Operation, result: Resul
 
 
 def _unresolved(payment: Payment, operation: Operation, result: Result) -> Transition:
-    known = replace(operation, processor_reference=result.reference or operation.processor_reference)
+    known = replace(operation, processor_reference=_reference(operation, result))
     return Transition(payment=payment, operation=known, verdict=Verdict.UNRESOLVED)
 
 
@@ -246,7 +255,7 @@ def _refused(
     failed = replace(
         operation,
         status=OperationStatus.FAILED,
-        processor_reference=result.reference or operation.processor_reference,
+        processor_reference=_reference(operation, result),
         error=error_details(result),
         settled_at=now,
     )
@@ -257,7 +266,7 @@ def _succeeded(operation: Operation, result: Result, now: datetime) -> Operation
     return replace(
         operation,
         status=OperationStatus.SUCCEEDED,
-        processor_reference=result.reference or operation.processor_reference,
+        processor_reference=_reference(operation, result),
         settled_at=now,
     )
 
@@ -265,17 +274,15 @@ def _succeeded(operation: Operation, result: Result, now: datetime) -> Operation
 def _released(payment: Payment) -> Payment:
     """Return ``payment`` without what is authorized but not captured."""
     target = _S.SUCCEEDED if payment.amount_captured else _S.CANCELED
-    return replace(_to(payment, target), expires_at=None, next_action=None)
+    return replace(payment, status=_next(payment, target), expires_at=None, next_action=None)
 
 
-def _with_reference(payment: Payment, result: Result) -> Payment:
-    return replace(payment, processor_reference=result.reference or payment.processor_reference)
+def _reference(holder: Payment | Operation, result: Result) -> str | None:
+    return result.reference or holder.processor_reference
 
 
-def _to(payment: Payment, target: PaymentStatus) -> Payment:
-    """Return ``payment`` in the state ``target``. A transition that does not exist is a bug."""
-    if target is payment.status:
-        return payment
-    if target not in TRANSITIONS[payment.status]:
+def _next(payment: Payment, target: PaymentStatus) -> PaymentStatus:
+    """Return ``target``, which ``payment`` is in or can reach. A transition that does not exist is a bug."""
+    if target is not payment.status and target not in TRANSITIONS[payment.status]:
         raise AssertionError(f"There is no transition from {payment.status} to {target}.")
-    return replace(payment, status=target)
+    return target

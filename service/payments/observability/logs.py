@@ -14,10 +14,14 @@ from typing import TextIO
 
 #: API keys and signing secrets, ours and the processors'. Callers never log them, but an exception may quote one.
 _SECRETS = re.compile(r"\b([sr]k_(?:test|live)_|whsec_)[A-Za-z0-9+/=_-]{8,}")
+#: What is in each of them, found in a fraction of the time.
+_SIGNS_OF_SECRETS = ("k_test_", "k_live_", "whsec_")
 #: Where PostgreSQL quotes whole rows.
 _QUOTED_ROWS = re.compile(r"(?m)^DETAIL: .*$")
 #: Attributes of every log record; all others come from ``extra=``.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+_JSON = json.JSONEncoder(default=str)
 
 #: Fields of the request that this thread serves; None outside a request. Values are whatever JSON can hold.
 _fields: ContextVar[dict[str, object] | None] = ContextVar("fields", default=None)
@@ -66,7 +70,8 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             trace = "".join(traceback.format_exception(*record.exc_info))
             line["exception"] = _QUOTED_ROWS.sub("DETAIL: (not logged)", trace)
-        return _SECRETS.sub(r"\1(not logged)", json.dumps(line, default=str))
+        text = _JSON.encode(line)
+        return _SECRETS.sub(r"\1(not logged)", text) if any(sign in text for sign in _SIGNS_OF_SECRETS) else text
 
 
 def configure(*, environment: str, process: str, level: str = "INFO", stream: TextIO | None = None) -> None:

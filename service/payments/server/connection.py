@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import cast
 
-from payments.server.messages import Refusal, Request, Response, encode, new_request_id, problem
+from payments.server.messages import Refusal, Request, Response, encode, problem
 from payments.server.reader import RequestReader, Stage, refusal
-from payments.web.http.problems import INTERNAL_ERROR_DETAIL
+from payments.web.http.problems import INTERNAL_ERROR_DETAIL, new_request_id
 
 _log = logging.getLogger("payments.server")
 #: Bytes that may wait in memory for a client that does not read, and of requests behind the one in progress.

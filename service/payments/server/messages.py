@@ -2,10 +2,11 @@
 
 import json
 import re
-import uuid
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
 
 from payments.web.http.headers import SECURITY_HEADERS, SERVER
@@ -60,16 +61,23 @@ def encode(response: Response, *, method: str, keep_alive: bool) -> bytes:
     lines = [f"HTTP/1.1 {status.value} {status.phrase}"]
     has_length = False
     for name, value in response.headers:
-        if _UNSAFE_IN_A_HEADER.search(name) or _UNSAFE_IN_A_HEADER.search(value):
+        line, lower = f"{name}: {value}", name.lower()
+        if _UNSAFE_IN_A_HEADER.search(line):
             raise ValueError(f"The response header {name!r} contains control characters.")
-        if name.lower() not in _OF_THE_CONNECTION:
-            has_length = has_length or name.lower() == "content-length"
-            lines.append(f"{name}: {value}")
+        if lower not in _OF_THE_CONNECTION:
+            has_length = has_length or lower == "content-length"
+            lines.append(line)
     if not has_length and status not in _NO_CONTENT:
         lines.append(f"Content-Length: {len(response.body)}")
-    lines += [f"Date: {formatdate(usegmt=True)}", f"Connection: {'keep-alive' if keep_alive else 'close'}", "", ""]
+    lines += [f"Date: {_date(int(time.time()))}", f"Connection: {'keep-alive' if keep_alive else 'close'}", "", ""]
     body = b"" if method == "HEAD" or status in _NO_CONTENT else response.body
     return "\r\n".join(lines).encode("latin-1") + body
+
+
+@lru_cache(maxsize=1)
+def _date(second: int) -> str:
+    """Return a time as the Date header has it."""
+    return formatdate(second, usegmt=True)
 
 
 def problem(status: HTTPStatus, detail: str, request_id: str) -> Response:
@@ -77,8 +85,3 @@ def problem(status: HTTPStatus, detail: str, request_id: str) -> Response:
     body = json.dumps(problem_body(status, detail, request_id)).encode()
     headers = {"Server": SERVER, "Content-Type": MEDIA_TYPE, REQUEST_ID_HEADER: request_id, **SECURITY_HEADERS}
     return Response(status=status, headers=headers.items(), body=body)
-
-
-def new_request_id() -> str:
-    """Return an ID for a response that the application does not see."""
-    return f"req_{uuid.uuid4().hex}"

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from payments.server.messages import Request, Response, new_request_id, problem
+from payments.server.messages import Request, Response, problem
 from payments.web.http.headers import SECURITY_HEADERS, SERVER
-from payments.web.http.problems import INTERNAL_ERROR_DETAIL
+from payments.web.http.problems import INTERNAL_ERROR_DETAIL, new_request_id
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -67,6 +67,8 @@ def _environ(request: Request, peer: str, port: int) -> dict[str, Any]:  # Any: 
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": "https",
         "wsgi.input": io.BytesIO(request.body),
+        # It has an end: Werkzeug need not count.
+        "wsgi.input_terminated": True,
         "wsgi.errors": sys.stderr,
         "wsgi.multithread": True,
         "wsgi.multiprocess": False,

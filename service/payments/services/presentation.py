@@ -13,6 +13,7 @@ from payments.domain.payments import Payment
 
 #: A JSON object of the API, whose members have types of their own.
 Json = dict[str, Any]
+_COMPACT = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 #: What the detail of a refusal recommends.
 ADVICE_TEXTS = {
     Advice.TRY_AGAIN_LATER: "The same request may succeed later, with a new Idempotency-Key.",
@@ -112,4 +113,4 @@ def refusal_json(payment: Payment, operation: Operation | None, error: ErrorDeta
 
 def dumps(value: Mapping[str, object]) -> str:
     """Return the JSON text that is sent, stored and delivered."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return _COMPACT.encode(value)

@@ -226,7 +226,8 @@ def test_ctrl_c(postgres: Postgres) -> None:
     with psycopg.connect(postgres.superuser) as holder:
         holder.execute("LOCK TABLE merchants IN ACCESS EXCLUSIVE MODE")
         with subprocess.Popen(
-            [sys.executable, "-m", "payments", "merchant", "create", "--name", "Shop"],
+            # Where these tests run in the background of a script, SIGINT is ignored, and so it would be here.
+            ["env", "--default-signal=INT", sys.executable, "-m", "payments", "merchant", "create", "--name", "Shop"],
             env=environment(postgres.app, PGOPTIONS="-c lock_timeout=60s -c statement_timeout=60s"),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -226,17 +226,15 @@ def test_a_lost_attempt_records_nothing(database: Database, journal: Database, k
     [("a", "a"), (' "a b" ', "a b"), (r'"a\"b\\"', 'a"b\\'), ("x" * 255, "x" * 255), ('"a,b"', "a,b")],
 )
 def test_keys(header: str, key: str) -> None:
-    assert read_key([header]) == key
+    assert read_key(header) == key
 
 
-@pytest.mark.parametrize(
-    "values", [[""], ['""'], ["a b"], ["a,b"], ["a", "a"], ["x" * 256], ['"a'], ["ä"], ["a\x7f"], ['a"b']]
-)
-def test_rejects_ambiguous_keys(values: list[str]) -> None:
+@pytest.mark.parametrize("header", ["", '""', "a b", "a,b", "a,a", "x" * 256, '"a', "ä", "a\x7f", 'a"b'])
+def test_rejects_ambiguous_keys(header: str) -> None:
     with pytest.raises(IdempotencyKeyInvalid):
-        read_key(values)
+        read_key(header)
 
 
 def test_requires_a_key() -> None:
     with pytest.raises(IdempotencyKeyMissing):
-        read_key([])
+        read_key(None)

@@ -144,7 +144,6 @@ def require(*scopes: Scope) -> Principal:
         ScopeMissing: The key lacks a scope.
     """
     caller = principal()
-    missing = sorted(set(scopes) - caller.scopes)
-    if missing:
+    if missing := sorted(set(scopes) - caller.scopes):
         raise ScopeMissing(f"The API key lacks {', '.join(missing)}. Use a key that has it.", scopes=missing)
     return caller

@@ -147,7 +147,7 @@ class _LuhnSums:
 def refuse_in_url(request: Request) -> None:
     """Refuse a card number in the path or query, before routing and before anything logs the URL."""
     texts = [(request.path, False)]
-    for name, values in request.args.lists():
+    for name, values in request.args.lists() if request.query_string else ():
         texts.append((name, False))
         if name not in _EXEMPT_PARAMETERS:
             texts.extend((value, name == _REFERENCE) for value in values)

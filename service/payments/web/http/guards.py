@@ -64,7 +64,7 @@ def register(app: Flask) -> None:
             return  # 404 or 405
         required = scopes[request.endpoint]
         if required is not None:
-            auth.require(*sorted(required))
+            auth.require(*required)
         _check_query(takes_query=takes_query[request.endpoint])
 
     app.before_request(check)
@@ -72,6 +72,8 @@ def register(app: Flask) -> None:
 
 def _check_query(*, takes_query: bool) -> None:
     """Check encoding and repetition; unknown parameters are left to the endpoint's model, if it has one."""
+    if not request.query_string:
+        return
     if request.args and not takes_query:
         raise MalformedRequest("This operation takes no query parameters.")
     try:

@@ -1,6 +1,12 @@
 """Security headers of every response (OWASP REST security cheat sheet)."""
 
-from flask import Flask, Response
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from flask import Flask
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 #: An API has nothing to load; /docs relaxes this for its own style sheet only.
 CONTENT_SECURITY_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
@@ -18,13 +24,21 @@ SERVER = "payments"
 
 
 def register(app: Flask) -> None:
-    """Add the headers to every response of ``app`` unless the view has set its own."""
+    """Add the headers to every response of ``app`` unless the view has set its own.
 
-    def add(response: Response) -> Response:
-        present = {name for name, _ in response.headers}
-        response.headers.extend((name, value) for name, value in all_headers if name not in present)
-        return response
+    Below Flask, where headers are a plain list: each that Flask knows of is checked, copied and encoded again.
+    """
+    answer = app.wsgi_app
+
+    def answer_with_headers(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        # Any: start_response's optional exc_info has a type that only its own stub can spell.
+        def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
+            present = {name for name, _ in headers}
+            added = [header for header in all_headers if header[0] not in present]
+            return start_response(status, headers + added, *exc_info)
+
+        return answer(environ, start)
 
     all_headers = [*SECURITY_HEADERS.items(), ("Server", SERVER)]
 
-    app.after_request(add)
+    app.wsgi_app = answer_with_headers  # type: ignore[method-assign]  # Flask's own way to wrap an application

@@ -13,6 +13,7 @@ from payments.web.http.problems import current_request_id
 
 _HEADER = "Idempotency-Key"
 _KEY = re.compile(IDEMPOTENCY_KEY)
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
 def idempotent_request() -> IdempotentRequest:
@@ -21,25 +22,25 @@ def idempotent_request() -> IdempotentRequest:
     Raises:
         IdempotencyKeyMissing, IdempotencyKeyInvalid: The header cannot be used.
     """
-    canonical = json.dumps(request.get_json(), sort_keys=True, separators=(",", ":"))
+    canonical = _CANONICAL.encode(request.get_json())
     fingerprint = "\n".join((request.method, request.path, canonical))
     return IdempotentRequest(
-        key_hash=hashlib.sha256(read_key(request.headers.getlist(_HEADER)).encode()).digest(),
+        key_hash=hashlib.sha256(read_key(request.headers.get(_HEADER)).encode()).digest(),
         fingerprint=hashlib.sha256(fingerprint.encode()).digest(),
         request_id=current_request_id(),
     )
 
 
-def read_key(values: list[str]) -> str:
-    """Return the key in the header's ``values``.
+def read_key(header: str | None) -> str:
+    """Return the key in the header; two headers arrive as one, joined by a comma.
 
     Raises:
         IdempotencyKeyMissing, IdempotencyKeyInvalid: There is not exactly one valid key.
     """
-    if not values:
+    if header is None:
         raise IdempotencyKeyMissing("Send an Idempotency-Key header with a new random value for each new request.")
-    text = values[0].strip()
-    if len(values) > 1 or _KEY.fullmatch(text) is None:
+    text = header.strip()
+    if _KEY.fullmatch(text) is None:
         raise IdempotencyKeyInvalid(
             "Send one Idempotency-Key of 1 to 255 characters in printable ASCII: bare (no spaces, commas or quotes) or "
             "in double quotes. A UUID is enough."

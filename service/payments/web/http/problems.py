@@ -2,7 +2,7 @@
 
 import json
 import logging
-import uuid
+import secrets
 from http import HTTPStatus
 
 from flask import Flask, Response, g, has_request_context, request
@@ -40,13 +40,19 @@ _BY_STATUS: dict[int, tuple[type[ApiError], str]] = {
 }
 
 
+def new_request_id() -> str:
+    """Return an ID for a response: 128 random bits."""
+    return f"req_{secrets.token_hex(16)}"
+
+
 def current_request_id() -> str:
     """Return the ID of the current request, created on first use: ours, never the client's."""
     if not has_request_context():
         return "none"
-    if "request_id" not in g:
-        g.request_id = f"req_{uuid.uuid4().hex}"
-    return str(g.request_id)
+    request_id = g.get("request_id")
+    if request_id is None:
+        request_id = g.request_id = new_request_id()
+    return str(request_id)
 
 
 def problem_response(error: ApiError) -> Response:
