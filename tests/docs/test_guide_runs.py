@@ -67,7 +67,8 @@ class Served:
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = checkout(tmp_path_factory.mktemp("clone"))
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PAYMENTS_", "SERVE_"))}
+    inherited = ("PAYMENTS_", "SERVE_", "MAKE", "MFLAGS")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(inherited)}
     environment = {**kept, "PORT": "0"}  # 8443 may be taken
     (start,) = [block for block in blocks(TEXT) if block.name == "serve"]
     server = Background(start.text, folder, "serve", environment)
