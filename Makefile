@@ -36,6 +36,14 @@ rehearse: setup ## run the whole pipeline from the current commit to prod, on th
 serve: setup ## only the API: HTTPS on PORT (default 8443, 0 = any)
 	@$(BIN)/python -m local.serve
 
+.PHONY: listen
+listen: setup ## show the events of `make serve` as they happen, and forward them to FORWARD_TO=http://localhost:4242/webhook
+	@$(BIN)/python -m local.client listen $(if $(FORWARD_TO),--forward-to '$(FORWARD_TO)')
+
+.PHONY: trigger
+trigger: setup ## make an event happen in `make serve`: EVENT=payment.succeeded; without EVENT, list them
+	@$(BIN)/python -m local.client trigger $(if $(EVENT),'$(EVENT)',--help)
+
 .PHONY: rehearse-remote
 rehearse-remote: setup ## a local git remote: whatever is pushed to it goes through the pipeline
 	@$(BIN)/python -m rehearsal.cli.remote

@@ -13,7 +13,7 @@ _SERVICE = Path("service/payments")
 #: From the bottom to the top; a package imports only from layers below its own. The last are the entry points.
 _LAYERS = (
     {"core", "delivery", "domain", "observability"},
-    {"repositories"},
+    {"client", "repositories"},  # the client knows the public API, and no database
     {"processors"},
     {"services"},
     {"web/http"},

@@ -79,13 +79,15 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         if name == called:
             action = command.load()
             action.add_arguments(sub_parser)
-            sub_parser.set_defaults(run=action.run, log_stream=command.log_stream)
+            sub_parser.set_defaults(run=action.run, log_stream=command.log_stream, is_client=command.is_client)
     return parser.parse_args(arguments)
 
 
 def _run(parsed: argparse.Namespace) -> int:
     """Run the command; return its exit code. What its operator has to know goes to standard error."""
     try:
+        if parsed.is_client:
+            return int(parsed.run(parsed))
         settings = Settings.from_environment()
         logs.configure(
             environment=settings.environment,
@@ -155,9 +157,9 @@ def _no_arguments(_: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Action:
-    """What a command does. ``run`` returns the exit code."""
+    """What a command does. ``run`` returns the exit code; that of a client gets no settings."""
 
-    run: Callable[[Settings, argparse.Namespace], int]
+    run: Callable[[Settings, argparse.Namespace], int] | Callable[[argparse.Namespace], int]
     add_arguments: Callable[[argparse.ArgumentParser], None] = _no_arguments
 
 
@@ -170,6 +172,8 @@ class Command:
     description: str
     #: Where it logs: a process to standard output, a command to standard error, next to its result.
     log_stream: Callable[[], TextIO] = lambda: sys.stderr
+    #: Whether it only calls an API that may run anywhere: it has no environment of its own, and logs nothing.
+    is_client: bool = False
 
 
 def _migrate() -> Action:
@@ -220,6 +224,18 @@ def _reconcile() -> Action:
     return Action(run=oncall.reconcile, add_arguments=oncall.add_reconcile_arguments)
 
 
+def _listen() -> Action:
+    from payments.cli import integrator
+
+    return Action(run=integrator.run_listen, add_arguments=integrator.add_listen_arguments)
+
+
+def _trigger() -> Action:
+    from payments.cli import integrator
+
+    return Action(run=integrator.run_trigger, add_arguments=integrator.add_trigger_arguments)
+
+
 def _stdout() -> TextIO:
     return sys.stdout
 
@@ -241,4 +257,6 @@ _COMMANDS = {
     "unmapped": Command(load=_unmapped, description="list, retry and resolve processor events that cannot be mapped"),
     "ledger": Command(load=_ledger, description="verify the ledger"),
     "reconcile": Command(load=_reconcile, description="compare a processor's report with the ledger"),
+    "listen": Command(load=_listen, description="show events as they happen, and forward them", is_client=True),
+    "trigger": Command(load=_trigger, description="make an event happen in test mode", is_client=True),
 }

@@ -118,7 +118,7 @@ def check_url(url: str, *, allow_local: bool = False) -> SplitResult:
         raise AddressRefused("The URL is malformed.") from error
     if not parts.hostname or parts.username is not None or parts.password is not None or parts.fragment:
         raise AddressRefused("The URL must have a host, and no user name, password or fragment.")
-    if allow_local and parts.scheme in {"http", "https"} and _is_loopback(parts.hostname):
+    if allow_local and parts.scheme in {"http", "https"} and is_loopback(parts.hostname):
         return parts
     if parts.scheme != "https" or port not in {None, _HTTPS_PORT}:
         raise AddressRefused("The URL must use https on port 443.")
@@ -135,7 +135,8 @@ def _check_host(host: str) -> None:
         raise AddressRefused("The URL must have a public host name.")
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Return whether ``host`` is this machine, by name or address."""
     if host == "localhost":
         return True
     try:
@@ -152,11 +153,11 @@ def resolve_target(url: str, *, allow_local: bool = False, resolve: Resolve = sy
     """
     parts = check_url(url, allow_local=allow_local)
     host = parts.hostname or ""
-    local = allow_local and _is_loopback(host)
+    local = allow_local and is_loopback(host)
     port = parts.port or (_HTTPS_PORT if parts.scheme == "https" else _HTTP_PORT)
     addresses = resolve(host, port)
     # An internal address among public ones is an attack or a mistake.
-    if not addresses or not all(_is_loopback(address) if local else is_public(address) for address in addresses):
+    if not addresses or not all(is_loopback(address) if local else is_public(address) for address in addresses):
         raise AddressRefused("The URL leads to an address that is not public.")
     return Target(url=parts, host=host, port=port, addresses=_in_order(addresses))
 

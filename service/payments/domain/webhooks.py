@@ -53,6 +53,16 @@ def sign(secrets_: Sequence[str], *, message_id: str, timestamp: int, body: byte
     return " ".join("v1," + base64.b64encode(digest).decode() for digest in digests)
 
 
+def signed_headers(secrets_: Sequence[str], *, message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
+    """Return the headers of a delivery; what belongs to the connection is the sender's."""
+    return {
+        "Content-Type": "application/json",
+        "webhook-id": message_id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": sign(secrets_, message_id=message_id, timestamp=timestamp, body=body),
+    }
+
+
 def retry_delay(
     attempts: int, *, retry_after: timedelta | None = None, draw: Callable[[], float] = random.random
 ) -> timedelta | None:

@@ -108,13 +108,7 @@ def _headers(message: ClaimedMessage) -> dict[str, str]:
     """Return the signed headers, with the database's time: receivers reject what their own clock finds too old."""
     now = int(message.claimed_at.timestamp())
     secrets = [message.secret, *([message.previous_secret] if message.previous_secret else [])]
-    signature = webhooks.sign(secrets, message_id=message.event_id, timestamp=now, body=message.body.encode())
-    return {
-        "Content-Type": "application/json",
-        "webhook-id": message.event_id,
-        "webhook-timestamp": str(now),
-        "webhook-signature": signature,
-    }
+    return webhooks.signed_headers(secrets, message_id=message.event_id, timestamp=now, body=message.body.encode())
 
 
 def _delivery(message: ClaimedMessage, result: DeliveryResult) -> Delivery:

@@ -1,0 +1,1 @@
+"""Tools of integrators, which use nothing but the public API: `payments listen` and `payments trigger`."""
