@@ -136,7 +136,7 @@ def _objects(client: Client, operation: Operation) -> dict[str, str]:
     method = "manual" if operation.anchor in {"capturePayment", "voidPayment"} else "automatic"
     url = {"url": "https://shop.example/webhooks"}
     endpoint = client.json(client.post("/v1/webhook_endpoints", url))["id"]
-    shown = {"reference": "order-6735", "metadata": {"order": "6735"}, "capture_method": method}
+    shown: dict[str, Any] = {"reference": "order-6735", "metadata": {"order": "6735"}, "capture_method": method}
     payment = client.json(client.create(amount=1099, **shown))["id"]
     made = {"pay": payment, "we": endpoint}
     if operation.path.endswith(("/refunds", "{refund_id}")) and operation.method == "GET":

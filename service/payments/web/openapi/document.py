@@ -129,8 +129,10 @@ class Document:
 
     def _operation(self, path: str, method: str, operation: Mapping[str, Any]) -> Operation:
         name = operation.get("operationId", f"{method}-{path}")
-        body_type, body = next(iter(operation.get("requestBody", {}).get("content", {}).items()), ("", {}))
-        responses, errors = [], {}
+        no_body: tuple[str, Mapping[str, Any]] = ("", {})
+        body_type, body = next(iter(operation.get("requestBody", {}).get("content", {}).items()), no_body)
+        responses: list[Response] = []
+        errors: dict[str, list[str]] = {}
         for status, response in operation.get("responses", {}).items():
             if MEDIA_TYPE in response.get("content", {}):
                 errors[status] = list(response["content"][MEDIA_TYPE].get("examples", {}))
