@@ -25,6 +25,8 @@ class ApiError(Exception):
     status: ClassVar[int]
     code: ClassVar[str]
     title: ClassVar[str]
+    #: What the client should do about it, as Markdown.
+    action: ClassVar[str]
 
     def __init__(self, detail: str, *, headers: Mapping[str, str] | None = None, **members: Any) -> None:
         super().__init__(detail)
@@ -49,30 +51,38 @@ class MalformedRequest(ApiError):
     """The request cannot be parsed: invalid JSON, a repeated query parameter, an invalid header."""
 
     status, code, title = 400, "malformed_request", "The request is malformed"
+    action = "Correct the request as `detail` says. Nothing was started."
 
 
 class CardNumberRefused(ApiError):
     """A string in the request looks like a card number."""
 
     status, code, title = 400, "card_number_refused", "Card numbers are not accepted"
+    action = (
+        "Send a token instead. If the number is your own, put letters directly before it in `reference` or a metadata "
+        "value, as in `ORD4242...`."
+    )
 
 
 class IdempotencyKeyMissing(ApiError):
     """A POST request has no ``Idempotency-Key`` header."""
 
     status, code, title = 400, "idempotency_key_missing", "An Idempotency-Key is required"
+    action = "Send a new random key, and keep it for retries."
 
 
 class IdempotencyKeyInvalid(ApiError):
     """The ``Idempotency-Key`` is repeated, empty, too long or not printable ASCII."""
 
     status, code, title = 400, "idempotency_key_invalid", "The Idempotency-Key is invalid"
+    action = "Send one key of 1 to 255 printable ASCII characters, such as a UUID."
 
 
 class SignatureInvalid(ApiError):
     """An inbound webhook is not signed by the processor, or too old."""
 
     status, code, title = 400, "signature_invalid", "The signature is invalid"
+    action = "Check the processor's signing secret, and the clock."
 
 
 class Unauthenticated(ApiError):
@@ -82,6 +92,7 @@ class Unauthenticated(ApiError):
     """
 
     status, code, title = 401, "unauthenticated", "A valid API key is required"
+    action = "Check the key. Create a new one if it has expired or was revoked."
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail, headers={"WWW-Authenticate": _CHALLENGES})
@@ -91,12 +102,14 @@ class PaymentFailed(ApiError):
     """The processor declined the operation, or certainly did not carry it out."""
 
     status, code, title = 402, "payment_failed", "The processor declined the operation"
+    action = "Follow `advice`. If `retryable` is true, another try may succeed, under a new `Idempotency-Key`."
 
 
 class ScopeMissing(ApiError):
     """The API key is valid but lacks a scope that the operation requires."""
 
     status, code, title = 403, "scope_missing", "The API key lacks a scope"
+    action = "Use a key that has the scopes in `scopes`."
 
 
 class RequestBlocked(ApiError):
@@ -107,12 +120,14 @@ class RequestBlocked(ApiError):
     """
 
     status, code, title = 403, "request_blocked", "The request was blocked"
+    action = "Change what the firewall objects to; sending the same again changes nothing."
 
 
 class NotFound(ApiError):
     """No such path, or no such object of this merchant and mode."""
 
     status, code, title = 404, "not_found", "Not found"
+    action = "Check the path and the ID, and that the key belongs to the right merchant and mode."
 
     @classmethod
     def of(cls, kind: str) -> Self:
@@ -124,12 +139,14 @@ class MethodNotAllowed(ApiError):
     """The path exists but does not support the method."""
 
     status, code, title = 405, "method_not_allowed", "The method is not allowed"
+    action = "Use a method that the header `Allow` lists."
 
 
 class IllegalTransition(ApiError):
     """The object's state does not allow the operation; ``state`` names it, ``allowed`` lists what it allows."""
 
     status, code, title = 409, "illegal_transition", "The current state does not allow the operation"
+    action = "Get the object. Do what its state allows, if you still want to."
 
     def __init__(self, detail: str, *, state: str, allowed: Sequence[str]) -> None:
         super().__init__(detail, state=state, allowed=list(allowed))
@@ -139,12 +156,14 @@ class OperationInProgress(ApiError):
     """Another capture or void of this payment is in progress."""
 
     status, code, title = 409, "operation_in_progress", "Another operation is in progress"
+    action = "Wait for its event, or get the payment until `pending_operation` is `null`."
 
 
 class RequestInProgress(ApiError):
     """A request with the same ``Idempotency-Key`` is in progress; retry after ``Retry-After`` seconds."""
 
     status, code, title = 409, "request_in_progress", "The request is already in progress"
+    action = "Send the same request again after `Retry-After` seconds."
 
     def __init__(self, detail: str, *, retry_after: int) -> None:
         super().__init__(detail, headers={"Retry-After": str(retry_after)})
@@ -154,18 +173,21 @@ class ContentTooLarge(ApiError):
     """The request body exceeds the size limit."""
 
     status, code, title = 413, "content_too_large", "The request body is too large"
+    action = "Send less: `detail` names the limit."
 
 
 class UnsupportedMediaType(ApiError):
     """The request body is not ``application/json``."""
 
     status, code, title = 415, "unsupported_media_type", "The media type is not supported"
+    action = "Send JSON with `Content-Type: application/json`."
 
 
 class ValidationFailed(ApiError):
     """The JSON is well-formed but not what the operation takes; ``errors`` points at each invalid field."""
 
     status, code, title = 422, "validation_failed", "The request is invalid"
+    action = "Correct the fields in `errors`. Nothing was started, and nothing is stored under the key."
 
     def __init__(self, detail: str, *, errors: Sequence[Mapping[str, str]] = ()) -> None:
         super().__init__(detail, errors=[dict(error) for error in errors])
@@ -180,18 +202,21 @@ class IdempotencyMismatch(ApiError):
     """The ``Idempotency-Key`` was used for a different request."""
 
     status, code, title = 422, "idempotency_mismatch", "The Idempotency-Key was used for a different request"
+    action = "Send the original request for its response, or a new key for a new request."
 
 
 class NotSupported(ApiError):
     """The processor does not support the operation."""
 
     status, code, title = 422, "not_supported", "The processor does not support the operation"
+    action = "Do without the option that `detail` names."
 
 
 class TooManyRequests(ApiError):
     """The service has reached its limit of concurrent requests. Nothing was started; retry after ``Retry-After``."""
 
     status, code, title = 429, "too_many_requests", "Too many requests"
+    action = "Send the same request again, with the same key, after `Retry-After` seconds."
 
     def __init__(self, detail: str, *, retry_after: int = 1) -> None:
         super().__init__(detail, headers={"Retry-After": str(retry_after)})
@@ -201,6 +226,7 @@ class InternalError(ApiError):
     """An error on our side; quote ``request_id`` when you report it."""
 
     status, code, title = 500, "internal_error", "An internal error occurred"
+    action = "Send the same request again, with the same key. If it persists, report it."
 
 
 class OutcomeUnknown(ApiError):
@@ -211,6 +237,7 @@ class OutcomeUnknown(ApiError):
     """
 
     status, code, title = 500, "outcome_unknown", "The outcome is unknown"
+    action = "Send the same request again, with the same key, after `Retry-After` seconds."
 
     def __init__(self, detail: str, *, retry_after: int = 1) -> None:
         super().__init__(detail, headers={"Retry-After": str(retry_after)})
@@ -220,6 +247,7 @@ class ServiceUnavailable(ApiError):
     """The database or the processor is unavailable and nothing was started; retry after ``Retry-After``."""
 
     status, code, title = 503, "service_unavailable", "The service is temporarily unavailable"
+    action = "Send the same request again, with the same key, after `Retry-After` seconds."
 
     def __init__(self, detail: str, *, retry_after: int = 1) -> None:
         super().__init__(detail, headers={"Retry-After": str(retry_after)})

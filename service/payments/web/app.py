@@ -32,16 +32,10 @@ from payments.web.endpoints import (
 )
 from payments.web.http import auth, context, guards, headers, overload, patterns, problems
 from payments.web.openapi.api import Api
-from payments.web.openapi.guide import GUIDE
+from payments.web.openapi.guide import guide
 
 _log = logging.getLogger("payments.access")
 _PAYMENT_ID = re.compile(patterns.identifier(Prefix.PAYMENT))
-_INFO = Info(
-    title="Payments",
-    version=CURRENT_API_VERSION,
-    description=GUIDE,
-    license=License(name="Apache-2.0", identifier="Apache-2.0"),
-)
 #: In the order of the reference.
 _ENDPOINTS = (
     payments,
@@ -61,7 +55,13 @@ def create_app(service: Context, settings: Settings) -> Api:
     """Create the application with all its endpoints."""
     routed = dict.fromkeys(service.routes.values())
     payment_methods = [service.processors[name].payment_method_pattern for name in routed]
-    app = Api(__name__, info=_INFO, payment_methods=payment_methods)
+    info = Info(
+        title="Payments",
+        version=CURRENT_API_VERSION,
+        description=guide(settings.public_base_url),
+        license=License(name="Apache-2.0", identifier="Apache-2.0"),
+    )
+    app = Api(__name__, info=info, payment_methods=payment_methods, public_base_url=settings.public_base_url)
     app.before_request(timing.begin)
     app.before_request(logs.begin_request)
     app.before_request(begin_request)

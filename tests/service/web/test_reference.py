@@ -2,14 +2,20 @@
 
 import base64
 import hashlib
+import itertools
 import re
+from collections import Counter
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from typing import Any
 
 import pytest
+from markdown_it import MarkdownIt
 
 from payments.core.problems import all_errors
-from payments.web.openapi import reference
+from payments.web.openapi import markdown, reference, wording
+from payments.web.openapi.document import Document, Field
+from tests.service.web.test_route_table import _APP
 
 _DOCUMENT: dict[str, Any] = {
     "openapi": "3.1.0",
@@ -67,46 +73,93 @@ _DOCUMENT: dict[str, Any] = {
 class _Elements(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
-        self.ids: set[str] = set()
+        self.ids: Counter[str] = Counter()
+        self.headings: list[int] = []
+        self.prose = ""
+        self._in_code = 0
         self.links: list[str] = []
+        self.resources: list[str] = []
         self.tags: set[str] = set()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
+        self._in_code += tag in {"code", "style"}
+        if re.fullmatch("h[1-6]", tag):
+            self.headings.append(int(tag[1]))
         for name, value in attrs:
             if name == "id" and value:
-                self.ids.add(value)
-            if name in {"href", "src"} and value:
+                self.ids[value] += 1
+            if name == "href" and value:
                 self.links.append(value)
+            if name == "src" and value:
+                self.resources.append(value)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._in_code -= tag in {"code", "style"}
+
+    def handle_data(self, data: str) -> None:
+        self.prose += "" if self._in_code else data
 
 
 @pytest.fixture(scope="module")
 def page() -> reference.Page:
-    return reference.render(_DOCUMENT, sandbox_tokens={"tok_x": "Works."})
+    return reference.render(_DOCUMENT, base_url="https://api.example", sandbox_tokens={"tok_x": "Works."})
 
 
-@pytest.fixture(scope="module")
-def elements(page: reference.Page) -> _Elements:
+def _parse(html: str) -> _Elements:
     found = _Elements()
-    found.feed(page.html)
+    found.feed(html)
     return found
 
 
-def test_every_operation_and_error_has_an_anchor(elements: _Elements) -> None:
-    assert {"getThing", "post-/v1/things/{id}"} <= elements.ids
-    assert {error.code for error in all_errors()} <= elements.ids
+@pytest.fixture(scope="module")
+def elements() -> _Elements:
+    """The elements of the page as it is served."""
+    return _parse(_APP.test_client().get("/docs").text)
+
+
+def test_every_operation_field_and_error_has_one_anchor(elements: _Elements) -> None:
+    assert {
+        "createPayment",
+        "createPayment-body",
+        "createPayment.amount",
+        "Payment",
+        "Payment.last_error.advice",
+    } <= set(elements.ids)
+    assert {error.code for error in all_errors()} <= set(elements.ids)
+    assert {"authentication", "idempotency", "errors", "lists", "receiving-webhooks", "versions", "test-tokens"} <= set(
+        elements.ids
+    )
+    assert [name for name, count in elements.ids.items() if count > 1] == []
 
 
 def test_every_link_has_a_target(elements: _Elements) -> None:
-    for link in elements.links:
-        assert link == "/openapi.json" or link.removeprefix("#") in elements.ids
+    outside = {"/openapi.json", "https://www.standardwebhooks.com"}
+    assert [link for link in elements.links if link not in outside and link.removeprefix("#") not in elements.ids] == []
+
+
+def test_one_h1_and_no_heading_level_left_out(elements: _Elements) -> None:
+    assert elements.headings.count(1) == 1
+    levels = elements.headings
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
+
+
+def test_prose_is_rendered_and_integers_are_integers(elements: _Elements) -> None:
+    assert "`" not in elements.prose
+    assert "](" not in elements.prose
+    assert not re.search(r"\b\d+\.0\b", elements.prose)
+    assert "1 to 999,999,999,999." in elements.prose
+
+
+def test_nothing_is_hidden_from_the_browsers_search(elements: _Elements) -> None:
+    assert not elements.tags & {"details", "dialog", "template", "input"}
 
 
 def test_no_scripts_and_no_external_resources(page: reference.Page, elements: _Elements) -> None:
     assert not elements.tags & {"script", "link", "img", "iframe", "form"}
+    assert elements.resources == []
     assert "url(" not in page.html
-    assert "http://" not in page.html
-    assert "https://" not in page.html
+    assert "@import" not in page.html
 
 
 def test_the_policy_allows_only_the_style_sheet(page: reference.Page) -> None:
@@ -125,21 +178,74 @@ def test_content_is_escaped(page: reference.Page) -> None:
     assert "Take <code>&lt;money&gt;</code>." in page.html
 
 
-def test_fields_show_type_constraints_and_nesting() -> None:
-    rows = {
-        (row.name, row.depth): row for row in reference.Document(_DOCUMENT).rows({"$ref": "#/components/schemas/Thing"})
+def _fields(fields: list[Field], depth: int = 0) -> dict[tuple[str, int], Field]:
+    found = {(field.name, depth): field for field in fields}
+    for field in fields:
+        found |= _fields(list(field.fields), depth + 1)
+    return found
+
+
+def test_fields_show_type_limits_and_nesting() -> None:
+    fields = _fields(Document(_DOCUMENT).fields({"$ref": "#/components/schemas/Thing"}, of="Thing"))
+    assert fields["name", 0].required
+    shown = {name: (field.type, field.limits) for (name, _), field in fields.items()}
+    assert shown == {
+        "name": ("string", "Up to 40 characters."),
+        "kind": ("string", "One of `a`, `b`."),
+        "object": ("string", "Always `thing`."),
+        "parent": ("object or null", ""),
+        "parts": ("list of objects", "Up to 3 items."),
+        "note": ("string or null", ""),
+        "size": ("integer", "At least 1."),
     }
-    assert rows["name", 0].required
-    assert rows["name", 0].type == "string, at most 40 characters"
-    assert rows["kind", 0].type == 'string, one of "a", "b"'
-    assert rows["object", 0].type == 'any, always "thing"'
-    assert rows["parent", 0].type == "object or null"
-    assert rows["parts", 0].type == "list of object, at most 3 items"
-    assert rows["note", 0].type == "string or null"
-    assert rows["size", 1].type == "integer, at least 1"
+    assert ("size", 1) in fields
 
 
-def test_examples_are_shown() -> None:
-    get, post = reference.Document(_DOCUMENT).operations
-    assert get.responses[0].example == '{\n  "name": "n"\n}'
-    assert "script" in post.body_example
+@pytest.mark.parametrize(
+    ("schema", "said"),
+    [
+        ({"minimum": 1.0, "maximum": 999999999999.0}, "1 to 999,999,999,999."),
+        ({"minimum": 0, "maximum": 604800, "default": 86400}, "0 to 604,800. Default: `86400`."),
+        ({"minLength": 1, "maxLength": 255}, "1 to 255 characters."),
+        ({"minLength": 0, "maxLength": 1}, "Up to 1 character."),
+        ({"minLength": 1}, "At least 1 character."),
+        ({"maxProperties": 50}, "Up to 50 fields."),
+        ({"anyOf": [{"minimum": 1, "type": "integer"}, {"type": "null"}], "default": None}, "At least 1."),
+        ({"type": "boolean", "default": True}, "Default: `true`."),
+        ({"items": {"enum": ["a"]}, "minItems": 1, "maxItems": 2}, "Each is one of `a`. 1 to 2 items."),
+        ({"pattern": "^[^\\x00]*$"}, ""),
+    ],
+    ids=range(10),
+)
+def test_limits_in_words(schema: dict[str, Any], said: str) -> None:
+    assert wording.limits(schema, lambda found: found) == said
+
+
+def _descriptions(value: Any) -> Iterator[str]:  # Any: JSON
+    if isinstance(value, dict):
+        if isinstance(value.get("description"), str):
+            yield value["description"]
+        yield from (text for item in value.values() for text in _descriptions(item))
+    elif isinstance(value, list):
+        yield from (text for item in value for text in _descriptions(item))
+
+
+_HOSTILE = ("<b>&\"'", "`<i>`", "``a ` b``", "[x](javascript:alert)", "* one\n  more\n* `two`", "a\n\nb", "[`a`](#b)")
+
+
+def test_descriptions_are_rendered_as_commonmark_does() -> None:
+    """The judge is markdown-it, an implementation of CommonMark."""
+    judge = MarkdownIt("commonmark", {"html": False})
+    guide, *_ = texts = [*_descriptions(_APP.api_doc), *_HOSTILE, *(error.action for error in all_errors())]
+    assert guide.startswith("Authorize")
+    for text in texts:
+        rendered = "".join(
+            (f"<h1>{found.title}</h1>" if found.title else "") + str(found.prose) for found in markdown.sections(text)
+        )
+        expected = re.sub(r"<pre>.*?</pre>\n", "", judge.render(text), flags=re.DOTALL)
+        assert _plain(rendered) == _plain(expected), text
+
+
+def _plain(html: str) -> str:
+    """Without line breaks between blocks, and with quotes as they are."""
+    return re.sub(r">\n<", "><", html.strip().replace("&#34;", '"').replace("&quot;", '"').replace("&#39;", "'"))

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, Field
 
 from payments.core.problems import IllegalTransition, NotFound, ValidationFailed
 from payments.domain.api_keys import DEFAULT_OVERLAP, MAX_OVERLAP, Scope
+from payments.domain.api_versions import CURRENT_API_VERSION
 from payments.services import api_keys as use_cases
 from payments.web.http import patterns
 from payments.web.http.auth import authenticator, principal
@@ -22,6 +23,8 @@ from payments.web.http.responses import idempotent_response
 from payments.web.openapi.responses import API_KEY, IDEMPOTENT, responses
 
 _CURSOR = id_cursor(patterns.API_KEY_ID)
+#: In examples.
+_KEY_ID = "key_01jcx66n7ta5d8v2y4m9w3hkqr"
 _SCOPES = [scope.value for scope in Scope]
 _TAG = Tag(name="API keys", description="Who may do what. A key can grant only its own scopes.")
 
@@ -56,6 +59,7 @@ class RotateApiKey(RequestBody):
         default=int(DEFAULT_OVERLAP.total_seconds()),
         ge=0,
         le=int(MAX_OVERLAP.total_seconds()),
+        examples=[3600],
         description="Seconds for which the old key keeps working.",
     )
 
@@ -67,7 +71,9 @@ class RevokeApiKey(RequestBody):
 class ApiKeyPath(Parameters):
     """Identifies an API key."""
 
-    key_id: str = Field(pattern=patterns.API_KEY_ID)
+    key_id: str = Field(
+        pattern=patterns.API_KEY_ID, description="ID of the API key.", json_schema_extra={"example": _KEY_ID}
+    )
 
 
 class ApiKeysQuery(PageQuery):
@@ -79,18 +85,20 @@ class ApiKeysQuery(PageQuery):
 class ApiKey(BaseModel):
     """An API key."""
 
-    id: str = Field(examples=["key_01jcx5v8g7f2k9w3q4r5s6t7v8"])
+    id: str = Field(examples=[_KEY_ID])
     object: Literal["api_key"]
-    name: str
+    name: str = Field(description="Your own name for it.", examples=["web shop"])
     status: Literal["active", "expired", "revoked"]
-    scopes: list[str]
-    api_version: str = Field(description="The dated API version that the key uses.")
-    secret: str | None = Field(description="The key itself, returned only once, at creation. Null in replays.")
-    created: int
-    expires_at: int | None
-    revoked_at: int | None
-    last_used_at: int | None = Field(description="Updated about once a minute.")
-    replaced_by: str | None = Field(description="ID of the key that replaced it in a rotation.")
+    scopes: list[str] = Field(description="What it may do.", examples=[["payments:write"]])
+    api_version: str = Field(description="The dated API version that the key uses.", examples=[CURRENT_API_VERSION])
+    secret: str | None = Field(
+        description="The key itself, returned only once, at creation. Null otherwise.", examples=[None]
+    )
+    created: int = Field(description="Unix seconds.", examples=[1795400000])
+    expires_at: int | None = Field(description="Unix seconds.", examples=[None])
+    revoked_at: int | None = Field(description="Unix seconds.", examples=[None])
+    last_used_at: int | None = Field(description="Unix seconds, updated about once a minute.", examples=[None])
+    replaced_by: str | None = Field(description="ID of the key that replaced it in a rotation.", examples=[None])
     livemode: bool
 
 

@@ -24,7 +24,8 @@ api = APIBlueprint("documentation", __name__, doc_ui=False, abp_tags=[_TAG])
 @cache
 def _page(app: Api) -> reference.Page:
     """Render the reference, once per application: its endpoints do not change."""
-    return reference.render(app.api_doc, sandbox_tokens={name: token.meaning for name, token in TOKENS.items()})
+    tokens = {name: token.meaning for name, token in TOKENS.items()}
+    return reference.render(app.api_doc, base_url=app.public_base_url, sandbox_tokens=tokens)
 
 
 def _app() -> Api:

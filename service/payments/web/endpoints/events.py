@@ -10,13 +10,14 @@ from pydantic import AfterValidator, BaseModel, Field
 
 from payments.core.problems import NotFound, ValidationFailed
 from payments.domain.api_keys import Scope
+from payments.domain.api_versions import CURRENT_API_VERSION
 from payments.domain.events import TYPES_BY_FILTER
 from payments.domain.ids import Prefix
 from payments.repositories import events as repository
 from payments.repositories import payments as payment_repository
 from payments.repositories.events import StoredEvent
 from payments.services import webhook_endpoints as use_cases
-from payments.web.endpoints.schemas import PaymentPath
+from payments.web.endpoints.schemas import PAYMENT_EXAMPLE, PAYMENT_ID, PaymentPath
 from payments.web.http import patterns
 from payments.web.http.auth import principal
 from payments.web.http.context import context
@@ -27,6 +28,8 @@ from payments.web.http.pagination import XID, Cursor, Page, PageQuery, page_resp
 from payments.web.http.responses import idempotent_response
 from payments.web.openapi.responses import API_KEY, IDEMPOTENT, responses
 
+#: In examples.
+_EVENT_ID = "evt_01jcx5v8kp6d2f9h4n7q8s3wye"
 _TAG = Tag(name="Events", description="What happened, in order.")
 _CURSOR: Cursor[StoredEvent, tuple[str, str]] = Cursor(
     patterns=(XID, patterns.identifier(Prefix.EVENT)),
@@ -66,26 +69,30 @@ class PaymentEventsQuery(PageQuery):
 class EventPath(Parameters):
     """Identifies an event."""
 
-    event_id: str = Field(pattern=patterns.identifier(Prefix.EVENT))
+    event_id: str = Field(
+        pattern=patterns.identifier(Prefix.EVENT),
+        description="ID of the event.",
+        json_schema_extra={"example": _EVENT_ID},
+    )
 
 
 class EventData(BaseModel):
     """What the event is about, as it was at that time: a payment, a refund or a dispute."""
 
-    object: dict[str, Any]
+    object: dict[str, Any] = Field(description="The object.", examples=[PAYMENT_EXAMPLE])
 
 
 class Event(BaseModel):
     """A change, as it is listed and delivered to webhook endpoints."""
 
-    id: str
+    id: str = Field(description="Also the `webhook-id` of its deliveries.", examples=[_EVENT_ID])
     object: Literal["event"]
-    type: str = Field(examples=["payment.succeeded"])
-    api_version: str
-    created: int
+    type: str = Field(description="What happened.", examples=["payment.succeeded"])
+    api_version: str = Field(description="The dated version that `data` is in.", examples=[CURRENT_API_VERSION])
+    created: int = Field(description="Unix seconds.", examples=[1795500000])
     livemode: bool
-    payment: str
-    sequence: int = Field(description="1, 2, 3... within the payment: its order, however events arrive.")
+    payment: str = Field(description="ID of the payment.", examples=[PAYMENT_ID])
+    sequence: int = Field(description="1, 2, 3... within the payment: its order, however events arrive.", examples=[1])
     data: EventData
 
 
@@ -97,8 +104,11 @@ class EventRedelivery(BaseModel):
     """A redelivery that was started."""
 
     object: Literal["event_redelivery"]
-    event: str
-    webhook_endpoints: list[str] = Field(description="IDs of the enabled endpoints that subscribe to the event.")
+    event: str = Field(description="ID of the event.", examples=[_EVENT_ID])
+    webhook_endpoints: list[str] = Field(
+        description="IDs of the enabled endpoints that subscribe to the event.",
+        examples=[["we_01jcx64d9hq3v7mz2kf8p5rtyn"]],
+    )
 
 
 api = APIBlueprint("events", __name__, url_prefix="/v1", abp_security=API_KEY, abp_tags=[_TAG])

@@ -3,7 +3,7 @@
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from payments.core.problems import (
     CardNumberRefused,
@@ -25,7 +25,7 @@ _TAG = Tag(name="Health", description="For load balancers and people on call.")
 class Health(BaseModel):
     """The process is healthy."""
 
-    status: str
+    status: str = Field(examples=["ok"])
 
 
 api = APIBlueprint("health", __name__, abp_tags=[_TAG])

@@ -15,6 +15,7 @@ from payments.repositories import ledger as repository
 from payments.repositories.cursors import Position
 from payments.repositories.ledger import AccountTotals, Transfer
 from payments.services.presentation import timestamp
+from payments.web.endpoints.schemas import PAYMENT_ID
 from payments.web.http import patterns
 from payments.web.http.auth import principal
 from payments.web.http.context import context
@@ -43,26 +44,28 @@ class EntriesQuery(PageQuery):
 class Entry(BaseModel):
     """A transfer in the ledger: `amount` minor units from the credit to the debit account."""
 
-    id: str
+    id: str = Field(examples=["tr_01jcx5v8m2g7w4k9r3t6y8b5qd"])
     object: Literal["ledger_entry"]
-    debit_account: str
-    credit_account: str
-    amount: int
-    currency: str
-    kind: str
-    payment: str
-    created: int
+    debit_account: str = Field(examples=["processor_receivable"])
+    credit_account: str = Field(examples=["merchant_payable"])
+    amount: int = Field(description="Minor units of the currency.", examples=[1099])
+    currency: str = Field(examples=["EUR"])
+    kind: str = Field(description="Why it was booked.", examples=["capture"])
+    payment: str = Field(description="ID of the payment.", examples=[PAYMENT_ID])
+    created: int = Field(description="Unix seconds.", examples=[1795500000])
 
 
 class Balance(BaseModel):
     """The balance of an account on its normal side, in minor units."""
 
     object: Literal["balance"]
-    account: str
-    currency: str
-    balance: int
-    debits: int
-    credits: int
+    account: str = Field(examples=["merchant_payable"])
+    currency: str = Field(examples=["EUR"])
+    balance: int = Field(
+        description="Debits less credits; the reverse for accounts that are credited.", examples=[1067]
+    )
+    debits: int = Field(description="Sum of all debits.", examples=[32])
+    credits: int = Field(description="Sum of all credits.", examples=[1099])
 
 
 api = APIBlueprint("ledger", __name__, url_prefix="/v1", abp_security=API_KEY, abp_tags=[_TAG])

@@ -21,13 +21,13 @@ _TAG = Tag(name="Processors", description="For processors, not for merchants.")
 class ProcessorPath(Parameters):
     """Identifies a processor."""
 
-    name: str = Field(pattern="^[a-z]{1,32}$")
+    name: str = Field(pattern="^[a-z]{1,32}$", description="The processor.", json_schema_extra={"example": "stripe"})
 
 
 class Received(BaseModel):
     """The webhook is stored."""
 
-    received: bool
+    received: bool = Field(examples=[True])
 
 
 api = APIBlueprint("processor_webhooks", __name__, url_prefix="/v1", abp_tags=[_TAG])

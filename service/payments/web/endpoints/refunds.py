@@ -11,7 +11,7 @@ from payments.domain.ids import Prefix
 from payments.repositories import payments as repository
 from payments.services import payments as use_cases
 from payments.services.presentation import refund_json
-from payments.web.endpoints.schemas import CreateRefund, PaymentPath, Refund
+from payments.web.endpoints.schemas import REFUND_ID, CreateRefund, PaymentPath, Refund
 from payments.web.http import patterns
 from payments.web.http.auth import principal
 from payments.web.http.context import context
@@ -31,7 +31,11 @@ _TAG = Tag(name="Refunds", description="Return captured money.")
 class RefundPath(Parameters):
     """Identifies a refund."""
 
-    refund_id: str = Field(pattern=patterns.identifier(Prefix.REFUND))
+    refund_id: str = Field(
+        pattern=patterns.identifier(Prefix.REFUND),
+        description="ID of the refund.",
+        json_schema_extra={"example": REFUND_ID},
+    )
 
 
 class RefundsQuery(PageQuery):

@@ -11,6 +11,9 @@ from payments.web.http import patterns
 from payments.web.http.models import Parameters, RequestBody, Text
 from payments.web.http.pagination import PageQuery, QueryTime, id_cursor
 
+#: Identifiers in examples.
+PAYMENT_ID = "pay_01jcx5v8g7f2k9w3q4r5s6t7v8"
+REFUND_ID = "re_01jcx62m4na8e0rj5cqy7t9wkb"
 _Status = Literal[
     "processing", "requires_action", "requires_capture", "partially_captured", "succeeded", "failed", "canceled"
 ]
@@ -59,16 +62,22 @@ class CreatePayment(RequestBody):
     payment_method: str = Field(
         min_length=1,
         max_length=255,
-        description="A token from the processor, never a card number.",
+        description="A token from the processor, never a card number. In test mode, a [test token](#test-tokens).",
         examples=["tok_visa"],
     )
     capture_method: Literal["automatic", "manual"] = Field(
         default="automatic", description="`manual` only authorizes; capture within seven days."
     )
     reference: Text | None = Field(
-        default=None, min_length=1, max_length=255, description="Your own reference, to find the payment by."
+        default=None,
+        min_length=1,
+        max_length=255,
+        description="Your own reference, to find the payment by.",
+        examples=["order-6735"],
     )
-    description: Text | None = Field(default=None, min_length=1, max_length=1000)
+    description: Text | None = Field(
+        default=None, min_length=1, max_length=1000, description="What the customer pays for."
+    )
     metadata: Metadata = Field(default_factory=dict)
     return_url: ReturnUrl | None = Field(
         default=None, description="Where the customer returns to after 3-D Secure. `payment_id` is added to its query."
@@ -78,7 +87,9 @@ class CreatePayment(RequestBody):
 class CapturePayment(RequestBody):
     """What to capture."""
 
-    amount: Amount | None = Field(default=None, description="Minor units. Default: the whole capturable amount.")
+    amount: Amount | None = Field(
+        default=None, description="Minor units. Default: the whole capturable amount.", examples=[1099]
+    )
     final: bool = Field(
         default=True, description="Whether to release the remainder. `false` keeps it for further captures."
     )
@@ -91,22 +102,32 @@ class VoidPayment(RequestBody):
 class CreateRefund(RequestBody):
     """What to refund."""
 
-    amount: Amount | None = Field(default=None, description="Minor units. Default: the whole refundable amount.")
-    reason: Text | None = Field(default=None, min_length=1, max_length=255)
+    amount: Amount | None = Field(
+        default=None, description="Minor units. Default: the whole refundable amount.", examples=[500]
+    )
+    reason: Text | None = Field(
+        default=None, min_length=1, max_length=255, description="Why, in your own words.", examples=["returned"]
+    )
 
 
 class PaymentPath(Parameters):
     """Identifies a payment."""
 
-    payment_id: str = Field(pattern=patterns.identifier(Prefix.PAYMENT))
+    payment_id: str = Field(
+        pattern=patterns.identifier(Prefix.PAYMENT),
+        description="ID of the payment.",
+        json_schema_extra={"example": PAYMENT_ID},
+    )
 
 
 class PaymentsQuery(PageQuery):
     """Which payments."""
 
     cursor: str | None = PAYMENTS_CURSOR.field()
-    status: _Status | None = None
-    reference: Text | None = Field(default=None, min_length=1, max_length=255)
+    status: _Status | None = Field(default=None, description="Only payments with this status.")
+    reference: Text | None = Field(
+        default=None, min_length=1, max_length=255, description="Only payments with this reference."
+    )
     created_gte: QueryTime | None = Field(default=None, description="Created at or after this time, in Unix seconds.")
     created_lt: QueryTime | None = Field(default=None, description="Created before this time, in Unix seconds.")
 
@@ -114,10 +135,16 @@ class PaymentsQuery(PageQuery):
 class Failure(BaseModel):
     """Why an operation failed."""
 
-    code: Literal["card_declined", "processor_error", "authorization_expired"]
-    decline_code: str = Field(examples=["insufficient_funds"])
-    advice: Literal["try_again_later", "use_another_method", "contact_issuer", "correct_details", "do_not_retry"]
-    retryable: bool
+    code: Literal["card_declined", "processor_error", "authorization_expired"] = Field(
+        description="The kind of failure."
+    )
+    decline_code: str = Field(
+        description="The reason, as the processor or issuer gave it.", examples=["insufficient_funds"]
+    )
+    advice: Literal["try_again_later", "use_another_method", "contact_issuer", "correct_details", "do_not_retry"] = (
+        Field(description="What to do about it.")
+    )
+    retryable: bool = Field(description="Whether another try can succeed.")
 
 
 class Redirect(BaseModel):
@@ -133,8 +160,9 @@ class NextAction(BaseModel):
     redirect_to_url: Redirect
 
 
-_PAYMENT_EXAMPLE: dict[str, Any] = {
-    "id": "pay_01jcx5v8g7f2k9w3q4r5s6t7v8",
+#: The payment in examples.
+PAYMENT_EXAMPLE: dict[str, Any] = {
+    "id": PAYMENT_ID,
     "object": "payment",
     "status": "succeeded",
     "amount": 1099,
@@ -161,17 +189,17 @@ _PAYMENT_EXAMPLE: dict[str, Any] = {
 class Payment(BaseModel):
     """A payment. Amounts are in minor units of its currency."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_PAYMENT_EXAMPLE]})
+    model_config = ConfigDict(json_schema_extra={"examples": [PAYMENT_EXAMPLE]})
 
-    id: str = Field(examples=["pay_01jcx5v8g7f2k9w3q4r5s6t7v8"])
+    id: str
     object: Literal["payment"]
     status: _Status = Field(description="`processing` includes an outcome that is still unknown.")
-    amount: int
-    currency: str
-    amount_authorized: int
-    amount_capturable: int
-    amount_captured: int
-    amount_refunded: int
+    amount: int = Field(description="What you asked for.")
+    currency: str = Field(description="ISO 4217, in upper case.")
+    amount_authorized: int = Field(description="What the issuer has authorized.")
+    amount_capturable: int = Field(description="What can still be captured.")
+    amount_captured: int = Field(description="What has been captured.")
+    amount_refunded: int = Field(description="What has been refunded.")
     amount_refund_pending: int = Field(description="Reserved by refunds in progress.")
     payment_method: str
     capture_method: Literal["automatic", "manual"]
@@ -193,13 +221,15 @@ class Payment(BaseModel):
 class Refund(BaseModel):
     """A refund. `pending` includes an outcome that is still unknown."""
 
-    id: str
+    id: str = Field(examples=[REFUND_ID])
     object: Literal["refund"]
-    status: Literal["pending", "succeeded", "failed"]
-    payment: str
-    amount: int
-    currency: str
-    reason: str | None = Field(description="`external` if it was made in the processor's dashboard.")
-    last_error: Failure | None
-    created: int
+    status: Literal["pending", "succeeded", "failed"] = Field(examples=["succeeded"])
+    payment: str = Field(description="ID of the payment.", examples=[PAYMENT_ID])
+    amount: int = Field(description="Minor units of the currency.", examples=[500])
+    currency: str = Field(examples=["EUR"])
+    reason: str | None = Field(
+        description="`external` if it was made in the processor's dashboard.", examples=["returned"]
+    )
+    last_error: Failure | None = Field(description="Why it failed.", examples=[None])
+    created: int = Field(description="Unix seconds.", examples=[1795500060])
     livemode: bool

@@ -60,7 +60,11 @@ _REDIRECT_RESPONSE = {
 class ChallengePath(Parameters):
     """Identifies a page."""
 
-    token: str = Field(pattern="^[A-Za-z0-9_-]{32}$")
+    token: str = Field(
+        pattern="^[A-Za-z0-9_-]{32}$",
+        description="The last part of `next_action.redirect_to_url.url`.",
+        json_schema_extra={"example": "opZkgEiaVNQlDvwacAVuPzEe142r_2Mk"},
+    )
 
 
 class Decision(RequestBody):

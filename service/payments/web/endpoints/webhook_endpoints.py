@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, Field
 from payments.core.problems import NotFound, OutcomeUnknown, ValidationFailed
 from payments.delivery.addresses import MAX_URL_LENGTH
 from payments.domain.api_keys import Scope
+from payments.domain.api_versions import CURRENT_API_VERSION
 from payments.domain.events import EventType
 from payments.domain.ids import Prefix
 from payments.domain.webhooks import DEFAULT_OVERLAP, MAX_OVERLAP
@@ -28,6 +29,8 @@ from payments.web.openapi.responses import API_KEY, IDEMPOTENT, WITH_BODY, respo
 
 _CURSOR = id_cursor(patterns.identifier(Prefix.WEBHOOK_ENDPOINT))
 _DELIVERY_CURSOR = id_cursor(patterns.identifier(Prefix.WEBHOOK_DELIVERY))
+#: In examples.
+_ENDPOINT_ID, _URL = "we_01jcx64d9hq3v7mz2kf8p5rtyn", "https://shop.example/webhooks"
 _EVENT_TYPES = ["*", *(event_type.value for event_type in EventType)]
 _TAG = Tag(
     name="Webhooks",
@@ -49,7 +52,7 @@ Url = Annotated[
         min_length=1,
         max_length=MAX_URL_LENGTH,
         description="https on port 443 of a public address. Redirects are not followed.",
-        examples=["https://shop.example/webhooks"],
+        examples=[_URL],
         # Only shown: for development, an environment may allow receivers on the same machine.
         json_schema_extra={"pattern": patterns.WEBHOOK_URL},
     ),
@@ -81,6 +84,7 @@ class UpdateWebhookEndpoint(RequestBody):
     event_types: EventTypes | None = None
     status: Literal["enabled", "disabled"] | None = Field(
         default=None,
+        examples=["enabled"],
         description="Messages to a disabled endpoint are held for 30 days and delivered once it is enabled.",
     )
 
@@ -92,6 +96,7 @@ class RotateSecret(RequestBody):
         default=int(DEFAULT_OVERLAP.total_seconds()),
         ge=0,
         le=int(MAX_OVERLAP.total_seconds()),
+        examples=[3600],
         description="Seconds for which messages are signed with the old secret as well.",
     )
 
@@ -99,7 +104,11 @@ class RotateSecret(RequestBody):
 class WebhookEndpointPath(Parameters):
     """Identifies a webhook endpoint."""
 
-    endpoint_id: str = Field(pattern=patterns.identifier(Prefix.WEBHOOK_ENDPOINT))
+    endpoint_id: str = Field(
+        pattern=patterns.identifier(Prefix.WEBHOOK_ENDPOINT),
+        description="ID of the webhook endpoint.",
+        json_schema_extra={"example": _ENDPOINT_ID},
+    )
 
 
 class WebhookEndpointsQuery(PageQuery):
@@ -117,28 +126,32 @@ class WebhookDeliveriesQuery(PageQuery):
 class WebhookEndpoint(BaseModel):
     """Where events are delivered to."""
 
-    id: str = Field(examples=["we_01jcx5v8g7f2k9w3q4r5s6t7v8"])
+    id: str = Field(examples=[_ENDPOINT_ID])
     object: Literal["webhook_endpoint"]
-    url: str
-    description: str | None
-    event_types: list[str]
+    url: str = Field(description="Where events are delivered to.", examples=[_URL])
+    description: str | None = Field(description="Your own note.", examples=[None])
+    event_types: list[str] = Field(description="The events it wants.", examples=[["*"]])
     status: Literal["enabled", "disabled"]
     disabled_reason: Literal["requested", "gone", "failing"] | None = Field(
-        description="`gone`: it returned 410; `failing`: no delivery succeeded for three days."
+        description="`gone`: it returned 410; `failing`: no delivery succeeded for three days.",
+        examples=[None],
     )
-    failing_since: int | None = Field(description="Unix seconds of the first failure since the last success.")
-    api_version: str
+    failing_since: int | None = Field(
+        description="Unix seconds of the first failure since the last success.", examples=[None]
+    )
+    api_version: str = Field(description="The dated version of its events.", examples=[CURRENT_API_VERSION])
     secret: str | None = Field(
-        description="The key that verifies signatures, returned only once, at creation. Null in replays."
+        description="The key that verifies signatures, returned only once, at creation and rotation. Null otherwise.",
+        examples=[None],
     )
-    created: int
+    created: int = Field(description="Unix seconds.", examples=[1795400000])
     livemode: bool
 
 
 class DeletedWebhookEndpoint(BaseModel):
     """A webhook endpoint that was deleted."""
 
-    id: str
+    id: str = Field(examples=[_ENDPOINT_ID])
     object: Literal["webhook_endpoint"]
     deleted: Literal[True]
 
@@ -146,15 +159,15 @@ class DeletedWebhookEndpoint(BaseModel):
 class WebhookDelivery(BaseModel):
     """One attempt to deliver an event, kept for 30 days."""
 
-    id: str
+    id: str = Field(examples=["del_01jcx5v9w8c3e6g2j5m7p4rtxz"])
     object: Literal["webhook_delivery"]
-    event: str
-    event_type: str
-    attempt: int
-    status_code: int | None = Field(description="The receiver's HTTP status.")
-    error: str | None = Field(description="Why there was no response.")
-    duration_ms: int
-    created: int
+    event: str = Field(description="ID of the event.", examples=["evt_01jcx5v8kp6d2f9h4n7q8s3wye"])
+    event_type: str = Field(examples=["payment.succeeded"])
+    attempt: int = Field(description="1 for the first.", examples=[1])
+    status_code: int | None = Field(description="The receiver's HTTP status.", examples=[200])
+    error: str | None = Field(description="Why there was no response.", examples=[None])
+    duration_ms: int = Field(description="Milliseconds.", examples=[84])
+    created: int = Field(description="Unix seconds.", examples=[1795500001])
 
 
 api = APIBlueprint("webhook_endpoints", __name__, url_prefix="/v1", abp_security=API_KEY, abp_tags=[_TAG])

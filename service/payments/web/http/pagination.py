@@ -36,7 +36,9 @@ QueryTime = Annotated[int, Field(ge=0, le=MAX_TIME), BeforeValidator(_check_digi
 class PageQuery(Parameters):
     """Which page of a list. Each list declares its ``cursor`` as its :meth:`Cursor.field`."""
 
-    limit: QueryInteger = Field(default=10, ge=1, le=100, description="Maximum number of objects in the page.")
+    limit: QueryInteger = Field(
+        default=10, ge=1, le=100, description="Maximum number of objects in the page.", json_schema_extra={"example": 3}
+    )
     cursor: str | None = None
 
 
@@ -49,7 +51,7 @@ class Page(BaseModel, Generic[_Item]):
     object: Literal["list"]
     data: list[_Item]
     has_more: bool
-    next_cursor: str | None
+    next_cursor: str | None = Field(description="Pass it as `cursor` to get the next page.", examples=[None])
 
     @classmethod
     def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:

@@ -10,6 +10,7 @@ from flask_openapi3.models.info import Info
 from flask_openapi3.models.server import Server
 from flask_openapi3.openapi import OpenAPI
 from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
 from payments.core.problems import IdempotencyKeyMissing
 from payments.web.http import forms, patterns
@@ -25,7 +26,8 @@ _IDEMPOTENCY_KEY = {
     "in": "header",
     "required": True,
     "description": "A new random value for each new request. Retries send the same value: the request is executed "
-    "once, and for 72 hours each retry returns the same response, with `Idempotency-Replayed: true`.",
+    "once, and for 72 hours each retry returns the same response, with `Idempotency-Replayed: true`. Up to 255 "
+    "printable ASCII characters.",
     "schema": {"type": "string", "pattern": patterns.IDEMPOTENCY_KEY},
     "example": "4c9f1f5e-2a3b-4b53-9d0e-6f0f1f2a7c11",
 }
@@ -52,11 +54,15 @@ class Api(OpenAPI):
         import_name: As of Flask.
         info: As of OpenAPI.
         payment_methods: Patterns of what this deployment's processors take as a ``payment_method``.
+        public_base_url: Where clients reach the API.
     """
 
     request_class = StrictRequest
 
-    def __init__(self, import_name: str, *, info: Info, payment_methods: Sequence[str] = ()) -> None:
+    def __init__(
+        self, import_name: str, *, info: Info, public_base_url: str = "", payment_methods: Sequence[str] = ()
+    ) -> None:
+        self.public_base_url = public_base_url
         self._payment_methods = payment_methods
         self._generating = threading.Lock()
         super().__init__(
@@ -108,6 +114,14 @@ class Api(OpenAPI):
         examples.add(self.spec_json)
 
 
+class _InOrder(GenerateJsonSchema):
+    """Leaves the fields of examples in their order."""
+
+    def sort(self, value: JsonSchemaValue, parent_key: str | None = None) -> JsonSchemaValue:  # noqa: ARG002 - pydantic's
+        """Return ``value`` as it is."""
+        return value
+
+
 def _complete_schemas() -> dict[str, dict[str, Any]]:
     """Return schemas by name as pydantic generates them: the library drops keywords such as ``examples``."""
     schemas: dict[str, dict[str, Any]] = {}
@@ -116,7 +130,7 @@ def _complete_schemas() -> dict[str, dict[str, Any]]:
         for model in pending.pop().__subclasses__():
             pending.append(model)
             if not model.__module__.startswith(("flask_openapi3", "pydantic")):
-                schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+                schema = model.model_json_schema(ref_template="#/components/schemas/{model}", schema_generator=_InOrder)
                 schemas[model.__name__] = {name: value for name, value in schema.items() if name != "$defs"}
     return schemas
 
@@ -155,7 +169,9 @@ def _complete_request(operation: dict[str, Any], view: Callable[..., object]) ->
 
 def _parameter_schema(schema: dict[str, Any]) -> dict[str, Any]:
     """Return the schema of a parameter, complete, and without the null that stands for its absence."""
-    stated = {name: value for name, value in schema.items() if name not in {"anyOf", "default", "description"}}
+    stated = {
+        name: value for name, value in schema.items() if name not in {"anyOf", "default", "description", "example"}
+    }
     if schema.get("default") is not None:
         stated["default"] = schema["default"]
     for choice in schema.get("anyOf", ()):

@@ -3,7 +3,27 @@
 from collections.abc import Mapping
 from typing import Any
 
-_SCALARS: dict[str, Any] = {"string": "text", "integer": 1, "number": 1, "boolean": False, "null": None}
+from payments.web.openapi.code_samples import TEST_KEY
+
+_APPROVED = {"capture_method": "manual"}
+_UNKNOWN = {"status": "processing", "amount_authorized": 0, "amount_captured": 0}
+_AUTHORIZED = {**_APPROVED, "status": "requires_capture", "amount_capturable": 1099, "amount_captured": 0}
+_SECRET = {"secret": "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD..."}
+#: How the responses of operations differ from the examples of their objects.
+_CHANGES: Mapping[tuple[str, str], Mapping[str, object]] = {
+    ("createPayment", "202"): _UNKNOWN,
+    ("capturePayment", "200"): _APPROVED,
+    ("capturePayment", "202"): {**_AUTHORIZED, "pending_operation": "capture"},
+    ("voidPayment", "200"): {**_AUTHORIZED, "status": "canceled", "amount_capturable": 0},
+    ("voidPayment", "202"): {**_AUTHORIZED, "pending_operation": "void"},
+    ("createRefund", "202"): {"status": "pending"},
+    ("createWebhookEndpoint", "201"): _SECRET,
+    ("rotateWebhookSecret", "200"): _SECRET,
+    ("createApiKey", "201"): {"secret": TEST_KEY},
+    ("rotateApiKey", "201"): {"secret": TEST_KEY},
+    ("revokeApiKey", "200"): {"status": "revoked", "revoked_at": 1795500000},
+    ("readyz", "200"): {"status": "ready"},
+}
 
 
 def resolve(document: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -17,7 +37,11 @@ def resolve(document: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[s
 
 
 def sample(document: Mapping[str, Any], schema: Mapping[str, Any], *, is_request: bool) -> object:
-    """Return a value that ``schema`` accepts. A request omits fields with a default; a response has all of them."""
+    """Return a value that ``schema`` accepts. A request omits fields with a default; a response has all of them.
+
+    Raises:
+        LookupError: A value has neither an example nor a choice: what would be made up helps nobody.
+    """
     schema = resolve(document, schema)
     values = [*schema.get("examples", ()), *(schema[name] for name in ("const", "default") if name in schema)]
     values += schema.get("enum", ())
@@ -29,7 +53,9 @@ def sample(document: Mapping[str, Any], schema: Mapping[str, Any], *, is_request
         return [sample(document, schema["items"], is_request=is_request)]
     if schema.get("type") == "object":
         return _fields(document, schema, is_request=is_request)
-    return schema.get("minimum", _SCALARS.get(str(schema.get("type"))))
+    if schema.get("type") == "boolean":
+        return False
+    raise LookupError(f"no example: {schema}")
 
 
 def _fields(document: Mapping[str, Any], schema: Mapping[str, Any], *, is_request: bool) -> dict[str, Any]:
@@ -47,11 +73,20 @@ def add(document: dict[str, Any]) -> None:
         for operation in item.values():
             for content in operation.get("requestBody", {}).get("content", {}).values():
                 _add(document, content, is_request=True)
-            for response in operation["responses"].values():
+            for status, response in operation["responses"].items():
+                changes = _CHANGES.get((operation["operationId"], status), {})
                 for content in response.get("content", {}).values():
-                    _add(document, content, is_request=False)
+                    _add(document, content, changes)
 
 
-def _add(document: Mapping[str, Any], content: dict[str, Any], *, is_request: bool) -> None:
-    if "schema" in content and not content.keys() & {"example", "examples"}:
-        content["example"] = sample(document, content["schema"], is_request=is_request)
+def _add(
+    document: Mapping[str, Any],
+    content: dict[str, Any],
+    changes: Mapping[str, object] | None = None,
+    *,
+    is_request: bool = False,
+) -> None:
+    if content.get("schema") == {"type": "string"} or content.keys() & {"example", "examples"}:
+        return  # a page, or an error
+    example = sample(document, content["schema"], is_request=is_request)
+    content["example"] = {**example, **changes} if changes and isinstance(example, dict) else example
