@@ -32,6 +32,7 @@ ALLOWED: Mapping[str, set[str]] = {
     "stages/service": {"kit", "stages/config", "stages/network", "stages/database", "stages/service"},
     "stages/monitoring": {"kit", "stages/config", "stages/service", "stages/monitoring"},
     "tools": {"tools"},
+    "tools/pictures": {"service", "tools/pictures"},  # read the service's own tables
 }
 
 
