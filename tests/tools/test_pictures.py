@@ -73,7 +73,7 @@ def last_writers(postgres: Postgres) -> dict[str, set[str]]:
     with psycopg.connect(postgres.superuser) as connection:
         tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
         found = {
-            table: {str(xmin) for (xmin,) in connection.execute(f'SELECT xmin::text FROM "{table}"').fetchall()}  # type: ignore[call-overload]  # a name from the catalogue
+            table: {str(xmin) for (xmin,) in connection.execute(f'SELECT xmin::text FROM "{table}"').fetchall()}
             for (table,) in tables
         }
     return {table: writers for table, writers in found.items() if writers}
