@@ -107,6 +107,10 @@ check: setup ## the inner loop, in seconds: style, types, and the tests nearest 
 	  if [ -z "$$tests" ]; then echo "No test is near what changed; make test runs them all."; \
 	  else $(PYTEST) -m "not rehearsal" $$tests || [ $$? = 5 ]; fi  # 5: they are all rehearsals, which make test runs
 
+.PHONY: pictures
+pictures: setup ## draw docs/pictures again, from the templates and the code
+	PYTHONPATH=service $(BIN)/python -m tools.pictures
+
 .PHONY: hooks
 hooks: setup ## have git run what make lint runs before each commit
 	$(BIN)/pre-commit install

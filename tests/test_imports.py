@@ -33,6 +33,7 @@ ALLOWED: Mapping[str, set[str]] = {
     "stages/service": {"kit", "stages/config", "stages/network", "stages/database", "stages/service"},
     "stages/monitoring": {"kit", "stages/config", "stages/service", "stages/monitoring"},
     "tools": {"tools"},
+    "tools/pictures": {"service/payments/domain", "tools/pictures"},
 }
 
 
