@@ -43,8 +43,8 @@ class Cutoff:
                 del self._waits[number]
 
     def _run(self) -> None:
-        while True:
-            time.sleep(_INTERVAL)
+        never = threading.Event()
+        while not never.wait(_INTERVAL):
             now = time.monotonic()
             with self._lock:
                 for end, cut in self._waits.values():
