@@ -19,12 +19,16 @@ def _name(resource: Resource) -> str:
     return next(str(tag["Value"]) for tag in resource["Tags"] if tag["Key"] == "Name")
 
 
-def routes(templates: Templates, subnet: Resource) -> list[Resource]:
-    tables = {
+def route_tables(templates: Templates, subnet: Resource) -> set[object]:
+    return {
         templates.resolve(link.stack, link["RouteTableId"])
         for link in templates.all("AWS::EC2::SubnetRouteTableAssociation")
         if templates.resolve(link.stack, link["SubnetId"]) == f"{subnet.stack}/{subnet.logical_id}"
     }
+
+
+def routes(templates: Templates, subnet: Resource) -> list[Resource]:
+    tables = route_tables(templates, subnet)
     return [
         route
         for route in templates.all("AWS::EC2::Route")
@@ -64,6 +68,22 @@ def test_routes_separate_public_private_and_isolated(each: Templates) -> None:
     assert targets("public") == {"GatewayId"}
     assert targets("private") == {"NatGatewayId"}
     assert targets("isolated") == set()
+
+
+def test_s3_is_all_that_every_subnet_has_a_route_to(each: Templates) -> None:
+    """A gateway endpoint adds its route to the tables that it names; it has no route of its own in the template."""
+    endpoint = each.one("AWS::EC2::VPCEndpoint")
+    assert endpoint["VpcEndpointType"] == "Gateway"
+    named = {each.resolve(endpoint.stack, table) for table in endpoint["RouteTableIds"]}
+    assert named == {table for kind in KINDS for subnet in subnets(each, kind) for table in route_tables(each, subnet)}
+
+
+def test_nothing_leaves_the_database(each: Templates) -> None:
+    database = each.one("AWS::RDS::DBCluster")["DBClusterIdentifier"].replace(
+        "aurora-cluster", "security-group-database"
+    )
+    assert [rule for rule in connections(each) if f" {database} ->" in f" {rule[1]}"] == []
+    assert [rule for rule in connections(each) if rule[1].endswith(f" -> {database}")] != []
 
 
 def test_nothing_is_assigned_a_public_address(each: Templates) -> None:
