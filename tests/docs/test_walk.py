@@ -20,7 +20,7 @@ TEXT = (Path(__file__).parents[2] / "docs" / "architecture.md").read_text()
 def steps() -> Iterator[list[str]]:
     """The files of each step of the table; a bare name is in the folder of the one before it."""
     for row in re.findall(r"^\| \d+\. .+ \| (.+) \|$", TEXT, re.M):
-        folder, files = Path(), []
+        folder, files = Path(), list[str]()
         for path in map(Path, re.findall(r"`([\w/]+\.py)`", row)):
             folder = path.parent if len(path.parts) > 1 else folder
             files.append(str(folder / path.name))
