@@ -1,15 +1,19 @@
-"""docs/architecture.md describes the way of a payment through the files as it is."""
+"""docs/architecture.md describes the walk of a payment as it is: its files, statements and round trips."""
 
 import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
+from typing import Any  # what a patched method passes on
 
 import pytest
 
 import payments
+from payments.repositories import database as repositories_database
+from payments.repositories.connection import Connection, Reply
 from payments.repositories.database import Database
+from stages.config import capacity_model
 from tests.service.api import Client, sandbox_context
 from tests.service.fixtures import ApiKey
 
@@ -54,3 +58,34 @@ def test_a_payment_enters_the_files_of_each_step_in_order(entered: list[str]) ->
     for file in (file for files in others for file in files):
         assert file in entered[position:], f"{file} is not entered there; before it came {entered[position]}"
         position = entered.index(file, position)
+
+
+def test_a_payment_takes_the_statements_and_round_trips_that_are_told(
+    database: Database, journal: Database, key: ApiKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = Client(sandbox_context(database, journal), key)
+    client.create()  # reads the API key
+    trips, statements = list[str](), list[bytes]()
+    send, cursor, receive = Connection._send, Connection.cursor, Connection._receive
+
+    def note_statement(self: Connection, reply: Reply) -> Any:
+        statements.append(reply.statement)
+        return send(self, reply)
+
+    def note_trip(self: Connection) -> Any:
+        trips.append("queued")
+        return receive(self)
+
+    def note_cursor(self: Connection, *args: Any, **kwargs: Any) -> Any:
+        trips.append("not queued")
+        return cursor(self, *args, **kwargs)
+
+    monkeypatch.setattr(repositories_database, "_CHECK_AFTER_IDLE", 600.0)
+    monkeypatch.setattr(Connection, "_send", note_statement)
+    monkeypatch.setattr(Connection, "_receive", note_trip)
+    monkeypatch.setattr(Connection, "cursor", note_cursor)
+    assert client.json(client.create())["status"] == "succeeded"
+    assert trips == ["queued"] * capacity_model.ROUND_TRIPS
+    assert len(statements) == capacity_model.STATEMENTS
+    assert statements.count(b"COMMIT") == capacity_model.COMMITS
+    assert (capacity_model.ROUND_TRIPS, f"four, with {len(statements)} statements" in TEXT) == (4, True)
