@@ -1,4 +1,4 @@
-"""Every decision record has the same form, and the index lists them all."""
+"""Every decision record has the same form, and the index lists each of them under one topic."""
 
 import re
 from pathlib import Path
@@ -9,6 +9,21 @@ DECISIONS = Path(__file__).parents[2] / "docs" / "decisions"
 RECORDS = sorted(DECISIONS.glob("[0-9]*.md"))
 SECTIONS = ["Context", "Decision", "Consequences"]
 OPTIONAL = ["Alternatives considered"]
+TOPICS = [
+    "Payments and ledger",
+    "Idempotency and recovery",
+    "Database",
+    "API",
+    "Server and performance",
+    "Webhooks",
+    "Processor",
+    "Network and AWS resources",
+    "Pipeline",
+    "Gates",
+    "Rehearsal",
+    "Operations",
+]
+Row = tuple[str, ...]
 
 _HEAD = re.compile(
     r"# (?P<number>\d{4}) (?P<title>.+)\n\n"
@@ -38,10 +53,23 @@ def test_a_record_has_number_date_status_and_every_section(record: Path) -> None
         assert list(DECISIONS.glob(f"{head['successor']}-*.md")), "superseded by a record that does not exist"
 
 
-def test_the_index_lists_every_record_as_it_is() -> None:
-    rows = re.findall(
-        r"^\| \[(\d{4})\]\((.+)\) \| (.+) \| (.+) \| (.+) \|$", (DECISIONS / "README.md").read_text(), re.M
-    )
+def index() -> dict[str, list[Row]]:
+    """Number, file, title, date and status of each row of the index, by topic."""
+    _, *topics = re.split(r"^## ", (DECISIONS / "README.md").read_text(), flags=re.M)
+    row = re.compile(r"^\| \[(\d{4})\]\((.+)\) \| (.+) \| (.+) \| (.+) \|$", re.M)
+    return {topic.partition("\n")[0]: row.findall(topic) for topic in topics}
+
+
+def test_the_index_lists_every_record_as_it_is_under_one_topic() -> None:
+    rows = [row for listed in index().values() for row in listed]
     records = [(head_of(each), each.name) for each in RECORDS]
-    assert rows == [(head["number"], name, head["title"], head["date"], head["status"]) for head, name in records]
+    assert sorted(rows) == [
+        (head["number"], name, head["title"], head["date"], head["status"]) for head, name in records
+    ]
     assert len(rows) > 30
+
+
+def test_the_index_is_by_topic_and_in_order_within_each() -> None:
+    topics = index()
+    assert list(topics) == TOPICS
+    assert all(rows and rows == sorted(rows) for rows in topics.values())

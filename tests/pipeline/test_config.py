@@ -110,6 +110,22 @@ def test_all_missing_values_are_named_at_once(file: Path) -> None:
     }
 
 
+def test_the_deployment_page_says_which_keys_one_environment_may_set(file: Path) -> None:
+    text = (PROJECT / "docs" / "deploy.md").read_text()
+    keys = re.findall(r"^\| (`.+) \| (.+) \|$", text.partition("| key | meaning |")[2].partition("\n\n")[0], re.M)
+    documented = {key for names, _ in keys for key in re.findall(r"`(\w+)`", names)}
+    exceptions = set(re.findall(r"`(\w+)`", keys[-1][1].partition(" except ")[2]))
+    assert keys[-1][0] == "`environments`"
+    assert len(documented) > 15
+
+    def is_unknown(key: str) -> bool:
+        with pytest.raises(ConfigurationError) as raised:  # no key takes an object
+            read(file, {**CONFIGURED, "environments": {"dev": {key: {}}}})
+        return "unknown key" in str(raised.value)
+
+    assert {key for key in documented if is_unknown(key)} == exceptions | {"environments"}
+
+
 def test_an_environment_without_a_certificate_is_named(file: Path) -> None:
     arn = CONFIGURED["certificate_arn"]
     given = {**CONFIGURED, "certificate_arn": "", "environments.dev.certificate_arn": arn}
