@@ -163,6 +163,8 @@ def test_a_pending_outcome_settles_later(sandbox: Client, postgres: Postgres) ->
 MAY_LOOK = {
     "services/context.py": "identifiers and records",
     "observability/metrics.py": "CloudWatch takes the time of the measurement",
+    "server/messages.py": "the Date header",
+    "client/listen.py": "shown to a person, and compared by a receiver on the same machine",
     "server/certificate.py": "clients compare the certificate with their own clocks",
     "processors/stripe.py": "a deadline of this process, in this process",
     "processors/stripe_api.py": "a deadline of this process, in this process",

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from payments.processors.sandbox import SandboxProcessor
-from payments.repositories import attempts
+from payments.repositories import attempts, payment_creation
 from payments.repositories.database import Database
 from payments.services import execution, recovery
 from payments.services import payments as use_cases
@@ -32,9 +32,14 @@ def _die_after(owner: object, name: str) -> None:
     setattr(owner, name, die)
 
 
+def _die_in_tx1() -> None:
+    for owner in (payment_creation, attempts):  # of a new payment, and of an operation on one
+        _die_after(owner, "insert")
+
+
 #: Every place between two durable steps.
 POINTS: dict[str, Callable[[], None]] = {
-    "before Tx1 commits": lambda: _die_after(attempts, "insert"),
+    "before Tx1 commits": _die_in_tx1,
     "after Tx1, before the call": lambda: _die_before(use_cases, "execute"),
     "after the call, before Tx2": lambda: _die_after(SandboxProcessor, "_decide"),
     "before Tx2 commits": lambda: _die_after(execution, "_save_attempt"),

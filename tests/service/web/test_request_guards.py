@@ -35,7 +35,7 @@ class Part(RequestBody):
 
 
 class ThingBody(RequestBody):
-    amount: int = Field(gt=0)
+    amount: int = Field(gt=0, examples=[1])
     note: str | None = None
     final: bool = True
     parts: list[Part] = Field(default_factory=list)
