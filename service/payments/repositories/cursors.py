@@ -27,6 +27,13 @@ def lock(tx: Connection, name: str) -> Position:
     return Position(**row)
 
 
+def lock_if_free(tx: Connection, name: str) -> Position | None:
+    """Return the position of the reader ``name`` as :func:`lock` does; None if another transaction has locked it."""
+    statement = "SELECT xid::text AS xid, id FROM cursors WHERE name = %s FOR UPDATE SKIP LOCKED"
+    row = tx.execute(statement, [name]).fetchone()
+    return None if row is None else Position(**row)
+
+
 def oldest_unread(tx: Connection) -> float:
     """Return the age in seconds of the oldest event or transfer that its reader has not read; 0 if there is none.
 

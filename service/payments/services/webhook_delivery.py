@@ -34,10 +34,12 @@ _log = logging.getLogger("payments.webhooks")
 def fan_out(context: Context, *, created: Callable[[], None] = lambda: None) -> bool:
     """Create messages of new events, a share for each merchant; returns whether there may be more.
 
-    Other workers wait meanwhile. ``created`` is called once there are messages to deliver.
+    While another worker does so, there is nothing to do. ``created`` is called once there are messages to deliver.
     """
     with context.database.transaction() as tx:
-        position = cursors.lock(tx, CURSOR)
+        position = cursors.lock_if_free(tx, CURSOR)
+        if position is None:
+            return False
         reached = queue.enqueue(tx, position, limit=_FAN_OUT_EVENTS)
         found = queue.dequeue(tx, reached or position, merchants=_FAN_OUT_MERCHANTS, messages=_FAN_OUT_MESSAGES)
         if reached is not None:

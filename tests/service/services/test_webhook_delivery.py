@@ -194,6 +194,16 @@ def test_what_is_left_of_many_events_survives_a_restart(
     assert sorted(event for event, _, _ in _messages(postgres)) == made
 
 
+def test_a_worker_does_not_wait_while_another_fans_out(context: Context, postgres: Postgres) -> None:
+    _register(context, "http://127.0.0.1:1/")
+    event = add_event(postgres, "mer_alice")
+    with psycopg.connect(postgres.app) as other:
+        other.execute("SELECT 1 FROM cursors WHERE name = 'outbox' FOR UPDATE")
+        assert not fan_out(context)
+    assert fan_out(context)
+    assert [found for found, _, _ in _messages(postgres)] == [event]
+
+
 def test_events_that_nobody_wants_are_passed_over(context: Context, postgres: Postgres) -> None:
     _register(context, "http://127.0.0.1:1/", event_types=["refund.failed"])
     for _ in range(100):
