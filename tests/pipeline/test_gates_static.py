@@ -128,11 +128,9 @@ def test_the_usage_names_the_gates(arguments: list[str], capsys: pytest.CaptureF
 
 def test_every_gate_is_run_by_make_and_reported() -> None:
     makefile = (PROJECT / "Makefile").read_text()
-    (prerequisites,) = [line for line in makefile.splitlines() if line.startswith("gates:")]
+    (made,) = [line for line in makefile.splitlines() if line.startswith("GATES := ")]
     targets = {"mypy": "types", "cfn-lint": "templates"}
-    (lint,) = [line for line in makefile.splitlines() if line.startswith("lint:")]
-    for gate in GATES:
-        assert targets.get(gate, gate) in prerequisites.split() + lint.split(), gate
+    assert {targets.get(gate, gate) for gate in GATES} <= set(made.split())
 
 
 def test_findings_are_sorted_and_a_report_is_always_written(tmp_path: Path) -> None:
