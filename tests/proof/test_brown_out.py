@@ -36,8 +36,9 @@ _ANSWERS = {200, 201, 202, 402, 404, 409, 422, 429, 503}
 _PATIENCE, _PROMPT = 15.0, 2.0
 #: Requests that an api serves at once: three quarters of them at the processor.
 _PLACES = 24
-#: Clients all the time, and those that come in addition during the silence: together more than there are places.
-_CLIENTS, _RUSH = 5, 17
+#: Clients all the time, and those that come in addition during the silence: together more than may be at the processor,
+#: and with those that watch fewer than there are places.
+_CLIENTS, _RUSH = 5, 15
 #: Seconds of each phase. The silence is longer than the processor's deadline.
 _SLOW, _ERRORS, _SILENCE = 2.0, 3.0, profile().seconds(13.0)
 

@@ -237,7 +237,7 @@ def test_more_connections_than_places(api: Api) -> None:
 
 def test_a_request_in_progress_is_never_cut_off(migrated: Postgres, api: Api) -> None:
     with psycopg.connect(migrated.superuser) as holder, Wire(api.port) as wire:
-        holder.execute("SELECT 1 FROM merchant_modes FOR UPDATE")  # the payment waits
+        holder.execute("LOCK TABLE payments IN SHARE MODE")  # the payment waits
         wire.send(api.payment(serial()))
         with held(700, lambda: idle(api.port)):
             holder.rollback()
@@ -261,7 +261,7 @@ def test_few_descriptors(migrated: Postgres, tmp_path: Path) -> None:
 def test_a_payment_outlives_its_connection(migrated: Postgres, api: Api) -> None:
     request = api.payment(serial())
     with psycopg.connect(migrated.superuser) as holder:
-        holder.execute("SELECT 1 FROM merchant_modes FOR UPDATE")
+        holder.execute("LOCK TABLE payments IN SHARE MODE")
         with Wire(api.port) as wire:
             wire.send(request)
             wait_until(lambda: _is_blocked(migrated), "the payment")

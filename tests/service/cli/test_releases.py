@@ -196,8 +196,8 @@ def assert_all_works(upgraded: Installation) -> None:
 
 
 # ---- the previous release on this schema ----------------------------------------
-#: The last commit before the schema's version 0006.
-PREVIOUS = "8a05d36"
+#: The last commit before the schema's version 0009.
+PREVIOUS = "2f48f0e"
 #: A little load on the previous release's code, and then its own proof that the books add up.
 LOAD = """
 import json, os, uuid
