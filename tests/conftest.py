@@ -37,8 +37,13 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         session.config.pluginmanager.register(ProgressLines(session), "progress-lines")
 
 
+def pytest_configure() -> None:
+    """Choose the seed of `tests/proof` before xdist starts its workers, which inherit it."""
+    profile()
+
+
 def pytest_report_header() -> str:
-    """Name the seed and the duration of `tests/proof`. Here, so that it is chosen before xdist starts its workers."""
+    """Name the seed and the duration of `tests/proof`."""
     return f"proof: {profile()}"
 
 

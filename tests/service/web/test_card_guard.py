@@ -114,6 +114,29 @@ def test_other_scripts_hide_no_number(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        "https://shop.example/4242%204242%204242%204242",
+        "https://shop.example/?card=4242+4242+4242+4242",
+        "https://shop.example/4242%2D4242%2d4242-4242",
+        "https://shop.example/%34242424242424242",
+        "https://shop.example/4242%25204242%25204242%25204242",
+    ],
+    ids=["space", "plus", "hyphen", "digit", "twice"],
+)
+def test_a_urls_encoding_hides_no_number(text: str) -> None:
+    for body in ({"url": text}, {"return_url": text}, {"description": text}, {"metadata": {"page": text}}):
+        with pytest.raises(CardNumberRefused):
+            card_guard.refuse_in_body(body)
+
+
+def test_an_encoding_without_end_is_no_work_without_end() -> None:
+    started = time.process_time()
+    assert not card_guard.has_card_number("%" + "25" * 30_000)
+    assert time.process_time() - started < 1, "seconds of a processor"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
         "ORD4242424242424242",
         "AMZ114-3941689-8772234",  # an order number that looks like Diners Club
         "Bestellung4242-4242-4242-4242",

@@ -13,6 +13,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from itertools import accumulate
+from urllib.parse import unquote_plus
 
 from flask import Request
 
@@ -75,6 +76,8 @@ _LETTERED = re.compile(r"(?<=[^\W\d_])[0-9](?:[.-]?[0-9])*")
 #: The fraction of a decimal number that stands alone: what is before the point is kept, and may be a card number.
 _FRACTION = re.compile(r"(?<![\w.])([0-9]+)\.[0-9]+(?:[eE][+-]?[0-9]+)?(?![\w.]|[ -][0-9])")
 _DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
+#: How often a text is decoded as a URL at most: without an end, `%252525...` would keep a processor busy.
+_ENCODINGS = 3
 #: Query parameters whose values are not checked.
 _EXEMPT_PARAMETERS = frozenset({"cursor"})
 #: Where merchants keep numbers of their own: a field of a body, and a query parameter; a field's values.
@@ -82,7 +85,21 @@ _REFERENCE, _METADATA = "reference", "metadata"
 
 
 def has_card_number(text: str, *, own: bool = False) -> bool:
-    """Return whether ``text`` contains a card number; ``own`` exempts numbers after letters, and decimal fractions."""
+    """Return whether ``text`` contains a card number; ``own`` exempts numbers after letters, and decimal fractions.
+
+    A URL in a body is encoded: what it stands for counts as well, also if it was encoded twice.
+    """
+    for _ in range(_ENCODINGS):
+        if _contains(text, own=own):
+            return True
+        decoded = unquote_plus(text) if "%" in text or "+" in text else text
+        if decoded == text:
+            return False
+        text = decoded
+    return _contains(text, own=own)
+
+
+def _contains(text: str, *, own: bool) -> bool:
     text = _in_ascii(text)
     if own:
         text = _FRACTION.sub(r"\1x", _LETTERED.sub("x", text))
