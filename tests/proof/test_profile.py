@@ -1,23 +1,33 @@
-"""The profile of the attacks: what a seed and a number of minutes promise."""
+"""The seed that a failed attack prints is that of the process that made it."""
 
-import pytest
+import os
+import subprocess
+import sys
+from pathlib import Path
 
-from tests.proof.profile import Profile, profile
+PROJECT = Path(__file__).parents[2]
+_ATTACK = """
+import os
 
-
-def test_the_same_seed_repeats_an_attack_and_another_does_not() -> None:
-    first, again, other = (Profile(seed=seed, minutes=None).random("storm") for seed in (7, 7, 8))
-    assert [first.random(), first.random()] == [again.random(), again.random()]
-    assert Profile(seed=7, minutes=None).random("storm").random() != other.random()
-
-
-def test_minutes_lengthen_an_attack_in_proportion_and_never_shorten_it() -> None:
-    assert [Profile(seed=0, minutes=minutes).examples(20) for minutes in (None, 0.1, 30)] == [20, 20, 600]
-    assert [Profile(seed=0, minutes=minutes).seconds(15) for minutes in (None, 0.1, 30)] == [15, 15, 1800]
+def test_attack():
+    assert not os.environ["SEED"], "seed " + os.environ["SEED"]
+"""
 
 
-@pytest.mark.parametrize("minutes", ["0", "-1", "nan", "soon", "1e9"])
-def test_minutes_that_make_no_sense_are_refused(minutes: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MINUTES", minutes)
-    with pytest.raises(ValueError, match=r"MINUTES|could not convert"):
-        profile.__wrapped__()
+def test_all_processes_of_a_run_share_the_printed_seed(tmp_path: Path) -> None:
+    folder = tmp_path / "tests" / "proof"
+    folder.mkdir(parents=True)
+    (folder / "test_attack.py").write_text(_ATTACK)
+    (tmp_path / "conftest.py").write_text("from tests.conftest import pytest_configure, pytest_terminal_summary\n")
+    (tmp_path / "pyproject.toml").write_text("[tool.pytest.ini_options]\n")
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{PROJECT}:{PROJECT / 'service'}",
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+    }
+    environment.pop("SEED", None)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "xdist", "-n", "1"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    printed = done.stdout.rpartition("SEED=")[2].split(" ")[0]
+    assert printed.isdecimal(), done.stdout + done.stderr
+    assert f"AssertionError: seed {printed}" in done.stdout

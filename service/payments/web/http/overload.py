@@ -4,7 +4,7 @@ A rejected request was not started and nothing is stored under its Idempotency-K
 Requests that wait for a processor, which may hang, cannot take all slots: whatever needs no processor is still served.
 """
 
-from collections import deque
+import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -36,30 +36,28 @@ def register(app: Flask, *, max_in_flight: int, liveness: str, readiness: str) -
             one. It waits for nothing.
         readiness: Endpoint that has slots of its own.
     """
-    slots, processor_slots = _slots(max_in_flight), _slots(max_in_flight - max_in_flight // _KEPT_ONE_OF)
-    special: dict[str, tuple[deque[None], ...]] = {liveness: (), readiness: (_slots(_READINESS_CHECKS),)}
+    slots = threading.BoundedSemaphore(max_in_flight)
+    processor_slots = threading.BoundedSemaphore(max_in_flight - max_in_flight // _KEPT_ONE_OF)
+    special: dict[str, tuple[threading.Semaphore, ...]] = {
+        liveness: (),
+        readiness: (threading.BoundedSemaphore(_READINESS_CHECKS),),
+    }
 
     def acquire() -> None:
         view = app.view_functions.get(request.endpoint or "")
         usual = (processor_slots, slots) if hasattr(view, _ATTRIBUTE) else (slots,)
-        g.slots = taken = []
-        for free in special.get(request.endpoint or "", usual):
-            try:
-                taken.append((free, free.pop()))
-            except IndexError:
+        g.slots = []
+        for slot in special.get(request.endpoint or "", usual):
+            if not slot.acquire(blocking=False):
                 raise TooManyRequests(
                     "The service is at its limit of concurrent requests. Nothing was started: send the request again "
                     "with the same Idempotency-Key after the number of seconds in Retry-After."
-                ) from None
+                )
+            g.slots.append(slot)
 
     def release(_: BaseException | None) -> None:
-        for free, slot in g.pop("slots", ()):
-            free.append(slot)
+        for slot in g.pop("slots", ()):
+            slot.release()
 
     app.before_request(acquire)
     app.teardown_request(release)
-
-
-def _slots(count: int) -> deque[None]:
-    """Return free slots. To take or to return one is atomic, without the lock that a semaphore takes for each."""
-    return deque([None] * count, maxlen=count)
