@@ -8,6 +8,7 @@ import shlex
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -163,12 +164,24 @@ def test_the_guide_verifies_what_we_sign_and_nothing_else() -> None:
         return {"webhook-id": "evt_1", "webhook-timestamp": str(timestamp), "webhook-signature": signature}
 
     Webhook(secret).verify(body, headers(now, secret))  # the independent library agrees
-    assert verify(secret, headers(now, secret), body)
+    assert verify(secret, headers(now, secret), body) == {"id": "evt_1"}
     assert verify(secret, headers(now, other, secret), body), "during a rotation"
-    assert not verify(secret, headers(now, secret), body + b" ")
-    assert not verify(secret, headers(now, other), body)
-    assert not verify(secret, headers(now - 310, secret), body)
-    assert not verify(secret, {**headers(now, secret), "webhook-id": "evt_2"}, body)
+    for wrong_secret, wrong_headers, wrong_body in (
+        (secret, headers(now, secret), body + b" "),
+        (secret, headers(now, other), body),
+        (secret, headers(now - 310, secret), body),
+        (secret, {**headers(now, secret), "webhook-id": "evt_2"}, body),
+        (secret, {}, body),
+        ("", headers(now, "whsec_"), body),  # anybody can sign with an empty secret
+    ):
+        with pytest.raises(ValueError, match=r"not signed|too old|not configured"):
+            verify(wrong_secret, wrong_headers, wrong_body)
+
+
+def test_both_guides_verify_by_the_same_code() -> None:
+    (block,) = _GUIDE["receiving-webhooks"].code_blocks
+    function = block.code[block.code.index("TOLERANCE") :].strip()
+    assert function in (Path(__file__).parents[3] / "docs" / "api.md").read_text()
 
 
 def test_the_guide_sends_once_and_reads_every_page(client: Client, server: str) -> None:
