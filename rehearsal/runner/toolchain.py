@@ -84,6 +84,8 @@ class Toolchain:
             "PYTHONPATH": str(Path(__file__).parents[2]),
             IMAGES_VARIABLE: str(self.images),
             "UV_CACHE_DIR": str(self.workspace.caches / "uv"),
+            # Builds have an environment of their own: without it, bytecode is written beside this tool's sources.
+            "PYTHONPYCACHEPREFIX": str(self.workspace.caches / "python"),
             PROGRAM_VARIABLE: self.engine.program if self.engine else "",
         }
         exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())

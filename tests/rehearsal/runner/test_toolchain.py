@@ -1,5 +1,7 @@
 """A build has the build image's tools, and no access to what belongs to the user."""
 
+import os
+import subprocess
 from pathlib import Path
 
 from rehearsal.runner.toolchain import Toolchain
@@ -34,3 +36,12 @@ def test_all_tools_trust_the_same_roots(tmp_path: Path) -> None:
     variables = environment(tmp_path)
     names = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "PIP_CERT", "CURL_CA_BUNDLE")
     assert {variables[name] for name in names} == {str(tmp_path / "trust.pem")}
+
+
+def test_the_docker_command_keeps_its_bytecode_apart(tmp_path: Path) -> None:
+    workspace = Workspace(checkout=tmp_path)
+    toolchain = Toolchain(workspace=workspace, images=tmp_path / "images")
+    toolchain.install()
+    docker = workspace.toolchain / "bin" / "docker"
+    subprocess.run([docker, "nothing"], env={"PATH": os.environ["PATH"]}, capture_output=True, check=False)
+    assert [*workspace.caches.rglob("docker.*.pyc")], "not beside the sources of this tool"
