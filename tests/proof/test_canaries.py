@@ -174,6 +174,12 @@ def use_secrets(attack: Attack, receiver_url: str) -> None:
         attack.send("POST", "/v1/payments", json=body)
 
 
+def terminate_backends(admin: psycopg.Connection) -> int:
+    """End every connection to the payments' database, and return how many there were."""
+    query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'payments'"
+    return len(admin.execute(query).fetchall())
+
+
 def attack_failures(attack: Attack, postgres: Postgres) -> None:
     """Let the database refuse, quote rows, and go away, while canaries are under way."""
     body = {**PAYMENT, "description": attack.text(), "reference": attack.text()}
@@ -188,7 +194,8 @@ def attack_failures(attack: Attack, postgres: Postgres) -> None:
     with psycopg.connect(server, autocommit=True) as admin:
         admin.execute("ALTER DATABASE payments ALLOW_CONNECTIONS false")
         try:
-            admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'payments'")
+            # Terminated backends end in their own time, and one of them might still take a payment.
+            wait_until(lambda: not terminate_backends(admin), "the end of the database's connections")
             attack.send("POST", "/v1/payments", json=body)
             attack.send("POST", "/v1/payments", json={**PAYMENT, "description": attack.card()})
             attack.send("GET", f"/v1/payments/{attack.card()}")
