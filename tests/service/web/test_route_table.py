@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import hypothesis.strategies as st
 import jsonschema  # type: ignore[import-untyped]  # no stubs are locked
 import pytest
 from flask.testing import FlaskClient
+from hypothesis import HealthCheck, given, settings
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from werkzeug.test import TestResponse
 
@@ -83,6 +85,10 @@ def _path(route: Route, objects: dict[str, str] | None = None) -> str:
 def _operation(route: Route) -> dict[str, Any]:
     found: dict[str, Any] = _DOCUMENT["paths"][route.documented_path][route.method.lower()]
     return found
+
+
+#: Lists that have pages.
+LISTS = [route for route in KEYED if any(item["name"] == "cursor" for item in _operation(route).get("parameters", ()))]
 
 
 def _example(route: Route) -> Any:
@@ -214,16 +220,28 @@ def test_every_query_is_strict(client: FlaskClient, key: ApiKey, route: Route) -
         assert client.get(f"{path}?{query}", headers=key.headers).status_code in {400, 422}, query
 
 
-@pytest.mark.parametrize(
-    "route", [r for r in KEYED if r.method == "GET" and "limit" in str(_operation(r))], ids=Route.name
-)
+@pytest.mark.parametrize("route", LISTS, ids=Route.name)
 def test_limits_and_cursors_are_checked(client: FlaskClient, key: ApiKey, route: Route) -> None:
     path = _path(route)
     numbers = ("0", "101", "1.5", "", "%2B5", "05", "5_0", "%205", "1e1", "%D9%A1")
-    cursors = ("", "%21", "A", "x", "7-", "7-x", "a-b", f"7-pay_{'0' * 26}", f"pay_{'0' * 26}%0A")
+    cursors = [
+        *("", "%21", "A", "x", "7-", "7-x", "a-b", f"7-pay_{'0' * 26}", f"pay_{'0' * 26}%0A", "07"),
+        *(f"{xid}-{prefix}_{'0' * 26}" for prefix in ("evt", "tr") for xid in ("0", "07", "09", "9" * 20)),
+    ]
     wrong = [*(f"limit={text}" for text in numbers), *(f"cursor={text}" for text in cursors), "limit=1&limit=1"]
     for query in wrong:
         assert client.get(f"{path}?{query}", headers=key.headers).status_code in {400, 422}, query
+
+
+@pytest.mark.parametrize("route", LISTS, ids=Route.name)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_cursor_is_what_looks_like_one(client: FlaskClient, key: ApiKey, route: Route, data: st.DataObject) -> None:
+    """The published pattern promises that PostgreSQL, too, can read what matches it."""
+    (cursor,) = (item for item in _operation(route)["parameters"] if item["name"] == "cursor")
+    value = data.draw(st.from_regex(re.compile(cursor["schema"]["pattern"], re.ASCII), fullmatch=True))
+    response = client.get(_path(route), query_string={"cursor": value}, headers=key.headers)
+    assert response.status_code == (404 if route.parameters else 200), value
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=Route.name)

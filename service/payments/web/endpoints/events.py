@@ -38,7 +38,7 @@ _CURSOR: Cursor[StoredEvent, tuple[str, str]] = Cursor(
 )
 #: Digits that fit a 32-bit integer.
 _SEQUENCE_CURSOR: Cursor[StoredEvent, int] = Cursor(
-    patterns=("[0-9]{1,9}",), parts=lambda event: (str(event.sequence),), position=int
+    patterns=("[1-9][0-9]{0,8}",), parts=lambda event: (str(event.sequence),), position=int
 )
 
 

@@ -25,8 +25,8 @@ def _check_digits(text: object) -> object:
     return text
 
 
-#: Digits that fit an xid8 column, as a part of a cursor.
-XID = "[0-9]{1,19}"
+#: An xid8 as a part of a cursor. PostgreSQL reads digits after a leading zero as octal, and fails at 8 and 9.
+XID = "[1-9][0-9]{0,18}"
 #: An integer as a query parameter.
 QueryInteger = Annotated[int, BeforeValidator(_check_digits)]
 #: A time as a query parameter.
