@@ -111,12 +111,16 @@ def update(tx: Connection, endpoint: Endpoint) -> None:
     )
 
 
-def delete(tx: Connection, tenant: TenantScope, endpoint_id: str) -> bool:
-    """Delete an endpoint and drop its pending messages; ``False`` if there is no such endpoint."""
+def delete(tx: Connection, tenant: TenantScope, endpoint_id: str, *, secret: str) -> bool:
+    """Delete an endpoint and drop its pending messages; ``False`` if there is no such endpoint.
+
+    The row stays, for the messages that refer to it, with ``secret`` in place of the secrets that the merchant knows.
+    """
     changed = tx.execute(
-        "UPDATE webhook_endpoints SET deleted_at = now(), updated_at = now()"
+        "UPDATE webhook_endpoints SET deleted_at = now(), updated_at = now(),"
+        " secret = %s, previous_secret = NULL, previous_secret_until = NULL"
         " WHERE id = %s AND merchant_id = %s AND livemode = %s AND deleted_at IS NULL",
-        [endpoint_id, tenant.merchant_id, tenant.livemode],
+        [secret, endpoint_id, tenant.merchant_id, tenant.livemode],
     )
     tx.execute(
         "UPDATE webhook_messages SET status = 'failed', settled_at = now(), generation = generation + 1"

@@ -163,14 +163,14 @@ def update(context: Context, principal: Principal, endpoint_id: str, changes: En
 
 
 def delete(context: Context, principal: Principal, endpoint_id: str) -> None:
-    """Delete an endpoint, and drop its pending messages.
+    """Delete an endpoint with its secrets, and drop its pending messages.
 
     Raises:
         NotFound: The caller has no such endpoint.
     """
     with context.database.tenant_transaction(principal) as tx:
         hold(tx, principal, Scope.WEBHOOKS_WRITE)
-        if not webhook_endpoints.delete(tx, principal, endpoint_id):
+        if not webhook_endpoints.delete(tx, principal, endpoint_id, secret=new_secret()):
             raise NotFound.of("webhook endpoint")
         _audit(context, tx, principal, "webhook_endpoint.delete", endpoint_id)
         tx.commit()

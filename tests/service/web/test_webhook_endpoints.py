@@ -133,6 +133,17 @@ def test_a_deleted_endpoint_is_not_found(alice: Client) -> None:
     assert alice.json(alice.get("/v1/webhook_endpoints"))["data"] == []
 
 
+def test_a_deleted_endpoints_secrets_are_nowhere(alice: Client, postgres: Postgres) -> None:
+    made = alice.json(_create(alice))
+    path = f"/v1/webhook_endpoints/{made['id']}"
+    rotated = alice.json(alice.post(f"{path}/rotate_secret", {"overlap": 60}, key="rotate"))
+    alice.http().delete(path, headers=alice.key.headers)
+    with psycopg.connect(postgres.owner) as connection:
+        (row,) = connection.execute("SELECT webhook_endpoints::text FROM webhook_endpoints").fetchall()
+    assert made["secret"] not in row[0]
+    assert rotated["secret"] not in row[0]
+
+
 def test_a_rotated_secret_signs_with_both_for_the_overlap(local: Client, shop: Receiver) -> None:
     made = local.json(_create(local, url=shop.url))
     path = f"/v1/webhook_endpoints/{made['id']}/rotate_secret"
