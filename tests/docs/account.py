@@ -8,11 +8,11 @@ import contextlib
 import http.server
 import json
 import os
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 from stages.monitoring import alarms
@@ -63,8 +63,9 @@ class Account:
 
     def call(self, words: list[str], given: str) -> str:
         """Answer one command of the CLI, as `--output text` does."""
-        service, operation, *rest = words
-        options = dict(zip(rest[::2], rest[1::2], strict=False))
+        service, operation, *_ = words
+        parts = re.findall(r"(--[a-z-]+)((?:\0(?!--)[^\0]*)*)", "\0".join(words).replace("pattern=", "pattern\0="))
+        options = {name: " ".join(value.split("\0")[1:]) for name, value in parts}
         answers: dict[str, Callable[[dict[str, str], str], str]] = {
             "cloudformation describe-stacks": self._output,
             "cloudwatch describe-alarms": lambda *_: "\n".join(f"alarm-{name}-dev" for name in self.in_alarm()),
@@ -77,7 +78,9 @@ class Account:
             "logs describe-query-definitions": self._definition,
             "logs start-query": self._start_query,
             "logs get-query-results": self._query_results,
+            "rds failover-db-cluster": lambda *_: self.made.fail_over() or "available",
             "rds modify-db-cluster": self._modify_cluster,
+            "s3 presign": lambda *_: str(self.made.folder / "report.csv"),
             "secretsmanager get-secret-value": lambda asked, _: json.dumps(self.made.secrets[asked["--secret-id"]]),
             "secretsmanager put-secret-value": self._put,
         }
@@ -102,16 +105,18 @@ class Account:
 
     def _update_service(self, asked: dict[str, str], _: str) -> str:
         service = asked["--service"].removeprefix("ecs-service-").removesuffix("-dev")
+        if asked.get("--desired-count") == "0":
+            self.made.end(service)
+            return "ACTIVE"  # as for `--query service.status`
         assert self.made.deploy(services=(service,)) == 0, self.made.log("migrate").read_text()[-2000:]
-        return f"arn:aws:ecs:us-east-1:{_ACCOUNT}:service/ecs-cluster-dev/{asked['--service']}"
+        arn = f"arn:aws:ecs:us-east-1:{_ACCOUNT}:service/ecs-cluster-dev/{asked['--service']}"
+        return "ACTIVE" if "--desired-count" in asked else arn
 
     def _filter(self, asked: dict[str, str], _: str) -> str:
-        """The lines of a log group since a time, whose level is ERROR: the only pattern that is known."""
-        assert asked["--filter-pattern"] == '{ $.level = "ERROR" }'
-        since = datetime.fromtimestamp(int(asked["--start-time"]) / 1000, UTC)
-        found = self.made.lines(asked["--log-group-name"].removesuffix("-logs-dev"))
-        kept = [line for line in found if "time" in line and datetime.fromisoformat(line["time"]) >= since]
-        return "\t".join(json.dumps(line) for line in kept if line["level"] == "ERROR")
+        """The lines of a log group that lack a word."""
+        word = asked["--filter-pattern"].removeprefix("=-")
+        lines = self.made.log(asked["--log-group-name"].removesuffix("-logs-dev")).read_text().splitlines()
+        return "\t".join(line for line in lines if word not in line)
 
     def _definition(self, asked: dict[str, str], _: str) -> str:
         return QUERIES[asked["--query-definition-name-prefix"].removeprefix("query-").removesuffix("-dev")]
@@ -119,12 +124,16 @@ class Account:
     def _start_query(self, asked: dict[str, str], _: str) -> str:
         lines = [json.dumps(line) for line in self.made.lines("api", "worker") if "time" in line]
         query = f"query-{len(self.results)}"
-        self.results[query] = insights.run(insights.parse(asked["--query-string"]), insights.rows(lines))
+        parsed = insights.parse(asked["--query-string"])
+        found = insights.run(parsed, insights.rows(lines))
+        self.results[query] = [{name: row[name] for name in [*parsed.shown, *row]} for row in found]
         return query
 
     def _query_results(self, asked: dict[str, str], _: str) -> str:
         found = self.results[asked["--query-id"]]
-        rows = [[{"field": name, "value": str(value)} for name, value in row.items() if value is not None] for row in found]
+        rows = [
+            [{"field": name, "value": str(value)} for name, value in row.items() if value is not None] for row in found
+        ]
         return json.dumps({"status": "Complete", "results": rows})
 
     def _modify_cluster(self, asked: dict[str, str], given: str) -> str:
@@ -135,6 +144,8 @@ class Account:
     def _put(self, asked: dict[str, str], given: str) -> str:
         text = given if asked["--secret-string"] == "file:///dev/stdin" else asked["--secret-string"]
         self.made.secrets[asked["--secret-id"]] = json.loads(text)
+        if asked.get("--query") == "Name":
+            return asked["--secret-id"]
         return json.dumps({"Name": asked["--secret-id"], "VersionStages": ["AWSCURRENT"]}, indent=4)
 
 

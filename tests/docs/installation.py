@@ -6,6 +6,7 @@ Behind two addresses that stay, of the load balancer and of the database. Time p
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -18,27 +19,30 @@ from typing import Any
 import psycopg
 import requests
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from tests.proof.link import Link, Network
 from tests.proof.world import ROOT, StormPostgres, free_port
 from tests.service.fixtures import RUN, make_database
+from tests.service.postgres_server import PostgresServer
 from tests.service.processors.stripe_rules import Refused
 from tests.service.processors.stripe_standin import API_KEY, WEBHOOK_SECRET, StripeStandin, stripe_standin
 from tests.waiting import wait_until
 
 SERVICE = ROOT / "service"
+#: Seconds until a replica takes over.
+_FAILOVER = 5.0
 Secret = dict[str, str]
 
 
 @dataclass
 class Processor(StripeStandin):
-    """Stripe's stand-in, with one fault for every call while it lasts."""
+    """Stripe's stand-in, with one fault for every call that moves or finds money while it lasts."""
 
     fault: str = ""
 
     def next_fault(self, name: str) -> str | Refused:
-        return super().next_fault(name) or self.fault
+        return super().next_fault(name) or (self.fault if name in ("confirm", "retrieve") else "")
 
     def report(self, day: str) -> list[str]:
         """The settlement report: all that was charged and refunded."""
@@ -116,7 +120,9 @@ class Installation:
         }
 
     def _owner(self) -> dict[str, str]:
-        owner, login, smoke = (self.secrets[f"{name}-dev"] for name in ("db-credentials", "db-app-credentials", "smoke-api-key"))
+        owner, login, smoke = (
+            self.secrets[f"{name}-dev"] for name in ("db-credentials", "db-app-credentials", "smoke-api-key")
+        )
         return {
             "PGUSER": owner["username"],
             "PGPASSWORD": owner["password"],
@@ -167,6 +173,12 @@ class Installation:
             return requests.get(f"https://127.0.0.1:{port}/readyz", verify=False, timeout=5).status_code == 200
         return False
 
+    def end(self, service: str) -> None:
+        """Have no task of a service, as with a desired count of 0."""
+        task = self.tasks.pop(service)
+        task.terminate()
+        task.wait(40)
+
     # ---- the merchants
     @cached_property
     def session(self) -> requests.Session:
@@ -201,6 +213,33 @@ class Installation:
             cursor = connection.execute(statement)
             return cursor.fetchall() if cursor.description else []
 
+    def copy_database(self) -> "Copy":
+        """Start to copy the database as it is now."""
+        return Copy(self.server)
+
+    def fail_over(self) -> None:
+        """End the writer, which has committed nothing that its reader lacks, and promote that, under the same name.
+
+        An Aurora reader shares the writer's storage; here it is a synchronous replica.
+        """
+        lost, replica = self.server, self.copy_database()
+        (replica.data / "standby.signal").touch()
+        replica.start()
+        self.sql("ALTER SYSTEM SET synchronous_standby_names = '*'")
+        self.sql("SELECT pg_reload_conf()")
+        wait_until(lambda: self.sql("SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync'"), "the replica")
+        self.replace_server(replica, promote=True, outage=_FAILOVER)
+        lost.stop()
+
+    def replace_server(self, other: "Copy", *, promote: bool = False, outage: float = 0.0) -> None:
+        """Lose the server at once, and let another have its name after so many seconds."""
+        self.server.halt()
+        time.sleep(outage)  # for as long as nobody takes over
+        self.server = other
+        if promote:
+            self.sql("SELECT pg_promote()")
+        self.database.aim(other.socket_file)
+
     def set_owner_password(self, password: str) -> None:
         """Do what RDS does with the password of the cluster's owner."""
         with psycopg.connect(self.server.conninfo, autocommit=True) as connection:
@@ -217,6 +256,18 @@ class Installation:
         for task in self.tasks.values():
             task.kill()
             task.wait(20)
+
+
+class Copy(StormPostgres):
+    """A server made from a base backup of another that is running; not started."""
+
+    def __init__(self, source: PostgresServer) -> None:
+        super().__init__(RUN, {"fsync": "off"})
+        shutil.rmtree(self.data)
+        host = str(conninfo_to_dict(source.conninfo)["host"])
+        self._run("pg_basebackup", "-D", str(self.data), "-h", host, "-U", "postgres", "-c", "fast")
+        with (self.data / "postgresql.auto.conf").open("a") as settings:
+            settings.write(f"primary_conninfo = 'host={host} user=postgres'\nsynchronous_standby_names = ''\n")
 
 
 def random_secrets() -> dict[str, Secret]:
