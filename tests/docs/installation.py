@@ -25,8 +25,9 @@ from tests.proof.link import Link, Network
 from tests.proof.world import ROOT, StormPostgres, free_port
 from tests.service.fixtures import RUN, make_database
 from tests.service.postgres_server import PostgresServer
+from tests.service.processors.stripe_dashboard import StripeDashboard
 from tests.service.processors.stripe_rules import Refused
-from tests.service.processors.stripe_standin import API_KEY, WEBHOOK_SECRET, StripeStandin, stripe_standin
+from tests.service.processors.stripe_standin import API_KEY, WEBHOOK_SECRET, stripe_standin
 from tests.waiting import wait_until
 
 SERVICE = ROOT / "service"
@@ -36,7 +37,7 @@ Secret = dict[str, str]
 
 
 @dataclass
-class Processor(StripeStandin):
+class Processor(StripeDashboard):
     """Stripe's stand-in, with one fault for every call that moves or finds money while it lasts."""
 
     fault: str = ""

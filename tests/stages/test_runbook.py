@@ -179,3 +179,11 @@ def test_every_name_in_the_runbook_exists(dev: Templates, canary: Templates) -> 
     known |= {name.replace("-canary-alice", "-dev") for each in canary.resources for name in names_of(canary, each)}
     assert len(named) > 15
     assert named <= known, f"{sorted(named - known)} do not exist"
+
+
+def test_every_alarm_says_whether_its_section_was_tried() -> None:
+    text = (PROJECT / "docs" / "operations.md").read_text()
+    section = text.partition("\n## Alarms\n")[2].partition("\n## ")[0]
+    alarms = set(re.findall(r"^### ([a-z0-9-]+)$", section, re.M))
+    tried = re.findall(r"^\| (`[a-z0-9`, -]+`) \|", section.partition("\n### What was tried\n")[2], re.M)
+    assert {name for row in tried for name in re.findall(r"[a-z0-9-]+", row)} == alarms
