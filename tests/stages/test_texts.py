@@ -76,6 +76,7 @@ def runbook(dev: Templates) -> dict[str, set[Quantity]]:
         },
         "First merchant and live key": {seconds(CACHE_SECONDS)},
         "Run a command in an environment": {_STOPPED_WAITER},
+        "Restore the database": {minutes(60)},  # of `query`
         "A migration that fails": {seconds(LOCK_TIMEOUT / 1000), seconds(LOCK_DEADLINE)},
         "Rotate a secret": {
             minutes(_CANARY_MINUTES),
