@@ -307,6 +307,7 @@ def installation(folder: Path) -> Iterator[Installation]:
             balancer=network.link(1),
             secrets=random_secrets(),
         )
+        stack.callback(lambda: made.server.stop())  # another one, perhaps
         stack.callback(processor.released.set)
         stack.callback(made.stop)
         stack.callback(made.session.close)
