@@ -22,6 +22,10 @@ QUERIES: Mapping[str, str] = {
 | filter request_id = 'req_REPLACE_ME'
 | sort @timestamp asc
 | limit 50""",
+    "key-story": """fields @timestamp, request_id, method, route, status, problem, payment_id, operation, payment_status
+| filter api_key_id = 'key_REPLACE_ME'
+| sort @timestamp asc
+| limit 500""",
     "failed-requests": """fields @timestamp, request_id, method, route, status, problem, duration_ms, merchant_id
 | filter message = 'request' and status >= 500
 | sort @timestamp desc
@@ -34,8 +38,8 @@ QUERIES: Mapping[str, str] = {
     "declines-by-code": """filter outcome = 'declined'
 | stats count(*) as declines by decline_code, operation, bin(1h)
 | sort declines desc""",
-    "recovery": """fields @timestamp, message, payment_id, attempt_id, operation, outcome, exception
-| filter message like /^attempt /
+    "recovery": """fields @timestamp, message, payment_id, attempt_id, operation, outcome, reason, exception
+| filter message like /^attempt / or message = 'the processor refuses our configuration'
 | sort @timestamp desc
 | limit 200""",
     "failed-webhooks": """filter message = 'webhook pending' or message = 'webhook failed'

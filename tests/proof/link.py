@@ -85,6 +85,10 @@ class Link:
         """Change the weather."""
         self._network.call(self._set(weather))
 
+    def aim(self, target: int | str) -> None:
+        """Lead new connections elsewhere, as a name does that is given another address."""
+        self._target = target
+
     async def _set(self, weather: Weather) -> None:
         self._weather = weather
         if weather is Weather.SILENT:

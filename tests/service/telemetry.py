@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from payments.delivery.sender import Sender
-from payments.domain.outcomes import Result
+from payments.domain.outcomes import Outcome, Result
 from payments.observability import logs
 from payments.observability.metrics import Metrics
 from payments.processors.base import Call
@@ -37,6 +37,8 @@ class Telemetry:
     payment_id: str = ""
     #: A creation that was declined at once.
     declined_id: str = ""
+    #: The key of every request.
+    key_id: str = ""
     #: A request that failed because of a bug.
     failed_request_id: str = ""
 
@@ -49,6 +51,16 @@ class _Broken(SandboxProcessor):
 
     def look_up(self, call: Call) -> Result:
         raise RuntimeError(f"planted, for {call.attempt_id}")
+
+
+class _Refused(SandboxProcessor):
+    """Does not know our key."""
+
+    def authorize(self, call: Call) -> Result:
+        return Result(outcome=Outcome.MISCONFIGURED, detail="401")
+
+    def look_up(self, call: Call) -> Result:
+        return self.authorize(call)
 
 
 @contextmanager
@@ -69,7 +81,7 @@ def _logged(process: str, telemetry: Telemetry) -> Iterator[None]:
 
 def collect(postgres: Postgres, database: Database, journal: Database, key: ApiKey) -> Telemetry:
     """Let payments, operations, webhooks and failures happen, and keep what was said about them."""
-    telemetry = Telemetry()
+    telemetry = Telemetry(key_id=f"key_{key.token.split('_')[2]}")
     context = _context(database, SandboxProcessor(journal, public_base_url="https://localhost:8443"))
     client = Client(context, key)
     with receiver() as shop, receiver() as failing:
@@ -80,6 +92,7 @@ def collect(postgres: Postgres, database: Database, journal: Database, key: ApiK
             _requests(client, telemetry)
             broken = _context(database, _Broken(journal, public_base_url="https://localhost:8443"))
             _request_that_fails(broken, key, telemetry)
+            Client(_context(database, _Refused(journal, public_base_url="https://localhost:8443")), key).create()
         with _logged("worker", telemetry):
             _work(postgres, context, broken)
     context.metrics.flush(lambda line: telemetry.documents.append(json.loads(line)))

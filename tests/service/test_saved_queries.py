@@ -30,6 +30,7 @@ def asked(name: str, telemetry: Telemetry) -> str:
     for placeholder, value in (
         ("pay_REPLACE_ME", telemetry.payment_id),
         ("req_REPLACE_ME", telemetry.failed_request_id),
+        ("key_REPLACE_ME", telemetry.key_id),
         ("duration_ms > 1000", "duration_ms > 0"),
     ):
         text = text.replace(placeholder, value)
@@ -72,6 +73,20 @@ def test_a_failed_request_leads_to_its_exception(telemetry: Telemetry, lines: li
     assert (failed["status"], failed["problem"]) == (500, "internal_error")
     story = run(parse(asked("request-story", telemetry)), lines)
     assert "RuntimeError: planted" in "".join(str(row["exception"]) for row in story)
+
+
+def test_what_was_done_with_a_leaked_key_is_told(telemetry: Telemetry, lines: list[dict[str, object]]) -> None:
+    found = run(parse(asked("key-story", telemetry)), lines)
+    assert {(row["route"], row["operation"]) for row in found} >= {
+        ("/v1/payments", "payment"),
+        ("/v1/payments/<payment_id>/refunds", "refund"),
+        ("/v1/webhook_endpoints", None),
+    }
+
+
+def test_a_refused_configuration_names_its_code(telemetry: Telemetry, lines: list[dict[str, object]]) -> None:
+    found = run(parse(QUERIES["recovery"]), lines)
+    assert [row["reason"] for row in found if row["message"] == "the processor refuses our configuration"] == ["401"]
 
 
 def test_a_replay_is_marked_and_names_its_payment(lines: list[dict[str, object]]) -> None:

@@ -31,6 +31,8 @@ elif "describe-tasks" in asked:
     print("Essential container in task exited\\tNone\\t1")
 elif "get-secret-value" in asked:
     print(json.dumps({"username": "somebody", "password": "old"}))
+elif "--cli-input-json" in asked and "file:///dev/stdin" in asked:
+    sys.exit("Error parsing parameter 'cli-input-json': it reads the file twice, see aws/aws-cli#5982")
 elif "file:///dev/stdin" in asked:
     with open(os.environ["NOTES"], "a") as notes:
         notes.write(json.dumps(["stdin", sys.stdin.read()]) + "\\n")
@@ -137,12 +139,11 @@ def test_rotating_a_secret_replaces_the_tasks(tmp_path: Path, monkeypatch: pytes
 
 def test_the_owners_password_is_set_from_its_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, calls = run(f"{functions_of_rotation()}\nset_owner_password", tmp_path, monkeypatch)
-    (written,) = (json.loads(call[1]) for call in calls if call[0] == "stdin")
-    assert written == {
-        "DBClusterIdentifier": "aurora-cluster-dev",
-        "MasterUserPassword": "old",
-        "ApplyImmediately": True,
-    }
+    (changed,) = (call for call in calls if "modify-db-cluster" in call)
+    assert option(changed, "--db-cluster-identifier") == "aurora-cluster-dev"
+    assert option(changed, "--master-user-password") == "file:///dev/stdin"
+    assert "--apply-immediately" in changed
+    assert [call[1] for call in calls if call[0] == "stdin"] == ["old"], "without a line's end"
     assert not any("old" in call for call in calls if call[0] != "stdin"), "not visible in a list of processes"
 
 
@@ -178,3 +179,11 @@ def test_every_name_in_the_runbook_exists(dev: Templates, canary: Templates) -> 
     known |= {name.replace("-canary-alice", "-dev") for each in canary.resources for name in names_of(canary, each)}
     assert len(named) > 15
     assert named <= known, f"{sorted(named - known)} do not exist"
+
+
+def test_every_alarm_says_whether_its_section_was_tried() -> None:
+    text = (PROJECT / "docs" / "operations.md").read_text()
+    section = text.partition("\n## Alarms\n")[2].partition("\n## ")[0]
+    alarms = set(re.findall(r"^### ([a-z0-9-]+)$", section, re.M))
+    tried = re.findall(r"^\| (`[a-z0-9`, -]+`) \|", section.partition("\n### What was tried\n")[2], re.M)
+    assert {name for row in tried for name in re.findall(r"[a-z0-9-]+", row)} == alarms

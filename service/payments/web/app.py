@@ -103,7 +103,8 @@ def _log_request(response: Response) -> Response:
     """Log one line per request: request and response, where the time went, and the fields that use cases added."""
     spent = timing.milliseconds()
     response.headers["Server-Timing"] = ", ".join(f"{name};dur={value:.1f}" for name, value in spent.items())
-    principal = g.get("principal")
+    caller = g.get("principal")
+    principal = caller if isinstance(caller, Principal) else None
     _log.info(
         "request",
         extra={
@@ -114,7 +115,9 @@ def _log_request(response: Response) -> Response:
             "status": response.status_code,
             "duration_ms": round(spent.pop("total", 0.0), 1),
             "spans_ms": {name: round(value, 1) for name, value in spent.items()},
-            "merchant_id": principal.merchant_id if isinstance(principal, Principal) else None,
+            "merchant_id": principal.merchant_id if principal else None,
+            # Never the key: this is what its owner sees in the list of keys.
+            "api_key_id": principal.key_id if principal else None,
             "payment_id": _payment_in_path(),
             **logs.request_fields(),
         },
