@@ -55,7 +55,7 @@ class Walk:
     def enter(self, command: str, shown: str) -> None:
         """Enter a command, and compare; with RECORD=FILE, write what is said into that file instead."""
         command = _ID.sub(lambda found: self.known[found[0]], command).replace("...", "")
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 50
 
         def look() -> bool:
             said = self.shell.enter(command)
