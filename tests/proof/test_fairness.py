@@ -129,7 +129,7 @@ def delays(postgres: Postgres, receivers: Crowd, number: int) -> list[float]:
         pytest.param(["reset"], 1, 30, 1, id="reset"),
         pytest.param(["hang"], 1, 1000, 1, id="queue"),
         pytest.param(["hang", "slow", "drip", "reset"], 20, 10, 1, id="many"),
-        # Fewer, but still more than both have threads for: two workers in one process share its interpreter lock.
+        # Fewer: two workers in one process share its interpreter lock. The case before is the larger one.
         pytest.param(["hang", "slow", "drip", "reset"], 9, 10, 2, id="many, two workers"),
     ],
 )
