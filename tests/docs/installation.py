@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
-import time
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -31,8 +31,6 @@ from tests.service.processors.stripe_standin import API_KEY, WEBHOOK_SECRET, str
 from tests.waiting import wait_until
 
 SERVICE = ROOT / "service"
-#: Seconds until a replica takes over.
-_FAILOVER = 5.0
 Secret = dict[str, str]
 
 
@@ -200,7 +198,7 @@ class Installation:
         """Send a request of a merchant, on a connection of its own, as most do."""
         headers = {"Authorization": f"Bearer {key or self.key}", "Connection": "close"}
         if method == "POST":
-            headers["Idempotency-Key"] = f"key-{time.monotonic_ns()}"
+            headers["Idempotency-Key"] = uuid.uuid4().hex
         return self.session.request(method, self.url + path, json=body, headers=headers, timeout=60)
 
     def pay(self, *, key: str = "", **fields: Any) -> requests.Response:
@@ -229,17 +227,21 @@ class Installation:
         self.sql("ALTER SYSTEM SET synchronous_standby_names = '*'")
         self.sql("SELECT pg_reload_conf()")
         wait_until(lambda: self.sql("SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync'"), "the replica")
-        self.replace_server(replica, promote=True, outage=_FAILOVER)
+        lost.halt()
+        refused = self.refusals()
+        wait_until(lambda: self.refusals() > refused, "a payment that meets no database")
+        self.use_server(replica)
+        self.sql("SELECT pg_promote()")
         lost.stop()
 
-    def replace_server(self, other: "Copy", *, promote: bool = False, outage: float = 0.0) -> None:
-        """Lose the server at once, and let another have its name after so many seconds."""
-        self.server.halt()
-        time.sleep(outage)  # for as long as nobody takes over
+    def use_server(self, other: "Copy") -> None:
+        """Let another server have the database's name."""
         self.server = other
-        if promote:
-            self.sql("SELECT pg_promote()")
         self.database.aim(other.socket_file)
+
+    def refusals(self) -> int:
+        """How many requests got 503."""
+        return sum(line.get("message") == "request" and line["status"] == 503 for line in self.lines("api"))
 
     def set_owner_password(self, password: str) -> None:
         """Do what RDS does with the password of the cluster's owner."""
