@@ -20,6 +20,7 @@ class Databases:
         self._authority = authority
         self._servers: dict[str, DatabaseServer] = {}
         self._locks: dict[str, asyncio.Lock] = {}
+        self._starting: set[asyncio.Task[DatabaseServer]] = set()
 
     @property
     def running(self) -> Mapping[str, DatabaseServer]:
@@ -33,10 +34,18 @@ class Databases:
     async def ensure(self, spec: DatabaseSpec) -> DatabaseServer:
         """Start a server, or update the endpoints of the running one.
 
+        A start goes on when its caller is cancelled: only `delete_all` ends it, and waits for that.
+
         Raises:
             DatabaseError: The server did not start.
 
         """
+        task = asyncio.create_task(self._ensure(spec))
+        self._starting.add(task)
+        task.add_done_callback(self._starting.discard)
+        return await asyncio.shield(task)
+
+    async def _ensure(self, spec: DatabaseSpec) -> DatabaseServer:
         async with self._locks.setdefault(spec.identifier, asyncio.Lock()):
             running = self._servers.get(spec.identifier)
             if running is not None:
@@ -69,4 +78,8 @@ class Databases:
 
     async def delete_all(self) -> None:
         """Stop all servers, also those that are starting, and remove their data."""
+        starting = tuple(self._starting)
+        for task in starting:
+            task.cancel()
+        await asyncio.gather(*starting, return_exceptions=True)
         await asyncio.gather(*(self.delete(identifier) for identifier in tuple(self._locks)))

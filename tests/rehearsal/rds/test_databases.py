@@ -16,6 +16,7 @@ from rehearsal.host.certificates import CertificateAuthority
 from rehearsal.host.processes import ProcessTable, sweep_leftovers
 from rehearsal.rds.databases import Databases
 from rehearsal.rds.server import DatabaseServer, DatabaseSpec
+from tests.waiting import wait_until_async
 
 pytestmark = pytest.mark.rehearsal
 
@@ -152,5 +153,25 @@ def test_the_server_of_a_running_rehearsal_is_not_swept(tmp_path: Path) -> None:
             assert sweep_leftovers(tmp_path) == ()
         finally:
             await databases.delete_all()
+
+    asyncio.run(scenario())
+
+
+def test_a_client_that_gives_up_leaves_nothing(tmp_path: Path) -> None:
+    """Its request is cancelled when it goes, and again when the runtime stops; the start ends with the databases."""
+
+    async def scenario() -> None:
+        databases = make(tmp_path)
+        records = tmp_path / "processes"
+        request = asyncio.create_task(databases.ensure(SPEC))
+        await wait_until_async(lambda: list(records.glob("*")), "initdb")
+        request.cancel()
+        await asyncio.sleep(0)
+        request.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await request
+        await databases.delete_all()
+        assert list(records.glob("*")) == []
+        assert list((tmp_path / "databases").glob("*")) == []
 
     asyncio.run(scenario())
