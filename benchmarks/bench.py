@@ -86,7 +86,7 @@ def _write(options: Options, results: Mapping[str, object]) -> None:
     }
     path = options.bench_directory / "bench.json"
     draft = path.with_suffix(".tmp")
-    draft.write_text(json.dumps(content, indent=1, default=asdict) + "\n", encoding="utf-8")
+    draft.write_text(json.dumps(content, default=asdict) + "\n", encoding="utf-8")
     draft.replace(path)
 
 

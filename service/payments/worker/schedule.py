@@ -42,7 +42,8 @@ def all_loops(context: Context) -> list[Loop]:
 
 def _queues(context: Context) -> list[Loop]:
     """Return the loops that serve queues. A processor that hangs must not delay what is another's."""
-    deliveries, messages = DeliveryPool(context, Sender(allow_local=context.allow_local_webhooks)), threading.Event()
+    messages = threading.Event()
+    deliveries = DeliveryPool(context, Sender(allow_local=context.allow_local_webhooks), more=messages.set)
     recoveries = {name: RecoveryPool(context, name) for name in context.processors}
     followed = [name for name, processor in context.processors.items() if isinstance(processor, SendsWebhooks)]
     events = {name: EventPool(context, name) for name in followed}

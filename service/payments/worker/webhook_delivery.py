@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from payments.delivery.sender import Sender
@@ -20,15 +21,21 @@ _log = logging.getLogger("payments.webhooks")
 class DeliveryPool:
     """Delivers due messages: a receiver that hangs blocks a thread, and no other delivery."""
 
-    def __init__(self, context: Context, sender: Sender, *, threads: int = _THREADS) -> None:
+    def __init__(
+        self, context: Context, sender: Sender, *, threads: int = _THREADS, more: Callable[[], None] = lambda: None
+    ) -> None:
+        """Deliver on ``threads`` threads, and call ``more`` when more may wait for an endpoint that had several."""
         self._context = context
         self._sender = sender
         self._threads = threads
+        self._more = more
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="webhook")
         self._recording = threading.BoundedSemaphore(_RECORDING)
         self._changed = threading.Condition()
         #: Deliveries in progress, by merchant and endpoint.
         self._in_flight: Counter[tuple[str, str]] = Counter()
+        #: Those that had several at once: what waits for them need not wait for the next look at all queues.
+        self._several: set[tuple[str, str]] = set()
 
     def run(self) -> bool:
         """Start due deliveries, a share for each merchant; returns whether there were any."""
@@ -38,9 +45,11 @@ class DeliveryPool:
         if free <= 0:
             return False
         claimed = webhook_delivery.claim_due(self._context, free=free, in_flight=_in_flight(in_flight))
+        receivers = [(message.merchant_id, message.endpoint_id) for message in claimed]
+        with self._changed:
+            self._in_flight.update(receivers)
+            self._several.update(receiver for receiver in receivers if self._in_flight[receiver] > 1)
         for message in claimed:
-            with self._changed:
-                self._in_flight[message.merchant_id, message.endpoint_id] += 1
             self._pool.submit(self._deliver, message)
         return bool(claimed)
 
@@ -63,10 +72,18 @@ class DeliveryPool:
             extra = {"webhook_message": message.id, "payment_id": message.payment_id}
             _log.exception("webhook delivery could not be recorded", extra=extra)
         finally:
-            with self._changed:
-                self._in_flight[message.merchant_id, message.endpoint_id] -= 1
-                self._in_flight += Counter()  # drops the endpoints that have no delivery in progress
-                self._changed.notify_all()
+            self._end((message.merchant_id, message.endpoint_id))
+
+    def _end(self, receiver: tuple[str, str]) -> None:
+        with self._changed:
+            self._in_flight[receiver] -= 1
+            self._in_flight += Counter()  # drops the endpoints that have no delivery in progress
+            more = receiver in self._several and receiver not in self._in_flight
+            if more:
+                self._several.remove(receiver)
+            self._changed.notify_all()
+        if more:
+            self._more()
 
 
 def _in_flight(counts: dict[tuple[str, str], int]) -> InFlight:

@@ -92,6 +92,29 @@ def test_concurrent_deliveries_per_endpoint_are_limited(context: Context, postgr
     assert (claimed.count(good), claimed.count(failing), claimed.count(busy)) == (4, 1, 0)
 
 
+def test_a_quick_endpoint_waits_for_no_look(context: Context, postgres: Postgres, shop: Receiver) -> None:
+    """An endpoint has four deliveries at once; their end wakes the loop that claims the next ones."""
+    woken = threading.Event()
+    pool = DeliveryPool(context, Sender(allow_local=True), more=woken.set)
+    register(context, shop.url)
+
+    def deliver(events: int) -> int:
+        before = len(shop.requests)
+        for _ in range(events):
+            add_event(postgres, "mer_alice")
+        fan_out(context)
+        pool.run()
+        pool.wait_until_idle()
+        return len(shop.requests) - before
+
+    assert deliver(1) == 1
+    assert not woken.is_set(), "nothing can wait behind a single one"
+    assert deliver(6) == 4
+    assert woken.wait(10)
+    assert deliver(0) == 2
+    pool.close()
+
+
 def test_a_hanging_endpoint_does_not_delay_another(context: Context, postgres: Postgres, shop: Receiver) -> None:
     released = threading.Event()
     deliverer = DeliveryPool(context, Sender(allow_local=True, timeout=timedelta(minutes=1)), threads=8)
