@@ -31,8 +31,6 @@ elif "describe-tasks" in asked:
     print("Essential container in task exited\\tNone\\t1")
 elif "get-secret-value" in asked:
     print(json.dumps({"username": "somebody", "password": "old"}))
-elif "--cli-input-json" in asked and "file:///dev/stdin" in asked:
-    sys.exit("Error parsing parameter 'cli-input-json': it reads the file twice, see aws/aws-cli#5982")
 elif "file:///dev/stdin" in asked:
     with open(os.environ["NOTES"], "a") as notes:
         notes.write(json.dumps(["stdin", sys.stdin.read()]) + "\\n")
