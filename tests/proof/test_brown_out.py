@@ -5,7 +5,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -36,9 +36,11 @@ _ANSWERS = {200, 201, 202, 402, 404, 409, 422, 429, 503}
 _PATIENCE, _PROMPT = 15.0, 2.0
 #: Requests that an api serves at once: three quarters of them at the processor.
 _PLACES = 24
-#: Clients all the time, and those that come in addition during the silence: together more than may be at the processor,
-#: and with those that watch fewer than there are places.
+#: Clients all the time, and those that come in addition during the silence: together more than may be at the processor.
 _CLIENTS, _RUSH = 5, 15
+#: Reads that these clients have in progress at once: with the requests of `Watch`, fewer than the places that are kept
+#: from the processor. After a stall of the machine, all clients would read at once, and be refused rightly.
+_READS = 2
 #: Seconds of each phase. The silence is longer than the processor's deadline.
 _SLOW, _ERRORS, _SILENCE = 2.0, 3.0, profile().seconds(13.0)
 
@@ -89,8 +91,16 @@ class PatientShop(Shop):
     """A merchant that waits as long as any answer may take, notes how long it took, and obeys `Retry-After`."""
 
     answers: list[Answered] = field(default_factory=list)
+    reads: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(_READS))
 
     def send(self, method: str, url: str, path: str, **more: Any) -> requests.Response:
+        with self.reads if method == "GET" else nullcontext():
+            response = self._send(method, url, path, **more)
+        if response.status_code in (429, 503):
+            time.sleep(2 + int(response.headers["Retry-After"]))  # at least; more would only burn this machine
+        return response
+
+    def _send(self, method: str, url: str, path: str, **more: Any) -> requests.Response:
         at = time.monotonic()
         try:
             response = self.session.request(method, url + path, timeout=_ANSWERED, allow_redirects=False, **more)
@@ -98,8 +108,6 @@ class PatientShop(Shop):
             self.answers.append(Answered(at, f"{method} {path}", 0, time.monotonic() - at))
             raise
         self.answers.append(Answered(at, f"{method} {path}", response.status_code, time.monotonic() - at))
-        if response.status_code in (429, 503):
-            time.sleep(2 + int(response.headers["Retry-After"]))  # at least; more would only burn this machine
         return response
 
 
