@@ -70,10 +70,9 @@ class ManagedProcess:
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(by or self._stop_signal)
-            try:
-                async with asyncio.timeout(grace):
-                    await self._process.wait()
-            except TimeoutError:
+            # Not asyncio.timeout: in what cleans up after a cancellation, Python before 3.11.3 raises CancelledError.
+            _, unfinished = await asyncio.wait([asyncio.create_task(self._process.wait())], timeout=grace)
+            if unfinished:
                 _signal_group(self.pid, signal.SIGKILL)
         return await self.wait()
 

@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -336,13 +337,22 @@ def test_every_event_is_forwarded_once_in_order(api: Served) -> None:
     assert "Redirects are not followed" in listening.output
 
 
-def test_a_receiver_that_is_down_stops_nothing(api: Served) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with Listening(f"localhost:{port}/webhook") as listening:
+@contextmanager
+def nobody_listens() -> Iterator[int]:
+    """Yield a port that refuses connections, and that nobody else is given meanwhile."""
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        yield reserved.getsockname()[1]
+
+
+def test_a_receiver_that_is_down_stops_nothing(api: Served, capsys: pytest.CaptureFixture[str]) -> None:
+    with nobody_listens() as port, Listening(f"localhost:{port}/webhook") as listening:
         main(["trigger", "payment.succeeded"])
         main(["trigger", "payment.failed"])
-        wait_until(lambda: listening.output.count("[ERROR]") == 2, "two refused connections")
+        triggered = re.findall(r"\[(evt_\w+)\]", capsys.readouterr().out)
+        assert len(triggered) == 2
+        refused = [f"[ERROR] POST http://localhost:{port}/webhook [{event}]" for event in triggered]
+        wait_until(lambda: all(each in listening.output for each in refused), "two refused connections")
     assert f"Does your server run at localhost:{port}?" in listening.output
 
 
