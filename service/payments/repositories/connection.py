@@ -264,6 +264,7 @@ class Connection(psycopg.Connection[DictRow]):
                 return results
             else:
                 results.append(result)
+                pgconn.get_result()  # None: the end of this statement, without asking, as each question lets the GIL go
 
 
 def _error(result: PGresult) -> psycopg.Error:
