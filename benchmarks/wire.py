@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 
 from rehearsal.host.sockets import LOOPBACK
@@ -84,7 +84,20 @@ async def _end(server: asyncio.Server) -> None:
 
 
 async def _forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int, traffic: Traffic) -> None:
-    from_server, to_server = await asyncio.open_connection(LOOPBACK, port)
+    # Cancelled at the end of the tap, which asyncio of Python 3.11 would report as an error of the connection.
+    with suppress(asyncio.CancelledError), closing(writer):
+        from_server, to_server = await asyncio.open_connection(LOOPBACK, port)
+        with closing(to_server):
+            await _exchange(reader, writer, from_server, to_server, traffic)
+
+
+async def _exchange(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    from_server: asyncio.StreamReader,
+    to_server: asyncio.StreamWriter,
+    traffic: Traffic,
+) -> None:
     messages, answered = Messages(), True
 
     async def upwards() -> None:
