@@ -24,6 +24,7 @@ _BUFFERED_RESPONSE_BYTES = 64 * 1024
 _REASONS = {
     400: "Bad Request",
     408: "Request Time-out",
+    460: "Client Closed Connection",
     500: "Internal Server Error",
     502: "Bad Gateway",
     503: "Service Temporarily Unavailable",
@@ -97,7 +98,8 @@ async def forward(
     except TimeoutError:
         return error_response(504)
     except aiohttp.ClientError:
-        return error_response(502)
+        has_left = request.transport is None or request.transport.is_closing()
+        return error_response(460 if has_left else 502)
 
 
 def send_continue(request: web.BaseRequest) -> None:

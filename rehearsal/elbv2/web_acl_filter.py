@@ -75,6 +75,8 @@ class WebAclFilter:
             inspected, evaluation = await acl.evaluate(_web_request(request), read_body)
         except TimeoutError:
             return FilterResult(response=error_response(408))
+        except ConnectionError:
+            return FilterResult(response=error_response(460))
         response = evaluation.action.response
         if evaluation.terminating is not None or evaluation.counted or response is not None:
             self._write_log(acl, json.dumps(log_record(acl, inspected, evaluation)))

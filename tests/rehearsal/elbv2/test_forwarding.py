@@ -17,6 +17,7 @@ from aiohttp import web
 from yarl import URL
 
 from tests.rehearsal.elbv2.harness import GROUP, Harness, echo, run_scenario
+from tests.waiting import wait_until_async
 
 pytestmark = pytest.mark.rehearsal
 
@@ -228,6 +229,23 @@ def test_an_aborted_connection_to_the_target_is_a_502(run: Run) -> None:
         await harness.target(cut)
         async with harness.client() as client, client.post("/", data="x") as response:
             assert response.status == 502
+
+    run(scenario)
+
+
+def test_a_client_that_leaves_within_its_body_is_a_460(run: Run) -> None:
+    """As in a load balancer's access log: it is nobody's server error."""
+
+    async def scenario(harness: Harness) -> None:
+        await harness.target(echo)
+        trust = ssl.create_default_context(cafile=harness.authority.certificate)
+        reader, writer = await asyncio.open_connection(*str(harness.endpoint.https).split(":"), ssl=trust)
+        writer.write(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nx")
+        await writer.drain()
+        writer.transport.abort()
+        await wait_until_async(lambda: harness.log.exists() and "POST / " in harness.log.read_text(), "its log line")
+        assert "POST / 460 " in harness.log.read_text()
+        assert await reader.read() == b""
 
     run(scenario)
 

@@ -26,6 +26,7 @@ from tests.rehearsal.waf.web_acls import (
     rate,
     statement_rule,
 )
+from tests.waiting import wait_until_async
 
 pytestmark = pytest.mark.rehearsal
 
@@ -79,6 +80,20 @@ def test_a_client_that_does_not_send_its_body_gets_a_408(run: Run) -> None:
         writer.close()
 
     run(scenario, web_acl=acl(group(SQLI)), idle_timeout=0.2)
+
+
+def test_a_client_that_leaves_within_its_body(run: Run) -> None:
+    async def scenario(harness: Harness) -> None:
+        await harness.target(echo)
+        port = int(str(harness.endpoint.http).rpartition(":")[2])
+        _, writer = await asyncio.open_connection("localhost", port)
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nUser-Agent: x\r\nContent-Length: 10\r\n\r\nhalf")
+        await writer.drain()
+        writer.transport.abort()
+        await wait_until_async(lambda: harness.log.exists() and "POST / " in harness.log.read_text(), "its log line")
+        assert "POST / 460 web ACL" in harness.log.read_text()
+
+    run(scenario, web_acl=acl(group(SQLI)))
 
 
 def test_the_web_acl_is_evaluated_before_redirects(run: Run) -> None:
