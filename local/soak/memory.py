@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from statistics import median
 
@@ -60,8 +61,10 @@ def _name(container: ContainerStatus) -> str:
 
 def _resident(pid: int) -> int:
     """Return the resident bytes of a process and its children; shared memory counts for each of them."""
-    try:
+    total = 0
+    with suppress(psutil.NoSuchProcess):
         process = psutil.Process(pid)
-        return sum(each.memory_info().rss for each in (process, *process.children(recursive=True)))
-    except psutil.NoSuchProcess:
-        return 0
+        for each in (process, *process.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):  # a child has just ended
+                total += each.memory_info().rss
+    return total

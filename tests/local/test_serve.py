@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.listeners import listening_addresses
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.rehearsal
@@ -99,16 +100,6 @@ def run_printed_command(output: str) -> dict[str, Any]:
     return payment
 
 
-def listening_addresses(processes: list[psutil.Process]) -> set[str]:
-    everything = [child for process in processes for child in (process, *process.children(recursive=True))]
-    return {
-        connection.laddr.ip
-        for process in everything
-        for connection in process.net_connections("inet")
-        if connection.status == psutil.CONN_LISTEN
-    }
-
-
 def test_it_serves_until_ctrl_c_and_leaves_nothing_running(serve: Callable[..., Server]) -> None:
     server = serve()
     facts = server.wait_until_ready()
@@ -124,7 +115,7 @@ def test_it_serves_until_ctrl_c_and_leaves_nothing_running(serve: Callable[..., 
 
     running = server.processes()
     assert len(running) == 3, "database, api and worker"
-    assert listening_addresses([psutil.Process(server.process.pid), *running]) == {"127.0.0.1"}
+    assert set(listening_addresses([psutil.Process(server.process.pid), *running])) == {"127.0.0.1"}
     assert server.stop(signal.SIGINT) == 0
     assert not [process for process in running if process.is_running()]
     assert not server.facts_file.exists()
