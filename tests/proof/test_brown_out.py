@@ -95,19 +95,15 @@ class PatientShop(Shop):
 
     def send(self, method: str, url: str, path: str, **more: Any) -> requests.Response:
         with self.reads if method == "GET" else nullcontext():
-            response = self._send(method, url, path, **more)
+            at = time.monotonic()
+            try:
+                response = self.session.request(method, url + path, timeout=_ANSWERED, allow_redirects=False, **more)
+            except requests.RequestException:
+                self.answers.append(Answered(at, f"{method} {path}", 0, time.monotonic() - at))
+                raise
+        self.answers.append(Answered(at, f"{method} {path}", response.status_code, time.monotonic() - at))
         if response.status_code in (429, 503):
             time.sleep(2 + int(response.headers["Retry-After"]))  # at least; more would only burn this machine
-        return response
-
-    def _send(self, method: str, url: str, path: str, **more: Any) -> requests.Response:
-        at = time.monotonic()
-        try:
-            response = self.session.request(method, url + path, timeout=_ANSWERED, allow_redirects=False, **more)
-        except requests.RequestException:
-            self.answers.append(Answered(at, f"{method} {path}", 0, time.monotonic() - at))
-            raise
-        self.answers.append(Answered(at, f"{method} {path}", response.status_code, time.monotonic() - at))
         return response
 
 

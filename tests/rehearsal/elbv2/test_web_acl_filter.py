@@ -70,12 +70,18 @@ def test_an_inspected_body_is_forwarded_complete(run: Run) -> None:
     run(scenario, web_acl=acl(group(CORE, RuleActionOverrides=overrides(SizeRestrictions_BODY=COUNT))))
 
 
+async def half_a_request(harness: Harness) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    port = int(str(harness.endpoint.http).rpartition(":")[2])
+    reader, writer = await asyncio.open_connection("localhost", port)
+    writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nUser-Agent: x\r\nContent-Length: 10\r\n\r\nhalf")
+    await writer.drain()
+    return reader, writer
+
+
 def test_a_client_that_does_not_send_its_body_gets_a_408(run: Run) -> None:
     async def scenario(harness: Harness) -> None:
         await harness.target(echo)
-        port = int(str(harness.endpoint.http).rpartition(":")[2])
-        reader, writer = await asyncio.open_connection("localhost", port)
-        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nUser-Agent: x\r\nContent-Length: 10\r\n\r\nhalf")
+        reader, writer = await half_a_request(harness)
         assert (await reader.readline()).startswith(b"HTTP/1.1 408 ")
         writer.close()
 
@@ -85,10 +91,7 @@ def test_a_client_that_does_not_send_its_body_gets_a_408(run: Run) -> None:
 def test_a_client_that_leaves_within_its_body(run: Run) -> None:
     async def scenario(harness: Harness) -> None:
         await harness.target(echo)
-        port = int(str(harness.endpoint.http).rpartition(":")[2])
-        _, writer = await asyncio.open_connection("localhost", port)
-        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nUser-Agent: x\r\nContent-Length: 10\r\n\r\nhalf")
-        await writer.drain()
+        _, writer = await half_a_request(harness)
         writer.transport.abort()
         await wait_until_async(lambda: harness.log.exists() and "POST / " in harness.log.read_text(), "its log line")
         assert "POST / 460 web ACL" in harness.log.read_text()
