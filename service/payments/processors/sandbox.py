@@ -6,7 +6,7 @@ called" and "called, but the response was lost" differ as they do with a real pr
 
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -19,6 +19,7 @@ from payments.processors.sandbox_tokens import TOKENS
 from payments.repositories import sandbox_journal as journal
 from payments.repositories.connection import Connection
 from payments.repositories.database import Database, DatabaseUnavailable
+from payments.repositories.group_commit import Step
 
 _log = logging.getLogger("payments.sandbox")
 #: How long a pending outcome stays pending.
@@ -121,18 +122,31 @@ class SandboxProcessor:
 
     def _decide(self, call: Call, make_entry: Callable[[Connection], journal.JournalEntry]) -> Result:
         """Write one entry per attempt, and return its result, unless the token says that the response is lost."""
-        result = self._query(lambda tx: journal.insert_once(tx, make_entry(tx)))
+
+        def decide(tx: Connection) -> Generator[Step, None, journal.JournalEntry | None]:
+            stored = journal.insert_once(tx, make_entry(tx))
+            yield Step.COMMIT
+            return stored()
+
+        charge = call.charge_reference or call.attempt_id
+        result = self._result_of(lambda: self._database.commit_together("decision", decide, locks=charge))
         token = TOKENS.get(call.payment_method)
         if token is not None and token.behaviour(call.kind).response_lost:
             return Result(outcome=Outcome.UNKNOWN, detail="response lost, as the token says")
         return result
 
     def _query(self, find: Callable[[Connection], Callable[[], journal.JournalEntry | None]]) -> Result:
-        try:
+        def ask() -> journal.JournalEntry | None:
             with self._database.transaction() as tx:
                 found = find(tx)
                 tx.commit()
-                entry = found()
+                return found()
+
+        return self._result_of(ask)
+
+    def _result_of(self, ask: Callable[[], journal.JournalEntry | None]) -> Result:
+        try:
+            entry = ask()
         except (psycopg.Error, DatabaseUnavailable) as error:
             _log.warning("sandbox journal unavailable", extra={"reason": str(error)})
             return Result(outcome=Outcome.UNKNOWN, detail="no response from the sandbox")

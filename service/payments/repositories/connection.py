@@ -48,6 +48,11 @@ def may_have_committed() -> bool:
     return _sent_commit.get()
 
 
+def note_commit() -> None:
+    """Remember that another thread has sent a COMMIT for the request that this thread serves."""
+    _sent_commit.set(True)
+
+
 class Reply:
     """The result of a queued statement; reading it sends the queue, if that has not happened."""
 
@@ -88,9 +93,10 @@ class Connection(psycopg.Connection[DictRow]):
         self._transformer = Transformer(self)
         self._statements: dict[_StatementKey, bytes] = {}
         self._numbers = count()
-        self._in_scope = False
+        #: The merchant and mode that row-level security restricts the transaction to.
+        self._scope: tuple[str, bool] | None = None
         #: On the monotonic clock.
-        self._last_used = 0.0
+        self._last_used = time.monotonic()
 
     def queue(self, query: str, parameters: Mapping[str, object] | None = None) -> Reply:
         """Queue a statement with named parameters, whose types the server derives from where they stand.
@@ -104,13 +110,23 @@ class Connection(psycopg.Connection[DictRow]):
 
     def begin_in_scope(self, merchant_id: str, *, livemode: bool) -> None:
         """Begin a transaction that row-level security restricts to one merchant and mode (migration 0004)."""
-        self._in_scope = True
         self.queue(_BEGIN.decode())
+        self.enter_scope(merchant_id, livemode=livemode)
+
+    def enter_scope(self, merchant_id: str, *, livemode: bool) -> None:
+        """Have row-level security restrict the transaction to one merchant and mode from now on."""
+        if self._scope == (merchant_id, livemode):
+            return
+        self._scope = (merchant_id, livemode)
         self.queue(
             "SELECT set_config('role', 'payments_merchant', true),"
             " set_config('app.merchant_id', %(merchant_id)s, true), set_config('app.livemode', %(livemode)s, true)",
             {"merchant_id": merchant_id, "livemode": "true" if livemode else "false"},
         )
+
+    def limit_lock_waits(self, milliseconds: int) -> None:
+        """Give up what waits longer for a lock, until the transaction ends."""
+        self.queue("SELECT set_config('lock_timeout', %(wait)s, true)", {"wait": f"{milliseconds}ms"})
 
     if not TYPE_CHECKING:  # its types are psycopg's own overloads
 
@@ -137,6 +153,8 @@ class Connection(psycopg.Connection[DictRow]):
                 _sent_commit.reset(before)  # an answer: it was rolled back
                 raise
             raise CommitUnanswered("The database did not answer a COMMIT.") from error
+        finally:
+            self._scope = None  # as local settings end
 
     def is_usable(self, *, check_after_idle: float) -> bool:
         """Return whether the server still serves the connection; it is asked if that was idle for so many seconds.
@@ -168,6 +186,7 @@ class Connection(psycopg.Connection[DictRow]):
             psycopg.OperationalError: The connection was lost.
         """
         self._queue.clear()
+        self._scope = None
         if self.pgconn.transaction_status != TransactionStatus.IDLE:
             result = self.pgconn.exec_(b"ROLLBACK")
             if result.status != ExecStatus.COMMAND_OK:
@@ -180,7 +199,6 @@ class Connection(psycopg.Connection[DictRow]):
 
     def end(self) -> None:
         """Roll back what was not committed; close the connection if that is impossible."""
-        self._in_scope = False
         self._last_used = time.monotonic()
         if not self.closed:
             try:
@@ -231,7 +249,7 @@ class Connection(psycopg.Connection[DictRow]):
     def _send(self, reply: Reply) -> list["Reply | _StatementKey"]:
         """Send a statement, after its preparation if it is new here; returns whose the results will be."""
         is_control = reply.statement in (_BEGIN, _COMMIT)
-        key = (self._in_scope and not is_control, reply.statement)
+        key = (self._scope is not None and not is_control, reply.statement)
         name = self._statements.get(key)
         sent: list[Reply | _StatementKey] = [reply]
         if name is None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg.conninfo import make_conninfo
@@ -19,8 +19,10 @@ from payments.domain.tenancy import TenantScope
 from payments.observability import timing
 from payments.repositories.connection import Connection
 from payments.repositories.connection_failures import explain
+from payments.repositories.group_commit import GroupCommit, UnitOfWork
 from payments.repositories.schema import SchemaOutdated, require_current
 
+_Result = TypeVar("_Result")
 _log = logging.getLogger("payments.database")
 #: Exit code of a process that cannot use the database: its credentials are rejected, or the schema is outdated.
 EXIT_DATABASE_UNUSABLE = 3
@@ -69,6 +71,7 @@ class Database:
         self._span = span
         self._timeout = timeout
         self._patience = patience
+        self._groups: dict[str, GroupCommit] = {}
         self.credentials_rejected = threading.Event()
         self.schema_outdated = threading.Event()
         rejected, outdated, current = self.credentials_rejected, self.schema_outdated, threading.Event()
@@ -128,6 +131,21 @@ class Database:
         with self.transaction() as connection:
             connection.begin_in_scope(tenant.merchant_id, livemode=tenant.livemode)
             yield connection
+
+    def commit_together(
+        self, kind: str, work: UnitOfWork[_Result], *, tenant: TenantScope | None = None, locks: str
+    ) -> _Result:
+        """Return the result of ``work``, committed together with others of its ``kind``; see :class:`GroupCommit`.
+
+        Raises:
+            DatabaseUnavailable: See :meth:`transaction`.
+            CommitUnanswered: The connection was lost at COMMIT.
+        """
+        with timing.span(self._span):
+            return self._group(kind, tenant).run(work, tenant=tenant, locks=locks)
+
+    def _group(self, kind: str, _: TenantScope | None) -> GroupCommit:
+        return self._groups.setdefault(kind, GroupCommit(contextmanager(self._transaction)))
 
     def _transaction(self) -> Iterator[Connection]:
         try:

@@ -6,6 +6,7 @@ else has claimed the attempt meanwhile, nothing is written, and the new holder r
 
 import logging
 import time
+from collections.abc import Generator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
@@ -25,6 +26,7 @@ from payments.processors.inbound import SendsWebhooks
 from payments.repositories import attempts, idempotency, inbox, ledger, payments
 from payments.repositories.connection import Connection
 from payments.repositories.database import DatabaseUnavailable
+from payments.repositories.group_commit import Step
 from payments.repositories.ledger import NewTransfer
 from payments.services import events
 from payments.services.context import Context
@@ -53,6 +55,15 @@ class InFlightAttempt:
     def time_left(self) -> float:
         """Return the seconds until nothing may be sent any more. Never later than the database's deadline."""
         return self.started + PROCESSOR_DEADLINE.total_seconds() - time.monotonic()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Recorded:
+    """What Tx2 committed."""
+
+    before: Payment
+    after: Payment
+    response: ApiResponse
 
 
 def execute(context: Context, in_flight: InFlightAttempt) -> ApiResponse:
@@ -156,13 +167,14 @@ def record(context: Context, attempt: Attempt, result: Result, *, evidence: str 
 
 
 def _record_once(context: Context, attempt: Attempt, result: Result, *, evidence: str) -> ApiResponse | None:
-    with context.database.tenant_transaction(attempt) as tx:
+    def tx2(tx: Connection) -> Generator[Step, None, _Recorded | None]:  # in two round trips
         # Lock order everywhere: key, payment, operation, attempt, ledger, outbox.
         key_hash, operation_id = attempt.idempotency_key_hash, attempt.operation_id
         locked_key = idempotency.find(tx, attempt, key_hash, lock=True) if key_hash else _nothing
         locked_payment = payments.find_payment(tx, attempt, attempt.payment_id, lock=True)
         locked_operation = payments.find_operation(tx, attempt, operation_id, lock=True) if operation_id else _nothing
         held_since = attempts.lock_if_held(tx, attempt)
+        yield Step.READ
         key, payment, operation, now = locked_key(), locked_payment(), locked_operation(), held_since()
         if payment is None or now is None:
             extra = {**_log_identifiers(attempt), "generation": attempt.generation}
@@ -185,10 +197,15 @@ def _record_once(context: Context, attempt: Attempt, result: Result, *, evidence
         response = _response(changed, attempt, transition, request_id=key.request_id if key else "none")
         if key and key.response_status is None and key_hash:
             _respond_to_key(tx, attempt, key_hash, transition, response)
-        tx.commit()
-    _count(context, attempt, payment, changed)
-    logs.annotate(attempt_id=attempt.id, **log_outcome(attempt, result), payment_status=changed.status)
-    return response
+        yield Step.COMMIT
+        return _Recorded(before=payment, after=changed, response=response)
+
+    recorded = context.database.commit_together("Tx2", tx2, tenant=attempt, locks=attempt.payment_id)
+    if recorded is None:
+        return None
+    _count(context, attempt, recorded.before, recorded.after)
+    logs.annotate(attempt_id=attempt.id, **log_outcome(attempt, result), payment_status=recorded.after.status)
+    return recorded.response
 
 
 def _nothing() -> None:

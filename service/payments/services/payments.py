@@ -1,7 +1,7 @@
 """Creating, capturing, voiding and refunding payments: Tx1, then the processor call, then Tx2."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 
 from payments.core.problems import (
@@ -14,7 +14,7 @@ from payments.core.problems import (
 )
 from payments.domain.api_keys import Principal
 from payments.domain.ids import Prefix, new_id
-from payments.domain.operations import CallKind, Operation, OperationStatus
+from payments.domain.operations import Attempt, CallKind, Operation, OperationStatus
 from payments.domain.payments import AmountTooLarge, CaptureMethod, OperationNotAllowed, OperationPending, Payment
 from payments.domain.tenancy import TenantScope
 from payments.observability import logs
@@ -22,6 +22,7 @@ from payments.processors.base import Processor
 from payments.repositories import attempts, payment_creation, payments
 from payments.repositories.attempts import NewAttempt
 from payments.repositories.connection import Connection
+from payments.repositories.group_commit import Step
 from payments.repositories.payment_creation import NewPayment
 from payments.services.context import Context
 from payments.services.execution import InFlightAttempt, execute
@@ -93,10 +94,13 @@ def create_payment(
         api_version=principal.api_version,
         created_at=now,
     )
-    with context.database.tenant_transaction(principal) as tx:  # Tx1, in one round trip
+
+    def tx1(tx: Connection) -> Generator[Step, None, tuple[Payment, Attempt] | None]:  # in one round trip
         inserted = payment_creation.insert(tx, principal, new)
-        tx.commit()
-        stored = inserted()
+        yield Step.COMMIT
+        return inserted()
+
+    stored = context.database.commit_together("Tx1", tx1, tenant=principal, locks=request.key_hash.hex())
     if stored is None:
         with context.database.tenant_transaction(principal) as tx:
             return replay(tx, principal, request)

@@ -8,7 +8,9 @@ import psycopg
 import pytest
 from flask.testing import FlaskClient
 
+from payments.domain.tenancy import TenantScope
 from payments.repositories.database import Database, DatabaseUnavailable
+from payments.repositories.group_commit import GroupCommit
 from tests.service.api import Client, recover_due, sandbox_context
 from tests.service.fixtures import ApiKey, Postgres, make_key
 from tests.service.web.test_route_table import KEYED, Route, _call, _path, client, objects
@@ -108,6 +110,8 @@ def test_a_scope_ends_with_its_transaction(crowd: dict[str, ApiKey], own: Databa
     for key in crowd.values():
         with own.tenant_transaction(key) as tx:
             tx.commit()
+            tx.enter_scope(key.merchant_id, livemode=key.livemode)
+            assert owners(tx, "payments") == {(key.merchant_id, key.livemode)}
         with own.transaction() as tx:
             assert len(owners(tx, "payments")) == len(crowd)
 
@@ -178,19 +182,28 @@ def terminate(postgres: Postgres, pid: int) -> None:
 
 #: What else may open a transaction during a request: loading the API key, before its tenant is known, and the sandbox,
 #: which is a processor with a journal of its own.
-_OTHERS = {"create_app.<locals>.load", "SandboxProcessor._query"}
+_OTHERS = {"create_app.<locals>.load", "SandboxProcessor._query.<locals>.ask", "decision"}
+_SCOPED = "Database.tenant_transaction"
 
 
 def callers(monkeypatch: pytest.MonkeyPatch) -> set[str]:
-    """Record who opens transactions that see all tenants from now on; `tenant_transaction` is one of them."""
+    """Record who opens transactions that see all tenants from now on; `tenant_transaction` is one of them.
+
+    Of what is committed together, each unit of work has a scope of its own, or its kind is recorded.
+    """
     seen: set[str] = set()
-    original = Database.transaction
+    original, original_group = Database.transaction, Database._group
 
     def spy(self: Database) -> object:
         seen.add(sys._getframe(1).f_code.co_qualname)
         return original(self)
 
+    def spy_group(self: Database, kind: str, tenant: TenantScope | None) -> GroupCommit:
+        seen.add(kind if tenant is None else _SCOPED)
+        return original_group(self, kind, tenant)
+
     monkeypatch.setattr(Database, "transaction", spy)
+    monkeypatch.setattr(Database, "_group", spy_group)
     return seen
 
 
@@ -201,7 +214,7 @@ def test_routes_are_scoped(
     seen = callers(monkeypatch)
     response = _call(client, route, _path(route, objects), key.headers)
     assert response.status_code < 500, response.text
-    assert seen - _OTHERS == {"Database.tenant_transaction"}
+    assert seen - _OTHERS == {_SCOPED}
 
 
 def test_the_worker_settles_in_tenant_scope(
@@ -213,5 +226,5 @@ def test_the_worker_settles_in_tenant_scope(
         connection.execute("UPDATE attempts SET next_look_at = now()")
     seen = callers(monkeypatch)
     assert recover_due(shop.context)
-    assert seen - _OTHERS == {"Database.tenant_transaction", "claim_due"}
+    assert seen - _OTHERS == {_SCOPED, "claim_due"}
     assert shop.payment(payment_id)["status"] == "succeeded"

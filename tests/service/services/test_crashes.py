@@ -120,3 +120,19 @@ def test_a_worker_process_is_killed(client: Client, postgres: Postgres, point: s
     let_time_pass(postgres)
     recover_due(client.context)
     assert_done_once(client, postgres, request, "/v1/payments")
+
+
+@pytest.mark.parametrize("point", victim.GROUP_POINTS)
+@pytest.mark.parametrize("kind", ["Tx1", "decision", "Tx2"])
+def test_a_killed_group(client: Client, postgres: Postgres, kind: str, point: str) -> None:
+    bodies = {f"crash-{number}": {**PAYMENT, "amount": 1000 + number} for number in range(3)}
+    assert killed(victim.requests, postgres.app, client.key, kind, point, bodies) == victim.KILLED
+    let_time_pass(postgres)
+    recover_due(client.context)
+    for name, body in bodies.items():
+        response = client.post("/v1/payments", body, key=name)
+        assert response.status_code == 201, response.text
+        assert response.get_json()["amount"] == body["amount"]
+    charged = execute(postgres, "SELECT amount FROM sandbox_journal WHERE outcome = 'approved' ORDER BY amount")
+    assert charged == [(body["amount"],) for body in bodies.values()], "each once"
+    assert ledger_integrity.verify(client.context).problems == []

@@ -6,6 +6,7 @@ the server has carried it out. The service cannot tell the two apart.
 
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
@@ -18,6 +19,7 @@ from payments.repositories.database import Database
 from payments.services import ledger_integrity
 from tests.service.api import Client, context_with, recover_due, sandbox_context, start_3ds
 from tests.service.fixtures import ApiKey, Postgres
+from tests.service.grouping import held
 from tests.service.lossy_proxy import LossyProxy, Lost
 from tests.service.scripted import APPROVED, Preparing, execute
 from tests.service.services.test_crashes import REQUESTS, Request, assert_done_once, let_time_pass
@@ -88,6 +90,33 @@ def test_tx2(shop: Client, proxy: LossyProxy, postgres: Postgres, request_: Requ
     assert shop.post(path, request_.body, key="crash").status_code in {request_.status, 202}
     assert proxy.cut == 1
     assert_done_once(shop, postgres, request_, path)
+
+
+@pytest.mark.parametrize("lost", Lost, ids=lambda lost: lost.value)
+@pytest.mark.parametrize("kind", ["Tx1", "Tx2"])
+def test_what_commits_together(
+    shop: Client, lossy: Database, proxy: LossyProxy, postgres: Postgres, kind: str, lost: Lost
+) -> None:
+    body = REQUESTS["create"].body
+    keys = ["crash-1", "crash-2", "crash-3"]
+    with ThreadPoolExecutor(len(keys)) as pool, held(lossy, kind) as wait_for:
+        futures = []
+        for number, key in enumerate(keys, 1):
+            futures.append(pool.submit(shop.post, "/v1/payments", body, key=key))
+            wait_for(number)
+        proxy.lose(b"COMMIT", lost)
+    for future in futures:
+        if kind == "Tx1":
+            assert_unknown(future.result())
+        else:
+            assert future.result().status_code in {201, 202}
+    let_time_pass(postgres)
+    recover_due(shop.context)
+    payments = [shop.json(shop.post("/v1/payments", body, key=key)) for key in keys]
+    assert len({payment["id"] for payment in payments}) == len(keys)
+    assert {payment["status"] for payment in payments} == {"succeeded"}
+    assert len(execute(postgres, "SELECT 1 FROM sandbox_journal")) == len(keys), "each was charged once"
+    assert ledger_integrity.verify(shop.context).problems == []
 
 
 @pytest.mark.parametrize("lost", Lost, ids=lambda lost: lost.value)

@@ -7,14 +7,16 @@ transactions run as `payments_merchant`, whose policies show it the rows of one 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 
 import psycopg
 import pytest
 
+from payments.domain.tenancy import TenantScope
 from payments.processors import stripe_api
 from payments.repositories.database import Database
+from payments.repositories.group_commit import GroupCommit
 from payments.services.context import Context
 from payments.worker import schedule
 from tests.service.api import Client, sandbox_context, start_3ds
@@ -141,9 +143,16 @@ def spy(postgres: Postgres) -> Iterator[Spy]:
             connection.execute("DROP SCHEMA spy CASCADE")  # with its function, the triggers
 
 
+def group_of_shard(self: Database, kind: str, tenant: TenantScope | None) -> GroupCommit:
+    """Group what commits together by shard, which here is a merchant: the only change that shards would ask for."""
+    name = f"{kind} {tenant.merchant_id}" if tenant else kind
+    return self._groups.setdefault(name, GroupCommit(contextmanager(self._transaction)))
+
+
 @pytest.fixture
-def shops(postgres: Postgres, database: Database, journal: Database) -> list[Client]:
+def shops(postgres: Postgres, database: Database, journal: Database, monkeypatch: pytest.MonkeyPatch) -> list[Client]:
     """Three merchants, one of them in both modes."""
+    monkeypatch.setattr(Database, "_group", group_of_shard)
     keys = [make_key(postgres, name) for name in ("mer_alice", "mer_bob", "mer_carol")]
     keys.append(make_key(postgres, "mer_alice", livemode=True))
     return [Client(sandbox_context(database, journal), key) for key in keys]

@@ -1,16 +1,19 @@
-"""A process that makes one request, or one round of the worker, and dies at a given point as if killed."""
+"""A process that makes requests, or one round of the worker, and dies at a given point as if killed."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from payments.processors.sandbox import SandboxProcessor
 from payments.repositories import attempts, payment_creation
+from payments.repositories.connection import Connection
 from payments.repositories.database import Database
 from payments.services import execution, recovery
 from payments.services import payments as use_cases
 from tests.service.api import Client, recover_due, sandbox_context
 from tests.service.fixtures import ApiKey
+from tests.service.grouping import held
 
 KILLED = 9
 
@@ -67,4 +70,24 @@ def work(conninfo: str, point: str) -> None:
     context = sandbox_context(Database(conninfo, size=2), Database(conninfo, size=2))
     WORKER_POINTS[point]()
     recover_due(context)
+    os._exit(0)
+
+
+#: Places around the COMMIT that a group shares.
+GROUP_POINTS: dict[str, Callable[[], None]] = {
+    "after a round trip": lambda: _die_after(Connection, "flush"),
+    "before its COMMIT": lambda: _die_before(Connection, "commit"),
+    "after its COMMIT": lambda: _die_after(Connection, "commit"),
+}
+
+
+def requests(conninfo: str, key: ApiKey, kind: str, point: str, bodies: Mapping[str, dict[str, Any]]) -> None:
+    """Create payments under Idempotency-Keys whose work of one kind commits together, and die at ``point`` of that."""
+    database, journal = Database(conninfo, size=4), Database(conninfo, size=4)
+    client = Client(sandbox_context(database, journal), key)
+    with ThreadPoolExecutor(len(bodies)) as pool, held(journal if kind == "decision" else database, kind) as wait_for:
+        for number, (name, body) in enumerate(bodies.items(), 1):
+            pool.submit(client.post, "/v1/payments", body, key=name)
+            wait_for(number)
+        GROUP_POINTS[point]()
     os._exit(0)
