@@ -138,10 +138,26 @@ def _worker(settings: Settings, _: argparse.Namespace) -> int:
 
     if not _schema_is_current("worker"):
         return database.EXIT_DATABASE_UNUSABLE
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_on_signal()
     return _exit_now(run(make_context(settings, name="worker"), stop, time_scale=settings.time_scale))
+
+
+def stop_on_signal() -> threading.Event:
+    """Return an event that is set when the process is asked to end. To be called before other threads start.
+
+    A thread of its own takes the signal. A handler runs on the main thread, also while that holds the event's lock to
+    wait for it, and would then wait for that lock for ever.
+    """
+    signals = (signal.SIGTERM, signal.SIGINT)
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    stop = threading.Event()
+
+    def wait() -> None:
+        signal.sigwait(signals)
+        stop.set()
+
+    threading.Thread(target=wait, name="signals", daemon=True).start()
+    return stop
 
 
 def _exit_now(code: int) -> NoReturn:

@@ -145,7 +145,9 @@ class Database:
             return self._group(kind, tenant).run(work, tenant=tenant, locks=locks)
 
     def _group(self, kind: str, _: TenantScope | None) -> GroupCommit:
-        return self._groups.setdefault(kind, GroupCommit(contextmanager(self._transaction)))
+        if kind not in self._groups:
+            self._groups.setdefault(kind, GroupCommit(contextmanager(self._transaction)))
+        return self._groups[kind]
 
     def _transaction(self) -> Iterator[Connection]:
         try:

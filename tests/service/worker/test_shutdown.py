@@ -1,5 +1,7 @@
 """Shutting the worker down: what is in progress is completed and recorded, in time."""
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -126,3 +128,19 @@ def test_loops_that_do_not_finish_in_time_are_logged(
         assert record.loops == ["recovery_scripted"]  # type: ignore[attr-defined]  # from `extra`
     finally:
         processor.respond_now.set()
+
+
+_INTERRUPTED = """
+import os, signal, sys
+from payments.cli.main import stop_on_signal
+stop = stop_on_signal()
+with stop._cond:  # as the main thread does at the beginning and the end of each wait
+    os.kill(os.getpid(), getattr(signal, sys.argv[1]))
+sys.exit(0 if stop.wait(60) else 1)
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_signal_in_the_middle_of_a_wait_is_no_deadlock(name: str) -> None:
+    service = Path(__file__).parents[3] / "service"
+    subprocess.run([sys.executable, "-c", _INTERRUPTED, name], cwd=service, check=True, timeout=60)
