@@ -21,7 +21,7 @@ def git(folder: Path, *arguments: str) -> str:
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """A clone of HEAD with only one gate, since `make test` runs them all."""
+    """A clone of HEAD with only one gate and without CDK's validation, since `make test` runs them all."""
     folder = tmp_path / "clone"
     git(tmp_path, "clone", "--quiet", str(PROJECT), str(folder))
     for tools in (".venv", "node_modules"):
@@ -31,7 +31,7 @@ def clone(tmp_path: Path) -> Path:
     makefile = folder / "Makefile"
     lines = makefile.read_text().splitlines(keepends=True)
     gates = next(number for number, line in enumerate(lines) if line.startswith("GATES :="))
-    lines[gates] = "GATES := ruff\n"
+    lines[gates] = "GATES := ruff\nexport CDK_VALIDATION := false\n"
     makefile.write_text("".join(lines))
     git(folder, "commit", "--quiet", "--all", "--message", "Trim the gates")
     return folder

@@ -22,12 +22,19 @@ def configure(overrides: Mapping[str, object], file: Path = CDK_JSON) -> Pipelin
     return read_config(context, file=file, environ={"CDK_DEFAULT_ACCOUNT": TOOLING})
 
 
-def synthesize(folder: Path, overrides: Mapping[str, object], *, rules: bool = False) -> Synthesized:
-    """Synthesize the app as `app.py` does."""
+def synthesize(
+    folder: Path, overrides: Mapping[str, object], *, rules: bool = False, validate: bool = True
+) -> Synthesized:
+    """Synthesize the app as `app.py` does; CDK's own validation takes longer than all the rest."""
     flags = {
         key: value for key, value in json.loads((PROJECT / "cdk.json").read_text())["context"].items() if "@" in key
     }
-    app = App(context=flags, outdir=str(folder), analytics_reporting=False)
+    app = App(
+        context=flags,
+        outdir=str(folder),
+        analytics_reporting=False,
+        builtin_cloud_formation_validation=validate,
+    )
     PipelineStack(app, "PipelineStack", config=configure(overrides))
     if rules:
         add_rule_packs(app)

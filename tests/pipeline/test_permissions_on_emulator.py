@@ -33,7 +33,7 @@ def templates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Json]:
     """Stack name -> template: the pipeline and one environment, in the order of their deployment."""
     folder = tmp_path_factory.mktemp("permissions")
     configuration = {name: str(value).replace(TOOLING, ACCOUNT_ID) for name, value in CONFIGURED.items()}
-    synthesize(folder, {**configuration, "account": ACCOUNT_ID})
+    synthesize(folder, {**configuration, "account": ACCOUNT_ID}, validate=False)
     assembly = folder / "assembly-PipelineStack-Dev"
     paths = {f"payment-{name.lower()}-dev": next(assembly.glob(f"*{name}*.template.json")) for name in ORDER}
     paths = {"PipelineStack": folder / "PipelineStack.template.json"} | paths

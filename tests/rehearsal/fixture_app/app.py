@@ -183,7 +183,7 @@ class PipelineStack(cdk.Stack):
     def _publish_with_cli(self) -> None:
         """Publish assets with the CLI: no release of cdk-assets reads this library's cloud assembly schema."""
         publish = "cdk publish-assets 'PipelineStack/**' --app . --unstable=publish-assets"
-        install = f"npm install -g aws-cdk@{CLI_VERSION}"
+        install = f"command -v cdk || npm install -g aws-cdk@{CLI_VERSION}"
         phases = {"install": {"commands": [install]}, "build": {"commands": [publish]}}
         spec = {"version": "0.2", "phases": phases}
         for construct in self.node.find_child("Pipeline").node.find_child("Assets").node.find_all():
@@ -192,11 +192,13 @@ class PipelineStack(cdk.Stack):
 
 
 app = cdk.App(
+    # It takes longer than all the rest, and the templates are no promise of anybody.
+    builtin_cloud_formation_validation=False,
     context={
         "@aws-cdk/core:defaultCrossStackReferences": "strong",
         "@aws-cdk/aws-iam:minimizePolicies": True,
         "@aws-cdk/core:newStyleStackSynthesis": True,
-    }
+    },
 )
 PipelineStack(app, "PipelineStack")
 app.synth()
