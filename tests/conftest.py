@@ -55,6 +55,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 #: Fixtures that synthesize: whatever uses one of them runs on one worker, so that each synthesis is made once.
 _SYNTHESES = {"assembly", "synthesized", "whole_app", "widest", "without_subscriber"}
+#: Fixtures that start servers for a module: its tests run on one worker, so that these start once.
+_SERVERS = {"emulator", "stand"}
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -63,8 +65,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if too_long := [item.nodeid for item in items if len(item.nodeid) > _LONGEST_ID]:
         raise pytest.UsageError(f"Give these tests shorter names, or their parameters ids: {too_long}")
     for item in items:
-        if _SYNTHESES & set(getattr(item, "fixturenames", ())):
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if _SYNTHESES & fixtures:
             item.add_marker(pytest.mark.xdist_group("synthesis"))
+        elif _SERVERS & fixtures:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
     items.sort(key=lambda item: item.get_closest_marker("takes_minutes") is None)
 
 
