@@ -74,16 +74,23 @@ def continuous_clients(session: Session) -> Iterator[Clients]:
         assert each.failures == [], f"calls to {environment} failed"
 
 
-@pytest.fixture
-def unaffected(session: Session) -> Iterator[None]:
-    """Expect that only the first release serves during the test; commit it again afterwards."""
-    with continuous_clients(session) as clients:
-        yield
+@pytest.fixture(autouse=True)
+def first_release(session: Session) -> Iterator[None]:
+    """Commit the first release again after the test, and deploy it nowhere: prod serves it, dev may serve another."""
+    yield
     session.checkout.git("checkout", "--quiet", "HEAD~1", "--", ".")
     session.checkout.commit("Return to the first release")
+
+
+@pytest.fixture
+def unaffected(session: Session) -> Iterator[None]:
+    """Expect that only the releases that serve before the test serve during it, and after it."""
+    before = {environment: client(session, environment).release() for environment in ("dev", "prod")}
+    with continuous_clients(session) as clients:
+        yield
     for environment, each in clients.items():
-        assert set(each.releases) <= {"1"}, f"{environment} served another release"
-        assert each.release() == "1"
+        assert set(each.releases) == {before[environment]}, f"{environment} served another release"
+        assert each.release() == before[environment]
 
 
 def run_failing(session: Session, *, stage: str, action: str) -> StageFailedError:
@@ -107,11 +114,6 @@ def read_log(error: StageFailedError) -> str:
 def stack_status(session: Session, environment: str) -> str:
     cloudformation = session.account.session.client("cloudformation")
     return cloudformation.describe_stacks(StackName=f"fixture-service-{environment}")["Stacks"][0]["StackStatus"]
-
-
-def deploy_first_release(session: Session) -> None:
-    session.checkout.git("checkout", "--quiet", "HEAD~1", "--", ".")
-    session.rehearsal.run(session.checkout.commit("Return to the first release"))
 
 
 @pytest.mark.usefixtures("unaffected")
@@ -139,25 +141,24 @@ def test_a_container_that_crashes_in_dev_is_rolled_back(session: Session) -> Non
 
 def test_a_container_that_crashes_in_prod_only_is_rolled_back(session: Session) -> None:
     with continuous_clients(session) as clients:
-        session.checkout.change("service/behaviour.json", release="2", crash_in=["prod"])
+        session.checkout.change("service/behaviour.json", release="3", crash_in=["prod"])
         error = run_failing(session, stage="Prod", action="Deploy")
     assert "unknown setting: APP_MODE" in str(error)
     assert stack_status(session, "prod") == "UPDATE_ROLLBACK_COMPLETE"
     assert set(clients["prod"].releases) == {"1"}
     assert clients["prod"].release() == "1"
-    assert clients["dev"].release() == "2"
-    deploy_first_release(session)
+    assert clients["dev"].release() == "3"
 
 
 @pytest.mark.usefixtures("unaffected")
 def test_a_release_whose_migration_fails_never_serves(session: Session) -> None:
-    session.checkout.change("service/behaviour.json", release="2", fail_migration=True)
+    session.checkout.change("service/behaviour.json", release="4", fail_migration=True)
     error = run_failing(session, stage="Dev", action="Deploy")
     assert "migration 0007 failed" in str(error)
 
 
 def test_a_rejected_approval_stops_before_prod(session: Session) -> None:
-    session.checkout.change("service/behaviour.json", release="3")
+    session.checkout.change("service/behaviour.json", release="5")
     session.decider.approves = False
     try:
         error = run_failing(session, stage="Prod", action="Approve")
@@ -165,17 +166,15 @@ def test_a_rejected_approval_stops_before_prod(session: Session) -> None:
         session.decider.approves = True
     assert "rejected" in str(error)
     assert client(session, "prod").release() == "1"
-    assert client(session, "dev").release() == "3"
+    assert client(session, "dev").release() == "5"
     assert session.decider.requests[-1].action == "ApproveProd"
-    deploy_first_release(session)
 
 
 def test_a_failing_smoke_test_stops_before_prod_and_logs_the_response(session: Session) -> None:
-    session.checkout.change("service/behaviour.json", release="2", fail_smoke=True)
+    session.checkout.change("service/behaviour.json", release="6", fail_smoke=True)
     error = run_failing(session, stage="Dev", action="Smoke")
     assert "returned 500" in read_log(error)
     assert client(session, "prod").release() == "1"
-    deploy_first_release(session)
 
 
 def test_a_commit_that_adds_an_environment_restarts_the_pipeline(session: Session) -> None:
