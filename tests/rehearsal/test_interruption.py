@@ -43,16 +43,17 @@ def test_an_interruption_leaves_nothing_running(step: tuple[str, ...], checkout:
     assert json.loads((checkout.folder / ".run" / "rehearsal.json").read_text())["outcome"] == "interrupted"
 
 
-def test_the_next_rehearsal_cleans_up_after_a_killed_one(checkout: Checkout) -> None:
+def test_a_rejected_rehearsal_ends_what_a_killed_one_left(checkout: Checkout) -> None:
     process = checkout.start()
     read_until(process, "Smoke")
     process.kill()
     process.communicate(timeout=60)
     assert left_running(checkout.folder), "the killed rehearsal left nothing to clean up"
-    process = checkout.start()
+    process = checkout.start(APPROVE="reject")
     output, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, output
-    assert "everything was destroyed, nothing is left" in output
+    assert process.returncode == 1, output
+    last = output.splitlines()[-1]
+    assert "stage Prod, action ApproveProd: ApproveProd was rejected; no later action was started" in last
     assert left_running(checkout.folder) == []
 
 
@@ -66,12 +67,3 @@ def test_a_port_in_use_is_reported_before_anything_starts(checkout: Checkout) ->
     assert process.returncode == 2
     assert f"port {port} for a load balancer (REHEARSE_PORT) is in use" in output
     assert "cdk bootstrap" not in output
-
-
-def test_a_rejection_beforehand_fails_the_rehearsal(checkout: Checkout) -> None:
-    process = checkout.start(APPROVE="reject")
-    output, _ = process.communicate(timeout=300)
-    assert process.returncode == 1, output
-    last = output.splitlines()[-1]
-    assert "stage Prod, action ApproveProd: ApproveProd was rejected; no later action was started" in last
-    assert left_running(checkout.folder) == []
