@@ -22,7 +22,8 @@ def test_a_short_run_measures_payments_beside_their_denominators(tmp_path: Path)
     short = {
         "ONLY": "census,create",
         "ROUNDS": "1",
-        "BLOCK_SECONDS": "3",  # a set of 16 payments must fit, also on a busy machine
+        "BLOCK_SECONDS": "1",
+        "IN_FLIGHT": "2",  # so that a set of 16 payments fits, also on a busy machine
         "ANYWAY": "1",
         "BENCH_DIRECTORY": str(tmp_path),
     }
