@@ -93,18 +93,15 @@ def test_violations_are_found_wherever_they_are_planted(
 def test_an_acknowledgement_covers_its_construct_and_rule_only(
     folder: Path, python: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write(folder, Bucket=OPEN_BUCKET)
-    acknowledge(folder, FUNCTION, "CKV_AWS_18")
+    longer = f"{FUNCTION}2"
+    write(folder, Bucket=OPEN_BUCKET, Another={**OPEN_BUCKET, "Metadata": {"aws:cdk:path": f"{longer}/Resource"}})
+    acknowledge(folder, FUNCTION, "CKV_AWS_18", "CKV_AWS_1")
     run(folder, python)
     errors = capsys.readouterr().err
-    assert "CKV_AWS_18" not in errors
-    assert "CKV_AWS_53" in errors
-
-    acknowledge(folder, "PipelineStack/Dev/Func", "CKV_AWS_18")
-    run(folder, python)
-    errors = capsys.readouterr().err
-    assert f"{FUNCTION}/Resource: CKV_AWS_18" in errors
-    assert "PipelineStack/Dev/Func: CKV_AWS_18: acknowledged but not found" in errors
+    assert f"{FUNCTION}/Resource: CKV_AWS_18" not in errors
+    assert f"{FUNCTION}/Resource: CKV_AWS_53" in errors
+    assert f"{longer}/Resource: CKV_AWS_18" in errors
+    assert f"{FUNCTION}: CKV_AWS_1: acknowledged but not found" in errors
 
 
 def test_files_that_were_not_scanned_fail(folder: Path, python: str, capsys: pytest.CaptureFixture[str]) -> None:
