@@ -12,6 +12,7 @@ from pathlib import Path
 from psycopg.conninfo import conninfo_to_dict
 
 from tests.service.fixtures import Postgres
+from tests.service.server.processes import listens
 from tests.waiting import wait_until
 
 SERVICE = Path(__file__).parents[2] / "service"
@@ -50,7 +51,7 @@ def api_process(postgres: Postgres, folder: Path, **more: str) -> Iterator[str]:
     def is_ready() -> bool:
         assert process.poll() is None, log.read_text()
         command = [sys.executable, "-m", "payments.healthcheck", "api"]
-        return subprocess.run(command, cwd=SERVICE, env=variables, check=False).returncode == 0
+        return listens(port) and subprocess.run(command, cwd=SERVICE, env=variables, check=False).returncode == 0
 
     try:
         wait_until(is_ready, "the api's health check")

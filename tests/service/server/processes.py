@@ -86,5 +86,11 @@ def healthcheck(started: Started) -> int:
 
 
 def is_healthy(started: Started) -> bool:
+    """Whether the health check passes; not asked before the api listens, since it is a process of its own."""
     assert started.process.poll() is None, started.log.read_text()
-    return healthcheck(started) == 0
+    return (started.command != "api" or listens(started.environment["PORT"])) and healthcheck(started) == 0
+
+
+def listens(port: str) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", int(port))) == 0

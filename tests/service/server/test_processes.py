@@ -18,7 +18,7 @@ import requests
 import urllib3
 
 from tests.service.fixtures import ApiKey, Postgres
-from tests.service.server.processes import SERVICE, Started, environment, healthcheck, is_healthy, start
+from tests.service.server.processes import SERVICE, Started, environment, healthcheck, is_healthy, listens, start
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.rehearsal
@@ -75,7 +75,7 @@ def test_the_api_serves_drains_and_exits(api: Started, postgres: Postgres, key: 
         full = requests.get(f"{api.url}/healthz", verify=False, timeout=5)
         assert full.status_code == 200, "a full process is not a dead one"
         api.process.send_signal(signal.SIGTERM)
-        wait_until(lambda: not accepts_connections(api), "the drain")
+        wait_until(lambda: not listens(api.environment["PORT"]), "the drain")
         holder.rollback()
         statuses = [response.result().status_code for response in responses]
         assert set(statuses) <= {201, 202}, "all are served, on a busy machine some before their outcome is known"
@@ -106,11 +106,6 @@ def count_blocked(postgres: Postgres) -> int:
         row = connection.execute("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'").fetchone()
     assert row is not None
     return int(row[0])
-
-
-def accepts_connections(started: Started) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", int(started.environment["PORT"]))) == 0
 
 
 def test_the_worker_settles_open_attempts_and_exits(api: Started, key: ApiKey, tmp_path: Path) -> None:
