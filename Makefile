@@ -137,7 +137,7 @@ unit-tests: setup
 # One worker more than cores: rehearsals wait a fifth of their time. Of their files only: each worker would import all.
 .PHONY: rehearsal-tests
 rehearsal-tests: setup
-	$(PYTEST) --numprocesses 3 -m rehearsal --junitxml .run/reports/rehearsal-tests.xml $$(grep -rl 'mark\.rehearsal' tests)
+	$(PYTEST) --numprocesses 3 -m rehearsal --junitxml .run/reports/rehearsal-tests.xml $$(grep -rl 'mark\.rehearsal' tests | sort)
 
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
