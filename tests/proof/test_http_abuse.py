@@ -19,7 +19,8 @@ from tests.proof.wire import Answer, Wire
 from tests.service.fixtures import Postgres, make_key
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.rehearsal
+#: On one worker, beside those that work: they mostly wait for deadlines.
+pytestmark = [pytest.mark.rehearsal, pytest.mark.takes_minutes, pytest.mark.xdist_group("abuse")]
 
 _HEALTH = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
 _CLOSING = b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
