@@ -28,6 +28,18 @@ PROJECT = Path(__file__).parents[2]
 FIXTURE = Path(__file__).parent / "fixture_app"
 
 
+def link_tools(folder: Path) -> None:
+    """Give a folder this checkout's tools and caches, and its Python to builds, which must install nothing then."""
+    for tools in (".venv", "node_modules"):
+        (folder / tools).symlink_to(PROJECT / tools)
+    toolchain = folder / ".run" / "toolchain"
+    toolchain.mkdir(parents=True)
+    (PROJECT / ".run" / "cache").mkdir(parents=True, exist_ok=True)
+    (folder / ".run" / "cache").symlink_to(PROJECT / ".run" / "cache")
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    (toolchain / f"python-{version}").symlink_to(PROJECT / ".venv")
+
+
 @dataclass(frozen=True)
 class Checkout:
     """A git repository with the fixture app, and the tools of this checkout."""
@@ -40,15 +52,7 @@ class Checkout:
         ignored = shutil.ignore_patterns("__pycache__", "cdk.out")
         shutil.copytree(FIXTURE, folder, ignore=ignored)
         (folder / ".gitignore").write_text("/.run/\n/.venv\n/node_modules\n__pycache__/\n/cdk.out/\n")
-        for tools in (".venv", "node_modules"):
-            (folder / tools).symlink_to(PROJECT / tools)
-        toolchain = folder / ".run" / "toolchain"
-        toolchain.mkdir(parents=True)
-        (PROJECT / ".run" / "cache").mkdir(parents=True, exist_ok=True)
-        (folder / ".run" / "cache").symlink_to(PROJECT / ".run" / "cache")
-        # The fixture's build installs nothing: the CDK library is on its build image.
-        version = ".".join(str(part) for part in sys.version_info[:3])
-        (toolchain / f"python-{version}").symlink_to(PROJECT / ".venv")
+        link_tools(folder)
         checkout = cls(folder)
         checkout.git("init", "--quiet", "--initial-branch=main")
         checkout.commit("First release")

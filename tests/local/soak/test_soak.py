@@ -20,7 +20,7 @@ from rehearsal.ecr.container_engine import PROGRAM_VARIABLE
 from rehearsal.runner.emulated_account import EmulatedAccount
 from rehearsal.runner.ports import Ports
 from rehearsal.runner.workspace import Workspace
-from tests.rehearsal.conftest import PROJECT
+from tests.rehearsal.conftest import PROJECT, link_tools
 from tests.stages.conftest import read, synthesize
 from tests.stages.test_on_emulator import ORDER
 
@@ -33,10 +33,7 @@ _BOOTSTRAP = "/cdk-bootstrap/hnb659fds/version"
 @pytest.fixture
 def account(tmp_path: Path) -> Iterator[EmulatedAccount]:
     """An account in a folder of its own, with this checkout's tools."""
-    for tools in (".venv", "node_modules"):
-        (tmp_path / tools).symlink_to(PROJECT / tools)
-    (tmp_path / ".run").mkdir()
-    (tmp_path / ".run" / "cache").symlink_to(PROJECT / ".run" / "cache")
+    link_tools(tmp_path)
     workspace = Workspace(checkout=tmp_path)
     workspace.empty()
     account = EmulatedAccount(
