@@ -32,6 +32,7 @@ help:
 ##@ Try it, without an AWS account
 .PHONY: rehearse
 rehearse: setup ## run the whole pipeline from the current commit to prod, on this machine; APPROVE=auto asks nothing
+	@$(FORGET)
 	@$(BIN)/python -m rehearsal run
 
 .PHONY: serve
@@ -72,15 +73,23 @@ node_modules/.complete: package.json package-lock.json .venv/.complete
 	@touch $@
 
 .PHONY: test
-test: gates rehearsal-tests ## every check and test that CI runs
+test: PROVE := again
+test: gates rehearsal-tests ## every check and test that CI runs, whatever was proven before
 
 # In this order, two at a time: the type check beside the others, then the tests, which need both cores.
 GATES := types templates scanners ruff hadolint secrets sast licences sbom dependencies node-dependencies unit-tests
 
+# What a gate has proven on this very source is not proven again, unless PROVE says so; run alone, a gate always runs.
+PROOFS := $(BIN)/python -m pipeline.gates.proofs
+PROVEN = $(if $(PROVING),@$(PROOFS) record $@)
+FORGET = $(if $(PROVE),rm -rf $(CACHE)/proofs)
+
 # A gate that fails stops no other. What failed is told again at the end: the output of gates that run together mixes.
 .PHONY: gates
-gates: setup ## what the synth step runs: every gate, each with its report in .run/reports
-	@mkdir -p .run; { $(MAKE) --no-print-directory --jobs 2 --keep-going $(GATES) 2>&1 >&3 | tee .run/gates.err >&2; } 3>&1 \
+gates: setup ## what the synth step runs: every gate, each with its report in .run/reports; PROVE=again repeats proven ones
+	@$(FORGET)
+	@mkdir -p .run; PROVING="$$($(PROOFS) source)"; export PROVING; gates="$$($(PROOFS) unproven $(GATES))"; \
+	  { $(MAKE) --no-print-directory --jobs 2 --keep-going $$gates 2>&1 >&3 | tee .run/gates.err >&2; } 3>&1 \
 	  || { echo "Gates have failed:"; grep '^make' .run/gates.err; exit 1; } >&2
 
 # Every gate is a target of its own; those of pipeline/gates write JUnit reports and fail when nothing was checked.
@@ -98,6 +107,7 @@ ruff: setup
 types: setup
 	@mkdir -p .run/reports
 	$(BIN)/mypy --junit-xml .run/reports/mypy.xml
+	$(PROVEN)
 
 # Style and types of the whole tree are incremental; of the tests, those run that are nearest to what changed.
 .PHONY: check
@@ -133,6 +143,7 @@ unit-tests: setup
 	$(BIN)/coverage xml --quiet -o .run/reports/coverage.xml
 	$(BIN)/coverage report --include 'kit/*,pipeline/*,stages/*,service/*,integ/*' --fail-under 90
 	$(BIN)/coverage report --include 'service/*' --fail-under 96
+	$(PROVEN)
 
 # One worker more than cores: rehearsals wait a fifth of their time. Of their files only: each worker would import all.
 .PHONY: rehearsal-tests
@@ -155,6 +166,7 @@ hadolint: setup ## the Dockerfile
 	$(GATE).static hadolint
 sast: setup ## static application security tests
 	$(GATE).static sast
+	$(PROVEN)
 secrets: setup ## no secret in any commit
 	$(GATE).secrets
 licences: setup ## licences of what is shipped
@@ -167,6 +179,7 @@ node-dependencies: setup ## known vulnerabilities of the Node packages
 	$(GATE).node_dependencies
 templates: setup ## synthesis with its rule packs, then cfn-lint
 	$(GATE).templates
+	$(PROVEN)
 
 # checkov pins many packages, so it has its own environment. Concurrent builds share it: it is built aside, then moved into place.
 SCANNERS := $(CACHE)/scanners
@@ -176,6 +189,7 @@ scanners: setup templates ## a second opinion on templates and Dockerfile, after
 	  mv -T $$aside $(SCANNERS) || rm -rf $$aside; }
 	@$(UV) pip sync --quiet --compile-bytecode --python $(SCANNERS)/bin/python --require-hashes pipeline/gates/scanners.txt
 	$(GATE).scanners $(SCANNERS)/bin/python
+	$(PROVEN)
 
 ##@ Measure and attack
 .PHONY: bench

@@ -1,8 +1,9 @@
-"""`make gates` runs every gate, whatever fails, and tells at the end what has failed."""
+"""`make gates` runs every gate that is not proven, whatever fails, and tells at the end what has failed."""
 
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 from tests.pipeline.model import PROJECT
@@ -19,7 +20,16 @@ after: bad ; @touch after.xml
 """
 
 
-def run(folder: Path, gates: str) -> subprocess.CompletedProcess[str]:
+#: Stands in for the Python of the virtual environment: the gate `sast` only fails where `broken` exists.
+_PYTHON = f"""#!/bin/sh
+case "$*" in *"static sast")
+  echo sast-runs; mkdir -p .run/reports; touch .run/reports/sast.xml; test ! -e .git/broken; exit ;;
+esac
+exec {sys.executable} "$@"
+"""
+
+
+def run(folder: Path, gates: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run `make gates` of this checkout with other gates."""
     makefile, replaced = re.subn(r"^GATES := .*", f"GATES := {gates}", (PROJECT / "Makefile").read_text(), flags=re.M)
     assert replaced == 1
@@ -27,10 +37,14 @@ def run(folder: Path, gates: str) -> subprocess.CompletedProcess[str]:
     for name in _INSTALLED:
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).touch()
+    (folder / ".venv" / "bin").mkdir(exist_ok=True)
+    python = folder / ".venv" / "bin" / "python"
+    python.write_text(_PYTHON)
+    python.chmod(0o755)
     # As from a shell: a make that runs these tests passes its own flags and level on.
     environment = {
-        name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
-    }
+        name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MAKELEVEL", "MFLAGS", "PROVE"}
+    } | {"PYTHONPATH": str(PROJECT), **variables}
     return subprocess.run(
         ["make", "gates"], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=60
     )
@@ -51,3 +65,19 @@ def test_a_failing_gate_stops_no_other_and_all_failures_are_told_last(tmp_path: 
 def test_gates_that_pass_say_nothing_of_failures(tmp_path: Path) -> None:
     result = run(tmp_path, "good")
     assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_a_gate_runs_once_unless_it_failed_or_somebody_asks(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    (tmp_path / ".gitignore").write_text("/.run/\n/.venv/\n/node_modules/\n")
+    broken = tmp_path / ".git" / "broken"
+    broken.touch()
+    assert run(tmp_path, "sast good").returncode != 0
+    broken.unlink()
+    after_failure, again = (run(tmp_path, "sast good") for _ in range(2))
+    assert "sast-runs" in after_failure.stdout, "what failed is not proven"
+    assert "sast-runs" not in again.stdout
+    assert again.stderr.startswith("sast: passed at ")
+    broken.touch()
+    assert run(tmp_path, "sast good", PROVE="again").returncode != 0
+    assert run(tmp_path, "sast good").returncode != 0, "what fails when repeated is no longer proven"
