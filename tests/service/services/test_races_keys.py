@@ -7,6 +7,7 @@ valid. Orders are made, not awaited: whoever goes first is held inside its trans
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -113,24 +114,31 @@ def test_a_rotated_key_grants_its_overlap_only(shop: Shop) -> None:
 
 
 # ---- orders ----------------------------------------
+@dataclass(frozen=True)
+class Hold:
+    """Where the thread named `first` stops: at the end of its transaction, with all its locks."""
+
+    reached: threading.Event = field(default_factory=threading.Event)
+    release: threading.Event = field(default_factory=threading.Event)
+
+
 @pytest.fixture
-def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """Hold the thread named `first` at the end of its transaction, with all its locks, until the event is set."""
-    release, record = threading.Event(), audit.record
+def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hold]:
+    """Hold the thread named `first` until it is released."""
+    hold, record = Hold(), audit.record
 
     def record_and_hold(*arguments: Any, **named: Any) -> None:
         record(*arguments, **named)
         if threading.current_thread().name == _FIRST:
-            assert release.wait(30)
+            hold.reached.set()
+            assert hold.release.wait(30)
 
     monkeypatch.setattr(audit, "record", record_and_hold)
-    yield release
-    release.set()
+    yield hold
+    hold.release.set()
 
 
-def in_order(
-    postgres: Postgres, release: threading.Event, first: Callable[[], Any], second: Callable[[], Any]
-) -> tuple[Any, Any]:
+def in_order(postgres: Postgres, hold: Hold, first: Callable[[], Any], second: Callable[[], Any]) -> tuple[Any, Any]:
     """Run both, `second` only while `first` holds its locks; return their results."""
     results: dict[str, Any] = {}
 
@@ -140,10 +148,12 @@ def in_order(
         return thread
 
     one = start(_FIRST, first)
+    # Between two statements it is idle as well, before it has all its locks.
+    wait_until(lambda: hold.reached.is_set() or results, "the first to end its transaction")
     wait_until(lambda: sessions(postgres, "state = 'idle in transaction'") or results, "the first to hold its locks")
     other = start("second", second)
     wait_until(lambda: sessions(postgres, "wait_event_type = 'Lock'") or "second" in results, "the second to wait")
-    release.set()
+    hold.release.set()
     one.join(30)
     other.join(30)
     return results[_FIRST], results["second"]
@@ -156,7 +166,7 @@ def sessions(postgres: Postgres, condition: str) -> int:
 
 @pytest.mark.parametrize("act_is_first", [True, False], ids=["act, revoke", "revoke, act"])
 @pytest.mark.parametrize("act", ACTS)
-def test_act_and_revocation(shop: Shop, held: threading.Event, act: str, act_is_first: bool) -> None:
+def test_act_and_revocation(shop: Shop, held: Hold, act: str, act_is_first: bool) -> None:
     before = shop.state()
 
     def revoke() -> int:
@@ -176,7 +186,7 @@ def test_act_and_revocation(shop: Shop, held: threading.Event, act: str, act_is_
 
 
 @pytest.mark.parametrize("first", ["create", "rotate"])
-def test_a_creation_and_a_rotation_without_overlap(shop: Shop, held: threading.Event, first: str) -> None:
+def test_a_creation_and_a_rotation_without_overlap(shop: Shop, held: Hold, first: str) -> None:
     acts: dict[str, Callable[[], int]] = {
         "create": lambda: new_key(shop.client).status_code,
         "rotate": lambda: shop.admin.post(f"/v1/api_keys/{key_id(shop.parent)}/rotate", {"overlap": 0}).status_code,
@@ -187,7 +197,7 @@ def test_a_creation_and_a_rotation_without_overlap(shop: Shop, held: threading.E
 
 
 @pytest.mark.parametrize("verb", ["revoke", "rotate"])
-def test_two_keys_that_end_each_other(shop: Shop, held: threading.Event, verb: str) -> None:
+def test_two_keys_that_end_each_other(shop: Shop, held: Hold, verb: str) -> None:
     """Locks in one order: no deadlock, and of two revocations the first one wins."""
     body = {"overlap": 0} if verb == "rotate" else {}
     first, second = in_order(
@@ -199,7 +209,7 @@ def test_two_keys_that_end_each_other(shop: Shop, held: threading.Event, verb: s
     assert (first, second) == (200 if verb == "revoke" else 201, 401)
 
 
-def test_two_rotations_of_one_key(shop: Shop, held: threading.Event) -> None:
+def test_two_rotations_of_one_key(shop: Shop, held: Hold) -> None:
     def rotate(client: Client) -> Callable[[], int]:
         return lambda: client.post(f"/v1/api_keys/{shop.third}/rotate").status_code
 
