@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import psycopg
-
 from payments.processors.stripe import StripeProcessor
 from payments.repositories.database import Database
 from payments.services import inbox, ledger_integrity
@@ -28,9 +26,7 @@ class Shop(Client):
         self.stripe = stripe
 
     def sql(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
-        with psycopg.connect(self.postgres.superuser, autocommit=True) as connection:
-            cursor = connection.execute(statement, parameters or None)
-            return cursor.fetchall() if cursor.description else []
+        return self.postgres.execute(statement, *parameters)
 
     def buy(self, amount: int = 1000, **fields: Any) -> tuple[str, str]:
         """Create a payment; returns its id and Stripe's."""

@@ -3,8 +3,6 @@
 from datetime import timedelta
 from typing import Any
 
-import psycopg
-
 from payments.domain.outcomes import Outcome, Result
 from payments.processors.base import Call, CallKind, Capabilities
 from tests.service.api import Client, recover_due
@@ -76,9 +74,7 @@ class Preparing(Scripted):
 
 
 def execute(postgres: Postgres, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
-    with psycopg.connect(postgres.superuser, autocommit=True) as connection:
-        cursor = connection.execute(statement, parameters or None)
-        return cursor.fetchall() if cursor.description else []
+    return postgres.execute(statement, *parameters)
 
 
 def look_up_now(client: Client, postgres: Postgres) -> None:
