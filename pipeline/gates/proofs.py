@@ -31,8 +31,10 @@ PROVABLE: Mapping[str, Sequence[str]] = {
     "sast": ("sast.xml",),
     "unit-tests": ("unit-tests.xml", "coverage.xml"),
 }
-#: Variables that change what a gate checks: the configuration, and how long and how randomly tests attack.
-_VARIABLES = ("CONTEXT_OVERRIDES", "CI", "MINUTES", "SEED")
+#: The gates that check what is synthesized with the configuration in CONTEXT_OVERRIDES; no other reads it.
+_CONFIGURED = {"templates", "scanners"}
+#: Variables that say how long and how randomly tests attack.
+_VARIABLES = ("CI", "MINUTES", "SEED", "STORIES")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,11 +77,20 @@ def _describe(name: str, file: Path) -> list[str]:
     return [name, kind, hashlib.sha256(file.read_bytes()).hexdigest()]
 
 
-def unproven(gates: Sequence[str], source: str, folder: Path) -> Iterator[str]:
+def _depends_on(gate: str, source: str, environ: Mapping[str, str]) -> str:
+    """Return what a gate has passed on: the source and, for some, the configuration."""
+    if gate not in _CONFIGURED:
+        return source
+    configuration = environ.get("CONTEXT_OVERRIDES", "")
+    return hashlib.sha256(f"{source} {configuration}".encode()).hexdigest()
+
+
+def unproven(gates: Sequence[str], source: str, folder: Path, environ: Mapping[str, str]) -> Iterator[str]:
     """Yield the gates that must run; put back the reports of the others, and say since when they are proven."""
     for gate in gates:
+        expected = _depends_on(gate, source, environ)
         proof = _read(folder / PROOFS / f"{gate}.json") if gate in PROVABLE else None
-        if not (source and proof and proof.source == source and proof.reports.keys() == set(PROVABLE[gate])):
+        if not (source and proof and proof.source == expected and proof.reports.keys() == set(PROVABLE[gate])):
             yield gate
             continue
         for name, text in proof.reports.items():
@@ -96,7 +107,9 @@ def record(gate: str, source: str, folder: Path, environ: Mapping[str, str]) -> 
     if not source or source != digest_source(folder, environ):
         return
     reports = {name: (folder / REPORTS / name).read_text(encoding="utf-8") for name in PROVABLE[gate]}
-    proof = Proof(source=source, at=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", reports=reports)
+    proof = Proof(
+        source=_depends_on(gate, source, environ), at=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", reports=reports
+    )
     _write(folder / PROOFS / f"{gate}.json", json.dumps(asdict(proof)))
 
 
@@ -123,7 +136,7 @@ def main(arguments: Sequence[str], folder: Path = Path(), environ: Mapping[str, 
         case ["source"]:
             print(digest_source(folder, environ))  # noqa: T201 - for the Makefile
         case ["unproven", *gates]:
-            print(*unproven(gates, environ["PROVING"], folder))  # noqa: T201 - for the Makefile
+            print(*unproven(gates, environ["PROVING"], folder, environ))  # noqa: T201 - for the Makefile
         case ["record", gate]:
             record(gate, environ["PROVING"], folder, environ)
         case _:

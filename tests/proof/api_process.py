@@ -35,7 +35,6 @@ def api_process(postgres: Postgres, folder: Path, **more: str) -> Iterator[str]:
         "ENVIRONMENT": "test",
         "BIND_HOST": "127.0.0.1",
         "PORT": port,
-        **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")},
         **more,
     }
     log = folder / "api.log"

@@ -132,7 +132,9 @@ def whole_app(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def synthesize_app(outdir: Path) -> None:
     """Run `app.py` as the CDK CLI does."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "CDK_"))}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "CDK_", "CONTEXT_"))
+    }
     context = json.loads((PROJECT / "cdk.json").read_text())["context"] | CONTEXT
     environment |= {"CDK_OUTDIR": str(outdir), "CDK_CONTEXT_JSON": json.dumps(context)}
     process = subprocess.run(

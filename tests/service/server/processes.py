@@ -57,8 +57,6 @@ def environment(postgres: Postgres, folder: Path, **more: str) -> dict[str, str]
         "ENVIRONMENT": "test",
         "BIND_HOST": "127.0.0.1",
         "PORT": str(port),
-        # Whoever measures the tests measures these processes too.
-        **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")},
         **more,
     }
 
