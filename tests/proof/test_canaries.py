@@ -57,7 +57,7 @@ class Attack:
         self.random = profile().random("canaries")
         self.session = requests.Session()
         # The server closes connections, such as those of bodies that it did not read to their end.
-        again = Retry(total=5, backoff_factor=0.2, allowed_methods=None, raise_on_status=False)
+        again = Retry(total=5, backoff_factor=0.2, allowed_methods=None, respect_retry_after_header=False)
         self.session.mount("https://", HTTPAdapter(max_retries=again))
 
     def card(self) -> str:
