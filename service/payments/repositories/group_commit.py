@@ -5,7 +5,7 @@ leads: it takes what waits, sends the statements of all in common round trips, e
 commits once. Nobody has a result before that COMMIT. If the group does not come to it, nothing of it remains, and each
 unit runs in a transaction of its own.
 
-See DeWitt et al., Implementation techniques for main memory database systems (SIGMOD 1984), 5.2.
+See DeWitt et al., Implementation techniques for main memory database systems (SIGMOD 1984).
 """
 
 import threading
