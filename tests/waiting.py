@@ -10,21 +10,12 @@ _INTERVAL_SECONDS = 0.02
 _Result = TypeVar("_Result")
 
 
-def wait_until(
-    condition: Callable[[], _Result],
-    what: str,
-    *,
-    timeout: float = _TIMEOUT_SECONDS,
-    interval: float = _INTERVAL_SECONDS,
-) -> _Result:
-    """Return the first true result of `condition`; fail, naming `what` was waited for, after `timeout` seconds.
-
-    A condition that costs something, such as a process, is asked at a longer `interval`.
-    """
+def wait_until(condition: Callable[[], _Result], what: str, *, timeout: float = _TIMEOUT_SECONDS) -> _Result:
+    """Return the first true result of `condition`; fail, naming `what` was waited for, after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not (result := condition()):
         assert time.monotonic() < deadline, f"waited {timeout:g} s for {what}"
-        time.sleep(interval)
+        time.sleep(_INTERVAL_SECONDS)
     return result
 
 

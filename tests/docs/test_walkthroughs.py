@@ -54,7 +54,7 @@ class Walk:
         """Enter a command, and compare what is printed with what the page shows."""
         command = _ID.sub(lambda found: self.known[found[0]], command).replace("...", "")
         if command.startswith(_LOOKS):
-            wait_until(lambda: self._prints(command, shown), f"{command}to print\n{shown}", interval=0.5)
+            wait_until(lambda: self._prints(command, shown), f"{command}to print\n{shown}")
         else:
             assert self._prints(command, shown), f"{command}has to print\n{shown}"
 

@@ -41,11 +41,18 @@ def held(database: Database, kind: str) -> Iterator[Callable[[int], object]]:
         holder.result()
 
 
-def together(database: Database, kind: str, calls: Sequence[Callable[[], _Result]]) -> Sequence[Future[_Result]]:
+def together(
+    database: Database,
+    kind: str,
+    calls: Sequence[Callable[[], _Result]],
+    *,
+    when_all_wait: Callable[[], object] = lambda: None,
+) -> Sequence[Future[_Result]]:
     """Make calls, each on a thread of its own, whose first work of a kind forms groups in their order."""
     futures: list[Future[Any]] = []
     with ThreadPoolExecutor(len(calls)) as pool, held(database, kind) as wait_for:
         for number, call in enumerate(calls, 1):
             futures.append(pool.submit(call))
             wait_for(number)
+        when_all_wait()
     return futures

@@ -64,6 +64,7 @@ class _Member(Generic[_Result]):
 
     def finish(self) -> None:
         """Let the unit read its results after the COMMIT; what it raises concerns nobody else."""
+        self.may_have_committed = True
         try:
             if self._steps is not None:
                 self._next(self._steps)
@@ -87,8 +88,8 @@ class _Member(Generic[_Result]):
         self.outcome = outcome
 
     def start_over(self) -> None:
-        """Forget what came to nothing."""
-        self.outcome = self._steps = None
+        """Forget the transaction that came to nothing."""
+        self._steps = None
 
 
 class GroupCommit:
@@ -121,6 +122,7 @@ class GroupCommit:
         if member.may_have_committed:
             note_commit()
         if member.outcome is None:
+            member.start_over()
             with self._begin() as tx:
                 _run(tx, [member])
         assert member.outcome is not None  # noqa: S101 - it has ended, or has raised
@@ -173,13 +175,11 @@ class GroupCommit:
                 if is_shared:
                     tx.limit_lock_waits(LOCK_WAIT_IN_GROUP)
                 _run(tx, group)
-                for member in group:
-                    member.may_have_committed = True
         except Exception as error:  # noqa: BLE001 - told to everybody, or met again by the unit that caused it
             for member in group:
                 if member.may_have_committed:
                     continue  # it has its result: only the connection could not be returned
-                member.start_over()
+                member.outcome = None
                 if not (begun and is_shared) or isinstance(error, CommitUnanswered):
                     member.fail(error)
                 member.may_have_committed = isinstance(error, CommitUnanswered)

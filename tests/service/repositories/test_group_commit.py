@@ -140,11 +140,9 @@ def test_a_lost_commit_is_unknown_to_all(postgres: Postgres, lost: Lost) -> None
         database = Database(proxy.conninfo, size=4)
         call(database, "mer_1")()
         names = ["mer_2", "mer_3"]
-        with ThreadPoolExecutor(2) as pool, held(database, _KIND) as wait_for:
-            futures = [pool.submit(observed, name) for name in names]
-            wait_for(2)
-            proxy.lose(b"COMMIT", lost)
-        assert results(futures) == ["may have", "may have"]
+        calls = [partial(observed, name) for name in names]
+        found = results(together(database, _KIND, calls, when_all_wait=lambda: proxy.lose(b"COMMIT", lost)))
+        assert found == ["may have", "may have"]
         database.close()
     assert merchants(postgres) == Counter(["mer_1", *(names if lost is Lost.ANSWER else [])])
 
@@ -247,7 +245,20 @@ def test_any_mixture_does_each_once(own: Database, postgres: Postgres, outcomes:
     assert merchants(postgres) == Counter(["mer_taken", *done])
 
 
-def test_a_thread_that_ends_while_it_leads_hands_over(own: Database, postgres: Postgres) -> None:
+def test_a_leader_that_ends_takes_nobody_along(own: Database, postgres: Postgres) -> None:
+    def exits(_: Connection) -> Generator[Step, None, str]:
+        yield Step.READ
+        raise_(SystemExit())
+        return ""
+
+    calls = [call(own, "mer_1", exits), call(own, "mer_2"), call(own, "mer_3")]
+    ended, second, third = together(own, _KIND, calls)
+    assert isinstance(ended.exception(), SystemExit)
+    assert second.result() != third.result()
+    assert merchants(postgres) == Counter(["mer_2", "mer_3"])
+
+
+def test_a_leader_that_ends_hands_over(own: Database, postgres: Postgres) -> None:
     begun = threading.Event()
 
     def exits(_: Connection) -> Generator[Step, None, str]:

@@ -6,7 +6,7 @@ the server has carried it out. The service cannot tell the two apart.
 
 import uuid
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -19,7 +19,7 @@ from payments.repositories.database import Database
 from payments.services import ledger_integrity
 from tests.service.api import Client, context_with, recover_due, sandbox_context, start_3ds
 from tests.service.fixtures import ApiKey, Postgres
-from tests.service.grouping import held
+from tests.service.grouping import together
 from tests.service.lossy_proxy import LossyProxy, Lost
 from tests.service.scripted import APPROVED, Preparing, execute
 from tests.service.services.test_crashes import REQUESTS, Request, assert_done_once, let_time_pass
@@ -99,13 +99,8 @@ def test_what_commits_together(
 ) -> None:
     body = REQUESTS["create"].body
     keys = ["crash-1", "crash-2", "crash-3"]
-    with ThreadPoolExecutor(len(keys)) as pool, held(lossy, kind) as wait_for:
-        futures = []
-        for number, key in enumerate(keys, 1):
-            futures.append(pool.submit(shop.post, "/v1/payments", body, key=key))
-            wait_for(number)
-        proxy.lose(b"COMMIT", lost)
-    for future in futures:
+    calls = [partial(shop.post, "/v1/payments", body, key=key) for key in keys]
+    for future in together(lossy, kind, calls, when_all_wait=lambda: proxy.lose(b"COMMIT", lost)):
         if kind == "Tx1":
             assert_unknown(future.result())
         else:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from payments.processors.sandbox import SandboxProcessor
@@ -13,7 +13,7 @@ from payments.services import execution, recovery
 from payments.services import payments as use_cases
 from tests.service.api import Client, recover_due, sandbox_context
 from tests.service.fixtures import ApiKey
-from tests.service.grouping import held
+from tests.service.grouping import together
 
 KILLED = 9
 
@@ -85,9 +85,6 @@ def requests(conninfo: str, key: ApiKey, kind: str, point: str, bodies: Mapping[
     """Create payments under Idempotency-Keys whose work of one kind commits together, and die at ``point`` of that."""
     database, journal = Database(conninfo, size=4), Database(conninfo, size=4)
     client = Client(sandbox_context(database, journal), key)
-    with ThreadPoolExecutor(len(bodies)) as pool, held(journal if kind == "decision" else database, kind) as wait_for:
-        for number, (name, body) in enumerate(bodies.items(), 1):
-            pool.submit(client.post, "/v1/payments", body, key=name)
-            wait_for(number)
-        GROUP_POINTS[point]()
+    calls = [partial(client.post, "/v1/payments", body, key=name) for name, body in bodies.items()]
+    together(journal if kind == "decision" else database, kind, calls, when_all_wait=GROUP_POINTS[point])
     os._exit(0)
