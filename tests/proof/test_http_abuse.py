@@ -385,10 +385,10 @@ def test_a_stop_waits_for_no_idle_client(migrated: Postgres, tmp_path: Path) -> 
         stack.enter_context(held(20, lambda: idle(api.port)))
         stack.enter_context(held(20, lambda: half_open(api.port)))
         stack.enter_context(held(20, lambda: sending(_CLOSING)(api.port)))
-        slow = stack.enter_context(Wire(api.port))
+        waiting, slow = stack.enter_context(Wire(api.port)), stack.enter_context(Wire(api.port))
         slow.send(_BODY)
         api.started.process.terminate()
-        wait_until(lambda: api.descriptors() < 40, "the end of the idle connections")
+        assert not waiting.receive(), "an idle connection ends at once"
         slow.send(b" " * 49)
         answer = slow.answer()
         assert answer is not None, "a request that was arriving is answered"

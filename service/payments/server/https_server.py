@@ -74,7 +74,7 @@ async def _serve(settings: Settings, start_app: "Callable[[], WSGIApplication]")
     _log.info("listening on %s port %d", settings.bind_host, listening.getsockname()[1])
     await stopped.wait()
     _log.info("draining")
-    listener.drain()
+    await listener.drain()
     if not await _wait_while(listener.has_requests, DRAIN):
         _log.warning("requests did not finish in time")
     await _wait_while(listener.has_connections, _LINGER)

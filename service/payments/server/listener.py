@@ -61,10 +61,13 @@ class Listener:
         """Return whether a connection is open."""
         return bool(self._connections)
 
-    def drain(self) -> None:
-        """Accept no more connections, and end those without a request."""
+    async def drain(self) -> None:
+        """Accept no more connections, and end those without a request: one that has arrived unread is one."""
         self._accepting.cancel()
         self._listening.close()
+        # The event loop may learn of SIGTERM before it looks for what arrived earlier: one turn finds it, one reads it.
+        for _ in range(2):
+            await asyncio.sleep(0)
         for connection in list(self._connections):
             connection.drain()
 

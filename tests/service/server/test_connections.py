@@ -171,7 +171,7 @@ def test_draining_waits_for_requests_only() -> None:
         idle, busy = await server.connect(), await server.connect()
         busy[1].write(_GET % b"wait")
         await wait_until_async(lambda: server.waiting, "the request")
-        server.listener.drain()
+        await server.listener.drain()
         assert await _rest(*idle) == b""
         assert server.listener.has_requests()
         server.waiting[0](Response(status=HTTPStatus.OK, headers=[], body=b"done"))
@@ -179,6 +179,21 @@ def test_draining_waits_for_requests_only() -> None:
         assert found.endswith(b"done")
         assert b"Connection: close" in found
         assert not server.listener.has_requests()
+
+    run(scenario())
+
+
+def test_draining_serves_what_has_arrived_unread() -> None:
+    async def scenario() -> None:
+        server = Server(deadlines=_PATIENT)
+        reader, writer = await server.connect()
+        writer.write(_GET % b"1")
+        assert (await _response(reader)).endswith(b"/1")
+        writer.write(_GET % b"2")
+        await server.listener.drain()  # before the event loop, which is this test's own, has read anything
+        found = await _rest(reader, writer)
+        assert found.endswith(b"/2")
+        assert b"Connection: close" in found
 
     run(scenario())
 
