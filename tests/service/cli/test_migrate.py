@@ -143,9 +143,14 @@ def next_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_payments_do_not_wait_for_a_migration(
-    empty: Postgres, request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
+    empty: Postgres,
+    request: pytest.FixtureRequest,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A long reader keeps a migration from its lock; whatever comes next waits behind the migration's request."""
+    monkeypatch.setattr("payments.cli.migrate.LOCK_TIMEOUT", 300)
+    monkeypatch.setattr("payments.cli.migrate.LOCK_PAUSE", 0.1)
     migrate(INPUTS, conninfo=empty.owner)
     database, journal = Database(empty.app, size=4), Database(empty.app, size=4)
     client = Client(sandbox_context(database, journal), make_key(empty, "mer_alice"))

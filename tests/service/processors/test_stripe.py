@@ -136,7 +136,7 @@ def test_a_dripping_response_ends_at_the_deadline(
     standin: StripeStandin, processor: StripeProcessor, fault: str
 ) -> None:
     """A time-out for each read never passes while bytes arrive: the call would take as long as Stripe likes."""
-    call = prepared(processor, timeout=2.0)
+    call = prepared(processor, timeout=0.5)
     standin.faults.update(confirm=[fault] * 2, retrieve=[fault] * 4)
     limit = threading.Timer(15, standin.released.set)
     limit.start()

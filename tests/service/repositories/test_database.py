@@ -48,6 +48,14 @@ def own(postgres: Postgres) -> Iterator[Database]:
     database.close()
 
 
+@pytest.fixture
+def impatient(postgres: Postgres) -> Iterator[Database]:
+    """For tests that wait until there is no connection."""
+    database = Database(postgres.app, size=2, timeout=1.0)
+    yield database
+    database.close()
+
+
 def test_uncommitted_changes_are_rolled_back(own: Database, postgres: Postgres) -> None:
     with own.transaction() as tx:
         tx.execute("INSERT INTO merchants (id, name) VALUES ('mer_x', 'x')")
@@ -122,14 +130,14 @@ def test_an_outcome_that_cannot_be_recorded_is_open(
 
 
 def test_an_exhausted_pool_refuses_before_anything_starts(
-    own: Database, journal: Database, key: ApiKey, postgres: Postgres
+    impatient: Database, journal: Database, key: ApiKey, postgres: Postgres
 ) -> None:
-    client = Client(sandbox_context(own, journal), key)
+    client = Client(sandbox_context(impatient, journal), key)
     client.json(client.create())
-    with own.transaction(), own.transaction():
-        with pytest.raises(DatabaseUnavailable), own.transaction():
+    with impatient.transaction(), impatient.transaction():
+        with pytest.raises(DatabaseUnavailable), impatient.transaction():
             pass
-        assert not own.is_ready()
+        assert not impatient.is_ready()
         response = client.create(key="new")
     assert (response.status_code, response.get_json()["code"]) == (503, "service_unavailable")
     assert response.headers["Retry-After"]
@@ -210,17 +218,17 @@ def test_an_outcome_is_recorded_on_the_new_writer(
     assert (response.status_code, response.get_json()["status"]) == (201, "succeeded")
 
 
-def test_rotated_credentials_are_detected_on_reconnecting(own: Database, postgres: Postgres) -> None:
+def test_rotated_credentials_are_detected_on_reconnecting(impatient: Database, postgres: Postgres) -> None:
     """Open connections keep working; the first new one shows that the process must be replaced."""
-    assert own.is_ready()
+    assert impatient.is_ready()
     with psycopg.connect(postgres.superuser, autocommit=True) as connection:
         connection.execute("ALTER ROLE payments_service PASSWORD 'rotated'")
         try:
-            assert own.is_ready()
-            assert not own.credentials_rejected.is_set()
+            assert impatient.is_ready()
+            assert not impatient.credentials_rejected.is_set()
             end_connections(postgres)
-            assert not own.is_ready()
-            assert own.credentials_rejected.wait(10)
+            assert not impatient.is_ready()
+            assert impatient.credentials_rejected.wait(10)
         finally:
             connection.execute("ALTER ROLE payments_service PASSWORD 'app-password'")
 

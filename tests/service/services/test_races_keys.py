@@ -221,7 +221,7 @@ def test_a_key_expires_while_it_waits(shop: Shop, act: str) -> None:
     """The time that counts is the one at which the lock is held, not that of the request's arrival."""
     import psycopg
 
-    execute(shop.postgres, "UPDATE api_keys SET expires_at = clock_timestamp() + interval '0.7 s' WHERE id = %s",
+    execute(shop.postgres, "UPDATE api_keys SET expires_at = clock_timestamp() + interval '0.4 s' WHERE id = %s",
             key_id(shop.parent))  # fmt: skip
     before, results = shop.state(), list[int]()
     with psycopg.connect(shop.postgres.superuser) as holder:

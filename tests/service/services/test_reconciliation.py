@@ -238,7 +238,7 @@ def store(body: bytes, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     tls.load_cert_chain(files.certificate, files.key)
     server = HTTPServer(("127.0.0.1", 0), Handler)
     server.socket = tls.wrap_socket(server.socket, server_side=True)
-    thread = Thread(target=server.serve_forever)
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(files.certificate))
     try:

@@ -97,7 +97,7 @@ def client(database: Database, journal: Database, key: ApiKey) -> Client:
 def server(client: Client) -> Iterator[str]:
     """The API on a port of its own; returns its base URL."""
     http = make_server("127.0.0.1", 0, client.app, threaded=True)
-    thread = threading.Thread(target=http.serve_forever)
+    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     yield f"http://127.0.0.1:{http.port}"
     http.shutdown()

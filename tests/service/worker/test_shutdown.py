@@ -76,7 +76,7 @@ def test_a_look_up_in_progress_is_completed(client: Client, processor: Slow, pos
         payment_id = client.json(client.create("pm"))["id"]
         assert processor.called_now.wait(WAIT)
         thread = stopped()
-        thread.join(1.0)
+        thread.join(0.3)
         assert thread.is_alive(), "the processor has not answered yet"
     finally:
         processor.respond_now.set()
@@ -106,7 +106,7 @@ def test_a_delivery_in_progress_is_completed(
         client.json(client.create("pm"))
         assert received.wait(WAIT)
         thread = stopped()
-        thread.join(1.0)
+        thread.join(0.3)
         assert thread.is_alive(), "the receiver has not answered yet"
     finally:
         respond_now.set()
