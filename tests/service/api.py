@@ -28,14 +28,14 @@ _BUILDERS: dict[tuple[str, bool], Callable[..., tuple[str, str]]] = {}
 _compile_builder = Rule._compile_builder
 
 
-def _compiled_once(rule: Rule, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:  # noqa: FBT - its own
+def _compiled_once(rule: Rule, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
     key = (rule.rule, append_unknown)
     if key not in _BUILDERS:
         _BUILDERS[key] = _compile_builder(rule, append_unknown)
     return _BUILDERS[key]
 
 
-Rule._compile_builder = _compiled_once  # type: ignore[method-assign]
+Rule._compile_builder = _compiled_once  # type: ignore[assignment]
 
 
 def sandbox_context(database: Database, journal: Database) -> Context:

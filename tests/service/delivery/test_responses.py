@@ -258,7 +258,9 @@ def test_the_deadline_covers_every_address() -> None:
         found = stack.enter_context(raw_receiver(wait_for_close))
         stack.enter_context(_unreachable("127.0.1.1", found.port))
         sender = Sender(
-            allow_local=True, timeout=timedelta(seconds=_TIMEOUT), resolve=lambda *_: ["127.0.1.1", "127.0.0.1", "127.0.1.1"]
+            allow_local=True,
+            timeout=timedelta(seconds=_TIMEOUT),
+            resolve=lambda *_: ["127.0.1.1", "127.0.0.1", "127.0.1.1"],
         )
         result = sender.post(f"http://localhost:{found.port}/", headers={}, body=b"{}")
     assert (result.status, result.error) == (None, _LATE)

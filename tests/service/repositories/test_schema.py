@@ -100,6 +100,7 @@ def test_a_current_schema_is_checked_once(own: Postgres, opened: list[Database])
     """As little as by the release that runs during the migration of the next one."""
     database = Database(own.app, size=4, timeout=WAIT)
     opened.append(database)
+    database._pool.wait(WAIT)  # the first connections are made at the same time, and each looks
     with database.transaction() as tx:
         assert tx.execute("SELECT 1 AS one").fetchone() == {"one": 1}
         with psycopg.connect(own.owner) as connection:
