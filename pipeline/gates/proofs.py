@@ -33,8 +33,8 @@ PROVABLE: Mapping[str, Sequence[str]] = {
 }
 #: The gates that check what is synthesized with the configuration in CONTEXT_OVERRIDES; no other reads it.
 _CONFIGURED = {"templates", "scanners"}
-#: Variables that say how long tests attack, and with what. Not CI, with which Hypothesis takes the same examples each
-#: time: as many at random prove as much, so what `make test` proves at a desk counts in a rehearsal.
+#: Variables that say how long tests attack, and with which seed. Not CI, where Hypothesis takes the same examples each
+#: time: as many random ones prove as much, so what `make test` proves at a desk counts in a rehearsal.
 _VARIABLES = ("MINUTES", "SEED", "STORIES")
 
 

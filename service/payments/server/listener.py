@@ -62,10 +62,10 @@ class Listener:
         return bool(self._connections)
 
     async def drain(self) -> None:
-        """Accept no more connections, and end those without a request: one that has arrived unread is one."""
+        """Accept no more connections, and end those without a request; one that has arrived unread counts."""
         self._accepting.cancel()
         self._listening.close()
-        # The event loop may learn of SIGTERM before it looks for what arrived earlier: one turn finds it, one reads it.
+        # The event loop may learn of SIGTERM before it looks for what arrived before: one turn finds it, one reads it.
         for _ in range(2):
             await asyncio.sleep(0)
         for connection in list(self._connections):
