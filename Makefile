@@ -187,7 +187,7 @@ SCANNERS := $(CACHE)/scanners
 scanners: setup templates ## a second opinion on templates and Dockerfile, after `templates`
 	@test -x $(SCANNERS)/bin/python || { aside=$(SCANNERS).$$$$; $(BIN)/uv venv --quiet --relocatable --python $(BIN)/python $$aside; \
 	  mv -T $$aside $(SCANNERS) || rm -rf $$aside; }
-	@$(UV) pip sync --quiet --compile-bytecode --python $(SCANNERS)/bin/python --require-hashes pipeline/gates/scanners.txt
+	@$(UV) pip sync --quiet --python $(SCANNERS)/bin/python --require-hashes pipeline/gates/scanners.txt
 	$(GATE).scanners $(SCANNERS)/bin/python
 	$(PROVEN)
 
