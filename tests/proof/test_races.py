@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from payments.repositories import attempts
+from payments.repositories import attempts, group_commit
 from payments.repositories.database import Database
 from tests.proof.interleaving import Interleaving, Order, orders
 from tests.proof.profile import profile
@@ -41,6 +41,8 @@ def pools(migrated: Postgres) -> Iterator[tuple[Database, Database]]:
 def client(pools: tuple[Database, Database], key: ApiKey, monkeypatch: pytest.MonkeyPatch) -> Client:
     # The worker may come at any time: as if every request took as long as its deadline allows.
     monkeypatch.setattr(attempts, "PROCESSOR_DEADLINE", timedelta(0))
+    # Seconds. Whoever waits for the turn of an actor that stands leaves it in the end: only then the scheduler goes on.
+    monkeypatch.setattr(group_commit, "LONGEST_WAIT_FOR_TURN", 0.005)
     return Client(sandbox_context(*pools), key)
 
 
