@@ -1,7 +1,7 @@
 """Runs concurrent parts of the service in every order of their database transactions, one section at a time.
 
 Each part ("actor") runs on a thread of its own, with connections of its own, and pauses before each transaction and
-before each COMMIT; optionally before each statement too. A scheduler lets one actor at a time continue to its next
+before each COMMIT; optionally before each round trip too. A scheduler lets one actor at a time continue to its next
 pause. An actor that PostgreSQL makes wait for a lock counts as standing until the lock is free. No order is run twice,
 and those with few preemptions come first, as in systematic testing of concurrent programs (CHESS: iterative context
 bounding). A failure names its order, and the same order happens again.
@@ -19,6 +19,8 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg_pool import ConnectionPool
+
+from payments.repositories.connection import Connection
 
 #: Name of the sandbox's own connections: what happens at the processor is part of the section that calls it.
 PROCESSOR_POOL = "payments-sandbox"
@@ -69,7 +71,7 @@ class DivergedError(Exception):
 
 
 class Interleaving:
-    """Pauses the service's transactions while it is installed. ``statements`` pauses before each statement as well."""
+    """Pauses the service's transactions while it is installed. ``statements`` pauses before each round trip as well."""
 
     def __init__(self, observer: psycopg.Connection, *, statements: bool = False) -> None:
         self._observer = observer
@@ -108,20 +110,27 @@ class Interleaving:
         patch.setattr(ConnectionPool, "putconn", observed_putconn)
 
     def _hook_statements(self, patch: pytest.MonkeyPatch) -> None:
-        commit, execute = psycopg.Connection.commit, psycopg.Cursor.execute
+        commit, flush, execute = Connection.commit, Connection.flush, psycopg.Cursor.execute
 
-        # Any: the driver's own signatures.
-        def paused_commit(connection: Any) -> None:
+        def paused_commit(connection: Connection) -> None:
             if (actor := self._actor()) is not None:
                 self._pause(actor, "commit")
             commit(connection)
+
+        def paused_flush(connection: Connection) -> None:
+            if (actor := self._actor()) is not None and self._statements and connection._queue:
+                self._pause(actor, "round trip")
+            flush(connection)
+
+        # Any: the driver's own signature.
 
         def paused_execute(cursor: Any, query: Any, *arguments: Any, **named: Any) -> Any:
             if (actor := self._actor()) is not None and self._statements:
                 self._pause(actor, " ".join(str(query).split()[:3]))
             return execute(cursor, query, *arguments, **named)
 
-        patch.setattr(psycopg.Connection, "commit", paused_commit)
+        patch.setattr(Connection, "commit", paused_commit)
+        patch.setattr(Connection, "flush", paused_flush)
         patch.setattr(psycopg.Cursor, "execute", paused_execute)
 
     def run(self, works: Mapping[str, Callable[[], str]], prefix: Sequence[str]) -> Order:

@@ -29,7 +29,8 @@ class Race:
         stage.look_references_up()
 
         def bind(action: Action) -> Callable[[], str]:
-            return lambda: action(stage)
+            own = stage.for_actor()
+            return lambda: action(own)
 
         order = interleaving.run({name: bind(action) for name, action in self.actors.items()}, prefix)
         try:

@@ -4,7 +4,7 @@ import hashlib
 import itertools
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -53,12 +53,13 @@ class Stage:
 
     @classmethod
     def make(cls, postgres: Postgres, observer: psycopg.Connection[Any], client: Client) -> "Stage":
-        key = _new_key(observer, f"mer_race{next(_numbers)}")
-        own = Client.__new__(Client)  # shares the application, which takes long to make
-        own.app, own.context, own.key = client.app, client.context, key
-        stage = cls(postgres=postgres, observer=observer, client=own)
-        assert own.get("/v1/balances").status_code == 200, "the key is known to the authenticator"
-        return stage
+        merchant = f"mer_race{next(_numbers)}"
+        observer.execute("INSERT INTO merchants (id, name) VALUES (%s, %s)", [merchant, merchant])
+        return cls(postgres=postgres, observer=observer, client=_with_new_key(client, observer, merchant))
+
+    def for_actor(self) -> "Stage":
+        """Return the same with an API key of the actor's own: the lock on one that they share would keep them apart."""
+        return replace(self, client=_with_new_key(self.client, self.observer, self.merchant))
 
     @property
     def merchant(self) -> str:
@@ -224,10 +225,16 @@ class Receiving(Sender):
         return DeliveryResult(status=200, error=None, duration=timedelta(milliseconds=1))
 
 
+def _with_new_key(client: Client, connection: psycopg.Connection[Any], merchant_id: str) -> Client:
+    own = Client.__new__(Client)  # shares the application, which takes long to make
+    own.app, own.context, own.key = client.app, client.context, _new_key(connection, merchant_id)
+    assert own.get("/v1/balances").status_code == 200, "the key is known to the authenticator"
+    return own
+
+
 def _new_key(connection: psycopg.Connection[Any], merchant_id: str) -> ApiKey:
     secret = new_secret()
     token = compose(livemode=False, key_id=secret[:12], secret=secret)
-    connection.execute("INSERT INTO merchants (id, name) VALUES (%s, %s)", [merchant_id, merchant_id])
     connection.execute(
         "INSERT INTO api_keys (id, merchant_id, livemode, secret_hash, scopes, api_version)"
         " VALUES (%s, %s, false, %s, %s, %s)",

@@ -62,7 +62,7 @@ _OPERATION = ", ".join(f"o.{field.name}" for field in fields(Operation))
 
 
 def refunds_of(tx: Connection, tenant: TenantScope, payment_id: str) -> Sequence[RefundAttempt]:
-    """Return all refunds of a locked payment, locked, oldest first."""
+    """Return all refunds of a locked payment, oldest first."""
     rows = tx.execute(
         f"""
         SELECT {_OPERATION}, a.id AS attempt_id, a.status = 'open' AS open, a.processor_reference AS reference
@@ -70,7 +70,7 @@ def refunds_of(tx: Connection, tenant: TenantScope, payment_id: str) -> Sequence
             ON (a.merchant_id, a.livemode, a.operation_id) = (o.merchant_id, o.livemode, o.id)
         WHERE o.merchant_id = %(merchant_id)s AND o.livemode = %(livemode)s AND o.payment_id = %(payment_id)s
             AND a.payment_id = o.payment_id AND o.kind = 'refund'
-        ORDER BY o.id FOR NO KEY UPDATE OF o
+        ORDER BY o.id
         """,  # noqa: S608 - column names only
         scope(tenant, payment_id=payment_id),
     )

@@ -25,7 +25,6 @@ _GET = """
         extract(epoch FROM lease_until - clock_timestamp())::float8 AS lease_left
     FROM idempotency_keys WHERE merchant_id = %(merchant_id)s AND livemode = %(livemode)s AND key_hash = %(key_hash)s
 """
-_GET_LOCKED = _GET + " FOR NO KEY UPDATE"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,16 +72,23 @@ def claim(
     return lambda: reply.rowcount == 1
 
 
-def get(tx: Connection, tenant: TenantScope, key_hash: bytes, *, lock: bool = False) -> IdempotencyRecord | None:
-    """Return a key of ``tenant``. With ``lock``, it must be the first row that the transaction locks."""
-    return find(tx, tenant, key_hash, lock=lock)()
+def get(tx: Connection, tenant: TenantScope, key_hash: bytes) -> IdempotencyRecord | None:
+    """Return a key of ``tenant``."""
+    return _find(tx, _GET, tenant, key_hash)()
 
 
-def find(
-    tx: Connection, tenant: TenantScope, key_hash: bytes, *, lock: bool = False
+def lock(tx: Connection, tenant: TenantScope, key_hash: bytes) -> Callable[[], IdempotencyRecord | None]:
+    """Queue the lock of a key; the record is read by calling what is returned.
+
+    It must be the first row that the transaction locks, as for whoever claims the key: a repetition would deadlock.
+    """
+    return _find(tx, f"{_GET} FOR NO KEY UPDATE", tenant, key_hash)
+
+
+def _find(
+    tx: Connection, statement: str, tenant: TenantScope, key_hash: bytes
 ) -> Callable[[], IdempotencyRecord | None]:
-    """Queue :func:`get`; the record is read by calling what is returned."""
-    reply = tx.queue(_GET_LOCKED if lock else _GET, scope(tenant, key_hash=key_hash))
+    reply = tx.queue(statement, scope(tenant, key_hash=key_hash))
     return lambda: reply.one(lambda row: IdempotencyRecord(**row))
 
 

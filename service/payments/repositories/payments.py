@@ -32,7 +32,7 @@ def _json(value: Mapping[str, object] | None) -> Jsonb | None:
     return None if value is None else Jsonb(value)
 
 
-def _find(columns: str, table: str, *, lock: bool) -> str:
+def _find(columns: str, table: str, *, lock: bool = False) -> str:
     return (
         f"SELECT {columns} FROM {table}"  # noqa: S608 - names only
         f" WHERE merchant_id = %(merchant_id)s AND livemode = %(livemode)s AND id = %(id)s"
@@ -124,16 +124,14 @@ def insert_operation(tx: Connection, operation: Operation) -> None:
     )
 
 
-def get_operation(tx: Connection, tenant: TenantScope, operation_id: str, *, lock: bool = False) -> Operation | None:
-    """Return one operation of ``tenant``; ``lock`` keeps others from changing it until the transaction ends."""
-    return find_operation(tx, tenant, operation_id, lock=lock)()
+def get_operation(tx: Connection, tenant: TenantScope, operation_id: str) -> Operation | None:
+    """Return one operation of ``tenant``. Only who has locked its payment changes it."""
+    return find_operation(tx, tenant, operation_id)()
 
 
-def find_operation(
-    tx: Connection, tenant: TenantScope, operation_id: str, *, lock: bool = False
-) -> Callable[[], Operation | None]:
+def find_operation(tx: Connection, tenant: TenantScope, operation_id: str) -> Callable[[], Operation | None]:
     """Queue :func:`get_operation`; the operation is read by calling what is returned."""
-    reply = tx.queue(_find(_OPERATION, "operations", lock=lock), scope(tenant, id=operation_id))
+    reply = tx.queue(_find(_OPERATION, "operations"), scope(tenant, id=operation_id))
     return lambda: reply.one(_operation)
 
 

@@ -168,14 +168,14 @@ def record(context: Context, attempt: Attempt, result: Result, *, evidence: str 
 
 def _record_once(context: Context, attempt: Attempt, result: Result, *, evidence: str) -> ApiResponse | None:
     def tx2(tx: Connection) -> Generator[Step, None, _Recorded | None]:  # in two round trips
-        # Lock order everywhere: key, payment, operation, attempt, ledger, outbox.
+        # Lock order everywhere: key, payment, attempt, ledger, outbox.
         key_hash, operation_id = attempt.idempotency_key_hash, attempt.operation_id
-        locked_key = idempotency.find(tx, attempt, key_hash, lock=True) if key_hash else _nothing
+        locked_key = idempotency.lock(tx, attempt, key_hash) if key_hash else _nothing
         locked_payment = payments.find_payment(tx, attempt, attempt.payment_id, lock=True)
-        locked_operation = payments.find_operation(tx, attempt, operation_id, lock=True) if operation_id else _nothing
+        found_operation = payments.find_operation(tx, attempt, operation_id) if operation_id else _nothing
         held_since = attempts.lock_if_held(tx, attempt)
         yield Step.READ
-        key, payment, operation, now = locked_key(), locked_payment(), locked_operation(), held_since()
+        key, payment, operation, now = locked_key(), locked_payment(), found_operation(), held_since()
         if payment is None or now is None:
             extra = {**_log_identifiers(attempt), "generation": attempt.generation}
             _log.info("attempt was claimed by another holder", extra=extra)
