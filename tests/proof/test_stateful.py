@@ -246,7 +246,8 @@ class Story(RefusalStory, SettingsStory, RuleBasedStateMachine):
         shop, payment = picked
         self.database.execute("UPDATE payments SET expires_at = now() WHERE id = %s", [payment.id])
         recovery.void_expired_authorizations(self.world.context)
-        self._work(payment, pending_too=False)
+        for _ in range(2):  # the void is sent, then looked up if its response was lost
+            self._work(payment, pending_too=False)
         payment.expire()
         payment.settle(pending_too=False)
         self.database.execute(
