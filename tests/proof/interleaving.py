@@ -118,12 +118,12 @@ class Interleaving:
             commit(connection)
 
         def paused_flush(connection: Connection) -> None:
-            if (actor := self._actor()) is not None and self._statements and connection._queue:
+            queue = connection._queue
+            if (actor := self._actor()) is not None and self._statements and queue and queue[-1].statement != b"COMMIT":
                 self._pause(actor, "round trip")
             flush(connection)
 
         # Any: the driver's own signature.
-
         def paused_execute(cursor: Any, query: Any, *arguments: Any, **named: Any) -> Any:
             if (actor := self._actor()) is not None and self._statements:
                 self._pause(actor, " ".join(str(query).split()[:3]))

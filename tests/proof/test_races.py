@@ -5,13 +5,12 @@ Each end is checked for everything that must hold of payments, operations, event
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
 from typing import Any
 
 import psycopg
 import pytest
 
-from payments.repositories import attempts, group_commit, payment_creation
+from payments.repositories import group_commit
 from payments.repositories.database import Database
 from tests.proof.interleaving import Interleaving, Order, orders
 from tests.proof.profile import profile
@@ -21,6 +20,7 @@ from tests.proof.race_of_settings import SETTINGS
 from tests.proof.stage import Stage
 from tests.service.api import Client, sandbox_context
 from tests.service.fixtures import ApiKey, Postgres
+from tests.service.scripted import make_attempts_due_at_once
 
 #: Orders per race in the short profile; half of the races have no more of them.
 ORDERS = 12
@@ -39,10 +39,8 @@ def pools(migrated: Postgres) -> Iterator[tuple[Database, Database]]:
 
 @pytest.fixture
 def client(pools: tuple[Database, Database], key: ApiKey, monkeypatch: pytest.MonkeyPatch) -> Client:
-    # The worker may come at any time: as if every request took as long as its deadline allows.
-    for module in (attempts, payment_creation):
-        monkeypatch.setattr(module, "PROCESSOR_DEADLINE", timedelta(0))
-    # Seconds. Whoever waits for the turn of an actor that stands leaves it in the end: only then the scheduler goes on.
+    make_attempts_due_at_once(monkeypatch)  # the worker may come at any time
+    # Seconds. A paused leader keeps others of its kind waiting for their turn; the scheduler waits until they give up.
     monkeypatch.setattr(group_commit, "LONGEST_WAIT_FOR_TURN", 0.005)
     return Client(sandbox_context(*pools), key)
 

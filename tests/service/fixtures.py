@@ -19,7 +19,7 @@ from tests.service.postgres_server import PostgresServer
 #: Inside the checkout, like everything that tests write.
 RUN = Path(__file__).parents[2] / ".run" / "tests"
 _KEPT = {"alembic_version", "cursors"}
-#: Deleted rows of one test, from which on the pages that they leave cost the next tests more than giving them back.
+#: Rows of one test above which the empty pages that they leave cost later tests more than a VACUUM.
 _MANY = 5000
 #: Connections that nobody uses at the moment, by connection string: making one costs twenty times as much as an INSERT.
 _IDLE: dict[str, list[psycopg.Connection]] = {}

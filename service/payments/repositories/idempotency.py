@@ -80,7 +80,8 @@ def get(tx: Connection, tenant: TenantScope, key_hash: bytes) -> IdempotencyReco
 def lock(tx: Connection, tenant: TenantScope, key_hash: bytes) -> Callable[[], IdempotencyRecord | None]:
     """Queue the lock of a key; the record is read by calling what is returned.
 
-    It must be the first row that the transaction locks, as for whoever claims the key: a repetition would deadlock.
+    It must be the first row that the transaction locks, as it is where a key is claimed: a repeated request could
+    deadlock with the first otherwise.
     """
     return _find(tx, f"{_GET} FOR NO KEY UPDATE", tenant, key_hash)
 

@@ -125,7 +125,7 @@ def insert_operation(tx: Connection, operation: Operation) -> None:
 
 
 def get_operation(tx: Connection, tenant: TenantScope, operation_id: str) -> Operation | None:
-    """Return one operation of ``tenant``. Only who has locked its payment changes it."""
+    """Return one operation of ``tenant``. Only a transaction that has locked its payment changes it."""
     return find_operation(tx, tenant, operation_id)()
 
 

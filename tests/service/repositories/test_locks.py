@@ -18,7 +18,6 @@ from payments.repositories import (
     idempotency,
     inbox,
     ledger_integrity,
-    payment_creation,
     sandbox_journal,
     settlement_lines,
     webhook_messages,
@@ -29,7 +28,7 @@ from payments.services import ledger_integrity as ledger_service
 from payments.services.webhook_delivery import fan_out
 from tests.service.api import Client, context_with, sandbox_context
 from tests.service.fixtures import ApiKey, Postgres
-from tests.service.scripted import Scripted, execute
+from tests.service.scripted import Scripted, execute, make_attempts_due_at_once
 from tests.service.seed import add_event
 from tests.waiting import wait_until
 
@@ -39,9 +38,7 @@ _WAITING = "SELECT 1 FROM pg_stat_activity WHERE cardinality(pg_blocking_pids(pi
 
 @pytest.fixture
 def client(database: Database, journal: Database, key: ApiKey, monkeypatch: pytest.MonkeyPatch) -> Client:
-    # Attempts are due at once: as if every request took as long as its deadline allows.
-    for module in (attempts, payment_creation):
-        monkeypatch.setattr(module, "PROCESSOR_DEADLINE", timedelta(0))
+    make_attempts_due_at_once(monkeypatch)
     return Client(sandbox_context(database, journal), key)
 
 
@@ -182,7 +179,7 @@ def _settled_messages(client: Client, postgres: Postgres) -> Callable[[Connectio
 
 
 def _held_messages(client: Client, postgres: Postgres) -> Callable[[Connection, int], int]:
-    return _old_messages(client, postgres, "status = 'held', id = 'msg_00' || right(id, 3)")
+    return _old_messages(client, postgres, "status = 'held', id = 'msg_00' || right(id, 24)")
 
 
 @pytest.mark.parametrize(
