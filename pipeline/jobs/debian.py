@@ -10,6 +10,7 @@ and https://security-team.debian.org/security_tracker.html.
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import requests
@@ -97,28 +98,34 @@ def is_older(version: str, other: str) -> bool:
 
     Algorithm: https://www.debian.org/doc/debian-policy/ch-controlfields.html#version.
     """
-    return _key(version) < _key(other)
+    parts = zip(_parts(version), _parts(other), strict=True)
+    pairs = (pair for part, counterpart in parts for pair in zip_longest(part, counterpart, fillvalue=_END))
+    one, another = next((pair for pair in pairs if pair[0] != pair[1]), (_END, _END))
+    return one < another
 
 
-def _key(version: str) -> tuple[int, object, object]:
+#: A stretch that is not a number, as ranks with that of the end behind them, and the number that follows.
+_Stretch = tuple[list[int], int]
+#: What a version that has ended is compared as, however much of the other one is left: a tilde sorts before it.
+_END: _Stretch = ([0], 0)
+
+
+def _parts(version: str) -> tuple[list[_Stretch], list[_Stretch], list[_Stretch]]:
     head, colon, tail = version.partition(":")
-    epoch, rest = (int(head), tail) if colon else (0, version)
+    epoch, rest = (head, tail) if colon else ("", version)
     upstream, hyphen, revision = rest.rpartition("-")
-    return epoch, _part(upstream if hyphen else rest), _part(revision if hyphen else "")
+    return _stretches(epoch), _stretches(upstream if hyphen else rest), _stretches(revision if hyphen else "")
 
 
-def _part(text: str) -> list[tuple[list[int], int]]:
-    """Return a sort key of alternating text and numbers: a tilde sorts before the end, letters before all others."""
-    pairs = [
+def _stretches(text: str) -> list[_Stretch]:
+    return [
         ([*(_rank(character) for character in words), 0], int(digits or 0))
         for words, digits in re.findall(r"(\D*)(\d*)", text)
     ]
-    while pairs and pairs[-1] == ([0], 0):
-        pairs.pop()
-    return [*pairs, ([0], 0)]
 
 
 def _rank(character: str) -> int:
+    """Return what to sort by: a tilde before the end, which is 0, and letters before all others."""
     if character == "~":
         return -1
     return ord(character) if character.isalpha() else ord(character) + 256

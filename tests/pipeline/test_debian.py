@@ -5,15 +5,15 @@ import subprocess
 from itertools import pairwise
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.jobs.debian import is_older
 
 #: In ascending order, from Debian policy and from real packages.
 ORDERED = [
-    "1.0~~", "1.0~~a", "1.0~", "1.0", "1.0-1", "1.0-1+b8", "1.0-1+deb13u1", "1.0-1+deb13u2", "1.0-1.1", "1.0-10",
-    "1.0a-1", "1.0+dfsg-1", "1.1-1", "1.2.11.dfsg-1", "1.10", "1:0.1",
+    "0~", "0", "1.0~~", "1.0~~a", "1.0~", "1.0", "1.0-1", "1.0-1+b8", "1.0-1+deb13u1", "1.0-1+deb13u2", "1.0-1.1",
+    "1.0-10", "1.0a-1", "1.0+dfsg-1", "1.1-1", "1.2.11.dfsg-1", "1.10", "1:0.1",
 ]  # fmt: skip
 
 
@@ -25,15 +25,16 @@ def test_known_versions_are_in_order() -> None:
     assert not is_older("0:1.00", "1.0"), "the same version"
 
 
-_UPSTREAM = st.from_regex(r"[0-9][A-Za-z0-9.+~]{0,6}", fullmatch=True)
-_REVISION = st.from_regex(r"(-[A-Za-z0-9.+~]{1,5})?", fullmatch=True)
-_VERSIONS = st.tuples(st.sampled_from(["", "0:", "1:"]), _UPSTREAM, _REVISION).map("".join)
+_TEXT = st.text("01aZ.~", max_size=3)
+_BEGINNINGS = st.builds("{}{}{}".format, st.sampled_from(["", "0:", "1:"]), st.sampled_from("01"), _TEXT)
+_ENDS = st.builds("{}{}".format, _TEXT, st.just("") | _TEXT.filter(bool).map("-{}".format))
 
 
 @pytest.mark.skipif(shutil.which("dpkg") is None, reason="needs dpkg")
-@given(_VERSIONS, _VERSIONS)
-def test_dpkg_agrees(one: str, other: str) -> None:
-    assume(one.isascii() and other.isascii())
+@given(_BEGINNINGS, _ENDS, _ENDS)
+def test_dpkg_agrees(beginning: str, end: str, other_end: str) -> None:
+    """Of versions that begin alike: most others differ in their first characters."""
+    one, other = beginning + end, beginning + other_end
     compared = subprocess.run(["dpkg", "--compare-versions", one, "lt", other], check=False, capture_output=True)
     assert compared.returncode in (0, 1)
     assert is_older(one, other) == (compared.returncode == 0)
