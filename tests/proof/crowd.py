@@ -26,12 +26,17 @@ class Crowd:
     #: Requests by behaviour.
     requests: dict[str, int] = field(default_factory=dict)
     writers: list[asyncio.StreamWriter] = field(default_factory=list)
+    #: What is being done for the connections that are open.
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def url(self, behavior: str, number: int = 0) -> str:
         return f"http://127.0.0.1:{self.port}/{behavior}/{number}"
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.writers.append(writer)
+        task: asyncio.Task[None] = asyncio.current_task()  # type: ignore[assignment]  # asyncio runs this as a task
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             behavior = head.split("/")[1]
@@ -83,14 +88,14 @@ def crowd() -> Iterator[Crowd]:
         ready.set()
         await end.wait()
         server.close()
-        await asyncio.sleep(0.2)  # those accepted last have begun
-        while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
-            for task in tasks:
+        # A task that is cancelled before it begins loses its socket: those of connections accepted last begin first.
+        while len(asyncio.all_tasks()) > 1:
+            for task in found.tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.sleep(0)
         for writer in found.writers:
             writer.transport.abort()
-        await asyncio.sleep(0.05)  # they are closed a moment later
+        await asyncio.gather(*(writer.wait_closed() for writer in found.writers), return_exceptions=True)
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(serve()), daemon=True)
     thread.start()

@@ -24,9 +24,6 @@ from tests.proof.profile import profile
 from tests.service.fixtures import Postgres
 from tests.waiting import wait_until
 
-# Connections that the crowd has just accepted when it ends are closed by the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
 #: Seconds: what is promised to a merchant whose receivers are in order.
 PROMISED = 2.0
 #: Endpoints that a merchant can have.
