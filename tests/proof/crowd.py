@@ -87,12 +87,14 @@ def crowd() -> Iterator[Crowd]:
         found.port = server.sockets[0].getsockname()[1]
         ready.set()
         await end.wait()
-        server.close()
-        # A task that is cancelled before it begins loses its socket: those of connections accepted last begin first.
+        # What asyncio has accepted and not yet begun is lost when its server closes, or when its task is cancelled.
+        for listening in server.sockets:
+            loop.remove_reader(listening.fileno())
         while len(asyncio.all_tasks()) > 1:
             for task in found.tasks:
                 task.cancel()
             await asyncio.sleep(0)
+        server.close()
         for writer in found.writers:
             writer.transport.abort()
         await asyncio.gather(*(writer.wait_closed() for writer in found.writers), return_exceptions=True)
