@@ -104,9 +104,9 @@ def is_older(version: str, other: str) -> bool:
     return one < another
 
 
-#: A stretch that is not a number, as ranks with that of the end behind them, and the number that follows.
+#: Characters that are not digits, each as its rank, then the rank of their end; and the number that follows them.
 _Stretch = tuple[list[int], int]
-#: What a version that has ended is compared as, however much of the other one is left: a tilde sorts before it.
+#: Stands for what the shorter of two versions lacks: a tilde of the longer one sorts before it, all else after it.
 _END: _Stretch = ([0], 0)
 
 

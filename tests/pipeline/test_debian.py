@@ -33,7 +33,7 @@ _ENDS = st.builds("{}{}".format, _TEXT, st.just("") | _TEXT.filter(bool).map("-{
 @pytest.mark.skipif(shutil.which("dpkg") is None, reason="needs dpkg")
 @given(_BEGINNINGS, _ENDS, _ENDS)
 def test_dpkg_agrees(beginning: str, end: str, other_end: str) -> None:
-    """Of versions that begin alike: most others differ in their first characters."""
+    """The versions begin alike, since any two would mostly differ in their first characters."""
     one, other = beginning + end, beginning + other_end
     compared = subprocess.run(["dpkg", "--compare-versions", one, "lt", other], check=False, capture_output=True)
     assert compared.returncode in (0, 1)

@@ -26,7 +26,7 @@ class Crowd:
     #: Requests by behaviour.
     requests: dict[str, int] = field(default_factory=dict)
     writers: list[asyncio.StreamWriter] = field(default_factory=list)
-    #: What is being done for the connections that are open.
+    #: One for each open connection.
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def url(self, behavior: str, number: int = 0) -> str:
@@ -87,7 +87,7 @@ def crowd() -> Iterator[Crowd]:
         found.port = server.sockets[0].getsockname()[1]
         ready.set()
         await end.wait()
-        # What asyncio has accepted and not yet begun is lost when its server closes, or when its task is cancelled.
+        # asyncio leaks an accepted connection if the server closes, or its task is cancelled, before that begins.
         for listening in server.sockets:
             loop.remove_reader(listening.fileno())
         while len(asyncio.all_tasks()) > 1:
