@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -23,9 +22,10 @@ from payments.processors.stripe import StripeProcessor
 from tests.service.processors.stripe_calls import authorized, captured, changed, new_call, prepared, settle
 from tests.waiting import wait_until
 
-#: Its own command listens on every interface, this one on the loopback only.
+#: Its own command listens on every interface and keeps its state in /tmp; this one on the loopback only, and in memory.
 _LAUNCHER = (
-    "import sys; from aiohttp import web; from localstripe.server import app;"
+    "import sys; from aiohttp import web; from localstripe import resources; from localstripe.server import app;"
+    "resources.Store.dump_to_disk = lambda store: None;"
     "web.run_app(app, host='127.0.0.1', port=int(sys.argv[1]), print=None)"
 )
 _UNKNOWN_PARAMETERS = ("allowed_payment_method_types", "description", "reason", "return_url")
@@ -59,12 +59,12 @@ def _renamed(body: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def url() -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    home = tmp_path_factory.mktemp("localstripe")
-    process = subprocess.Popen([sys.executable, "-c", _LAUNCHER, str(port)], cwd=home, env=_environment(home))
+    environment = {"PYTHONPATH": ":".join(sys.path)}
+    process = subprocess.Popen([sys.executable, "-c", _LAUNCHER, str(port)], env=environment)
 
     def listens() -> bool:
         assert process.poll() is None, "localstripe ended"
@@ -77,11 +77,6 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         process.kill()
         process.wait()
-
-
-def _environment(home: Path) -> dict[str, str]:
-    """Where it keeps its state, and where Python finds it."""
-    return {"TMPDIR": str(home), "PYTHONPATH": ":".join(sys.path)}
 
 
 @pytest.fixture
