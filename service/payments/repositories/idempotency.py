@@ -120,7 +120,7 @@ def delete_expired(tx: Connection, *, limit: int) -> int:
         """
         DELETE FROM idempotency_keys WHERE ctid = ANY(ARRAY(
             SELECT ctid FROM idempotency_keys
-            WHERE expires_at <= clock_timestamp() ORDER BY expires_at LIMIT %s FOR UPDATE SKIP LOCKED))
+            WHERE expires_at <= now() ORDER BY expires_at LIMIT %s FOR UPDATE SKIP LOCKED))
         """,
         [limit],
     )

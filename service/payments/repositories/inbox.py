@@ -63,6 +63,8 @@ class ListedEvent:
     received_at: datetime
 
 
+#: Open events, found by their ids: as in `attempts`, not by the state, which the index of due events has.
+_OPEN = "handled_at IS NULL"
 _KNOWN = """
     SELECT payment.merchant_id, payment.livemode, payment.payment_id, payment.processor_reference,
         payment.status = 'open' AS open
@@ -134,7 +136,7 @@ def claim_due(tx: Connection, *, processor: str, limit: int, lease: timedelta) -
             UPDATE processor_inbox SET next_look_at = clock_timestamp() + %(lease)s, looks = looks + 1
             WHERE ctid = ANY(ARRAY(
                 SELECT ctid FROM processor_inbox
-                WHERE processor = %(processor)s AND state = 'open' AND next_look_at <= clock_timestamp()
+                WHERE processor = %(processor)s AND state = 'open' AND next_look_at <= now()
                 ORDER BY next_look_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
             RETURNING event_id, livemode, processor_references AS references, looks
             """,
@@ -147,8 +149,8 @@ def finish(
 ) -> None:
     """Record what has become of open events."""
     tx.execute(
-        "UPDATE processor_inbox SET state = %s, reason = %s, handled_at = now()"
-        " WHERE processor = %s AND event_id = ANY(%s) AND state = 'open'",
+        "UPDATE processor_inbox SET state = %s, reason = %s, handled_at = now()"  # noqa: S608 - constant text
+        f" WHERE processor = %s AND event_id = ANY(%s) AND {_OPEN}",
         [state, reason, processor, list(event_ids)],
     )
 
@@ -156,8 +158,8 @@ def finish(
 def look_again(tx: Connection, *, processor: str, event_ids: Sequence[str], delay: timedelta, reason: str) -> None:
     """Look at open events again after ``delay``."""
     tx.execute(
-        "UPDATE processor_inbox SET next_look_at = clock_timestamp() + %s, reason = %s"
-        " WHERE processor = %s AND event_id = ANY(%s) AND state = 'open'",
+        "UPDATE processor_inbox SET next_look_at = clock_timestamp() + %s, reason = %s"  # noqa: S608 - constant text
+        f" WHERE processor = %s AND event_id = ANY(%s) AND {_OPEN}",
         [delay, reason, processor, list(event_ids)],
     )
 

@@ -160,7 +160,7 @@ def settle(tx: Connection, message: ClaimedMessage, *, status: str, attempts: in
         UPDATE webhook_messages SET status = %(status)s, attempts = %(attempts)s,
             next_attempt_at = CASE WHEN %(delay)s::interval IS NULL THEN next_attempt_at ELSE now() + %(delay)s END,
             settled_at = CASE WHEN %(delay)s::interval IS NULL THEN now() END
-        WHERE id = %(id)s AND generation = %(generation)s AND status = 'pending'
+        WHERE id = %(id)s AND generation = %(generation)s AND settled_at IS NULL
         """,
         {"status": status, "attempts": attempts, "delay": delay, "id": message.id, "generation": message.generation},
     )

@@ -1,28 +1,73 @@
-"""What the service does takes no longer in a database that is years old: no table is read from end to end."""
+"""What the service does takes no longer in a database that is years old: nothing is read from end to end."""
 
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from payments.repositories import webhook_messages
+from payments.repositories.connection import Connection
 from payments.repositories.database import Database
+from payments.repositories.webhook_messages import InFlight
 from payments.worker.schedule import all_loops
 from tests.service.api import Client, sandbox_context, start_3ds
+from tests.service.elsewhere import Shop
 from tests.service.fixtures import ApiKey, Postgres
+from tests.service.processors.stripe_dashboard import StripeDashboard
+from tests.service.processors.stripe_standin import stripe_standin
 from tests.waiting import wait_until
 
 STORED = Path(__file__).parents[3] / "benchmarks" / "rows" / "stored.sql"
+#: Enough for an index to be cheaper than the whole table, whatever is asked.
 MANY = 20_000
-#: What the stored payments lack: each was refunded in part, and told of to an endpoint that has taken it.
+#: What the stored payments lack: each was refunded in part, and told of to an endpoint that has taken it. Every other
+#: one was Stripe's, of which one has no outcome yet.
 MORE = """
     INSERT INTO operations (merchant_id, livemode, id, payment_id, kind, status, amount, created_at, settled_at)
     SELECT merchant_id, livemode, 're' || substr(id, 4), id, 'refund', 'succeeded', 1, now(), now() FROM payments;
     INSERT INTO sandbox_journal (attempt_id, kind, reference, charge_reference, token, amount, currency, outcome)
     SELECT id, 'refund', id, processor_reference, 'tok_visa', 1, 'USD', 'approved' FROM payments;
+    UPDATE payments SET processor = 'stripe' WHERE right(id, 1) IN ('0', '2', '4', '6', '8');
+    UPDATE attempts SET processor = 'stripe' WHERE right(id, 1) IN ('0', '2', '4', '6', '8');
+    UPDATE attempts SET status = 'open', settled_at = NULL, next_look_at = now() + interval '1 day'
+    WHERE id = (SELECT max(id) FROM attempts WHERE processor = 'stripe');
     INSERT INTO processor_inbox (processor, event_id, livemode, type, processor_references, state, handled_at)
-    SELECT 'sandbox', id, false, 'refund.created', ARRAY[id], 'followed', now() FROM payments;
+    SELECT processor, id, false, 'refund.created', ARRAY[id], 'followed', now() FROM payments;
+    INSERT INTO webhook_endpoints (merchant_id, livemode, id, url, event_types, api_version, secret, created_at)
+    SELECT merchant_id, livemode, 'we_old', 'https://127.0.0.1:1/', ARRAY['*'], api_version, 'whsec_', created_at
+    FROM payments ORDER BY created_at LIMIT 1;
+    INSERT INTO webhook_messages (id, merchant_id, livemode, endpoint_id, event_id, status, attempts, next_attempt_at,
+        settled_at)
+    SELECT 'msg_7' || substr(id, 6), merchant_id, livemode, 'we_old', id, 'delivered', 1, now(), now() FROM events;
+    INSERT INTO webhook_deliveries (id, merchant_id, livemode, endpoint_id, message_id, event_id, event_type, attempt,
+        status_code, duration_ms, created_at)
+    SELECT 'del' || substr(id, 4), merchant_id, livemode, endpoint_id, id, event_id, 'payment.succeeded', 1, 200, 5,
+        now() FROM webhook_messages;
     INSERT INTO audit_log (id, actor, action, subject) SELECT 'aud' || substr(id, 4), 'ann', 'x', id FROM payments;
 """
+#: Indexes of what waits. The entry of what no longer waits remains until it is vacuumed, and that it cannot be while
+#: any transaction may still see the row as it was: whoever searches there reads all of them.
+#: How often everything that the worker does in one round may search each for what is due.
+QUEUES = {
+    "attempts_due": 6,
+    "processor_inbox_due": 6,
+    "webhook_messages_due": 12,
+    "payments_expiring": 2,
+    "idempotency_keys_expiring": 2,
+}
+NAME = "years-old"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """What was read of each table in its order, and of each index; and how often each index was searched."""
+
+    read: dict[str, int]
+    searches: dict[str, int]
 
 
 @pytest.fixture
@@ -34,8 +79,37 @@ def old(postgres: Postgres, key: ApiKey) -> Postgres:
         statement = STORED.read_text().replace("key_bench", key_id).encode()
         connection.execute(statement, {"first": 1, "last": MANY})
         connection.execute(MORE)
+    with connections(postgres) as (database, journal):  # roll-ups, seals and the fan-out catch up with what was stored
+        run_worker(Client(sandbox_context(database, journal), key))
+    with psycopg.connect(postgres.superuser, autocommit=True) as connection:
+        connection.execute("DELETE FROM webhook_messages WHERE status <> 'delivered'")
         connection.execute("VACUUM ANALYZE")
+        connection.execute("SELECT pg_stat_force_next_flush()")  # what this one has read counts now, not later
     return postgres
+
+
+@contextmanager
+def connections(old: Postgres) -> Iterator[tuple[Database, Database]]:
+    """Yield connections for the service and its sandbox, which have ended afterwards: then the server has counted."""
+    with closing(Database(old.app, size=4, name=NAME)) as database, closing(Database(old.app, name=NAME)) as journal:
+        yield database, journal
+    with psycopg.connect(old.superuser, autocommit=True) as connection:
+        connected = "SELECT FROM pg_stat_activity WHERE application_name = %s"
+        wait_until(lambda: connection.execute(connected, [NAME]).fetchone() is None, "the end of the connections")
+
+
+@contextmanager
+def counting(old: Postgres) -> Iterator[Callable[[], Figures]]:
+    """Yield what returns the figures of all connections that have ended since."""
+    old.execute("SELECT pg_stat_reset()")
+
+    def figures() -> Figures:
+        tables = old.execute("SELECT relname, seq_tup_read FROM pg_stat_user_tables")
+        indexes = old.execute("SELECT indexrelname, idx_tup_read, idx_scan FROM pg_stat_user_indexes")
+        read = {name: read for name, read, *_ in [*tables, *indexes]}
+        return Figures(read=read, searches={name: searches for name, _, searches in indexes})
+
+    yield figures
 
 
 def serve(client: Client) -> None:
@@ -70,20 +144,64 @@ def run_worker(client: Client) -> None:
         loop.close()
 
 
-def test_no_table_is_read_from_end_to_end(old: Postgres, key: ApiKey) -> None:
-    for measured in (False, True):  # roll-ups and seals first catch up with what was stored
-        database, journal = (Database(old.app, size=4, name=name) for name in ("years-old", "years-old-sandbox"))
-        client = Client(sandbox_context(database, journal), key)
-        if measured:
-            with psycopg.connect(old.superuser) as connection:
-                connection.execute("SELECT pg_stat_reset()")
-            serve(client)
-        run_worker(client)
-        database.close()
-        journal.close()
-        connected = "SELECT 1 FROM pg_stat_activity WHERE application_name LIKE 'years-old%'"
-        with psycopg.connect(old.superuser, autocommit=True) as connection:
-            wait_until(lambda: connection.execute(connected).fetchone() is None, "the end of the connections")  # noqa: B023 - at once
-            rows = connection.execute("SELECT relname, seq_tup_read, idx_scan FROM pg_stat_user_tables").fetchall()
-    assert sum(searches or 0 for table, _, searches in rows if table == "payments") > 0, "there are figures"
-    assert {table: read for table, read, _ in rows if read >= MANY} == {}
+def serve_stripe(shop: Shop) -> int:
+    """Payments through Stripe, which tells of them, and of what it did on its own; returns how many events it sent."""
+    for _ in range(12):
+        _, intent = shop.buy()
+        shop.stripe.dashboard_refund(intent, 100)
+        shop.stripe.open_dispute(intent)
+    captured, _ = shop.buy(capture_method="manual")
+    shop.json(shop.post(f"/v1/payments/{captured}/capture"))
+    shop.json(shop.post(f"/v1/payments/{captured}/refunds", {"amount": 10}))
+    for message in shop.stripe.messages:
+        shop.send(message)
+    return len(shop.stripe.messages)
+
+
+def settle_deliveries(tx: Connection) -> int:
+    """Settle every message that is due, as if an endpoint had taken it; returns how many."""
+    claimed = webhook_messages.claim_due(
+        tx, free=256, per_endpoint=32, share=1, in_flight=InFlight(), lease=timedelta(seconds=60)
+    )
+    for message in claimed:
+        assert webhook_messages.settle(tx, message, status="delivered", attempts=1, delay=None)
+    return len(claimed)
+
+
+def require_small(figures: Figures) -> None:
+    assert sum(figures.searches.values()) > 0, "there are figures"
+    assert {name: read for name, read in figures.read.items() if read >= MANY / 10} == {}
+
+
+def require_few_searches(figures: Figures) -> None:
+    """Require that queues were searched for what is due, and not for each thing that was."""
+    assert {name: figures.searches[name] for name, most in QUEUES.items() if figures.searches[name] > most} == {}
+
+
+def test_requests_and_the_worker_read_what_they_are_about(old: Postgres, key: ApiKey) -> None:
+    with counting(old) as figures, connections(old) as (database, journal):
+        serve(Client(sandbox_context(database, journal), key))
+    require_small(figures())
+    assert {name: figures().searches[name] for name in QUEUES} == dict.fromkeys(QUEUES, 0), "that is the worker's"
+    with counting(old) as figures, connections(old) as (database, journal):
+        run_worker(Client(sandbox_context(database, journal), key))
+    require_small(figures())
+    require_few_searches(figures())
+    old.execute("UPDATE webhook_endpoints SET failing_since = NULL")  # then it is sent more than one at a time
+    old.execute("UPDATE webhook_messages SET next_attempt_at = now() WHERE status = 'pending'")
+    with counting(old) as figures, connections(old) as (database, _), database.transaction() as tx:
+        settled = settle_deliveries(tx)
+        tx.commit()
+    assert settled > 4
+    assert figures().searches["webhook_messages_due"] <= 4, "one claim, and each was settled by its id"
+
+
+def test_what_a_processor_tells_is_found_by_its_reference(old: Postgres, key: ApiKey) -> None:
+    stripe = StripeDashboard()
+    with stripe_standin(stripe), counting(old) as figures, connections(old) as (database, _):
+        shop = Shop(database, key, old, stripe)
+        told = serve_stripe(shop)
+        run_worker(shop)
+    require_small(figures())
+    assert told > 4 * QUEUES["processor_inbox_due"]
+    require_few_searches(figures())

@@ -25,7 +25,7 @@ def book(tx: Connection, key: ApiKey, payment_id: str, *, transfer_id: str, amou
     attempt = f"att_{transfer_id}"
     tx.execute(
         "INSERT INTO attempts (id, merchant_id, livemode, payment_id, kind, processor, deadline_at, next_look_at,"
-        " status) VALUES (%s, %s, %s, %s, 'payment', 'test', now(), now(), 'settled')",
+        " status, settled_at) VALUES (%s, %s, %s, %s, 'payment', 'test', now(), now(), 'settled', now())",
         [attempt, key.merchant_id, key.livemode, payment_id],
     )
     posting = Posting(

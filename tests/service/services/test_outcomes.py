@@ -334,7 +334,9 @@ def test_a_refund_that_fails_after_success_is_reversed(client: Client, postgres:
     with psycopg.connect(postgres.superuser, autocommit=True) as connection:
         connection.execute("UPDATE sandbox_journal SET outcome = 'declined' WHERE kind = 'refund'")
         # As the previous release does when it hears of the refund.
-        connection.execute("UPDATE attempts SET status = 'open' WHERE operation_id = %s", [refund["id"]])
+        connection.execute(
+            "UPDATE attempts SET status = 'open', settled_at = NULL WHERE operation_id = %s", [refund["id"]]
+        )
     settle_open_attempts(client, postgres)
     payment = client.payment(payment_id)
     assert (payment["amount_refunded"], payment["status"]) == (0, "succeeded")

@@ -92,8 +92,9 @@ FILL = """
         payment_id, attempt_id)
     SELECT 'tr' || substr(id, 4), (substr(id, 5)::bigint / 1000 + 100)::text::xid8, merchant_id, livemode, 'EUR',
         'processor_receivable', 'merchant_payable', 1000, 'capture', id, id FROM payments;
-    INSERT INTO attempts (id, merchant_id, livemode, payment_id, kind, processor, status, deadline_at, next_look_at)
-    SELECT id, merchant_id, livemode, id, 'payment', 'sandbox', 'settled', now(), now() FROM payments;
+    INSERT INTO attempts (id, merchant_id, livemode, payment_id, kind, processor, status, deadline_at, next_look_at,
+        settled_at)
+    SELECT id, merchant_id, livemode, id, 'payment', 'sandbox', 'settled', now(), now(), now() FROM payments;
     INSERT INTO operations (merchant_id, livemode, id, payment_id, kind, status, amount, created_at)
     SELECT merchant_id, livemode, 're' || substr(id, 4), id, 'refund', 'succeeded', 1, created_at FROM payments;
     ANALYZE payments, attempts, events, ledger_transfers, operations
