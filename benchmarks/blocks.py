@@ -98,11 +98,18 @@ class _Reading:
 
 
 def interleave(
-    subjects: Sequence[Subject], rounds: int, probe: Probe, *, anyway: bool = False, show: Callable[[Block], None]
+    subjects: Sequence[Subject],
+    rounds: int,
+    probe: Probe,
+    *,
+    anyway: bool = False,
+    show: Callable[[Block], None],
+    warmed: Callable[[], None] = unmeasured,
 ) -> list[Block]:
     """Run every subject once a round, in turn forwards and backwards, so that no drift favours one of them.
 
-    A block during which others took more than a tenth of a core is repeated.
+    A block during which others took more than a tenth of a core is repeated. ``warmed`` is called before the first one,
+    after what counts for nothing.
 
     Raises:
         BenchError: Others did not let go, and it is not to be judged `anyway`; or a load failed.
@@ -110,6 +117,7 @@ def interleave(
     for subject in (subject for subject in subjects if subject.warm_up):  # caches, plans and connections
         with subject.around():
             subject.load(unmeasured)
+    warmed()
     blocks = []
     for number in range(rounds):
         for subject in subjects if number % 2 == 0 else reversed(subjects):
