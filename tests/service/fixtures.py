@@ -96,7 +96,7 @@ class Eraser:
             deleted += cursor.rowcount
         if deleted > _MANY:
             self._connection.execute("VACUUM")
-            self._connection.execute("SELECT pg_stat_force_next_flush()")  # what was read counts now, not in later tests
+            self._connection.execute("SELECT pg_stat_force_next_flush()")  # what it read counts now, not later
 
 
 @pytest.fixture(scope="session")
