@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, time, timedelta
 
 from psycopg.rows import DictRow, class_row
 
+from payments.domain.ids import Prefix, lowest_id_at
 from payments.repositories.connection import Connection
 
 _IMPORT_LOCK = 7_236_403
+_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,29 +70,36 @@ def differences(
 
     Compared are the objects that the report names, and those we posted on the days from ``first`` to ``last``. For each
     of them the sum over all reports must equal ours: partial captures on several days add up, and what was settled
-    twice shows.
+    twice shows. Transfers are found by their ids, which carry their time to within the clocks' differences.
     """
+    since, until = (datetime.combine(day, time(), UTC) for day in (first, last + _DAY))
     return tx.execute(
         """
         WITH named AS (
             SELECT DISTINCT kind, processor_reference FROM settlement_lines
             WHERE processor = %(processor)s AND livemode = %(livemode)s AND report = %(name)s
-        ), booked AS (
-            SELECT t.kind, t.payment_id, a.operation_id FROM ledger_transfers t JOIN attempts a ON a.id = t.attempt_id
+        ), compared AS (
+            SELECT named.kind, a.merchant_id, a.payment_id, a.operation_id AS refund_id FROM named JOIN attempts a
+                ON a.kind = CASE named.kind WHEN 'charge' THEN 'payment' ELSE 'refund' END
+                AND a.processor_reference = named.processor_reference
+            WHERE a.processor = %(processor)s AND a.livemode = %(livemode)s AND a.kind IN ('payment', 'refund')
+            UNION
+            SELECT CASE t.kind WHEN 'capture' THEN 'charge' ELSE 'refund' END, t.merchant_id, t.payment_id,
+                CASE t.kind WHEN 'refund' THEN a.operation_id END
+            FROM ledger_transfers t JOIN attempts a ON a.id = t.attempt_id
             WHERE a.processor = %(processor)s AND t.livemode = %(livemode)s AND t.kind IN ('capture', 'refund')
-                AND (t.created_at AT TIME ZONE 'UTC')::date BETWEEN %(first)s AND %(last)s
+                AND t.id BETWEEN %(first_id)s AND %(last_id)s AND t.created_at >= %(since)s AND t.created_at < %(until)s
         ), ours AS (
-            SELECT 'charge' AS kind, id AS object, processor_reference, currency, amount_captured AS amount
-            FROM payments WHERE processor = %(processor)s AND livemode = %(livemode)s AND amount_captured > 0
-                AND (id IN (SELECT payment_id FROM booked WHERE kind = 'capture')
-                    OR processor_reference IN (SELECT processor_reference FROM named WHERE kind = 'charge'))
+            SELECT c.kind, p.id AS object, p.processor_reference, p.currency, p.amount_captured AS amount
+            FROM compared c JOIN payments p
+                ON (p.merchant_id, p.livemode, p.id) = (c.merchant_id, %(livemode)s, c.payment_id)
+            WHERE c.kind = 'charge' AND p.amount_captured > 0
             UNION ALL
-            SELECT 'refund', o.id, o.processor_reference, p.currency, o.amount FROM operations o
+            SELECT c.kind, o.id, o.processor_reference, p.currency, o.amount
+            FROM compared c JOIN operations o
+                ON (o.merchant_id, o.livemode, o.id) = (c.merchant_id, %(livemode)s, c.refund_id)
             JOIN payments p ON (p.merchant_id, p.livemode, p.id) = (o.merchant_id, o.livemode, o.payment_id)
-            WHERE p.processor = %(processor)s AND p.livemode = %(livemode)s
-                AND o.kind = 'refund' AND o.status = 'succeeded'
-                AND (o.id IN (SELECT operation_id FROM booked WHERE kind = 'refund')
-                    OR o.processor_reference IN (SELECT processor_reference FROM named WHERE kind = 'refund'))
+            WHERE c.kind = 'refund' AND o.status = 'succeeded'
         ), theirs AS (
             SELECT kind, processor_reference, currency, sum(amount)::bigint AS amount,
                 min(line) FILTER (WHERE report = %(name)s) AS line, array_agg(DISTINCT report) AS reports
@@ -112,5 +121,13 @@ def differences(
         WHERE (ours.amount, ours.currency) IS DISTINCT FROM (theirs.amount, theirs.currency)
         ORDER BY line NULLS LAST, reference
         """,
-        {"processor": processor, "livemode": livemode, "name": name, "first": first, "last": last},
+        {
+            "processor": processor,
+            "livemode": livemode,
+            "name": name,
+            "since": since,
+            "until": until,
+            "first_id": lowest_id_at(Prefix.TRANSFER, since - _DAY),
+            "last_id": lowest_id_at(Prefix.TRANSFER, until + _DAY),
+        },
     ).fetchall()

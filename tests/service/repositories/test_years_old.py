@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
@@ -13,6 +13,8 @@ from payments.repositories import webhook_messages
 from payments.repositories.connection import Connection
 from payments.repositories.database import Database
 from payments.repositories.webhook_messages import InFlight
+from payments.services import reconciliation
+from payments.services.reconciliation import COLUMNS, SettlementReport
 from payments.worker.schedule import all_loops
 from tests.service.api import Client, sandbox_context, start_3ds
 from tests.service.elsewhere import Shop
@@ -194,6 +196,22 @@ def test_requests_and_the_worker_read_what_they_are_about(old: Postgres, key: Ap
         tx.commit()
     assert settled > 4
     assert figures().searches["webhook_messages_due"] <= 4, "one claim, and each was settled by its id"
+
+
+def test_reconciliation_reads_the_days_of_the_report(old: Postgres, key: ApiKey) -> None:
+    today = datetime.now(UTC).date()
+    report = SettlementReport(processor="sandbox", livemode=False, name="today.csv", actor="ann")
+    with connections(old) as (database, journal):
+        client = Client(sandbox_context(database, journal), key)
+        serve(client)
+        client.json(client.create())
+    ((reference,),) = old.execute("SELECT processor_reference FROM payments ORDER BY id DESC LIMIT 1")
+    rows = [",".join(COLUMNS), f"charge,{reference},EUR,1000,20,{today}", f"charge,unknown,EUR,1,0,{today}"]
+    with counting(old) as figures, connections(old) as (database, journal):
+        lines = reconciliation.parse(rows, processor="sandbox")
+        found = reconciliation.reconcile(sandbox_context(database, journal), report, lines)
+    require_small(figures())
+    assert sorted(row["difference"] for row in found) == ["not_in_our_books", *["not_in_the_report"] * 4]
 
 
 def test_what_a_processor_tells_is_found_by_its_reference(old: Postgres, key: ApiKey) -> None:
