@@ -70,7 +70,7 @@ def differences(
 
     Compared are the objects that the report names, and those we posted on the days from ``first`` to ``last``. For each
     of them the sum over all reports must equal ours: partial captures on several days add up, and what was settled
-    twice shows. Transfers are found by their ids, which carry their time to within the clocks' differences.
+    twice shows. Transfers are looked up by their ids, with a day's margin: those carry the time of the service's clock.
     """
     since, until = (datetime.combine(day, time(), UTC) for day in (first, last + _DAY))
     return tx.execute(

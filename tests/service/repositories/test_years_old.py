@@ -51,9 +51,9 @@ MORE = """
         now() FROM webhook_messages;
     INSERT INTO audit_log (id, actor, action, subject) SELECT 'aud' || substr(id, 4), 'ann', 'x', id FROM payments;
 """
-#: Indexes of what waits. The entry of what no longer waits remains until it is vacuumed, and that it cannot be while
-#: any transaction may still see the row as it was: whoever searches there reads all of them.
-#: How often everything that the worker does in one round may search each for what is due.
+#: Indexes of what waits, and how often one round of everything that the worker does may search each. The entry of what
+#: no longer waits remains until a vacuum removes it, which none does while a transaction may still see the row as it
+#: was: whoever searches there reads all of those, too.
 QUEUES = {
     "attempts_due": 6,
     "processor_inbox_due": 6,
@@ -103,6 +103,7 @@ def connections(old: Postgres) -> Iterator[tuple[Database, Database]]:
 @contextmanager
 def counting(old: Postgres) -> Iterator[Callable[[], Figures]]:
     """Yield what returns the figures of all connections that have ended since."""
+    old.execute("SELECT pg_stat_force_next_flush()")  # what a test has read itself counts now, not later
     old.execute("SELECT pg_stat_reset()")
 
     def figures() -> Figures:
@@ -195,7 +196,7 @@ def test_requests_and_the_worker_read_what_they_are_about(old: Postgres, key: Ap
         settled = settle_deliveries(tx)
         tx.commit()
     assert settled > 4
-    assert figures().searches["webhook_messages_due"] <= 4, "one claim, and each was settled by its id"
+    assert figures().searches["webhook_messages_due"] <= 6, "one claim, and each was settled by its id"
 
 
 def test_reconciliation_reads_the_days_of_the_report(old: Postgres, key: ApiKey) -> None:
