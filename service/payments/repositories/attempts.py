@@ -1,4 +1,9 @@
-"""Attempts: who holds them, until when, and when they are looked up next. All times are the database's."""
+"""Attempts: who holds them, until when, and when they are looked up next. All times are the database's.
+
+What searches for due attempts says `status = 'open'`, as their index does; everything else says `settled_at IS NULL`.
+Otherwise the planner takes that index, which looks the smallest, but keeps an entry for each attempt that was settled
+since an old snapshot, such as a report's (docs/decisions/0322-queues-and-old-snapshots.md).
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -28,10 +33,6 @@ _CLAIM = """
     UPDATE attempts SET generation = generation + 1, deadline_at = clock_timestamp() + %(deadline)s,
         next_look_at = clock_timestamp() + %(deadline)s
 """
-#: Open attempts, wherever they are not searched by when they are due. `status = 'open'` would let the planner take the
-#: index of due attempts, which looks the smallest but keeps an entry for every attempt settled since an old snapshot,
-#: such as a report's (docs/decisions/0322-queues-and-old-snapshots.md).
-_OPEN = "settled_at IS NULL"
 #: The unknown outcome of the request itself counts as a look-up, so this leaves the worker's first one.
 _EARLY_LOOKUPS = 1
 
@@ -89,8 +90,8 @@ def lock_if_held(tx: Connection, attempt: Attempt) -> Callable[[], datetime | No
         holds the attempt.
     """
     reply = tx.queue(
-        "SELECT clock_timestamp() AS now FROM attempts"  # noqa: S608 - constant text
-        f" WHERE id = %(id)s AND generation = %(generation)s AND {_OPEN} FOR NO KEY UPDATE",
+        "SELECT clock_timestamp() AS now FROM attempts WHERE id = %(id)s AND generation = %(generation)s"
+        " AND settled_at IS NULL FOR NO KEY UPDATE",
         {"id": attempt.id, "generation": attempt.generation},
     )
     return lambda: reply.one(lambda row: cast("datetime", row["now"]))
@@ -128,7 +129,7 @@ def claim_idle(tx: Connection, attempt_id: str) -> Attempt | None:
 
 def _claim(tx: Connection, attempt_id: str, condition: str) -> Attempt | None:
     row = tx.execute(
-        f"{_CLAIM} WHERE id = %(id)s AND {_OPEN} {condition} RETURNING {_COLUMNS}",
+        f"{_CLAIM} WHERE id = %(id)s AND settled_at IS NULL {condition} RETURNING {_COLUMNS}",
         {"deadline": PROCESSOR_DEADLINE, "id": attempt_id},
     ).fetchone()
     return None if row is None else attempt_from(row)
@@ -137,7 +138,7 @@ def _claim(tx: Connection, attempt_id: str, condition: str) -> Attempt | None:
 def store_reference(tx: Connection, attempt: Attempt, reference: str) -> bool:
     """Store the processor's id of what the attempt created; ``False`` if the caller no longer holds the attempt."""
     changed = tx.execute(
-        f"UPDATE attempts SET processor_reference = %s WHERE id = %s AND generation = %s AND {_OPEN}",  # noqa: S608 - constant text
+        "UPDATE attempts SET processor_reference = %s WHERE id = %s AND generation = %s AND settled_at IS NULL",
         [reference, attempt.id, attempt.generation],
     )
     return changed.rowcount == 1
@@ -173,10 +174,10 @@ def record_inconclusive(
 def reschedule(tx: Connection, attempt: Attempt, *, delay: timedelta, reason: str) -> None:
     """Look up again after ``delay``, with nothing learnt. Without effect if the caller no longer holds the attempt."""
     tx.execute(
-        f"""
+        """
         UPDATE attempts SET looks = looks + 1, next_look_at = clock_timestamp() + %s, stuck_reason = %s
-        WHERE id = %s AND generation = %s AND {_OPEN}
-        """,  # noqa: S608 - constant text
+        WHERE id = %s AND generation = %s AND settled_at IS NULL
+        """,
         [delay, reason, attempt.id, attempt.generation],
     )
 
@@ -184,12 +185,12 @@ def reschedule(tx: Connection, attempt: Attempt, *, delay: timedelta, reason: st
 def settle_creation(tx: Connection, tenant: TenantScope, payment_id: str, *, outcome: str, evidence: str) -> None:
     """Close the attempt that created a payment, which ended otherwise; the holder is fenced off."""
     tx.queue(
-        f"""
+        """
         UPDATE attempts SET status = 'settled', generation = generation + 1, outcome = %(outcome)s,
             evidence = %(evidence)s, settled_at = now()
         WHERE merchant_id = %(merchant_id)s AND livemode = %(livemode)s AND payment_id = %(payment_id)s
-            AND kind = 'payment' AND {_OPEN}
-        """,  # noqa: S608 - constant text
+            AND kind = 'payment' AND settled_at IS NULL
+        """,
         scope(tenant, payment_id=payment_id, outcome=outcome, evidence=evidence),
     )
 
@@ -197,11 +198,11 @@ def settle_creation(tx: Connection, tenant: TenantScope, payment_id: str, *, out
 def look_up_creation_soon(tx: Connection, tenant: TenantScope, payment_id: str) -> None:
     """Make the attempt that created a payment due as soon as nobody can be sending it."""
     tx.queue(
-        f"""
+        """
         UPDATE attempts SET next_look_at = least(next_look_at, greatest(clock_timestamp(), deadline_at))
         WHERE merchant_id = %(merchant_id)s AND livemode = %(livemode)s AND payment_id = %(payment_id)s
-            AND kind = 'payment' AND {_OPEN}
-        """,  # noqa: S608 - constant text
+            AND kind = 'payment' AND settled_at IS NULL
+        """,
         scope(tenant, payment_id=payment_id),
     )
 
@@ -214,7 +215,7 @@ def look_up_soon(tx: Connection, *, processor: str, livemode: bool, reference: s
     stored without delay: whoever follows that event asks again, with the payment locked.
     """
     tx.execute(
-        f"""
+        """
         WITH locked AS (
             SELECT merchant_id, livemode, id FROM payments WHERE (merchant_id, livemode, id) IN (
                 SELECT merchant_id, livemode, payment_id FROM attempts
@@ -222,13 +223,13 @@ def look_up_soon(tx: Connection, *, processor: str, livemode: bool, reference: s
                     AND processor_reference = %(reference)s)
             ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)
         UPDATE attempts SET next_look_at = least(next_look_at, greatest(clock_timestamp(), deadline_at))
-        WHERE processor = %(processor)s AND livemode = %(livemode)s AND {_OPEN}
+        WHERE processor = %(processor)s AND livemode = %(livemode)s AND settled_at IS NULL
             AND (merchant_id, livemode, payment_id) IN (SELECT merchant_id, livemode, id FROM locked)
             AND (processor_reference = %(reference)s OR (merchant_id, livemode, payment_id) IN (
                 SELECT merchant_id, livemode, payment_id FROM attempts
                 WHERE processor = %(processor)s AND livemode = %(livemode)s AND kind = 'payment'
                     AND processor_reference = %(reference)s))
-        """,  # noqa: S608 - constant text
+        """,
         {"processor": processor, "livemode": livemode, "reference": reference},
     )
 
@@ -239,7 +240,7 @@ def schedule_lookup(tx: Connection, attempt: Attempt) -> None:
     A look-up that began earlier would still see what the customer has acted upon since.
     """
     tx.execute(
-        "UPDATE attempts SET generation = generation + 1, next_look_at = clock_timestamp() + %s"  # noqa: S608 - constant text
-        f" WHERE id = %s AND {_OPEN}",
+        "UPDATE attempts SET generation = generation + 1, next_look_at = clock_timestamp() + %s"
+        " WHERE id = %s AND settled_at IS NULL",
         [PROCESSOR_DEADLINE, attempt.id],
     )

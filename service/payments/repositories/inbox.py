@@ -1,4 +1,7 @@
-"""The inbox: events that processors sent to us, each one once, as a queue of objects to look at."""
+"""The inbox: events that processors sent to us, each one once, as a queue of objects to look at.
+
+An open event is known by its state where one is due, and by `handled_at` where its id is known: see `attempts`.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -63,8 +66,6 @@ class ListedEvent:
     received_at: datetime
 
 
-#: Open events, found by their ids: as in `attempts`, not by the state, which the index of due events has.
-_OPEN = "handled_at IS NULL"
 _KNOWN = """
     SELECT payment.merchant_id, payment.livemode, payment.payment_id, payment.processor_reference,
         payment.status = 'open' AS open
@@ -149,8 +150,8 @@ def finish(
 ) -> None:
     """Record what has become of open events."""
     tx.execute(
-        "UPDATE processor_inbox SET state = %s, reason = %s, handled_at = now()"  # noqa: S608 - constant text
-        f" WHERE processor = %s AND event_id = ANY(%s) AND {_OPEN}",
+        "UPDATE processor_inbox SET state = %s, reason = %s, handled_at = now()"
+        " WHERE processor = %s AND event_id = ANY(%s) AND handled_at IS NULL",
         [state, reason, processor, list(event_ids)],
     )
 
@@ -158,8 +159,8 @@ def finish(
 def look_again(tx: Connection, *, processor: str, event_ids: Sequence[str], delay: timedelta, reason: str) -> None:
     """Look at open events again after ``delay``."""
     tx.execute(
-        "UPDATE processor_inbox SET next_look_at = clock_timestamp() + %s, reason = %s"  # noqa: S608 - constant text
-        f" WHERE processor = %s AND event_id = ANY(%s) AND {_OPEN}",
+        "UPDATE processor_inbox SET next_look_at = clock_timestamp() + %s, reason = %s"
+        " WHERE processor = %s AND event_id = ANY(%s) AND handled_at IS NULL",
         [delay, reason, processor, list(event_ids)],
     )
 
