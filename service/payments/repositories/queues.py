@@ -2,6 +2,7 @@
 
 from payments.repositories.connection import Connection, Reply
 from payments.repositories.cursors import STABLE
+from payments.repositories.webhook_messages import WAITING_ENDPOINTS
 
 
 def due(tx: Connection) -> Reply:
@@ -25,15 +26,9 @@ def due(tx: Connection) -> Reply:
             WHERE name = 'outbox')
         UNION ALL
         SELECT 'webhook_delivery' WHERE EXISTS (
-            WITH RECURSIVE waiting (endpoint_id) AS (  -- endpoints with something pending, by skipping along the index
-                SELECT min(endpoint_id) FROM webhook_messages WHERE status = 'pending'
-                UNION ALL
-                SELECT (SELECT min(endpoint_id) FROM webhook_messages
-                        WHERE status = 'pending' AND endpoint_id > waiting.endpoint_id)
-                FROM waiting WHERE endpoint_id IS NOT NULL
-            )
+            WITH RECURSIVE {WAITING_ENDPOINTS}
             SELECT FROM waiting CROSS JOIN LATERAL (
                 SELECT FROM webhook_messages AS message WHERE message.endpoint_id = waiting.endpoint_id
                     AND status = 'pending' AND next_attempt_at <= now() LIMIT 1) AS first)
-        """  # noqa: S608 - column names only
+        """  # noqa: S608 - constant text only
     )

@@ -1,4 +1,9 @@
-"""Webhook endpoints: where merchants receive events."""
+"""Webhook endpoints: where merchants receive events.
+
+An endpoint that is disabled, enabled or deleted takes its messages along. There may be millions, more than one
+statement can change in its time, so each transaction moves some of them, and the worker goes on while there are more.
+What an endpoint has become counts at once: only an enabled one is delivered to, whatever its messages still say.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
@@ -31,6 +36,8 @@ class Endpoint:
     created_at: datetime
 
 
+#: Messages that one transaction has follow their endpoint: some 20 ms.
+MOVED_AT_ONCE = 2000
 #: First key of the advisory locks of merchants whose endpoints are counted.
 _COUNT_LOCK = 7_236_404
 _COLUMNS = ", ".join(column.name for column in fields(Endpoint))
@@ -51,6 +58,12 @@ def get(tx: Connection, tenant: TenantScope, endpoint_id: str, *, lock: bool = F
             + (" FOR NO KEY UPDATE" if lock else ""),
             [endpoint_id, tenant.merchant_id, tenant.livemode],
         ).fetchone()
+
+
+def is_enabled(tx: Connection, tenant: TenantScope, endpoint_id: str) -> bool:
+    """Return whether an endpoint is neither disabled nor deleted."""
+    found = get(tx, tenant, endpoint_id)
+    return found is not None and found.status == "enabled"
 
 
 def list_for_tenant(tx: Connection, tenant: TenantScope, *, before: str | None, limit: int) -> Sequence[Endpoint]:
@@ -112,7 +125,7 @@ def update(tx: Connection, endpoint: Endpoint) -> None:
 
 
 def delete(tx: Connection, tenant: TenantScope, endpoint_id: str, *, secret: str) -> bool:
-    """Delete an endpoint and drop its pending messages; ``False`` if there is no such endpoint.
+    """Delete an endpoint; ``False`` if there is no such endpoint.
 
     The row stays, for the messages that refer to it, with ``secret`` in place of the secrets that the merchant knows.
     """
@@ -121,11 +134,6 @@ def delete(tx: Connection, tenant: TenantScope, endpoint_id: str, *, secret: str
         " secret = %s, previous_secret = NULL, previous_secret_until = NULL"
         " WHERE id = %s AND merchant_id = %s AND livemode = %s AND deleted_at IS NULL",
         [secret, endpoint_id, tenant.merchant_id, tenant.livemode],
-    )
-    tx.execute(
-        "UPDATE webhook_messages SET status = 'failed', settled_at = now(), generation = generation + 1"
-        " WHERE merchant_id = %s AND livemode = %s AND endpoint_id = %s AND status IN ('pending', 'held')",
-        [tenant.merchant_id, tenant.livemode, endpoint_id],
     )
     return changed.rowcount == 1
 
@@ -159,29 +167,73 @@ def has_failed_for(tx: Connection, tenant: TenantScope, endpoint_id: str, time: 
 
 
 def disable(tx: Connection, tenant: TenantScope, endpoint_id: str, *, reason: str) -> bool:
-    """Disable an endpoint and hold its messages; ``False`` if it was disabled already."""
+    """Disable an endpoint; ``False`` if it was disabled already."""
     changed = tx.execute(
         "UPDATE webhook_endpoints SET status = 'disabled', disabled_reason = %s, updated_at = now()"
         " WHERE id = %s AND merchant_id = %s AND livemode = %s AND status = 'enabled'",
         [reason, endpoint_id, tenant.merchant_id, tenant.livemode],
     )
-    hold_messages(tx, tenant, endpoint_id)
     return changed.rowcount == 1
 
 
-def hold_messages(tx: Connection, tenant: TenantScope, endpoint_id: str) -> None:
-    """Hold the pending messages of a disabled endpoint; deliveries in progress are fenced off."""
-    tx.execute(
-        "UPDATE webhook_messages SET status = 'held', generation = generation + 1"
-        " WHERE merchant_id = %s AND livemode = %s AND endpoint_id = %s AND status = 'pending'",
-        [tenant.merchant_id, tenant.livemode, endpoint_id],
-    )
+@dataclass(frozen=True, kw_only=True)
+class Mover:
+    """An endpoint whose messages are to follow it."""
+
+    merchant_id: str
+    livemode: bool
+    id: str
+    #: ``enabled``, ``disabled`` or ``deleted``.
+    state: str
 
 
-def release_messages(tx: Connection, tenant: TenantScope, endpoint_id: str) -> None:
-    """Deliver the held messages, from the start of the retry schedule."""
+_MOVER = "merchant_id, livemode, id, CASE WHEN deleted_at IS NULL THEN status ELSE 'deleted' END AS state"
+_DROP = "status = 'failed', settled_at = now(), generation = generation + 1"
+#: By the endpoint's state: messages of which status move, and what they become. Deliveries in progress are fenced off;
+#: what was held begins its retry schedule anew.
+_MOVES = {
+    "enabled": {"held": "status = 'pending', attempts = 0, next_attempt_at = now()"},
+    "disabled": {"pending": "status = 'held', generation = generation + 1"},
+    "deleted": {"pending": _DROP, "held": _DROP},
+}
+
+
+def move_messages(tx: Connection, tenant: TenantScope, endpoint_id: str) -> None:
+    """Have the messages of an endpoint, which the caller has switched or deleted, follow it."""
+    with tx.cursor(row_factory=class_row(Mover)) as cursor:
+        mover = cursor.execute(
+            f"SELECT {_MOVER} FROM webhook_endpoints WHERE merchant_id = %s AND livemode = %s AND id = %s",  # noqa: S608 - column names only
+            [tenant.merchant_id, tenant.livemode, endpoint_id],
+        ).fetchone()
+    if mover is not None:
+        _move(tx, mover)
+
+
+def move_more_messages(tx: Connection) -> bool:
+    """Have more messages follow their endpoint, that which has waited longest; ``False`` if all have."""
+    with tx.cursor(row_factory=class_row(Mover)) as cursor:
+        mover = cursor.execute(
+            f"SELECT {_MOVER} FROM webhook_endpoints WHERE messages_moved_at IS NOT NULL"  # noqa: S608 - column names only
+            " ORDER BY messages_moved_at LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED"
+        ).fetchone()
+    if mover is None:
+        return False
+    _move(tx, mover)
+    return True
+
+
+def _move(tx: Connection, mover: Mover) -> None:
+    """Move some messages, and note whether there are more."""
+    moved = 0
+    for status, change in _MOVES[mover.state].items():
+        moved += tx.execute(
+            f"UPDATE webhook_messages SET {change} WHERE id = ANY(ARRAY(SELECT id FROM webhook_messages"  # noqa: S608 - constant text only
+            f" WHERE merchant_id = %s AND livemode = %s AND endpoint_id = %s AND status = '{status}'"
+            " LIMIT %s FOR NO KEY UPDATE))",
+            [mover.merchant_id, mover.livemode, mover.id, MOVED_AT_ONCE - moved],
+        ).rowcount
     tx.execute(
-        "UPDATE webhook_messages SET status = 'pending', attempts = 0, next_attempt_at = now()"
-        " WHERE merchant_id = %s AND livemode = %s AND endpoint_id = %s AND status = 'held'",
-        [tenant.merchant_id, tenant.livemode, endpoint_id],
+        "UPDATE webhook_endpoints SET messages_moved_at = CASE WHEN %s THEN clock_timestamp() END"
+        " WHERE merchant_id = %s AND livemode = %s AND id = %s",
+        [moved == MOVED_AT_ONCE, mover.merchant_id, mover.livemode, mover.id],
     )

@@ -53,6 +53,14 @@ def fan_out(context: Context, *, created: Callable[[], None] = lambda: None) -> 
     return reached is not None or found is not None
 
 
+def move_messages(context: Context) -> bool:
+    """Have more messages follow an endpoint that was switched or deleted; returns whether there was one."""
+    with context.database.transaction() as tx:
+        found = webhook_endpoints.move_more_messages(tx)
+        tx.commit()
+    return found
+
+
 def clean_up(context: Context) -> bool:
     """Delete what is beyond the retention period, one batch; returns whether there was anything."""
     with context.database.transaction() as tx:
@@ -100,8 +108,9 @@ def record(context: Context, message: ClaimedMessage, result: DeliveryResult) ->
         else:
             webhook_endpoints.record_failure(tx, message, message.endpoint_id)
             _disable_if_needed(tx, message, gone=result.gone, exhausted=delay is None)
-        # Without effect if the claim was lost, or the messages of the endpoint are held.
-        webhook_messages.settle(tx, message, status=status, attempts=attempts, delay=delay)
+        # What an endpoint has not taken that is disabled or deleted now follows it, like its other messages.
+        if result.delivered or webhook_endpoints.is_enabled(tx, message, message.endpoint_id):
+            webhook_messages.settle(tx, message, status=status, attempts=attempts, delay=delay)
         tx.commit()
     _log_result(message, result, status)
 
@@ -137,6 +146,7 @@ def _disable_if_needed(tx: Connection, message: ClaimedMessage, *, gone: bool, e
     else:
         return
     if webhook_endpoints.disable(tx, message, message.endpoint_id, reason=reason):
+        webhook_endpoints.move_messages(tx, message, message.endpoint_id)
         extra = {"webhook_endpoint": message.endpoint_id, "reason": reason}
         _log.warning("webhook endpoint disabled", extra=extra)
 

@@ -153,10 +153,7 @@ def update(context: Context, principal: Principal, endpoint_id: str, changes: En
             failing_since=None if status == "enabled" and old.status == "disabled" else old.failing_since,
         )
         webhook_endpoints.update(tx, updated)
-        if status == "disabled":
-            webhook_endpoints.hold_messages(tx, principal, endpoint_id)
-        else:
-            webhook_endpoints.release_messages(tx, principal, endpoint_id)
+        webhook_endpoints.move_messages(tx, principal, endpoint_id)
         _audit(context, tx, principal, "webhook_endpoint.update", endpoint_id)
         tx.commit()
     return updated
@@ -172,6 +169,7 @@ def delete(context: Context, principal: Principal, endpoint_id: str) -> None:
         hold(tx, principal, Scope.WEBHOOKS_WRITE)
         if not webhook_endpoints.delete(tx, principal, endpoint_id, secret=new_secret()):
             raise NotFound.of("webhook endpoint")
+        webhook_endpoints.move_messages(tx, principal, endpoint_id)
         _audit(context, tx, principal, "webhook_endpoint.delete", endpoint_id)
         tx.commit()
 

@@ -31,6 +31,7 @@ def all_loops(context: Context) -> list[Loop]:
         Loop(name="ledger_sealer", interval=5.0, run=lambda: ledger_integrity.seal(context)),
         Loop(name="idempotency_keys", interval=60.0, run=lambda: housekeeping.delete_expired_keys(context)),
         Loop(name="backlog", interval=15.0, run=lambda: housekeeping.measure_backlog(context)),
+        Loop(name="webhook_moves", interval=5.0, run=lambda: webhook_delivery.move_messages(context)),
         Loop(name="webhook_clean_up", interval=300.0, run=lambda: webhook_delivery.clean_up(context)),
         Loop(name="webhook_metrics", interval=15.0, run=lambda: housekeeping.measure_webhook_backlog(context)),
         Loop(name="inbox_metrics", interval=15.0, run=lambda: inbox.measure_unmapped(context)),

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -104,8 +105,13 @@ def test_no_query_scans_a_large_table(many: ApiKey, database: Database) -> None:
         webhook_messages.insert(scoped, again)
         webhook_messages.restart(scoped, many, again)
         assert len(webhook_messages.list_deliveries(scoped, many, endpoint, before=None, limit=11)) == 11
-        webhook_endpoints.hold_messages(scoped, many, endpoint)
-        webhook_endpoints.release_messages(scoped, many, endpoint)
+        for status, reason in (("disabled", "gone"), ("enabled", None)):
+            found = webhook_endpoints.get(tx, many, endpoint)
+            assert found
+            webhook_endpoints.update(scoped, replace(found, status=status, disabled_reason=reason))
+            webhook_endpoints.move_messages(scoped, many, endpoint)
+        assert webhook_endpoints.delete(scoped, many, endpoint, secret="whsec_")
+        webhook_endpoints.move_messages(scoped, many, endpoint)
         assert len(api_keys.list_for_tenant(scoped, many, before=f"key_{500:026}", limit=11)) == 11
     for plan in explaining.plans + scoped.plans:
         for table in ("webhook_messages", "webhook_deliveries", "events", "api_keys"):

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from pathlib import Path
 
 import psycopg
@@ -40,11 +41,12 @@ MORE = """
     INSERT INTO processor_inbox (processor, event_id, livemode, type, processor_references, state, handled_at)
     SELECT processor, id, false, 'refund.created', ARRAY[id], 'followed', now() FROM payments;
     INSERT INTO webhook_endpoints (merchant_id, livemode, id, url, event_types, api_version, secret, created_at)
-    SELECT merchant_id, livemode, 'we_old', 'https://127.0.0.1:1/', ARRAY['*'], api_version, 'whsec_', created_at
-    FROM payments ORDER BY created_at LIMIT 1;
+    SELECT merchant_id, livemode, 'we_' || repeat('0', 26), 'https://127.0.0.1:1/', ARRAY['*'], api_version, 'whsec_',
+        created_at FROM payments ORDER BY created_at LIMIT 1;
     INSERT INTO webhook_messages (id, merchant_id, livemode, endpoint_id, event_id, status, attempts, next_attempt_at,
         settled_at)
-    SELECT 'msg_7' || substr(id, 6), merchant_id, livemode, 'we_old', id, 'delivered', 1, now(), now() FROM events;
+    SELECT 'msg_7' || substr(events.id, 6), merchant_id, livemode, endpoint.id, events.id, 'delivered', 1, now(), now()
+    FROM events JOIN webhook_endpoints AS endpoint USING (merchant_id, livemode);
     INSERT INTO webhook_deliveries (id, merchant_id, livemode, endpoint_id, message_id, event_id, event_type, attempt,
         status_code, duration_ms, created_at)
     SELECT 'del' || substr(id, 4), merchant_id, livemode, endpoint_id, id, event_id, 'payment.succeeded', 1, 200, 5,
@@ -62,6 +64,7 @@ QUEUES = {
     "idempotency_keys_expiring": 2,
 }
 NAME = "years-old"
+ENDPOINT = f"/v1/webhook_endpoints/we_{0:026}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,7 +175,7 @@ def settle_deliveries(tx: Connection) -> int:
 
 
 def require_small(figures: Figures) -> None:
-    assert sum(figures.searches.values()) > 0, "there are figures"
+    assert sum([*figures.searches.values(), *figures.read.values()]) > 0, "there are figures"
     assert {name: read for name, read in figures.read.items() if read >= MANY / 10} == {}
 
 
@@ -197,6 +200,12 @@ def test_requests_and_the_worker_read_what_they_are_about(old: Postgres, key: Ap
         tx.commit()
     assert settled > 4
     assert figures().searches["webhook_messages_due"] <= 6, "one claim, and each was settled by its id"
+    with counting(old) as figures, connections(old) as (database, journal):
+        client = Client(sandbox_context(database, journal), key)
+        for status in ("disabled", "enabled"):
+            client.json(client.http().patch(ENDPOINT, json={"status": status}, headers=key.headers))
+        assert client.http().delete(ENDPOINT, headers=key.headers).status_code == HTTPStatus.OK
+    require_small(figures())
 
 
 def test_reconciliation_reads_the_days_of_the_report(old: Postgres, key: ApiKey) -> None:
