@@ -17,7 +17,7 @@ from tests.service.fixtures import ApiKey
 
 #: Seconds. Shorter than the api may take, so that clients often ask again while the first request is at work.
 _TIMEOUT = (2.0, 4.0)
-#: Seconds after which a key without a final answer is a broken promise: beyond the lease of a key.
+#: Seconds after which a key has its final answer, unless its processor is silent: beyond the lease of a key.
 GIVES_UP = 150.0
 _IN_PROGRESS = {"request_in_progress", "operation_in_progress"}
 _FINAL = {200, 201, 402}
@@ -52,6 +52,8 @@ class Shop:
     urls: Sequence[str]
     methods: dict[str, int]
     multicapture: bool
+    #: Seconds after which a key without a final answer is a broken promise.
+    gives_up: float = GIVES_UP
     session: requests.Session = field(default_factory=_session)
 
     def send(self, method: str, url: str, path: str, **more: Any) -> requests.Response:  # Any: as in requests
@@ -233,7 +235,7 @@ class Client:
         headers = {**self._shop.key.headers, "Idempotency-Key": key}
         unanswered, count = False, 0
         turn = int(key, 16)
-        while now() < invoked + GIVES_UP:
+        while now() < invoked + self._shop.gives_up:
             count += 1
             url = self._shop.urls[(turn + count) % len(self._shop.urls)]
             try:
@@ -267,7 +269,7 @@ class Client:
             if status not in _RETRIED and body.get("code") not in _IN_PROGRESS:
                 self.history.breaks(f"{kind} under key {key}: unexpected answer {status} {body.get('code')}")
             time.sleep(0.05 + 0.2 * (count % 3))  # as clients do; the answer says nothing more precise here
-        raise AssertionError(f"{kind} {path} under key {key} has had no final answer for {GIVES_UP:g} s")
+        raise AssertionError(f"{kind} {path} under key {key} has had no final answer for {self._shop.gives_up:g} s")
 
     def _learn(self, body: Json) -> None:
         """Note the payment's id, which must be the same in every answer."""

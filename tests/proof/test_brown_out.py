@@ -16,7 +16,7 @@ import requests
 import urllib3
 
 from tests.proof.checker import Outcome, check, stripe_truths
-from tests.proof.clients import STRIPE, Crowd, Shop
+from tests.proof.clients import GIVES_UP, STRIPE, Crowd, Shop
 from tests.proof.profile import profile
 from tests.proof.quiet import wait_until_quiet
 from tests.proof.world import world
@@ -183,7 +183,12 @@ def test_a_brown_out_ends_without_a_trace(tmp_path: Path) -> None:
         }
         made = stack.enter_context(world(tmp_path, **settings))
         shop = PatientShop(
-            number=0, key=make_key(made.postgres, "mer_shop"), urls=made.urls()[:1], methods=STRIPE, multicapture=False
+            number=0,
+            key=make_key(made.postgres, "mer_shop"),
+            urls=made.urls()[:1],
+            methods=STRIPE,
+            multicapture=False,
+            gives_up=_SILENCE + GIVES_UP,
         )
         found = stack.enter_context(receiver())
         secret = _subscribe(shop, found)
