@@ -49,21 +49,23 @@ def run_in_background(
     On `KeyboardInterrupt` the work is cancelled and has time to stop what it started.
     """
     errors: list[BaseException] = []
+    ended = threading.Event()
 
     def run() -> None:
         try:
             work()
         except BaseException as error:  # noqa: BLE001 - raised again in the main thread
             errors.append(error)
+        finally:
+            ended.set()
 
-    thread = threading.Thread(target=run, name="rehearsal", daemon=True)
-    thread.start()
-    try:
-        while thread.is_alive():
+    try:  # Ctrl-C may come while the thread starts, when its work may have begun already
+        threading.Thread(target=run, name="rehearsal", daemon=True).start()
+        while not ended.is_set():
             approver.ask_next(display)
     except KeyboardInterrupt:
         cancelled.set()
-        thread.join(_CANCEL_SECONDS)
+        ended.wait(_CANCEL_SECONDS)
         raise
     if errors:
         raise errors[0]
