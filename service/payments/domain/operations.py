@@ -13,9 +13,11 @@ PROCESSOR_DEADLINE = timedelta(seconds=10)
 KEY_LEASE = timedelta(seconds=60)
 #: How long a final response is kept for replays.
 KEY_RETENTION = timedelta(hours=72)
-#: The first and the longest delay between two look-ups of an unknown outcome.
+#: The first and the longest delay between two look-ups of an unknown outcome, and by how much one exceeds the one
+#: before, at most: what an outage of an hour has left open is looked up within some three minutes of its end.
 FIRST_LOOKUP_DELAY = timedelta(seconds=1)
 MAX_LOOKUP_DELAY = timedelta(minutes=15)
+LOOKUP_DELAY_STEP = timedelta(seconds=5)
 #: An attempt that is open for longer than this needs a person (`payments stuck`).
 STUCK_AFTER = timedelta(minutes=30)
 
@@ -84,5 +86,6 @@ class Attempt:
 
 
 def lookup_delay(lookups: int) -> timedelta:
-    """Return how long to wait after ``lookups`` look-ups that established nothing: exponential back-off."""
-    return min(FIRST_LOOKUP_DELAY * (1 << min(lookups, 20)), MAX_LOOKUP_DELAY)
+    """Return how long to wait after ``lookups`` look-ups that established nothing: twice, then a step longer."""
+    steps = min(lookups + 1, MAX_LOOKUP_DELAY // LOOKUP_DELAY_STEP)
+    return min(FIRST_LOOKUP_DELAY * (1 << min(lookups, 20)), LOOKUP_DELAY_STEP * steps)

@@ -22,12 +22,13 @@ _BATCH = 100
 def claim_due(context: Context, processor: str, *, limit: int, reserved: int) -> Sequence[Attempt]:
     """Claim up to ``limit`` due attempts of ``processor``, of which ``reserved`` are for new ones.
 
-    Attempts that were looked up repeatedly get only the rest: old ones that hang must not keep new ones waiting.
+    Attempts that were looked up repeatedly get only the rest: old ones that hang must not keep new ones waiting. They
+    wait while the circuit is open: to ask in vain would put the next look-up off, beyond the end of an outage.
     """
     with context.database.transaction() as tx:
         claimed = list(attempts.claim_due(tx, processor=processor, early=True, limit=limit))
         rest = limit - len(claimed) - reserved
-        if rest > 0:
+        if rest > 0 and context.processors[processor].is_available():
             claimed += attempts.claim_due(tx, processor=processor, early=False, limit=rest)
         tx.commit()
     return claimed

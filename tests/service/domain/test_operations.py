@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,8 +19,17 @@ def test_durations_are_the_published_ones() -> None:
 
 
 def test_look_ups_back_off_to_a_quarter_of_an_hour() -> None:
-    seconds = [lookup_delay(lookups) / timedelta(seconds=1) for lookups in range(12)]
-    assert seconds == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900]
+    seconds = [lookup_delay(lookups) / timedelta(seconds=1) for lookups in (*range(8), 178, 179, 180)]
+    assert seconds == [1, 2, 4, 8, 16, 30, 35, 40, 895, 900, 900]
+
+
+@pytest.mark.parametrize(("minutes", "seconds"), [(1, 30), (6, 70), (60, 195)])
+def test_the_end_of_an_outage_is_soon_noticed(minutes: int, seconds: int) -> None:
+    """However it lies between two look-ups."""
+    waited, lookups = timedelta(0), 0
+    while waited < timedelta(minutes=minutes):
+        waited, lookups = waited + lookup_delay(lookups), lookups + 1
+    assert lookup_delay(lookups - 1) <= timedelta(seconds=seconds)
 
 
 @given(st.integers(0))
