@@ -61,6 +61,19 @@ class Postgres:
             eraser.run()
 
 
+def close_idle() -> None:
+    """Close the connections that nobody uses."""
+    while _IDLE:
+        _, connections = _IDLE.popitem()
+        for idle in connections:
+            idle.close()
+
+
+def pytest_sessionfinish() -> None:
+    """Close what is left of servers that tests have started themselves."""
+    close_idle()
+
+
 class Eraser:
     """Deletes every row, on one connection: making one costs more than the deletions."""
 
@@ -109,10 +122,7 @@ def postgres_server() -> Iterator[str]:
             connection.execute("CREATE ROLE payments_owner LOGIN CREATEROLE")
         yield server.conninfo
     finally:
-        while _IDLE:
-            _, connections = _IDLE.popitem()
-            for idle in connections:
-                idle.close()
+        close_idle()
         server.stop()
 
 
