@@ -133,7 +133,8 @@ def serve(client: Client) -> None:
     client.http().post(page, data={"decision": "approve"})
     for path in (
         *("/v1/payments", f"/v1/payments/{paid}", f"/v1/payments/{waiting}/events", f"/v1/payments/{paid}/refunds"),
-        *("/v1/events", "/v1/ledger/entries", f"/v1/ledger/entries?payment={paid}", "/v1/balances"),
+        *("/v1/events", "/v1/events?type=dispute.created", "/v1/events?type=refund.*"),
+        *("/v1/ledger/entries", f"/v1/ledger/entries?payment={paid}", "/v1/balances"),
         *("/v1/payments?status=requires_capture", "/v1/payments?created_gte=1", "/v1/payments?reference=order-1"),
         *("/v1/api_keys", "/v1/webhook_endpoints"),
     ):
