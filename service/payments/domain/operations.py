@@ -86,6 +86,6 @@ class Attempt:
 
 
 def lookup_delay(lookups: int) -> timedelta:
-    """Return how long to wait after ``lookups`` look-ups that established nothing: twice, then a step longer."""
+    """Return how long to wait after ``lookups`` look-ups that established nothing: it doubles, then grows by a step."""
     steps = min(lookups + 1, MAX_LOOKUP_DELAY // LOOKUP_DELAY_STEP)
     return min(FIRST_LOOKUP_DELAY * (1 << min(lookups, 20)), LOOKUP_DELAY_STEP * steps)

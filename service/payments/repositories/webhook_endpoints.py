@@ -177,8 +177,8 @@ def disable(tx: Connection, tenant: TenantScope, endpoint_id: str, *, reason: st
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mover:
-    """An endpoint whose messages are to follow it."""
+class _Switched:
+    """An endpoint that was disabled, enabled or deleted, whose messages are to follow it."""
 
     merchant_id: str
     livemode: bool
@@ -187,7 +187,7 @@ class Mover:
     state: str
 
 
-_MOVER = "merchant_id, livemode, id, CASE WHEN deleted_at IS NULL THEN status ELSE 'deleted' END AS state"
+_SWITCHED = "merchant_id, livemode, id, CASE WHEN deleted_at IS NULL THEN status ELSE 'deleted' END AS state"
 _DROP = "status = 'failed', settled_at = now(), generation = generation + 1"
 #: By the endpoint's state: messages of which status move, and what they become. Deliveries in progress are fenced off;
 #: what was held begins its retry schedule anew.
@@ -200,40 +200,40 @@ _MOVES = {
 
 def move_messages(tx: Connection, tenant: TenantScope, endpoint_id: str) -> None:
     """Have the messages of an endpoint, which the caller has switched or deleted, follow it."""
-    with tx.cursor(row_factory=class_row(Mover)) as cursor:
-        mover = cursor.execute(
-            f"SELECT {_MOVER} FROM webhook_endpoints WHERE merchant_id = %s AND livemode = %s AND id = %s",  # noqa: S608 - column names only
+    with tx.cursor(row_factory=class_row(_Switched)) as cursor:
+        endpoint = cursor.execute(
+            f"SELECT {_SWITCHED} FROM webhook_endpoints WHERE merchant_id = %s AND livemode = %s AND id = %s",  # noqa: S608 - column names only
             [tenant.merchant_id, tenant.livemode, endpoint_id],
         ).fetchone()
-    if mover is not None:
-        _move(tx, mover)
+    if endpoint is not None:
+        _move(tx, endpoint)
 
 
 def move_more_messages(tx: Connection) -> bool:
     """Have more messages follow their endpoint, that which has waited longest; ``False`` if all have."""
-    with tx.cursor(row_factory=class_row(Mover)) as cursor:
-        mover = cursor.execute(
-            f"SELECT {_MOVER} FROM webhook_endpoints WHERE messages_moved_at IS NOT NULL"  # noqa: S608 - column names only
+    with tx.cursor(row_factory=class_row(_Switched)) as cursor:
+        endpoint = cursor.execute(
+            f"SELECT {_SWITCHED} FROM webhook_endpoints WHERE messages_moved_at IS NOT NULL"  # noqa: S608 - column names only
             " ORDER BY messages_moved_at LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED"
         ).fetchone()
-    if mover is None:
+    if endpoint is None:
         return False
-    _move(tx, mover)
+    _move(tx, endpoint)
     return True
 
 
-def _move(tx: Connection, mover: Mover) -> None:
+def _move(tx: Connection, endpoint: _Switched) -> None:
     """Move some messages, and note whether there are more."""
     moved = 0
-    for status, change in _MOVES[mover.state].items():
+    for status, change in _MOVES[endpoint.state].items():
         moved += tx.execute(
             f"UPDATE webhook_messages SET {change} WHERE id = ANY(ARRAY(SELECT id FROM webhook_messages"  # noqa: S608 - constant text only
             f" WHERE merchant_id = %s AND livemode = %s AND endpoint_id = %s AND status = '{status}'"
             " LIMIT %s FOR NO KEY UPDATE))",
-            [mover.merchant_id, mover.livemode, mover.id, MOVED_AT_ONCE - moved],
+            [endpoint.merchant_id, endpoint.livemode, endpoint.id, MOVED_AT_ONCE - moved],
         ).rowcount
     tx.execute(
         "UPDATE webhook_endpoints SET messages_moved_at = CASE WHEN %s THEN clock_timestamp() END"
         " WHERE merchant_id = %s AND livemode = %s AND id = %s",
-        [moved == MOVED_AT_ONCE, mover.merchant_id, mover.livemode, mover.id],
+        [moved == MOVED_AT_ONCE, endpoint.merchant_id, endpoint.livemode, endpoint.id],
     )
