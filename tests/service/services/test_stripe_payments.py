@@ -10,6 +10,7 @@ from payments.processors import stripe_api
 from payments.processors.stripe import StripeProcessor
 from payments.repositories.database import Database
 from payments.services import housekeeping, reconciliation
+from payments.services.context import Context
 from payments.services.reconciliation import ReportError, SettlementReport
 from payments.services.recovery import void_expired_authorizations
 from tests.service.api import Client, context_with, recover_due
@@ -28,15 +29,19 @@ def standin(monkeypatch: pytest.MonkeyPatch) -> Iterator[StripeStandin]:
 
 @pytest.fixture
 def shop(database: Database, key: ApiKey, standin: StripeStandin) -> Client:
-    processor = StripeProcessor(api_key=API_KEY, webhook_secret=WEBHOOK_SECRET, base_url=standin.url)
-    return Client(context_with(database, processor), key)
+    return Client(_process(database, standin), key)
 
 
-def _recover(shop: Client, postgres: Postgres) -> None:
+def _process(database: Database, standin: StripeStandin) -> Context:
+    """The context of a process: each has a circuit breaker of its own."""
+    return context_with(database, StripeProcessor(api_key=API_KEY, webhook_secret=WEBHOOK_SECRET, base_url=standin.url))
+
+
+def _recover(worker: Context, postgres: Postgres) -> None:
     """Let the worker look everything up, as if the holders' deadlines had passed."""
     for _ in range(4):
         execute(postgres, "UPDATE attempts SET deadline_at = now() - interval '1 s', next_look_at = now()")
-        while recover_due(shop.context):
+        while recover_due(worker):
             pass
 
 
@@ -113,7 +118,7 @@ def test_a_void_after_3d_secure_was_completed_is_refused(
     problem = response.get_json(force=True)
     assert (response.status_code, problem["decline_code"]) == (402, "already_captured")
     assert problem["payment"]["pending_operation"] is None
-    _recover(shop, postgres)
+    _recover(shop.context, postgres)
     assert shop.payment(created["id"])["status"] == "succeeded", "the payment follows the truth"
     assert shop.event_types(created["id"])[-1] == "payment.succeeded"
     assert _open_attempts(postgres) == 0
@@ -135,7 +140,7 @@ def test_a_void_of_3d_secure_ends(shop: Client, standin: StripeStandin, postgres
     payment = shop.create("pm_card_authenticationRequired", return_url="https://shop.example/back").get_json()["id"]
     standin.faults["cancel"] = list(lost)
     assert shop.post(f"/v1/payments/{payment}/void").status_code in {200, 202}
-    _recover(shop, postgres)
+    _recover(shop.context, postgres)
     found = shop.payment(payment)
     assert (found["status"], found["pending_operation"]) == ("canceled", None)
     assert _open_attempts(postgres) == 0
@@ -158,7 +163,7 @@ def test_a_refused_expiry_is_not_repeated(shop: Client, standin: StripeStandin, 
     standin.capture(intent, {"amount_to_capture": "700"})
     execute(postgres, "UPDATE payments SET expires_at = now() - interval '1 s'")
     assert void_expired_authorizations(shop.context)
-    _recover(shop, postgres)
+    _recover(shop.context, postgres)
     assert not void_expired_authorizations(shop.context)
     assert shop.event_types(payment).count("payment.void_failed") == 1
 
@@ -225,12 +230,12 @@ def test_a_payment_waits_for_us(shop: Client, standin: StripeStandin, postgres: 
     _break(standin, how)
     created = shop.create("pm_card_visa", key="same")
     assert (created.status_code, created.get_json()["status"]) == (202, "processing")
-    _recover(shop, postgres)
+    _recover(shop.context, postgres)
     assert shop.payment(created.get_json()["id"])["last_error"] is None
     ((outcome,),) = execute(postgres, "SELECT outcome FROM attempts")
     assert outcome == "misconfigured"
     _mend(standin)
-    _recover(shop, postgres)
+    _recover(_process(shop.context.database, standin), postgres)
     assert shop.create("pm_card_visa", key="same").get_json()["status"] == "succeeded"
     assert standin.charged() == 1000
 
@@ -245,10 +250,10 @@ def test_an_operation_waits_for_us(
     _break(standin, how)
     path = "refunds" if operation == "refund" else operation
     assert shop.post(f"/v1/payments/{payment}/{path}").status_code == 202
-    _recover(shop, postgres)
+    _recover(shop.context, postgres)
     assert _open_attempts(postgres) == 1
     _mend(standin)
-    _recover(shop, postgres)
+    _recover(_process(shop.context.database, standin), postgres)
     found = shop.payment(payment)
     assert (found["pending_operation"], found["amount_refund_pending"], found["last_error"]) == (None, 0, None)
     expected = {"capture": ("succeeded", 0), "void": ("canceled", 0), "refund": ("succeeded", 1000)}
@@ -262,7 +267,7 @@ def test_then_new_payments_are_refused(shop: Client, standin: StripeStandin, pos
     assert execute(postgres, "SELECT count(*) FROM payments") == [(5,)]
     assert _misconfigured(shop) == [5]
     _mend(standin)
-    _recover(shop, postgres)
+    _recover(shop.context, postgres)
     assert _misconfigured(shop) == [0], "the alarm ends"
     assert shop.create("pm_card_visa").status_code == 201
 
