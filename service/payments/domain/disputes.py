@@ -102,7 +102,7 @@ def status_of(snapshot: DisputeSnapshot) -> DisputeStatus:
 
 def opened(dispute: Dispute, snapshot: DisputeSnapshot) -> DisputeChange:
     """Return what a dispute that was not known before changes; ``dispute`` has moved no money yet."""
-    change = follow(replace(dispute, respond_by=snapshot.respond_by), snapshot)
+    change = follow(dispute, snapshot)
     closed = (EventType.DISPUTE_CLOSED,) if change.dispute.status in CLOSED else ()
     return replace(change, events=(EventType.DISPUTE_CREATED, *closed))
 
@@ -111,7 +111,8 @@ def follow(dispute: Dispute, snapshot: DisputeSnapshot) -> DisputeChange:
     """Return what the processor's current state of ``dispute`` changes.
 
     Raises:
-        Contradiction: Money was moved otherwise than posted, or a decided dispute is open again.
+        Contradiction: What the snapshot says cannot follow what is booked: another currency, a state that does not come
+            after the present one, or money that was moved twice, differently, or back in excess.
     """
     status = status_of(snapshot)
     if snapshot.currency != dispute.currency:

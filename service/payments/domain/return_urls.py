@@ -9,7 +9,7 @@ PARAMETER = "payment_id"
 def with_payment_id(url: str, payment_id: str) -> str:
     """Return ``url`` with the payment's ID in its query, where a parameter of that name is replaced.
 
-    Everything else stays as it was written: order, encoding, and the fragment behind the query.
+    Everything else stays as it was written: order, encoding, and the fragment behind the query. Empty parameters go.
     """
     address, hash_sign, fragment = url.partition("#")
     page, _, query = address.partition("?")

@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 
 from payments.domain import money
 from payments.domain.ledger import (
+    ACCOUNTS,
     DEBIT_NORMAL,
     GENESIS,
+    IN_ANY_CURRENCY,
     Account,
     Posting,
     PostingKind,
@@ -20,6 +22,26 @@ from payments.domain.ledger import (
     seal_hash,
 )
 from tests.service.domain.samples import RATES
+
+#: Debited and credited by each kind of posting.
+PUBLISHED = {
+    "capture": "processor_receivable merchant_payable",
+    "fee": "merchant_payable platform_fees",
+    "refund": "merchant_payable processor_receivable",
+    "refund_reversal": "processor_receivable merchant_payable",
+    "dispute": "disputes processor_receivable",
+    "dispute_reversal": "processor_receivable disputes",
+    "dispute_loss": "merchant_payable disputes",
+    "dispute_loss_reversal": "disputes merchant_payable",
+    "dispute_fee": "processor_fees processor_receivable",
+    "dispute_fee_reversal": "processor_receivable processor_fees",
+}
+
+
+def test_each_kind_of_posting_has_the_published_accounts() -> None:
+    assert {kind.value: " ".join(accounts) for kind, accounts in ACCOUNTS.items()} == PUBLISHED
+    assert set(PostingKind) == set(ACCOUNTS)
+    assert {"dispute_fee", "dispute_fee_reversal"} == IN_ANY_CURRENCY
 
 
 @given(st.lists(st.integers(1, 10**9), min_size=1, max_size=8), RATES)

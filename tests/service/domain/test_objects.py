@@ -5,9 +5,9 @@ import inspect
 
 import pytest
 
-from payments.domain import api_keys, ledger, operations, outcomes, payments, transitions
+from payments.domain import api_keys, disputes, ledger, operations, outcomes, payments, snapshots, transitions
 
-MODULES = (api_keys, ledger, operations, outcomes, payments, transitions)
+MODULES = (api_keys, disputes, ledger, operations, outcomes, payments, snapshots, transitions)
 OBJECTS = [
     member
     for module in MODULES

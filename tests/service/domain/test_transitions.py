@@ -8,13 +8,22 @@ from hypothesis import given
 
 from payments.domain.events import EventType
 from payments.domain.money import share
+from payments.domain.operations import CallKind
 from payments.domain.outcomes import FINAL, Outcome
 from payments.domain.payments import CaptureMethod, Payment, PaymentStatus
-from payments.domain.transitions import ACTION_VALIDITY, Transition, Verdict, resume_after_action
+from payments.domain.transitions import (
+    ACTION_VALIDITY,
+    VOID_AGAIN_AFTER,
+    Transition,
+    Verdict,
+    release,
+    resume_after_action,
+)
 from tests.service.domain.outcome_table import (
     ACTING,
     AUTHORIZED,
     CAPTURED,
+    CARD_DECLINED,
     FAILED,
     PARTIAL,
     PROCESSING,
@@ -22,7 +31,7 @@ from tests.service.domain.outcome_table import (
     Row,
     result,
 )
-from tests.service.domain.samples import AMOUNTS, RATES, applied, payment
+from tests.service.domain.samples import AMOUNTS, NOW, RATES, applied, operation, payment
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
@@ -38,6 +47,61 @@ def test_no_evidence_changes_nothing(outcome: Outcome, announced: bool) -> None:
         events=() if announced else (EventType.PAYMENT_PROCESSING,),
         verdict=Verdict.UNRESOLVED,
     )
+
+
+@pytest.mark.parametrize(
+    ("outcome", "url"),
+    [
+        (Outcome.REQUIRES_ACTION, None),
+        (Outcome.PENDING, "https://issuer.example/3ds"),
+        (Outcome.UNKNOWN, "https://issuer.example/3ds"),
+    ],
+    ids=["no url", "pending", "unknown"],
+)
+def test_an_action_needs_a_request_and_a_url(outcome: Outcome, url: str | None) -> None:
+    after = applied(PROCESSING, replace(result(outcome), redirect_url=url))
+    assert after.payment == replace(PROCESSING, processor_reference="ref_2")
+    assert after.verdict is Verdict.UNRESOLVED
+
+
+@pytest.mark.parametrize(
+    "case", ["creation manual, approved", "capture all", "void done"], ids=["creation", "capture", "void"]
+)
+def test_a_success_leaves_no_earlier_failure(case: str) -> None:
+    row = ROWS[case]
+    refused_before = replace(row.before, last_error=CARD_DECLINED)
+    assert applied(refused_before, result(row.outcome), row.op) == row.expected
+
+
+@pytest.mark.parametrize(
+    ("expires_in", "void_in"),
+    [
+        (timedelta(days=-1), timedelta(hours=24)),
+        (timedelta(0), timedelta(hours=24)),
+        (timedelta(microseconds=1), timedelta(microseconds=1)),
+        (timedelta(days=3), timedelta(days=3)),
+    ],
+    ids=["expired", "expires now", "expires soon", "valid"],
+)
+def test_a_refused_void_for_expiry_waits_a_day(expires_in: timedelta, void_in: timedelta) -> None:
+    assert timedelta(hours=24) == VOID_AGAIN_AFTER
+    before = replace(AUTHORIZED, pending_operation="void", expires_at=NOW + expires_in)
+    after = applied(before, result(Outcome.DECLINED), operation(CallKind.VOID, 1000)).payment
+    expected = replace(before, pending_operation=None, last_error=CARD_DECLINED, expires_at=NOW + void_in)
+    assert after == expected
+
+
+@pytest.mark.parametrize(
+    ("before", "status", "event"),
+    [
+        (AUTHORIZED, PaymentStatus.CANCELED, EventType.PAYMENT_CANCELED),
+        (PARTIAL, PaymentStatus.SUCCEEDED, EventType.PAYMENT_SUCCEEDED),
+    ],
+    ids=["all", "rest"],
+)
+def test_what_the_processor_releases_ends_the_payment(before: Payment, status: PaymentStatus, event: EventType) -> None:
+    ended = replace(before, status=status, expires_at=None)
+    assert release(before) == Transition(payment=ended, events=(event,), verdict=Verdict.COMPLETED)
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)

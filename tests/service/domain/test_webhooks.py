@@ -51,6 +51,22 @@ def test_during_a_rotation_both_secrets_verify() -> None:
         Webhook(webhooks.new_secret()).verify(b"{}", headers)
 
 
+def test_the_headers_of_a_delivery_are_those_of_the_specification() -> None:
+    """The secret, message and signature are the example of its reference libraries."""
+    headers = webhooks.signed_headers(
+        ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"],
+        message_id="msg_p5jXN8AQM9LWM0D4loKWxJek",
+        timestamp=1_614_265_330,
+        body=b'{"test": 2432232314}',
+    )
+    assert headers == {
+        "Content-Type": "application/json",
+        "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
+        "webhook-timestamp": "1614265330",
+        "webhook-signature": "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+    }
+
+
 @pytest.mark.parametrize("secret", ["whsec_!", "whsec_YWJj!ZGVm", "whsec_YWJ", "whsec_YWJj\n"])
 def test_a_malformed_secret_signs_nothing(secret: str) -> None:
     with pytest.raises(ValueError, match=r"^A signing secret must be whsec_ followed by base 64\.$"):
