@@ -18,7 +18,8 @@ from payments.services.context import Context
 RETENTION = timedelta(days=30)
 #: How long a worker holds a message that it claimed; longer than name resolution and the sender's time-out.
 LEASE = timedelta(seconds=60)
-#: An endpoint that has failed for this long is disabled once a message has exhausted its retries.
+#: An endpoint that has taken nothing for this long is disabled. Not only once a message has used its retries up: one
+#: that hangs, and is tried with one message at a time, may get more new ones than it can be tried with.
 DISABLE_AFTER = timedelta(days=3)
 CURSOR = "outbox"
 #: Deliveries to one endpoint at once, per worker.
@@ -107,7 +108,7 @@ def record(context: Context, message: ClaimedMessage, result: DeliveryResult) ->
             webhook_endpoints.record_success(tx, message, message.endpoint_id)
         else:
             webhook_endpoints.record_failure(tx, message, message.endpoint_id)
-            _disable_if_needed(tx, message, gone=result.gone, exhausted=delay is None)
+            _disable_if_needed(tx, message, gone=result.gone)
         # What an endpoint has not taken that is disabled or deleted now follows it, like its other messages.
         if result.delivered or webhook_endpoints.is_enabled(tx, message, message.endpoint_id):
             webhook_messages.settle(tx, message, status=status, attempts=attempts, delay=delay)
@@ -137,11 +138,11 @@ def _delivery(message: ClaimedMessage, result: DeliveryResult) -> Delivery:
     )
 
 
-def _disable_if_needed(tx: Connection, message: ClaimedMessage, *, gone: bool, exhausted: bool) -> None:
-    """Disable an endpoint that asks for it, or that has failed for as long as a whole retry schedule lasts."""
+def _disable_if_needed(tx: Connection, message: ClaimedMessage, *, gone: bool) -> None:
+    """Disable an endpoint that asks for it, or that has failed for too long."""
     if gone:
         reason = "gone"
-    elif exhausted and webhook_endpoints.has_failed_for(tx, message, message.endpoint_id, DISABLE_AFTER):
+    elif webhook_endpoints.has_failed_for(tx, message, message.endpoint_id, DISABLE_AFTER):
         reason = "failing"
     else:
         return

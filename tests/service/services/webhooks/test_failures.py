@@ -51,7 +51,7 @@ def test_a_missing_response_is_logged_with_its_reason(
     assert webhook_endpoints.get(context, ALICE, endpoint["id"]).failing_since is not None
 
 
-def test_exhausted_retries_disable_a_dead_endpoint(
+def test_an_endpoint_that_takes_nothing_is_disabled(
     context: Context, deliverer: DeliveryPool, postgres: Postgres, shop: Receiver
 ) -> None:
     endpoint = register(context, shop.url)
@@ -65,17 +65,14 @@ def test_exhausted_retries_disable_a_dead_endpoint(
     assert messages(postgres) == [(event, "failed", domain.MAX_ATTEMPTS)]
     assert webhook_endpoints.get(context, ALICE, endpoint["id"]).status == "enabled"
 
+    # A receiver that hangs may be sent more new messages than it can be tried with, so that none is tried to the end.
     second = add_event(postgres, "mer_alice")
-    fan_out(context)
     with psycopg.connect(postgres.superuser) as connection:
-        connection.execute(
-            "UPDATE webhook_messages SET attempts = %s WHERE status = 'pending'", [domain.MAX_ATTEMPTS - 1]
-        )
-        connection.execute("UPDATE webhook_endpoints SET failing_since = now() - interval '4 days'")
+        connection.execute("UPDATE webhook_endpoints SET failing_since = now() - interval '3 days'")
     run(context, deliverer)
     found = webhook_endpoints.get(context, ALICE, endpoint["id"])
     assert (found.status, found.disabled_reason) == ("disabled", "failing")
-    assert (second, "held", domain.MAX_ATTEMPTS - 1) in messages(postgres)
+    assert (second, "held", 0) in messages(postgres)
 
 
 def test_410_disables_the_endpoint(
