@@ -14,6 +14,8 @@ export UV_CACHE_DIR ?= $(CACHE)/uv
 export npm_config_cache ?= $(CACHE)/npm
 export JSII_RUNTIME_PACKAGE_CACHE_ROOT ?= $(CACHE)/jsii
 export NODE_COMPILE_CACHE ?= $(CACHE)/node
+# The CDK CLI asks the system where the home is, not HOME.
+export CDK_HOME ?= $(CACHE)/cdk
 # Python compiles each module once for all of its processes, also where images switch that off. Not beside the sources:
 # fresh clones of a rehearsal find it again.
 export PYTHONPYCACHEPREFIX ?= $(CACHE)/python

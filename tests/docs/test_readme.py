@@ -31,7 +31,6 @@ def make(*arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(inherited)}
     environment |= dict.fromkeys(("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"), os.devnull)
     environment["AWS_EC2_METADATA_DISABLED"] = "true"
-    environment["CDK_HOME"] = str(PROJECT / ".run" / "home")  # the CDK CLI asks the system for the home, not HOME
     return subprocess.run(
         ["make", "--no-print-directory", *arguments],
         cwd=PROJECT,
