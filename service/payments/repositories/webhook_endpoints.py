@@ -176,18 +176,7 @@ def disable(tx: Connection, tenant: TenantScope, endpoint_id: str, *, reason: st
     return changed.rowcount == 1
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Switched:
-    """An endpoint that was disabled, enabled or deleted, whose messages are to follow it."""
-
-    merchant_id: str
-    livemode: bool
-    id: str
-    #: ``enabled``, ``disabled`` or ``deleted``.
-    state: str
-
-
-_SWITCHED = "merchant_id, livemode, id, CASE WHEN deleted_at IS NULL THEN status ELSE 'deleted' END AS state"
+_STATE = "CASE WHEN deleted_at IS NULL THEN status ELSE 'deleted' END AS state"
 _DROP = "status = 'failed', settled_at = now(), generation = generation + 1"
 #: By the endpoint's state: messages of which status move, and what they become. Deliveries in progress are fenced off;
 #: what was held begins its retry schedule anew.
@@ -199,41 +188,35 @@ _MOVES = {
 
 
 def move_messages(tx: Connection, tenant: TenantScope, endpoint_id: str) -> None:
-    """Have the messages of an endpoint, which the caller has switched or deleted, follow it."""
-    with tx.cursor(row_factory=class_row(_Switched)) as cursor:
-        endpoint = cursor.execute(
-            f"SELECT {_SWITCHED} FROM webhook_endpoints WHERE merchant_id = %s AND livemode = %s AND id = %s",  # noqa: S608 - column names only
-            [tenant.merchant_id, tenant.livemode, endpoint_id],
-        ).fetchone()
-    if endpoint is not None:
-        _move(tx, endpoint)
-
-
-def move_more_messages(tx: Connection) -> bool:
-    """Have more messages follow their endpoint, that which has waited longest; ``False`` if all have."""
-    with tx.cursor(row_factory=class_row(_Switched)) as cursor:
-        endpoint = cursor.execute(
-            f"SELECT {_SWITCHED} FROM webhook_endpoints WHERE messages_moved_at IS NOT NULL"  # noqa: S608 - column names only
-            " ORDER BY messages_moved_at LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED"
-        ).fetchone()
-    if endpoint is None:
-        return False
-    _move(tx, endpoint)
-    return True
-
-
-def _move(tx: Connection, endpoint: _Switched) -> None:
-    """Move some messages, and note whether there are more."""
+    """Have messages follow an endpoint, which the caller has locked; note whether there are more."""
+    endpoint = [tenant.merchant_id, tenant.livemode, endpoint_id]
+    row = tx.execute(
+        f"SELECT {_STATE} FROM webhook_endpoints WHERE merchant_id = %s AND livemode = %s AND id = %s",  # noqa: S608 - constant text only
+        endpoint,
+    ).fetchone()
     moved = 0
-    for status, change in _MOVES[endpoint.state].items():
+    for status, change in _MOVES[row["state"]].items() if row else ():
         moved += tx.execute(
             f"UPDATE webhook_messages SET {change} WHERE id = ANY(ARRAY(SELECT id FROM webhook_messages"  # noqa: S608 - constant text only
             f" WHERE merchant_id = %s AND livemode = %s AND endpoint_id = %s AND status = '{status}'"
             " LIMIT %s FOR NO KEY UPDATE))",
-            [endpoint.merchant_id, endpoint.livemode, endpoint.id, MOVED_AT_ONCE - moved],
+            [*endpoint, MOVED_AT_ONCE - moved],
         ).rowcount
     tx.execute(
         "UPDATE webhook_endpoints SET messages_moved_at = CASE WHEN %s THEN clock_timestamp() END"
         " WHERE merchant_id = %s AND livemode = %s AND id = %s",
-        [moved == MOVED_AT_ONCE, endpoint.merchant_id, endpoint.livemode, endpoint.id],
+        [moved == MOVED_AT_ONCE, *endpoint],
     )
+
+
+def move_more_messages(tx: Connection) -> bool:
+    """Have more messages follow the endpoint that has waited for it the longest; ``False`` if none waits."""
+    with tx.cursor(row_factory=class_row(Endpoint)) as cursor:
+        endpoint = cursor.execute(
+            f"SELECT {_COLUMNS} FROM webhook_endpoints WHERE messages_moved_at IS NOT NULL"  # noqa: S608 - column names only
+            " ORDER BY messages_moved_at LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED"
+        ).fetchone()
+    if endpoint is None:
+        return False
+    move_messages(tx, endpoint, endpoint.id)
+    return True
