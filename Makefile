@@ -135,16 +135,16 @@ format: setup ## ruff format
 	$(BIN)/ruff format .
 
 # A home of their own: aws-cdk-lib keeps a cache in it at every synthesis.
-PYTEST := mkdir -p .run/home && HOME=$(CURDIR)/.run/home $(BIN)/python -m pytest --dist loadgroup --no-loadscope-reorder
+PYTHON_IN_HOME := mkdir -p .run/home && HOME=$(CURDIR)/.run/home $(BIN)/python
+PYTEST_OPTIONS := --dist loadgroup --no-loadscope-reorder
+PYTEST := $(PYTHON_IN_HOME) -m pytest $(PYTEST_OPTIONS)
 
 # As many workers as cores: promises of time are measured here, and a third worker broke one of them.
 .PHONY: unit-tests
 unit-tests: setup
-	rm -f .run/coverage*
-	$(PYTEST) --numprocesses 2 -m "not rehearsal" --cov --cov-report= --junitxml .run/reports/unit-tests.xml
-	$(BIN)/coverage xml --quiet -o .run/reports/coverage.xml
-	$(BIN)/coverage report --include 'kit/*,pipeline/*,stages/*,service/*,integ/*' --fail-under 90
-	$(BIN)/coverage report --include 'service/*' --fail-under 96
+	$(PYTHON_IN_HOME) -m slipcover --json --out .run/coverage.json \
+	  -m pytest $(PYTEST_OPTIONS) --numprocesses 2 -m "not rehearsal" --junitxml .run/reports/unit-tests.xml
+	$(BIN)/slipcover --merge .run/coverage.json --xml --out .run/reports/coverage.xml --fail-under 96
 	$(PROVEN)
 
 # One worker more than cores: rehearsals wait a fifth of their time. Of their files only: each worker would import all.
