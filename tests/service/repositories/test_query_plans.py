@@ -16,7 +16,7 @@ from payments.repositories.database import Database
 from payments.repositories.webhook_messages import InFlight
 from tests.service.fixtures import ApiKey, Postgres
 
-#: One merchant with 100,000 messages to 16 endpoints, a hundred of them due, and as many deliveries.
+#: One merchant with 20,000 messages to 16 endpoints, twenty of them due, and as many deliveries.
 FILL = """
     SET session_replication_role = replica;
     INSERT INTO merchant_modes VALUES ('mer_many', false);
@@ -24,8 +24,8 @@ FILL = """
     SELECT 'mer_many', false, 'we_' || lpad(number::text, 26, '0'), 'https://shop.example/', ARRAY['*'], 'x', 'whsec_',
         now() FROM generate_series(0, 15) AS number;
     INSERT INTO events (id, xid, merchant_id, livemode, type, payment_id, sequence, api_version, body)
-    SELECT 'evt_' || lpad(number::text, 26, '0'), (number / 1000 + 100)::text::xid8, 'mer_many', false,
-        'payment.succeeded', 'pay_' || number, 1, 'x', '{}' FROM generate_series(1, 100000) AS number;
+    SELECT 'evt_' || lpad(number::text, 26, '0'), (number / 200 + 100)::text::xid8, 'mer_many', false,
+        'payment.succeeded', 'pay_' || number, 1, 'x', '{}' FROM generate_series(1, 20000) AS number;
     INSERT INTO webhook_messages (id, merchant_id, livemode, endpoint_id, event_id, status, next_attempt_at, settled_at)
     SELECT 'msg' || substr(id, 4), merchant_id, livemode, 'we_' || lpad((substr(id, 5)::int % 16)::text, 26, '0'), id,
         CASE substr(id, 5)::int % 1000 WHEN 0 THEN 'pending' ELSE 'delivered' END, now(),

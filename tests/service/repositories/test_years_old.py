@@ -19,16 +19,16 @@ from payments.services.reconciliation import COLUMNS, SettlementReport
 from payments.worker.schedule import all_loops
 from tests.service.api import Client, sandbox_context, start_3ds
 from tests.service.elsewhere import Shop
-from tests.service.fixtures import ApiKey, Postgres
+from tests.service.fixtures import ApiKey, Postgres, make_key
 from tests.service.processors.stripe_dashboard import StripeDashboard
 from tests.service.processors.stripe_standin import stripe_standin
 from tests.waiting import wait_until
 
 STORED = Path(__file__).parents[3] / "benchmarks" / "rows" / "stored.sql"
 #: Enough for an index to be cheaper than the whole table, whatever is asked.
-MANY = 20_000
-#: What the stored payments lack: each was refunded in part, and told of to an endpoint that has taken it. Every other
-#: one was Stripe's, of which one has no outcome yet.
+MANY = 12_000
+#: What the stored payments lack: each was refunded in part, disputed, and told of to an endpoint that has taken it.
+#: Every other one was Stripe's, of which one has no outcome yet. The merchant has as many keys, and another endpoint.
 MORE = """
     INSERT INTO operations (merchant_id, livemode, id, payment_id, kind, status, amount, created_at, settled_at)
     SELECT merchant_id, livemode, 're' || substr(id, 4), id, 'refund', 'succeeded', 1, now(), now() FROM payments;
@@ -51,6 +51,16 @@ MORE = """
         status_code, duration_ms, created_at)
     SELECT 'del' || substr(id, 4), merchant_id, livemode, endpoint_id, id, event_id, 'payment.succeeded', 1, 200, 5,
         now() FROM webhook_messages;
+    INSERT INTO webhook_endpoints (merchant_id, livemode, id, url, event_types, api_version, secret, created_at, status,
+        disabled_reason)
+    SELECT merchant_id, livemode, 'we_1' || substr(id, 5), url, event_types, api_version, secret, created_at,
+        'disabled', 'requested' FROM webhook_endpoints;
+    INSERT INTO api_keys (id, merchant_id, livemode, secret_hash, scopes, api_version)
+    SELECT 'key_9' || substr(id, 6), merchant_id, livemode, sha256('x'), '{}', api_version FROM payments;
+    INSERT INTO disputes (merchant_id, livemode, id, payment_id, status, amount, currency, processor,
+        processor_reference, attempt_id)
+    SELECT merchant_id, livemode, 'dp' || substr(id, 4), id, 'won', 1, 'USD', 'stripe', id, 'att' || substr(id, 4)
+    FROM payments;
     INSERT INTO audit_log (id, actor, action, subject) SELECT 'aud' || substr(id, 4), 'ann', 'x', id FROM payments;
 """
 #: Indexes of what waits, and how often one round of everything that the worker does may search each. The entry of what
@@ -65,6 +75,8 @@ QUEUES = {
 }
 NAME = "years-old"
 ENDPOINT = f"/v1/webhook_endpoints/we_{0:026}"
+#: Nothing was ever sent to this one.
+QUIET = f"/v1/webhook_endpoints/we_1{0:025}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,7 +199,12 @@ def require_few_searches(figures: Figures) -> None:
 
 def test_requests_and_the_worker_read_what_they_are_about(old: Postgres, key: ApiKey) -> None:
     with counting(old) as figures, connections(old) as (database, journal):
-        serve(Client(sandbox_context(database, journal), key))
+        client = Client(sandbox_context(database, journal), key)
+        serve(client)
+        for endpoint in (ENDPOINT, QUIET):
+            client.json(client.http().get(f"{endpoint}/deliveries", headers=key.headers))
+        client.json(client.post(f"/v1/events/evt_{1:026}/redeliver"))
+        serve(Client(client.context, make_key(old, "mer_small")))
     require_small(figures())
     assert {name: figures().searches[name] for name in QUEUES} == dict.fromkeys(QUEUES, 0), "that is the worker's"
     with counting(old) as figures, connections(old) as (database, journal):

@@ -76,7 +76,7 @@ def test_filters(client: Client) -> None:
     assert found(created_gte=0, created_lt=10**11) == 2
 
 
-ROWS = 100_000
+ROWS = 20_000
 #: Rows as a merchant among five would have them. No foreign key is checked: they are made to be right.
 FILL = """
     SET session_replication_role = replica;
@@ -84,13 +84,13 @@ FILL = """
         reference, fee_basis_points, processor, api_version, created_at)
     SELECT CASE number % 5 WHEN 0 THEN 'mer_other' || number / 5 % 4 ELSE 'mer_many' END, false,
         'pay_' || lpad(number::text, 26, '0'), CASE number % 50 WHEN 1 THEN 'failed' ELSE 'succeeded' END, 1000, 'EUR',
-        'automatic', 'tok_visa', 'order-' || number, 0, 'sandbox', 'x', now() FROM generate_series(1, 100000) AS number;
+        'automatic', 'tok_visa', 'order-' || number, 0, 'sandbox', 'x', now() FROM generate_series(1, 20000) AS number;
     INSERT INTO events (id, xid, merchant_id, livemode, type, payment_id, sequence, api_version, body)
-    SELECT 'evt' || substr(id, 4), (substr(id, 5)::bigint / 1000 + 100)::text::xid8, merchant_id, livemode,
+    SELECT 'evt' || substr(id, 4), (substr(id, 5)::bigint / 200 + 100)::text::xid8, merchant_id, livemode,
         'payment.succeeded', id, 1, 'x', '{}' FROM payments;
     INSERT INTO ledger_transfers (id, xid, merchant_id, livemode, currency, debit_account, credit_account, amount, kind,
         payment_id, attempt_id)
-    SELECT 'tr' || substr(id, 4), (substr(id, 5)::bigint / 1000 + 100)::text::xid8, merchant_id, livemode, 'EUR',
+    SELECT 'tr' || substr(id, 4), (substr(id, 5)::bigint / 200 + 100)::text::xid8, merchant_id, livemode, 'EUR',
         'processor_receivable', 'merchant_payable', 1000, 'capture', id, id FROM payments;
     INSERT INTO attempts (id, merchant_id, livemode, payment_id, kind, processor, status, deadline_at, next_look_at,
         settled_at)
@@ -104,7 +104,7 @@ MIDDLE = f"pay_{ROWS // 2 + 1:026}"
 
 @pytest.fixture
 def many(postgres: Postgres) -> ApiKey:
-    """A merchant with 80,000 of 100,000 payments, each with a refund, an event and a transfer."""
+    """A merchant with 16,000 of 20,000 payments, each with a refund, an event and a transfer."""
     with psycopg.connect(postgres.superuser, autocommit=True) as connection:
         connection.execute(FILL)
     return ApiKey(merchant_id="mer_many", livemode=False, token="")
