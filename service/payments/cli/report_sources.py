@@ -71,4 +71,6 @@ def _download(url: str) -> bytes:
                     raise CommandError(f"The report is larger than {_MAX_BYTES // _CHUNK} MiB. Is it the right one?")
     except requests.RequestException as error:
         raise CommandError(f"The URL cannot be read ({type(error).__name__}).") from error
+    except OSError as error:  # REQUESTS_CA_BUNDLE names no file
+        raise CommandError(f"The URL cannot be read: {error}") from error
     return bytes(content)

@@ -1,11 +1,13 @@
-"""The self-signed certificate between load balancer and task: created at start, kept in memory-backed files only."""
+"""The self-signed certificate between load balancer and task, made at start; in files until OpenSSL has read them."""
 
 import ipaddress
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -24,8 +26,9 @@ class CertificateFiles:
     key: Path
 
 
-def create_self_signed(host: str) -> CertificateFiles:
-    """Create a key and a certificate for ``host`` in a new folder of the temporary directory."""
+@contextmanager
+def self_signed(host: str) -> Iterator[CertificateFiles]:
+    """Yield a new key and certificate for ``host``, in a temporary folder that is deleted afterwards."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "payments")])
     now = datetime.now(UTC)
@@ -41,14 +44,13 @@ def create_self_signed(host: str) -> CertificateFiles:
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
-    folder = Path(mkdtemp(prefix="payments-tls-"))
-    files = CertificateFiles(certificate=folder / "certificate.pem", key=folder / "key.pem")
-    _write_private(files.certificate, certificate.public_bytes(serialization.Encoding.PEM))
-    _write_private(
-        files.key,
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
-    )
-    return files
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    with TemporaryDirectory(prefix="payments-tls-") as folder:
+        files = CertificateFiles(certificate=Path(folder, "certificate.pem"), key=Path(folder, "key.pem"))
+        _write_private(files.certificate, certificate.public_bytes(pem))
+        _write_private(files.key, private)
+        yield files
 
 
 def _names(host: str) -> list[x509.GeneralName]:

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from payments.core.settings import Settings
-from payments.server.certificate import create_self_signed
+from payments.server.certificate import self_signed
 from payments.server.connection import Deadlines
 from payments.server.listener import Limits, Listener
 from payments.server.messages import Request, Response
@@ -109,12 +109,12 @@ def _limits(settings: Settings) -> Limits:
 
 
 def _ssl_context(host: str) -> ssl.SSLContext:
-    files = create_self_signed(host)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1"])
-    context.load_cert_chain(files.certificate, files.key)
+    with self_signed(host) as files:
+        context.load_cert_chain(files.certificate, files.key)
     return context
 
 

@@ -11,7 +11,7 @@ from cryptography import x509
 from payments.repositories import api_keys
 from payments.repositories.database import Database
 from payments.server import main
-from payments.server.certificate import create_self_signed
+from payments.server.certificate import self_signed
 from payments.server.main import flush
 from tests.service.api import Client, sandbox_context
 from tests.service.fixtures import ApiKey
@@ -20,10 +20,11 @@ from tests.service.fixtures import ApiKey
 @pytest.mark.parametrize("host", ["127.0.0.5", "0.0.0.0", "api.internal"])
 def test_the_certificate_fits_its_host(host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    files = create_self_signed(host)
-    assert files.key.is_relative_to(tmp_path)
-    assert stat.S_IMODE(files.key.stat().st_mode) == 0o600
-    certificate = x509.load_pem_x509_certificate(files.certificate.read_bytes())
+    with self_signed(host) as files:
+        assert files.key.is_relative_to(tmp_path)
+        assert stat.S_IMODE(files.key.stat().st_mode) == 0o600
+        certificate = x509.load_pem_x509_certificate(files.certificate.read_bytes())
+    assert not any(tmp_path.iterdir()), "no key is left once it is loaded"
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert host in {str(name.value) for name in names}
 

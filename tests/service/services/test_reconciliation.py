@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from payments.cli.common import EXIT_FAILED, EXIT_FOUND, EXIT_OK
-from payments.server.certificate import create_self_signed
+from payments.server.certificate import self_signed
 from payments.services import reconciliation
 from payments.services.reconciliation import ReportError
 from tests.service.api import Client
@@ -233,20 +233,20 @@ def store(body: bytes, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    files = create_self_signed("127.0.0.1")
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(files.certificate, files.key)
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    server.socket = tls.wrap_socket(server.socket, server_side=True)
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(files.certificate))
-    try:
-        yield f"https://127.0.0.1:{server.server_port}/reports"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with self_signed("127.0.0.1") as files:
+        tls.load_cert_chain(files.certificate, files.key)
+        server = HTTPServer(("127.0.0.1", 0), Handler)
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(files.certificate))
+        try:
+            yield f"https://127.0.0.1:{server.server_port}/reports"
+        finally:
+            server.shutdown()
+            thread.join()
+            server.server_close()
 
 
 def test_a_report_can_be_fetched_from_a_link(
@@ -263,7 +263,9 @@ def test_a_report_can_be_fetched_from_a_link(
         monkeypatch.setattr("payments.cli.report_sources._MAX_BYTES", 10)
         code, _, said = run("reconcile", f"{reports}/day.csv?signature=password", "--processor", "sandbox")
         assert (code, "larger" in said) == (EXIT_FAILED, True)
-    code, _, said = run("reconcile", f"{reports}/day.csv?signature=password", "--processor", "sandbox")
-    assert (code, "ConnectionError" in said, "password" in said) == (EXIT_FAILED, True, False)
+    for why in ("CA certificate bundle", "ConnectionError"):
+        code, _, said = run("reconcile", f"{reports}/day.csv?signature=password", "--processor", "sandbox")
+        assert (code, why in said, "password" in said) == (EXIT_FAILED, True, False), said
+        monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
     with psycopg.connect(postgres.superuser) as connection:
         assert connection.execute("SELECT DISTINCT report FROM settlement_lines").fetchall() == [("day.csv",)]
