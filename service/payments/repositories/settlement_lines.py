@@ -100,12 +100,13 @@ def differences(
                 ON (o.merchant_id, o.livemode, o.id) = (c.merchant_id, %(livemode)s, c.refund_id)
             JOIN payments p ON (p.merchant_id, p.livemode, p.id) = (o.merchant_id, o.livemode, o.payment_id)
             WHERE c.kind = 'refund' AND o.status = 'succeeded'
+        ), objects AS (
+            SELECT kind, processor_reference FROM named UNION SELECT kind, processor_reference FROM ours
         ), theirs AS (
             SELECT kind, processor_reference, currency, sum(amount)::bigint AS amount,
                 min(line) FILTER (WHERE report = %(name)s) AS line, array_agg(DISTINCT report) AS reports
-            FROM settlement_lines WHERE processor = %(processor)s AND livemode = %(livemode)s
-                AND ((kind, processor_reference) IN (SELECT kind, processor_reference FROM named)
-                    OR (kind, processor_reference) IN (SELECT kind, processor_reference FROM ours))
+            FROM objects JOIN settlement_lines USING (kind, processor_reference)
+            WHERE processor = %(processor)s AND livemode = %(livemode)s
             GROUP BY kind, processor_reference, currency
         )
         SELECT CASE WHEN theirs.amount IS NULL THEN 'not_in_the_report'

@@ -28,7 +28,8 @@ STORED = Path(__file__).parents[3] / "benchmarks" / "rows" / "stored.sql"
 #: Enough for an index to be cheaper than the whole table, whatever is asked.
 MANY = 12_000
 #: What the stored payments lack: each was refunded in part, disputed, and told of to an endpoint that has taken it.
-#: Every other one was Stripe's, of which one has no outcome yet. The merchant has as many keys, and another endpoint.
+#: Every other one was Stripe's, of which one has no outcome yet. The merchant has as many keys, and another endpoint. A
+#: report has named them all.
 MORE = """
     INSERT INTO operations (merchant_id, livemode, id, payment_id, kind, status, amount, created_at, settled_at)
     SELECT merchant_id, livemode, 're' || substr(id, 4), id, 'refund', 'succeeded', 1, now(), now() FROM payments;
@@ -60,6 +61,10 @@ MORE = """
     INSERT INTO disputes (merchant_id, livemode, id, payment_id, status, amount, currency, processor,
         processor_reference, attempt_id)
     SELECT merchant_id, livemode, 'dp' || substr(id, 4), id, 'won', 1, 'USD', 'stripe', id, 'att' || substr(id, 4)
+    FROM payments;
+    INSERT INTO settlement_lines (processor, livemode, report, line, kind, processor_reference, currency, amount,
+        settled_on)
+    SELECT 'sandbox', false, 'old.csv', row_number() OVER (), 'charge', processor_reference, 'USD', 1250, created_at
     FROM payments;
     INSERT INTO audit_log (id, actor, action, subject) SELECT 'aud' || substr(id, 4), 'ann', 'x', id FROM payments;
 """
