@@ -5,6 +5,7 @@ resolves differently the second time (DNS rebinding) gains nothing.
 """
 
 import ipaddress
+import re
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,12 @@ Resolve = Callable[[str, int], Sequence[str]]
 _HTTPS_PORT = 443
 _HTTP_PORT = 80
 MAX_URL_LENGTH = 2048
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+#: Characters of RFC 3986 that may follow the authority, except "#".
+URL_CHARACTERS = r"A-Za-z0-9!$%&'()*+,./:;=?@\[\]_~-"
+#: What a merchant may set: an https URL on port 443 of a host name with a dot, without a fragment. The OpenAPI document
+#: shows it, so it is in the common subset of Python and ECMA-262.
+WEBHOOK_URL = rf"^https://(?:{_LABEL}\.)+[A-Za-z](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?::443)?(?:[/?][{URL_CHARACTERS}]*)?$"
 #: Addresses of one name that are tried.
 _MAX_ADDRESSES = 32
 #: Not public: the IANA IPv4 special-purpose registry, and multicast.
@@ -124,6 +131,23 @@ def check_url(url: str, *, allow_local: bool = False) -> SplitResult:
         raise AddressRefused("The URL must use https on port 443.")
     _check_host(parts.hostname)
     return parts
+
+
+def check_new_url(url: str, *, allow_local: bool = False) -> None:
+    """Check the form of a URL that a merchant sets: what `check_url` wants, and `WEBHOOK_URL`.
+
+    `check_url` admits more, such as the address of a public host: endpoints set in the past keep their deliveries.
+
+    Raises:
+        AddressRefused: The form is not allowed.
+    """
+    parts = check_url(url, allow_local=allow_local)
+    local = allow_local and is_loopback(parts.hostname or "")
+    if not local and re.fullmatch(WEBHOOK_URL, url) is None:
+        raise AddressRefused(
+            "The URL must be https:// and a host name of letters, digits, hyphens and dots, not an address; "
+            "characters that are not in RFC 3986 must be percent-encoded."
+        )
 
 
 def _check_host(host: str) -> None:

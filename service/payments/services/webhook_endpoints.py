@@ -6,7 +6,7 @@ from datetime import timedelta
 from http import HTTPStatus
 
 from payments.core.problems import NotFound, ValidationFailed
-from payments.delivery.addresses import AddressRefused, check_url
+from payments.delivery.addresses import AddressRefused, check_new_url
 from payments.domain.api_keys import Principal, Scope
 from payments.domain.ids import Prefix, new_id
 from payments.domain.tenancy import TenantScope
@@ -236,7 +236,7 @@ def list_deliveries(
 
 def _check_url(context: Context, url: str) -> None:
     try:
-        check_url(url, allow_local=context.allow_local_webhooks)
+        check_new_url(url, allow_local=context.allow_local_webhooks)
     except AddressRefused as error:
         raise ValidationFailed.at("#/url", str(error)) from error
 

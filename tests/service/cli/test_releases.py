@@ -83,7 +83,7 @@ def filled(postgres_server: str) -> Iterator[Installation]:
     migrate(INPUTS, conninfo=postgres.owner)
     installation = install(postgres, make_key(postgres, "mer_alice"))
     client = installation.client
-    client.json(client.post("/v1/webhook_endpoints", {"url": "https://93.184.215.14/"}))
+    client.json(client.post("/v1/webhook_endpoints", {"url": "https://shop.example/"}))
     child = client.json(client.post("/v1/api_keys", {"name": "n", "scopes": ["payments:read"]}))
     client.json(client.post(f"/v1/api_keys/{child['id']}/rotate"))
     paid = client.json(client.create(reference="order", metadata={"a": "b"}))["id"]
@@ -235,7 +235,7 @@ for _ in range(int(os.environ["ROUNDS"])):
     pay("tok_lost_approved")
     key = send("POST", "/v1/api_keys", {"name": "old", "scopes": ["payments:read"]})
     send("POST", f"/v1/api_keys/{key['id']}/rotate", {})
-    hook = send("POST", "/v1/webhook_endpoints", {"url": "https://93.184.215.14/"})
+    hook = send("POST", "/v1/webhook_endpoints", {"url": "https://shop.example/"})
     send("DELETE", f"/v1/webhook_endpoints/{hook['id']}")
 pool = RecoveryPool(context, "sandbox")
 pool.run()

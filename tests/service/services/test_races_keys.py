@@ -50,7 +50,7 @@ class Shop:
 
 
 def new_endpoint(client: Client) -> TestResponse:
-    return client.post("/v1/webhook_endpoints", {"url": "https://93.184.215.14/", "event_types": ["payment.succeeded"]})
+    return client.post("/v1/webhook_endpoints", {"url": "https://shop.example/", "event_types": ["payment.succeeded"]})
 
 
 def new_key(client: Client, **changes: Any) -> TestResponse:
@@ -69,7 +69,7 @@ ACTS: dict[str, Act] = {
     "rotate itself": lambda shop: shop.client.post(f"/v1/api_keys/{key_id(shop.parent)}/rotate"),
     "revoke other": lambda shop: shop.client.post(f"/v1/api_keys/{shop.third}/revoke"),
     "create endpoint": lambda shop: new_endpoint(shop.client),
-    "move endpoint": lambda shop: endpoint_request(shop, "PATCH", {"url": "https://93.184.215.15/"}),
+    "move endpoint": lambda shop: endpoint_request(shop, "PATCH", {"url": "https://other.example/"}),
     "rotate secret": lambda shop: shop.client.post(f"/v1/webhook_endpoints/{shop.endpoint}/rotate_secret"),
     "delete endpoint": lambda shop: endpoint_request(shop, "DELETE"),
 }

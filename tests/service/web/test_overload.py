@@ -76,7 +76,7 @@ def test_what_needs_no_processor_is_served_while_it_hangs(database: Database, pr
         done, _ = wait([refused], timeout=10)
         payment = Client.json(client.get("/v1/payments"))["data"][0]["id"]
         operations = [client.post(f"/v1/payments/{payment}/{name}") for name in ("capture", "void", "refunds")]
-        hook = client.post("/v1/webhook_endpoints", {"url": "https://93.184.215.14/"})
+        hook = client.post("/v1/webhook_endpoints", {"url": "https://shop.example/"})
         processor.may_respond.set()
         assert done
         assert refused.result().status_code == 429

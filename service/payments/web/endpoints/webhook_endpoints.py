@@ -9,7 +9,7 @@ from flask_openapi3.models.tag import Tag
 from pydantic import AfterValidator, BaseModel, Field
 
 from payments.core.problems import NotFound, OutcomeUnknown, ValidationFailed
-from payments.delivery.addresses import MAX_URL_LENGTH
+from payments.delivery.addresses import MAX_URL_LENGTH, WEBHOOK_URL
 from payments.domain.api_keys import Scope
 from payments.domain.api_versions import CURRENT_API_VERSION
 from payments.domain.events import EventType
@@ -51,10 +51,10 @@ Url = Annotated[
     Field(
         min_length=1,
         max_length=MAX_URL_LENGTH,
-        description="https on port 443 of a public address. Redirects are not followed.",
+        description="https on port 443 of a public host name. Redirects are not followed.",
         examples=[_URL],
-        # Only shown: for development, an environment may allow receivers on the same machine.
-        json_schema_extra={"pattern": patterns.WEBHOOK_URL},
+        # Checked by the service: for development, an environment may allow receivers on the same machine.
+        json_schema_extra={"pattern": WEBHOOK_URL},
     ),
 ]
 Description = Annotated[Text, Field(max_length=500)]

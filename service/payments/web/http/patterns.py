@@ -3,23 +3,18 @@
 They are in the common subset of Python, Rust (pydantic) and ECMA-262 (JSON Schema).
 """
 
+from payments.delivery import addresses
 from payments.domain.ids import Prefix
 
 #: Text that PostgreSQL can store.
 TEXT = r"^[^\x00]*$"
 #: API keys that a deployment provisions have IDs of their own format.
 API_KEY_ID = r"^key_[A-Za-z0-9-]{1,64}$"
-_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
-#: Characters of RFC 3986 that may follow the authority, except "#".
-_URL_CHARACTERS = r"A-Za-z0-9!$%&'()*+,./:;=?@\[\]_~-"
 #: An https URL with a host name, in the characters of RFC 3986: it becomes part of a header and of a policy.
 RETURN_URL = (
     r"^https://[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{1,5})?"
-    rf"(?:[/?#][#{_URL_CHARACTERS}]*)?$"
+    rf"(?:[/?#][#{addresses.URL_CHARACTERS}]*)?$"
 )
-#: An https URL on port 443 of a host name with a dot, without a fragment. `delivery.addresses` decides; every URL that
-#: matches has a form that it accepts.
-WEBHOOK_URL = rf"^https://(?:{_LABEL}\.)+[A-Za-z](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?::443)?(?:[/?][{_URL_CHARACTERS}]*)?$"
 #: At most 255 characters, bare or as a string of RFC 8941 (``"..."``). A bare key has no comma, quote or space: servers
 #: join repeated headers with a comma, and two keys must never be read as one.
 IDEMPOTENCY_KEY = (
