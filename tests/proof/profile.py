@@ -1,14 +1,17 @@
 """How long the attacks last, and from which seed: ``MINUTES`` and ``SEED`` of the environment.
 
 Without ``MINUTES`` an attack runs its short profile, which belongs into every run of the tests. With it, attacks grow
-in proportion. The seed is random unless given, and the header of every run prints it: the same seed repeats the same
-attack, as far as the operating system's scheduling does not decide.
+in proportion. The header of every run prints the seed: the same seed repeats the same attack, as far as the operating
+system's scheduling does not decide. Unless given, the short profile's is the commit's, so that a commit passes or fails
+alike wherever it is tested, and no second try helps; longer attacks have a random one.
 """
 
 import os
 import random
+import subprocess
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 #: Minutes that the short profile stands for: examples of longer ones are scaled by it.
 _SHORT_MINUTES = 1.0
@@ -48,8 +51,19 @@ def profile() -> Profile:
     Raises:
         ValueError: ``MINUTES`` or ``SEED`` is not a number, or out of range.
     """
-    seed = int(os.environ.setdefault(_SEED_VARIABLE, str(random.SystemRandom().randint(0, _LARGEST_SEED))))
     minutes = float(os.environ["MINUTES"]) if os.environ.get("MINUTES") else None
+    seed = int(os.environ.setdefault(_SEED_VARIABLE, str(_random_seed() if minutes else _seed_of_commit())))
     if minutes is not None and not 0 < minutes <= 24 * 60:
         raise ValueError("MINUTES must be above 0 and at most a day")
     return Profile(seed=seed, minutes=minutes)
+
+
+def _random_seed() -> int:
+    return random.SystemRandom().randint(0, _LARGEST_SEED)
+
+
+def _seed_of_commit() -> int:
+    """Return the seed of the checked-out commit; a random one outside of a repository."""
+    head = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    found = subprocess.run(head, capture_output=True, text=True, check=False)
+    return int(found.stdout, base=16) % _LARGEST_SEED if found.returncode == 0 else _random_seed()

@@ -1,4 +1,4 @@
-"""The seed that a failed attack prints is that of the process that made it."""
+"""The seed that a failed attack prints is that of the process that made it, and in the short profile the commit's."""
 
 import os
 import subprocess
@@ -12,6 +12,21 @@ import os
 def test_attack():
     assert not os.environ["SEED"], "seed " + os.environ["SEED"]
 """
+
+
+def _seed(**environment: str) -> str:
+    """Return the seed that a process chooses."""
+    command = [sys.executable, "-c", "from tests.proof.profile import profile; print(profile().seed)"]
+    given = {name: value for name, value in os.environ.items() if name not in {"SEED", "MINUTES"}}
+    return subprocess.check_output(command, cwd=PROJECT, env={**given, **environment}, text=True)
+
+
+def test_a_commit_is_attacked_alike_wherever_it_is_tested() -> None:
+    assert _seed() == _seed()
+
+
+def test_long_attacks_differ() -> None:
+    assert _seed(MINUTES="1") != _seed(MINUTES="1")
 
 
 def test_all_processes_of_a_run_share_the_printed_seed(tmp_path: Path) -> None:
