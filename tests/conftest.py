@@ -65,6 +65,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"To repeat the attacks: {profile()}")
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Keep ids readable."""
+    name = item.nodeid.partition("@")[0]  # without the group that xdist appends
+    if len(name) > _LONGEST_ID:
+        pytest.fail(f"{len(name)} characters: give the test a shorter name, or its parameters ids", pytrace=False)
+
+
 #: Fixtures that synthesize: whatever uses one of them runs on one worker, so that each synthesis is made once.
 _SYNTHESES = {"assembly", "synthesized", "whole_app", "widest", "without_subscriber"}
 #: Fixtures that start servers for a module: its tests run on one worker, so that these start once.
@@ -73,9 +80,7 @@ _SERVERS = {"emulator", "stand"}
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep ids readable, share what is costly to set up, and start what takes minutes first."""
-    if too_long := [item.nodeid for item in items if len(item.nodeid) > _LONGEST_ID]:
-        raise pytest.UsageError(f"Give these tests shorter names, or their parameters ids: {too_long}")
+    """Share what is costly to set up, and start what takes minutes first."""
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
         if _SYNTHESES & fixtures:

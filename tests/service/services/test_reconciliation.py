@@ -16,6 +16,7 @@ import psycopg
 import pytest
 
 from payments.cli.common import EXIT_FAILED, EXIT_FOUND, EXIT_OK
+from payments.repositories import settlement_lines
 from payments.server.certificate import self_signed
 from payments.services import reconciliation
 from payments.services.reconciliation import ReportError
@@ -66,6 +67,26 @@ def test_a_report_without_differences_can_be_reimported(
         assert connection.execute("SELECT count(*) FROM settlement_lines").fetchone() == (2,)
         acts = connection.execute("SELECT action, subject, details->>'lines' FROM audit_log").fetchall()
     assert acts == [("report.reconcile", "report.csv", "2")] * 2
+
+
+@pytest.mark.parametrize("step", ["store", "differences"])
+def test_no_other_import_comes_between(
+    run: Run, client: Client, report: Any, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Half of another report would be compared otherwise, or one report stored twice."""
+    original, excluded = getattr(settlement_lines, step), []
+
+    def alone(*args: Any, **named: Any) -> Any:
+        with client.context.database.transaction() as other:
+            other.limit_lock_waits(1)
+            with pytest.raises(psycopg.errors.LockNotAvailable):
+                settlement_lines.lock(other)
+            excluded.append(step)
+        return original(*args, **named)
+
+    monkeypatch.setattr(settlement_lines, step, alone)
+    run("reconcile", report(f"charge,theirs_only,EUR,5,0,{TODAY}"), "--processor", "sandbox")
+    assert excluded == [step]
 
 
 def test_every_difference_is_listed(run: Run, client: Client, postgres: Postgres, report: Any) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from payments.domain.outcomes import Outcome, Result
 from payments.domain.webhooks import new_secret
 from payments.repositories import inbox
 from payments.repositories.database import Database
@@ -21,7 +22,7 @@ from payments.worker.watchdog import Watchdog
 from tests.service.api import Client, context_with
 from tests.service.fixtures import ApiKey, Postgres
 from tests.service.receivers import receiver
-from tests.service.scripted import Scripted, execute
+from tests.service.scripted import APPROVED, Scripted, execute
 from tests.service.seed import add_event
 from tests.waiting import wait_until
 
@@ -47,6 +48,16 @@ def add_endpoint(postgres: Postgres, merchant_id: str, url: str) -> None:
 # ---- what is due ----------------------------------------
 def test_nothing_is_due_in_an_empty_database(client: Client) -> None:
     assert queues.due(client.context) == set()
+
+
+def test_a_refusal_is_due_only_where_a_processor_has_events(client: Client, postgres: Postgres) -> None:
+    """The worker handles events of such processors only: others would be due for ever."""
+    scripted = client.context.processors["scripted"]
+    assert isinstance(scripted, Scripted)
+    scripted.results = {"authorize": APPROVED, "capture": Result(outcome=Outcome.DECLINED)}
+    payment = client.json(client.create(capture_method="manual"))["id"]
+    assert client.post(f"/v1/payments/{payment}/capture", {"amount": 1}).status_code == 402
+    assert "events" not in queues.due(client.context)
 
 
 def test_recovery_is_due_when_an_attempt_is(client: Client, postgres: Postgres) -> None:

@@ -97,6 +97,21 @@ def test_410_disables_the_endpoint(
     assert {status for _, status, _ in messages(postgres)} == {"delivered"}
 
 
+def test_a_repaired_receiver_starts_afresh(
+    context: Context, deliverer: DeliveryPool, postgres: Postgres, shop: Receiver
+) -> None:
+    """Otherwise the first failure after it was enabled would disable it again."""
+    endpoint = register(context, shop.url)["id"]
+    shop.statuses = [500]
+    add_event(postgres, "mer_alice")
+    run(context, deliverer)
+    for status in ("enabled", "disabled"):
+        changed = webhook_endpoints.update(context, ALICE, endpoint, EndpointUpdate(status=status))
+        assert changed.failing_since is not None, "nothing was repaired"
+    webhook_endpoints.update(context, ALICE, endpoint, EndpointUpdate(status="enabled"))
+    assert webhook_endpoints.get(context, ALICE, endpoint).failing_since is None
+
+
 def test_a_success_resets_failing_since(
     context: Context, deliverer: DeliveryPool, postgres: Postgres, shop: Receiver
 ) -> None:
