@@ -1,6 +1,7 @@
 """The outcome table of the API: one case per row, checked over HTTP and in the ledger."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
 import pytest
@@ -303,6 +304,8 @@ def test_operation(client: Client, postgres: Postgres, step: Step) -> None:
     assert happened() == (step.events, step.ledger)
     if step.status == 202:
         assert_open(client, payment_id, step)
+    if step.status == 402:
+        assert_refused(client, payment_id, step, response.get_json(force=True))
     replay = client.post(f"{path}/{step.path}", step.body, key="one")
     assert (replay.status_code, replay.data) == (step.status, response.data)
     if step.settled:
@@ -312,6 +315,14 @@ def test_operation(client: Client, postgres: Postgres, step: Step) -> None:
         assert (payment["pending_operation"], payment["amount_refund_pending"]) == (None, 0)
         assert happened() == (step.settled_events, step.settled_ledger)
         assert client.post(f"{path}/{step.path}", step.body, key="one").status_code == step.settled_status
+
+
+def assert_refused(client: Client, payment_id: str, step: Step, problem: dict[str, Any]) -> None:
+    """A refusal contains what was refused as it is now: the payment, and the refund if it was one."""
+    assert problem["payment"] == client.payment(payment_id)
+    refunds = client.json(client.get(f"/v1/payments/{payment_id}/refunds"))["data"]
+    assert [problem[name] for name in ("refund",) if name in problem] == refunds
+    assert bool(refunds) == (step.path == "refunds")
 
 
 def assert_open(client: Client, payment_id: str, step: Step) -> None:
