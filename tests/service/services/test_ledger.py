@@ -1,13 +1,16 @@
 """The ledger: balanced, append-only, in commit-safe order, rolled up, sealed and verifiable."""
 
 import logging
+from collections.abc import Sequence
 
 import psycopg
 import pytest
+from psycopg.rows import DictRow
 
 from payments.domain.ledger import Account, Posting, PostingKind
 from payments.repositories import events as event_repository
 from payments.repositories import ledger
+from payments.repositories import ledger_integrity as integrity_repository
 from payments.repositories.connection import Connection
 from payments.repositories.database import Database
 from payments.services import ledger_integrity
@@ -225,6 +228,21 @@ def test_verify_detects_differing_sums(client: Client, postgres: Postgres, state
         connection.execute(statement)
     problems = ledger_integrity.verify(client.context).problems
     assert [found["problem"] for found in problems] == [problem]
+
+
+def test_verification_sees_one_state_however_long_it_takes(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Statements of the service end after seconds, and each sees what has been committed before it."""
+    original = integrity_repository.wrong_payments
+    seen: list[str] = []
+
+    def wrong_payments(tx: Connection) -> Sequence[DictRow]:
+        names = ("transaction_isolation", "transaction_read_only", "statement_timeout")
+        seen.extend(tx.execute(f"SELECT current_setting('{name}') AS value").fetchall()[0]["value"] for name in names)
+        return original(tx)
+
+    monkeypatch.setattr(integrity_repository, "wrong_payments", wrong_payments)
+    ledger_integrity.verify(client.context)
+    assert seen == ["repeatable read", "on", "0"]
 
 
 def test_an_outcome_is_posted_once(client: Client, database: Database) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from payments.cli.common import EXIT_FAILED, EXIT_FOUND, EXIT_OK
 from payments.repositories import settlement_lines
+from payments.repositories.connection import Connection
 from payments.server.certificate import self_signed
 from payments.services import reconciliation
 from payments.services.reconciliation import ReportError
@@ -76,13 +77,14 @@ def test_no_other_import_comes_between(
     """Half of another report would be compared otherwise, or one report stored twice."""
     original, excluded = getattr(settlement_lines, step), []
 
-    def alone(*args: Any, **named: Any) -> Any:
+    def alone(tx: Connection, **named: Any) -> Any:
+        assert tx.execute("SHOW statement_timeout").fetchall() == [{"statement_timeout": "0"}], "of a large report"
         with client.context.database.transaction() as other:
             other.limit_lock_waits(1)
             with pytest.raises(psycopg.errors.LockNotAvailable):
                 settlement_lines.lock(other)
             excluded.append(step)
-        return original(*args, **named)
+        return original(tx, **named)
 
     monkeypatch.setattr(settlement_lines, step, alone)
     run("reconcile", report(f"charge,theirs_only,EUR,5,0,{TODAY}"), "--processor", "sandbox")
