@@ -52,6 +52,16 @@ def test_a_refund_in_the_dashboard_is_booked_once(shop: Shop, stripe: StripeDash
     assert shop.states() == {"followed"}
 
 
+def test_what_changed_several_payments_is_followed_for_each(shop: Shop, stripe: StripeDashboard) -> None:
+    """Events that are due together are looked at together only if they concern one payment."""
+    payments = [shop.buy() for _ in range(3)]
+    for _, intent in payments:
+        stripe.dashboard_refund(intent, 300)
+    shop.deliver()
+    assert [amounts(shop, payment)[2] for payment, _ in payments] == [300] * 3
+    assert shop.states() == {"followed"}
+
+
 def test_a_refund_of_ours_stays_ours(shop: Shop, stripe: StripeDashboard) -> None:
     payment, intent = shop.buy()
     shop.json(shop.post(f"/v1/payments/{payment}/refunds", {"amount": 300, "reason": "wrong size"}))
