@@ -209,6 +209,21 @@ def test_a_capture_in_flight_is_settled_first(shop: Shop, stripe: StripeDashboar
     assert shop.event_types(payment) == ["payment.authorized", *own, "payment.succeeded"]
 
 
+def test_a_contradiction_waits_for_an_operation_in_flight(shop: Shop, stripe: StripeDashboard) -> None:
+    """It may be what our operation has done, and needs a person only once that is known."""
+    payment, intent = shop.buy(capture_method="manual")
+    stripe.faults["capture"] = ["before", "before"]
+    stripe.faults["retrieve"] = ["500", "500"]
+    assert shop.post(f"/v1/payments/{payment}/capture", {"amount": 1000}).status_code == 202
+    stripe.dashboard_capture(intent, 1000)
+    stripe.intents[intent]["amount_received"] = 1100
+    shop.send(("payment_intent.succeeded", stripe.intents[intent]))
+    assert shop.look()
+    assert (shop.inbox(), shop.unmapped()) == ([("open", "a capture is in progress")], [])
+    shop.work()
+    assert shop.states() == {"unmapped"}
+
+
 @pytest.mark.parametrize("first", ["the event", "the look-up"])
 def test_a_refund_in_flight_is_never_external(shop: Shop, stripe: StripeDashboard, first: str) -> None:
     payment, _ = shop.buy()
