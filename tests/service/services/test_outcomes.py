@@ -287,6 +287,25 @@ OPERATIONS = {
 }
 
 
+def test_each_payment_is_counted_in_every_state_of_its_creation(client: Client, postgres: Postgres) -> None:
+    """Dashboards show the rate of payments and the share that fails: operations on payments are not among them."""
+
+    def counted() -> list[tuple[str, int]]:
+        return [
+            (found["Outcome"], found["Payments"]) for found in client.context.metrics.drain() if "Payments" in found
+        ]
+
+    payment = client.json(client.create(capture_method="manual"))["id"]
+    assert counted() == [("requires_capture", 1)]
+    client.json(client.post(f"/v1/payments/{payment}/capture"))
+    client.json(client.post(f"/v1/payments/{payment}/refunds", {"amount": 1}))
+    assert counted() == []
+    client.create("tok_lost_approved")
+    assert counted() == [("processing", 1)]
+    settle_open_attempts(client, postgres)
+    assert counted() == [("succeeded", 1)]
+
+
 @pytest.mark.parametrize("step", OPERATIONS.values(), ids=OPERATIONS)
 def test_operation(client: Client, postgres: Postgres, step: Step) -> None:
     payment_id = client.json(client.create(step.token, capture_method=step.capture_method))["id"]
