@@ -6,6 +6,7 @@ import sys
 import pytest
 from hypothesis import Phase, settings
 
+from tests.frames import without_garbage_collection
 from tests.progress import ProgressLines
 from tests.proof.profile import profile
 
@@ -18,6 +19,8 @@ _CURRENT = settings.get_profile(settings.get_current_profile_name())
 settings.register_profile("untimed", _CURRENT, deadline=None)
 settings.load_profile("untimed")
 
+
+sys._current_frames = without_garbage_collection(sys._current_frames)
 
 # A quarter of the time of a collection went into looking for garbage among its modules, of which none is any.
 gc.disable()
