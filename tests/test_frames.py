@@ -1,4 +1,4 @@
-"""Tests with many threads do not hang while their coverage is measured."""
+"""Tests that run many threads do not hang while slipcover measures their coverage."""
 
 import gc
 import sys
@@ -19,5 +19,5 @@ def test_no_garbage_is_collected_while_the_frames_of_all_threads_are_read() -> N
     assert gc.isenabled()
 
 
-def test_tests_read_them_like_that() -> None:
+def test_every_test_reads_them_without_collecting_garbage() -> None:
     assert sys._current_frames.__module__ == without_garbage_collection.__module__

@@ -1,6 +1,7 @@
 """The seed that a failed attack prints is that of the process that made it, and in the short profile the commit's."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,19 +15,31 @@ def test_attack():
 """
 
 
-def _seed(**environment: str) -> str:
+def _seed(project: Path, **environment: str) -> str:
     """Return the seed that a process chooses."""
     command = [sys.executable, "-c", "from tests.proof.profile import profile; print(profile().seed)"]
     given = {name: value for name, value in os.environ.items() if name not in {"SEED", "MINUTES"}}
-    return subprocess.check_output(command, cwd=PROJECT, env={**given, **environment}, text=True)
+    return subprocess.check_output(command, cwd=project, env={**given, **environment}, text=True)
 
 
-def test_a_commit_is_attacked_alike_wherever_it_is_tested() -> None:
-    assert _seed() == _seed()
+def _commit(project: Path) -> None:
+    author = ("-c", "user.name=A", "-c", "user.email=a@shop.example")
+    subprocess.run(["git", *author, "commit", "--quiet", "--allow-empty", "--message=m"], cwd=project, check=True)
+
+
+def test_the_short_profiles_seed_is_the_commits(tmp_path: Path) -> None:
+    (tmp_path / "tests" / "proof").mkdir(parents=True)
+    shutil.copy(PROJECT / "tests" / "proof" / "profile.py", tmp_path / "tests" / "proof")
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
+    _commit(tmp_path)
+    first = _seed(tmp_path)
+    assert _seed(tmp_path) == first
+    _commit(tmp_path)
+    assert _seed(tmp_path) != first
 
 
 def test_long_attacks_differ() -> None:
-    assert _seed(MINUTES="1") != _seed(MINUTES="1")
+    assert _seed(PROJECT, MINUTES="1") != _seed(PROJECT, MINUTES="1")
 
 
 def test_all_processes_of_a_run_share_the_printed_seed(tmp_path: Path) -> None:

@@ -233,16 +233,20 @@ def test_verify_detects_differing_sums(client: Client, postgres: Postgres, state
 def test_verification_sees_one_state_however_long_it_takes(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """Statements of the service end after seconds, and each sees what has been committed before it."""
     original = integrity_repository.wrong_payments
-    seen: list[str] = []
+    seen: list[DictRow] = []
 
     def wrong_payments(tx: Connection) -> Sequence[DictRow]:
-        names = ("transaction_isolation", "transaction_read_only", "statement_timeout")
-        seen.extend(tx.execute(f"SELECT current_setting('{name}') AS value").fetchall()[0]["value"] for name in names)
+        seen.extend(
+            tx.execute(
+                "SELECT current_setting('transaction_isolation') AS isolation,"
+                " current_setting('statement_timeout') AS timeout"
+            )
+        )
         return original(tx)
 
     monkeypatch.setattr(integrity_repository, "wrong_payments", wrong_payments)
     ledger_integrity.verify(client.context)
-    assert seen == ["repeatable read", "on", "0"]
+    assert seen == [{"isolation": "repeatable read", "timeout": "0"}]
 
 
 def test_an_outcome_is_posted_once(client: Client, database: Database) -> None:

@@ -340,8 +340,7 @@ def assert_refused(client: Client, payment_id: str, step: Step, problem: dict[st
     """A refusal contains what was refused as it is now: the payment, and the refund if it was one."""
     assert problem["payment"] == client.payment(payment_id)
     refunds = client.json(client.get(f"/v1/payments/{payment_id}/refunds"))["data"]
-    assert [problem[name] for name in ("refund",) if name in problem] == refunds
-    assert bool(refunds) == (step.path == "refunds")
+    assert problem.get("refund") == (refunds[0] if step.path == "refunds" else None)
 
 
 def assert_open(client: Client, payment_id: str, step: Step) -> None:
