@@ -5,22 +5,24 @@ import sys
 
 import pytest
 from hypothesis import Phase, settings
+from slipcover import pytest_plugin as coverage  # type: ignore[import-untyped]
 
-from tests.frames import without_garbage_collection
 from tests.progress import ProgressLines
 from tests.proof.profile import profile
 
 #: Defined once for all: a fixture that a module imports becomes another one, with a database of its own.
 pytest_plugins = ["tests.service.fixtures"]
 
+# Probes stay where they are: looking for the functions that have one costs more than it does, and can hang Python 3.11,
+# whose sys._current_frames is not safe among threads (https://github.com/python/cpython/issues/106883).
+if coverage._slipcover_instance is not None:
+    coverage._slipcover_instance.d_miss_threshold = 2**31 - 1
+
 # How long an example takes says something about the machine, nothing about the promise. The rest stays as Hypothesis
 # chooses it: random at a desk, derandomized in CI.
 _CURRENT = settings.get_profile(settings.get_current_profile_name())
 settings.register_profile("untimed", _CURRENT, deadline=None)
 settings.load_profile("untimed")
-
-
-sys._current_frames = without_garbage_collection(sys._current_frames)
 
 # A quarter of the time of a collection went into looking for garbage among its modules, of which none is any.
 gc.disable()
