@@ -126,10 +126,10 @@ def postgres_server() -> Iterator[str]:
         server.stop()
 
 
-def make_database(server: str, name: str) -> Postgres:
-    """Create an empty database owned by `payments_owner`."""
+def make_database(server: str, name: str, *, template: str = "template1") -> Postgres:
+    """Create a database owned by `payments_owner`: an empty one, or a copy of ``template``."""
     with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}" OWNER payments_owner')
+        connection.execute(f'CREATE DATABASE "{name}" OWNER payments_owner TEMPLATE "{template}"')
     superuser = make_conninfo(server, dbname=name)
     with psycopg.connect(superuser, autocommit=True) as connection:
         connection.execute("ALTER SCHEMA public OWNER TO payments_owner")

@@ -1,6 +1,7 @@
 """One POST to a merchant's endpoint: to a pinned address, without redirects, bounded in time and size."""
 
 import contextlib
+import functools
 import socket
 import ssl
 import time
@@ -43,6 +44,12 @@ class DeliveryResult:
         return self.status == HTTPStatus.GONE
 
 
+@functools.cache
+def _public_roots() -> ssl.SSLContext:
+    """Return a context that trusts this machine's root certificates, which take some 30 ms to read."""
+    return ssl.create_default_context()
+
+
 class Sender:
     """Delivers to public addresses, and with ``allow_local`` to this machine (for development)."""
 
@@ -56,7 +63,7 @@ class Sender:
     ) -> None:
         self._allow_local = allow_local
         self._resolve = resolve
-        self._tls = tls or ssl.create_default_context()
+        self._tls = tls or _public_roots()
         # Set by default in some releases of Python: a connection that is cut would pass for one that is closed.
         self._tls.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
         self._timeout = timeout.total_seconds()

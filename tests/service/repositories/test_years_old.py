@@ -10,6 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from payments.cli.migrate import MigrationInputs, migrate
 from payments.repositories import webhook_messages
 from payments.repositories.connection import Connection
 from payments.repositories.database import Database
@@ -19,7 +20,7 @@ from payments.services.reconciliation import COLUMNS, SettlementReport
 from payments.worker.schedule import all_loops
 from tests.service.api import Client, sandbox_context, start_3ds
 from tests.service.elsewhere import Shop
-from tests.service.fixtures import ApiKey, Postgres, make_key
+from tests.service.fixtures import ApiKey, Postgres, close_idle, make_database, make_key
 from tests.service.processors.stripe_dashboard import StripeDashboard
 from tests.service.processors.stripe_standin import stripe_standin
 from tests.waiting import wait_until
@@ -79,6 +80,8 @@ QUEUES = {
     "idempotency_keys_expiring": 2,
 }
 NAME = "years-old"
+#: All on one worker, which fills one database.
+pytestmark = pytest.mark.xdist_group("years_old")
 ENDPOINT = f"/v1/webhook_endpoints/we_{0:026}"
 #: Nothing was ever sent to this one.
 QUIET = f"/v1/webhook_endpoints/we_1{0:025}"
@@ -92,9 +95,20 @@ class Figures:
     searches: dict[str, int]
 
 
-@pytest.fixture
-def old(postgres: Postgres, key: ApiKey) -> Postgres:
-    """A database in which one merchant has taken many payments."""
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """A database in which one merchant has taken many payments, and its key."""
+
+    postgres: Postgres
+    key: ApiKey
+
+
+@pytest.fixture(scope="module")
+def stored(postgres_server: str) -> Stored:
+    """What every test copies: to fill a database takes much longer."""
+    postgres = make_database(postgres_server, "stored")
+    assert migrate(MigrationInputs(app_user="payments_service", app_password="app-password"), conninfo=postgres.owner)
+    key = make_key(postgres, "mer_alice")
     key_id = "key_" + key.token.split("_")[2]
     with psycopg.connect(postgres.superuser, autocommit=True) as connection:
         connection.execute("SET session_replication_role = replica")
@@ -106,8 +120,23 @@ def old(postgres: Postgres, key: ApiKey) -> Postgres:
     with psycopg.connect(postgres.superuser, autocommit=True) as connection:
         connection.execute("DELETE FROM webhook_messages WHERE status <> 'delivered'")
         connection.execute("VACUUM ANALYZE")
-        connection.execute("SELECT pg_stat_force_next_flush()")  # what this one has read counts now, not later
-    return postgres
+    return Stored(postgres=postgres, key=key)
+
+
+@pytest.fixture
+def key(stored: Stored) -> ApiKey:
+    return stored.key
+
+
+@pytest.fixture
+def old(postgres_server: str, stored: Stored) -> Iterator[Postgres]:
+    """A copy of that database."""
+    close_idle()  # a database that somebody is connected to cannot be copied
+    copy = make_database(postgres_server, "old", template="stored")
+    yield copy
+    close_idle()
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        connection.execute("DROP DATABASE old")
 
 
 @contextmanager
