@@ -41,6 +41,8 @@ class LossyProxy:
         return self
 
     def __exit__(self, *_: object) -> None:
+        # Closing alone leaves the thread in accept(), which would go on with whatever gets the same file descriptor.
+        self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
     def lose(self, message: bytes, lost: Lost, *, number: int = 1) -> None:

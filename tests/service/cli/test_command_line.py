@@ -162,6 +162,7 @@ def web() -> Iterator[int]:
 
         threading.Thread(target=answer, daemon=True).start()
         yield int(listener.getsockname()[1])
+        listener.shutdown(socket.SHUT_RDWR)  # closing alone leaves the thread in accept()
 
 
 #: Changes to a working environment, and what must be said of each.
