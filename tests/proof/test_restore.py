@@ -19,7 +19,6 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from payments.cli.migrate import MigrationInputs, migrate
 from payments.repositories.database import Database
 from payments.services import webhook_delivery
 from payments.services.context import Context
@@ -27,7 +26,7 @@ from payments.worker.schedule import all_loops
 from tests.proof.history import Json
 from tests.proof.world import ROOT, StormPostgres
 from tests.service.api import Client, sandbox_context
-from tests.service.fixtures import RUN, ApiKey, Postgres, make_database, make_key
+from tests.service.fixtures import RUN, ApiKey, Postgres, make_key, make_migrated_database
 from tests.service.postgres_server import PostgresServer, _binary
 from tests.service.receivers import Receiver, receiver
 from tests.waiting import wait_until
@@ -67,9 +66,7 @@ def lost() -> Iterator[StormPostgres]:
         server.start()
         with psycopg.connect(server.conninfo, autocommit=True) as connection:
             connection.execute("CREATE ROLE payments_owner LOGIN CREATEROLE")
-        made = make_database(server.conninfo, "payments")
-        inputs = MigrationInputs(app_user="payments_service", app_password="app-password")
-        assert migrate(inputs, conninfo=made.owner)
+        make_migrated_database(server.conninfo, "payments")
         yield server
     finally:
         server.stop()

@@ -14,9 +14,8 @@ from pathlib import Path
 import psycopg
 import requests
 
-from payments.cli.migrate import MigrationInputs, migrate
 from tests.proof.link import Link, Network
-from tests.service.fixtures import RUN, Postgres, make_database
+from tests.service.fixtures import RUN, Postgres, make_migrated_database
 from tests.service.postgres_server import PostgresServer
 from tests.waiting import wait_until
 
@@ -189,9 +188,7 @@ def world(folder: Path, **more: str) -> Iterator[World]:
         server.start()
         with psycopg.connect(server.conninfo, autocommit=True) as connection:
             connection.execute("CREATE ROLE payments_owner LOGIN CREATEROLE")
-        postgres = make_database(server.conninfo, "payments")
-        inputs = MigrationInputs(app_user="payments_service", app_password="app-password")
-        assert migrate(inputs, conninfo=postgres.owner)
+        postgres = make_migrated_database(server.conninfo, "payments")
         network = Network()
         stack.callback(network.close)
         made = World(server=server, postgres=postgres, network=network)

@@ -140,13 +140,18 @@ def make_database(server: str, name: str, *, template: str = "template1") -> Pos
     )
 
 
-@pytest.fixture(scope="session")
-def migrated(postgres_server: str) -> Postgres:
-    """A database with this release's schema, created by `payments migrate`."""
-    postgres = make_database(postgres_server, "payments")
+def make_migrated_database(server: str, name: str) -> Postgres:
+    """Create a database with this release's schema, by `payments migrate`."""
+    postgres = make_database(server, name)
     inputs = MigrationInputs(app_user="payments_service", app_password="app-password")
     assert migrate(inputs, conninfo=postgres.owner)
     return postgres
+
+
+@pytest.fixture(scope="session")
+def migrated(postgres_server: str) -> Postgres:
+    """A database with this release's schema."""
+    return make_migrated_database(postgres_server, "payments")
 
 
 @pytest.fixture(scope="session")

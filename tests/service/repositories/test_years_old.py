@@ -10,7 +10,6 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from payments.cli.migrate import MigrationInputs, migrate
 from payments.repositories import webhook_messages
 from payments.repositories.connection import Connection
 from payments.repositories.database import Database
@@ -20,7 +19,7 @@ from payments.services.reconciliation import COLUMNS, SettlementReport
 from payments.worker.schedule import all_loops
 from tests.service.api import Client, sandbox_context, start_3ds
 from tests.service.elsewhere import Shop
-from tests.service.fixtures import ApiKey, Postgres, close_idle, make_database, make_key
+from tests.service.fixtures import ApiKey, Postgres, close_idle, make_database, make_key, make_migrated_database
 from tests.service.processors.stripe_dashboard import StripeDashboard
 from tests.service.processors.stripe_standin import stripe_standin
 from tests.waiting import wait_until
@@ -106,8 +105,7 @@ class Stored:
 @pytest.fixture(scope="module")
 def stored(postgres_server: str) -> Stored:
     """What every test copies: to fill a database takes much longer."""
-    postgres = make_database(postgres_server, "stored")
-    assert migrate(MigrationInputs(app_user="payments_service", app_password="app-password"), conninfo=postgres.owner)
+    postgres = make_migrated_database(postgres_server, "stored")
     key = make_key(postgres, "mer_alice")
     key_id = "key_" + key.token.split("_")[2]
     with psycopg.connect(postgres.superuser, autocommit=True) as connection:
