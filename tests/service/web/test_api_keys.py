@@ -123,6 +123,14 @@ def test_without_overlap_the_old_key_ends_at_once(alice: Client) -> None:
     assert _status(alice.http(), old["secret"]) == 401
 
 
+@pytest.mark.parametrize(("life", "left"), [(600, 600), (86400, 3600)], ids=["ends before it", "ends after it"])
+def test_the_overlap_never_prolongs_a_key(alice: Client, life: int, left: int) -> None:
+    old = alice.json(_create(alice, expires_at=int(time.time()) + life))["id"]
+    alice.json(alice.post(f"/v1/api_keys/{old}/rotate", {"overlap": 3600}))
+    (found,) = (key for key in alice.json(alice.get("/v1/api_keys"))["data"] if key["id"] == old)
+    assert abs(found["expires_at"] - time.time() - left) < 60
+
+
 def test_replays_work_across_a_rotation(alice: Client) -> None:
     old = alice.json(_create(alice, scopes=["payments:write", "api_keys:write"]))
     first = Client(alice.context, ApiKey(merchant_id="mer_alice", livemode=False, token=old["secret"]))

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import psycopg
+import pytest
 
 from payments.domain import webhooks as domain
 from payments.services import webhook_endpoints
@@ -123,3 +124,21 @@ def test_a_success_resets_failing_since(
     make_due(postgres)
     run(context, deliverer)
     assert webhook_endpoints.get(context, ALICE, endpoint["id"]).failing_since is None
+
+
+@pytest.mark.parametrize("status", [200, 500, 410])
+def test_a_response_concerns_one_endpoint(
+    context: Context, deliverer: DeliveryPool, postgres: Postgres, shop: Receiver, status: int
+) -> None:
+    """Not one of the same merchant that fails, nor one that does not."""
+    shop.statuses = [status]
+    own = register(context, shop.url)["id"]
+    failing = register(context, shop.url, event_types=["refund.failed"])["id"]
+    register(context, shop.url, event_types=["refund.failed"])
+    postgres.execute("UPDATE webhook_endpoints SET failing_since = '2026-01-01' WHERE id = %s", failing)
+    others = "SELECT to_jsonb(found) FROM webhook_endpoints AS found WHERE id <> %s ORDER BY id"
+    before = postgres.execute(others, own)
+    add_event(postgres, "mer_alice")
+    run(context, deliverer)
+    assert len(shop.requests) == 1
+    assert postgres.execute(others, own) == before
