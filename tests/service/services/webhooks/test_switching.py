@@ -23,12 +23,15 @@ AT_ONCE = 3
 
 @pytest.fixture
 def endpoint(context: Context, postgres: Postgres, shop: Receiver, monkeypatch: pytest.MonkeyPatch) -> str:
-    """An endpoint with more messages than follow it at once."""
+    """An endpoint with more messages than follow it at once, among others that are not switched."""
     monkeypatch.setattr(repository, "MOVED_AT_ONCE", AT_ONCE)
+    register(context, shop.url, event_types=["refund.failed"])
     found: str = register(context, shop.url)["id"]
+    register(context, shop.url, event_types=["refund.failed"])
     for _ in range(MANY):
         add_event(postgres, "mer_alice")
-    fan_out(context)
+    while fan_out(context):
+        pass
     assert statuses(postgres) == {"pending": MANY}
     return found
 
@@ -66,6 +69,21 @@ def test_a_disabled_endpoint_gets_nothing(
     run(context, deliverer)
     assert len({request.headers["webhook-id"] for request in shop.requests}) == len(shop.requests) == MANY + 1
     assert statuses(postgres) == {"delivered": MANY + 1}
+
+
+def test_two_endpoints_take_their_own_along(
+    context: Context, postgres: Postgres, shop: Receiver, endpoint: str
+) -> None:
+    """In turn: the one that is done first does not end it for the other."""
+    other = register(context, shop.url)["id"]
+    for _ in range(MANY // 2):
+        add_event(postgres, "mer_alice")
+    while fan_out(context):
+        pass
+    for switched in (endpoint, other):
+        switch(context, switched, "disabled")
+    move_all(context)
+    assert statuses(postgres) == {"held": MANY + 2 * (MANY // 2)}
 
 
 def test_a_deleted_endpoint_drops_everything(
