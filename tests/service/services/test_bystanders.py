@@ -3,12 +3,11 @@
 Row-level security keeps merchants apart; only the statements themselves keep two payments of a merchant apart.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
 
 from payments.domain.outcomes import Outcome
-from payments.processors import stripe_api
 from payments.repositories.database import Database
 from payments.services import stuck_attempts
 from payments.services.recovery import void_expired_authorizations
@@ -16,7 +15,6 @@ from tests.service.api import Client, recover_due, sandbox_context, start_3ds
 from tests.service.elsewhere import Shop
 from tests.service.fixtures import Postgres, make_key
 from tests.service.processors.stripe_dashboard import StripeDashboard
-from tests.service.processors.stripe_standin import stripe_standin
 from tests.service.services.test_sharding import run_to_its_end, trade
 from tests.service.web.test_route_table import KEYED, _call, _path
 
@@ -146,14 +144,6 @@ def test_no_act_changes_rows_of_others(shop: Client, postgres: Postgres) -> None
 
 
 # ---- acts at the processor -------------------------------------------------------------------------------------------
-@pytest.fixture
-def stripe(monkeypatch: pytest.MonkeyPatch) -> Iterator[StripeDashboard]:
-    monkeypatch.setattr(stripe_api, "_RETRY_DELAY", 0.001)
-    dashboard = StripeDashboard()
-    with stripe_standin(dashboard):
-        yield dashboard
-
-
 def refund(shop: Shop, payment_id: str) -> None:
     intent = shop.intent(payment_id)
     shop.stripe.settle_refund(shop.stripe.dashboard_refund(intent, 300, status="pending"), "failed")

@@ -6,20 +6,10 @@ from itertools import pairwise
 import pytest
 
 from payments.domain.disputes import CLOSED, TRANSITIONS, DisputeStatus
-from payments.processors import stripe_api
 from payments.repositories.database import Database
 from tests.service.elsewhere import Shop
 from tests.service.fixtures import ApiKey, Postgres
 from tests.service.processors.stripe_dashboard import DISPUTE_FEE, StripeDashboard
-from tests.service.processors.stripe_standin import stripe_standin
-
-
-@pytest.fixture
-def stripe(monkeypatch: pytest.MonkeyPatch) -> Iterator[StripeDashboard]:
-    monkeypatch.setattr(stripe_api, "_RETRY_DELAY", 0.001)
-    dashboard = StripeDashboard()
-    with stripe_standin(dashboard):
-        yield dashboard
 
 
 @pytest.fixture

@@ -5,23 +5,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from payments.processors import stripe_api, stripe_snapshots
+from payments.processors import stripe_snapshots
 from payments.repositories.database import Database
 from payments.services import comparison, inbox
 from tests.service.elsewhere import Shop
 from tests.service.fixtures import ApiKey, Postgres
 from tests.service.processors.stripe_dashboard import StripeDashboard
 from tests.service.processors.stripe_rules import Refused
-from tests.service.processors.stripe_standin import stripe_standin
 from tests.waiting import wait_until
-
-
-@pytest.fixture
-def stripe(monkeypatch: pytest.MonkeyPatch) -> Iterator[StripeDashboard]:
-    monkeypatch.setattr(stripe_api, "_RETRY_DELAY", 0.001)
-    dashboard = StripeDashboard()
-    with stripe_standin(dashboard):
-        yield dashboard
 
 
 @pytest.fixture

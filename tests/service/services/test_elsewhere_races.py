@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from payments.processors import stripe_api
 from payments.processors.stripe_snapshots import StripeSnapshots
 from payments.repositories import inbox as inbox_rows
 from payments.repositories.connection import Connection
@@ -18,19 +17,10 @@ from payments.worker.processor_events import EventPool
 from tests.service.elsewhere import Shop
 from tests.service.fixtures import ApiKey, Postgres
 from tests.service.processors.stripe_dashboard import DISPUTE_FEE, StripeDashboard
-from tests.service.processors.stripe_standin import stripe_standin
 
 KILLED = 9
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-
-
-@pytest.fixture
-def stripe(monkeypatch: pytest.MonkeyPatch) -> Iterator[StripeDashboard]:
-    monkeypatch.setattr(stripe_api, "_RETRY_DELAY", 0.001)
-    dashboard = StripeDashboard()
-    with stripe_standin(dashboard):
-        yield dashboard
 
 
 @pytest.fixture

@@ -7,21 +7,17 @@ Once the last event has arrived, the books equal the processor's truth, money is
 import contextlib
 import os
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from payments.domain.disputes import TRANSITIONS, DisputeStatus
-from payments.processors import stripe_api
 from payments.repositories.database import Database
 from tests.service.elsewhere import Shop
 from tests.service.fixtures import ApiKey, Postgres, make_key
 from tests.service.processors.stripe_dashboard import StripeDashboard
 from tests.service.processors.stripe_rules import Refused
-from tests.service.processors.stripe_standin import stripe_standin
 
 _AMOUNT = 1000
 _AMOUNTS = st.sampled_from([1, 100, 400, 600, 1000])
@@ -41,14 +37,6 @@ _TOLD = st.one_of(
     st.tuples(st.just("deliver"), st.integers(0, 40)), st.tuples(st.just("look")), st.tuples(st.just("recover"))
 )
 _STORY = st.lists(st.one_of(_OURS, _THEIRS, _THEIRS, _TOLD, _TOLD), min_size=3, max_size=25)
-
-
-@pytest.fixture
-def stripe(monkeypatch: pytest.MonkeyPatch) -> Iterator[StripeDashboard]:
-    monkeypatch.setattr(stripe_api, "_RETRY_DELAY", 0.0)
-    dashboard = StripeDashboard()
-    with stripe_standin(dashboard):
-        yield dashboard
 
 
 class Story:

@@ -14,7 +14,6 @@ import psycopg
 import pytest
 
 from payments.domain.tenancy import TenantScope
-from payments.processors import stripe_api
 from payments.repositories.database import Database
 from payments.repositories.group_commit import GroupCommit
 from payments.services.context import Context
@@ -23,7 +22,6 @@ from tests.service.api import Client, sandbox_context, start_3ds
 from tests.service.elsewhere import Shop
 from tests.service.fixtures import Postgres, make_key
 from tests.service.processors.stripe_dashboard import StripeDashboard
-from tests.service.processors.stripe_standin import stripe_standin
 from tests.service.seed import add_event
 from tests.service.web.test_route_table import KEYED, _call, _path
 
@@ -275,17 +273,14 @@ def test_the_constraints_that_lack_the_merchant_are_known(postgres: Postgres) ->
 
 
 def test_external_changes_are_booked_by_merchant(
-    spy: Spy, postgres: Postgres, database: Database, monkeypatch: pytest.MonkeyPatch
+    spy: Spy, postgres: Postgres, database: Database, stripe: StripeDashboard
 ) -> None:
     """The exception: the event that was received is closed in the transaction that books it."""
-    monkeypatch.setattr(stripe_api, "_RETRY_DELAY", 0.001)
-    stripe = StripeDashboard()
-    with stripe_standin(stripe):
-        shops = [Shop(database, make_key(postgres, name), postgres, stripe) for name in ("mer_alice", "mer_bob")]
-        for _, intent in [shop.buy() for shop in shops]:
-            stripe.open_dispute(intent)
-            stripe.dashboard_refund(intent, 100)
-        shops[0].deliver()
+    shops = [Shop(database, make_key(postgres, name), postgres, stripe) for name in ("mer_alice", "mer_bob")]
+    for _, intent in [shop.buy() for shop in shops]:
+        stripe.open_dispute(intent)
+        stripe.dashboard_refund(intent, 100)
+    shops[0].deliver()
     written = [found for found in spy.transactions() if found.merchants]
     assert all(len(found.merchants) == 1 for found in written)
     assert {table for found in written for table in found.tables & NO_MERCHANT} <= {"processor_inbox"}
