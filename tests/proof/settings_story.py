@@ -23,6 +23,8 @@ PICK = st.integers(0, 7)
 SHOPS = st.sampled_from([0, 0, 1])
 #: An endpoint's wishes, and whether they include an event's type.
 WISHES = [["*"], ["payment.succeeded"], ["refund.succeeded", "payment.canceled"]]
+#: Endpoints that a merchant can have in a mode.
+MOST_ENDPOINTS = 16
 SCOPES = ["payments:read", "payments:write", "ledger:read", "api_keys:write"]
 
 
@@ -62,6 +64,8 @@ class Settings:
 
     endpoints: list[Endpoint] = field(default_factory=list)
     keys: list[Key] = field(default_factory=list)
+    #: How many URLs it has asked to be told at.
+    urls: int = 0
     #: How many events of the shop have been fanned out.
     fanned_out: int = 0
 
@@ -90,8 +94,13 @@ class SettingsStory:
     @rule(number=SHOPS, wishes=st.sampled_from(WISHES))
     def add_endpoint(self, number: int, wishes: list[str]) -> None:
         shop, known = self.shops[number], self.settings_of[number]
-        url = f"https://shop.example/{shop.merchant}/{len(known.endpoints)}"
+        known.urls += 1  # never the URL of another one, also after deletions
+        url = f"https://shop.example/{shop.merchant}/{known.urls}"
         answer = shop.post("/v1/webhook_endpoints", {"url": url, "event_types": wishes})
+        if len(known.endpoints) == MOST_ENDPOINTS:
+            assert answer.status == 422
+            self.compare_endpoints(number)
+            return
         assert answer.status == 201, answer.text
         made = Endpoint(
             id=answer.body["id"],
