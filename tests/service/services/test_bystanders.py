@@ -53,7 +53,7 @@ def with_event(shop: Client, own: dict[str, str]) -> dict[str, str]:
 
 
 def make_everything(shop: Client) -> None:
-    """A payment in every state, open attempts of every kind, endpoints with waiting messages and without."""
+    """Payments that are over, authorized, in processing or with their customer; open attempts of every kind; a webhook."""
     trade(shop)
     open_3ds(shop)
     shop.create(capture_method="manual")
