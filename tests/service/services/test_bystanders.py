@@ -53,7 +53,7 @@ def with_event(shop: Client, own: dict[str, str]) -> dict[str, str]:
 
 
 def make_everything(shop: Client) -> None:
-    """Payments that are over, authorized, in processing or with their customer; open attempts of every kind; a webhook."""
+    """Payments over, authorized, in processing or with their customer; open attempts of each kind; a webhook."""
     trade(shop)
     open_3ds(shop)
     shop.create(capture_method="manual")
